@@ -1,0 +1,45 @@
+# `make repro` runs the main job and `make test` passes the tests, on a machine with Python 3.11+, git and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# no usage reports
+export DVC_NO_ANALYTICS := 1
+export DO_NOT_TRACK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help install repro test lint ui clean
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+repro: $(INSTALLED) ## run the pipeline: data, features, models, comparison
+	dvc repro
+
+test: $(INSTALLED) lint ## check style and types, and run the tests
+	pytest
+
+lint: $(INSTALLED) ## ruff and mypy
+	ruff check .
+	ruff format --check .
+	mypy
+
+ui: $(INSTALLED) ## MLflow on http://127.0.0.1:5000
+	mlflow ui --host 127.0.0.1 --port 5000
+
+install: $(INSTALLED) ## make .venv with the pinned packages
+
+clean: ## remove the environment and what can be computed again (not the DVC cache, not the runs)
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf data/audio data/clips.parquet data/split.parquet data/inputs features weights models history evaluation reports
+
+# made anew when missing or older than what it was made from
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.x ..."; exit 1; }
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@touch $@

@@ -1,0 +1,283 @@
+"""Published archives, whole or not at all: a download that resumes, its checksum, and safe unpacking.
+
+HTTP is spoken with requests, which dvc, mlflow and music21 bring along: it follows redirects to http and
+https only, and honours the proxy variables.
+"""
+
+import gzip
+import hashlib
+import logging
+import shutil
+import stat
+import tarfile
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from tqdm import tqdm
+
+from pipeline.errors import UserError
+
+TIMEOUT_S = (10.0, 60.0)
+"""To connect, and between two pieces of the reply."""
+TRIES = 5
+"""Per URL, each going on where the one before was cut off."""
+CHUNK_BYTES = 1 << 16
+
+log = logging.getLogger(__name__)
+
+
+class DownloadError(UserError):
+    """A file cannot be had; the message says what was tried and why it failed."""
+
+
+class ArchiveError(UserError):
+    """An archive is damaged or not safe to unpack; the message names it and the member."""
+
+
+class _Interrupted(Exception):
+    """This try failed in a way that may pass."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A published file."""
+
+    name: str
+    """File name, here and at a mirror."""
+    urls: tuple[str, ...]
+    """Where it can be had, tried in this order."""
+    md5: str
+    max_bytes: int
+    """More than this is not that file, and is not written."""
+
+
+def digest(file: Path, algorithm: str) -> str:
+    """Hex digest of a file; ``algorithm`` as in :mod:`hashlib`."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, algorithm).hexdigest()
+
+
+def download(remote: Remote, folder: Path, *, pause_s: float = 1.0) -> Path:
+    """The file ``folder/remote.name``, downloaded unless it is there already with the right checksum.
+
+    What a killed or cut-off download has brought stays in ``folder/<name>.part``, from where the next one
+    goes on. The file gets its own name when its checksum has passed, so a file of that name is whole.
+
+    Args:
+        pause_s: Wait before the second try of a URL; each further wait is longer by as much.
+
+    Raises:
+        DownloadError: no URL has delivered the file; one line for each says why.
+    """
+    for url in remote.urls:
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise DownloadError(f"{url!r} cannot be fetched: it is no http:// or https:// URL")
+    whole, part = folder / remote.name, folder / f"{remote.name}.part"
+    failed = []
+    if whole.exists():
+        if (found := digest(whole, "md5")) == remote.md5:
+            return whole
+        failed.append(f"{whole} is there, but has md5 {found} instead of {remote.md5}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for url in remote.urls:
+        try:
+            _receive(url, part, remote, pause_s)
+            _check(part, remote)
+        except DownloadError as error:
+            failed.append(f"{urlsplit(url).hostname}: {url}: {error}")
+        else:
+            return part.replace(whole)
+    raise DownloadError("\n  ".join([f"{remote.name} could not be downloaded. Tried:", *failed]))
+
+
+def _receive(url: str, part: Path, remote: Remote, pause_s: float) -> None:
+    reason = ""
+    for attempt in range(TRIES):
+        time.sleep(pause_s * attempt)
+        try:
+            _request(url, part, remote)
+            return
+        except _Interrupted as error:
+            reason = str(error)
+        except requests.ConnectionError as error:
+            reason = _root(error)
+            if attempt == 0:  # a host that was never reached is not there; a lost one may come back
+                raise DownloadError(reason) from error
+        except requests.RequestException as error:
+            raise DownloadError(str(error)) from error
+        log.info("%s: %s", url, reason)
+    raise DownloadError(
+        f"{reason} (after {TRIES} tries; what has come is kept, the next run goes on from there)"
+    )
+
+
+def _request(url: str, part: Path, remote: Remote) -> None:
+    """Bring what ``part`` still lacks."""
+    offset = part.stat().st_size if part.exists() else 0
+    # A server that compressed the reply would count the range in other bytes than those of the file.
+    headers = {"Accept-Encoding": "identity"}
+    if offset:
+        headers["Range"] = f"bytes={offset}-"
+    try:
+        response = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
+    except requests.ReadTimeout as error:
+        raise _Interrupted(f"no answer in {TIMEOUT_S[1]:.0f} s") from error
+    with response:
+        status = response.status_code
+        if offset and status == requests.codes.requested_range_not_satisfiable:
+            _settle(part, remote)
+        elif status == requests.codes.too_many_requests or status >= 500:
+            raise _Interrupted(f"HTTP {status} {response.reason}")
+        elif offset and status == requests.codes.partial_content:
+            if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+                raise DownloadError(f"asked for bytes from {offset} on, the server sent others")
+            _write(response, part, offset, remote)
+        elif status == requests.codes.ok:
+            _write(response, part, 0, remote)
+        else:
+            raise DownloadError(f"HTTP {status} {response.reason}")
+
+
+def _settle(part: Path, remote: Remote) -> None:
+    """The server has nothing behind the end of ``part``: it is complete, or it is of another file."""
+    if digest(part, "md5") != remote.md5:
+        part.unlink()
+        raise _Interrupted("the partial file here was not of this file")
+
+
+def _write(response: requests.Response, part: Path, offset: int, remote: Remote) -> None:
+    length = response.headers.get("Content-Length", "")
+    total = offset + int(length) if length.isdigit() else None
+    with (
+        part.open("ab" if offset else "wb") as file,
+        tqdm(
+            total=total, initial=offset, desc=remote.name, unit="B", unit_scale=True, disable=None
+        ) as progress,
+    ):
+        size = offset
+        try:
+            for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+                size += len(chunk)
+                if size > remote.max_bytes:
+                    break
+                file.write(chunk)
+                progress.update(len(chunk))
+        except urllib3.exceptions.HTTPError as error:
+            raise _Interrupted(f"cut off after {size} bytes: {_root(error)}") from error
+    if size > remote.max_bytes:
+        part.unlink()
+        raise DownloadError(f"more than {remote.max_bytes} bytes, so it is another file")
+    if total is not None and size < total:  # urllib3 before 2.0 ends such a reply in silence
+        raise _Interrupted(f"cut off after {size} of {total} bytes")
+
+
+def _check(part: Path, remote: Remote) -> None:
+    if (found := digest(part, "md5")) != remote.md5:
+        part.unlink()
+        raise DownloadError(f"wrong checksum, expected md5 {remote.md5}, found {found}; the file was deleted")
+
+
+def _root(error: BaseException) -> str:
+    """What the system said, without the library's wrapping."""
+    cause = error
+    while cause.__context__ is not None:
+        cause = cause.__context__
+    return f"{'proxy: ' if isinstance(error, requests.exceptions.ProxyError) else ''}{cause}"
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    size: int
+    kind: str
+    """``file``, ``folder``, or what else it is."""
+    extract: Callable[[], object]
+
+
+@contextmanager
+def unpacked(
+    archive: Path, cache: Path, *, suffix: str, max_bytes: int, max_members: int = 10_000
+) -> Iterator[Path]:
+    """A folder in ``cache`` with the archive's files of one suffix, removed when the context is left.
+
+    A ``.zip`` is read as zip, anything else as tar. Every member is checked, also those left out; what macOS
+    adds to archives (``._name``, ``__MACOSX``, ``.DS_Store``) is left out.
+
+    Args:
+        max_bytes: Bound on the unpacked size of all members together.
+
+    Raises:
+        ArchiveError: the archive is damaged, a member leads out of the folder or is neither file nor folder,
+            or a bound is passed.
+    """
+    into = cache / f"{archive.name}.unpacked"
+    shutil.rmtree(into, ignore_errors=True)  # left by a killed run
+    into.mkdir(parents=True)
+    try:
+        _unpack(archive, into, suffix, max_bytes, max_members)
+        yield into
+    finally:
+        shutil.rmtree(into, ignore_errors=True)
+
+
+def _unpack(archive: Path, into: Path, suffix: str, max_bytes: int, max_members: int) -> None:
+    members = _zip_members if archive.suffix == ".zip" else _tar_members
+    count = size = 0
+    try:
+        for member in members(archive, into):
+            count, size = count + 1, size + member.size
+            fault = _fault(member)
+            if count > max_members:
+                fault = f"is one more than the {max_members} members allowed"
+            elif size > max_bytes:
+                fault = f"brings the unpacked size to {size} bytes, above the {max_bytes} allowed"
+            if fault:
+                raise ArchiveError(f"{archive} is not unpacked: its member {member.name!r} {fault}")
+            if member.kind == "file" and member.name.endswith(suffix) and not _is_junk(member.name):
+                member.extract()
+    except (tarfile.TarError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ArchiveError(f"{archive} is damaged: {error}") from error
+
+
+def _tar_members(archive: Path, into: Path) -> Iterator[_Member]:
+    with tarfile.open(archive) as tar:
+        for info in tar:
+            kind = "file" if info.isreg() else "folder" if info.isdir() else "link"
+            if info.isdev():
+                kind = "device"
+            yield _Member(info.name, info.size, kind, partial(tar.extract, info, into, filter="data"))
+
+
+def _zip_members(archive: Path, into: Path) -> Iterator[_Member]:
+    with zipfile.ZipFile(archive) as zipped:
+        for info in zipped.infolist():
+            mode = stat.S_IFMT(info.external_attr >> 16)  # 0 where the archive was not made on Unix
+            kind = "folder" if info.is_dir() else "file"
+            if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
+                kind = "link" if mode == stat.S_IFLNK else "device"
+            elif info.flag_bits & 0x1:
+                kind = "encrypted file"
+            yield _Member(info.filename, info.file_size, kind, partial(zipped.extract, info, into))
+
+
+def _fault(member: _Member) -> str | None:
+    path = PureWindowsPath(member.name)  # knows both slashes, and drives
+    if path.drive or path.root or ".." in path.parts:
+        return "leads out of the folder it is unpacked to"
+    if member.kind not in ("file", "folder"):
+        return f"is a {member.kind}; only files and folders are taken"
+    return None
+
+
+def _is_junk(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1] == ".DS_Store"

@@ -1,0 +1,82 @@
+"""Bring a folder of music into the checkout as ``data/music``, a version of it that DVC keeps."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+from dvc_objects.fs.system import reflink
+
+from pipeline import paths
+from pipeline.data.sources import SourceError
+from pipeline.data.sources.folder import GROUPS, find, read_groups
+from pipeline.errors import UserError
+from pipeline.files import whole
+
+
+class ImportFailed(UserError):
+    """The folder cannot be imported; the message says why."""
+
+
+def import_folder(folder: Path, groups: Path | None) -> str:
+    """Replace ``data/music`` by the folder's content and ``dvc add`` it; returns what to tell the user.
+
+    Raises:
+        ImportFailed: no label folders in it, groups unreadable, or DVC could not add it.
+    """
+    if not paths.PARAMS.exists():
+        raise ImportFailed(f"{paths.PARAMS} is not here: run this from the checkout's top folder")
+    if not folder.is_dir():
+        raise ImportFailed(f"{folder} is not a folder")
+    if folder.resolve() in (paths.MUSIC.resolve(), *paths.MUSIC.resolve().parents):
+        raise ImportFailed(f"{folder} contains this checkout's own {paths.MUSIC}")
+    files = find(folder)
+    if not files:
+        raise ImportFailed(
+            f"{folder} has no <label>/<clip> files: it needs one sub-folder of audio per label"
+        )
+    with whole(paths.MUSIC) as staging:
+        for file in files:
+            _bring(folder / file, staging / file)
+        if groups is not None:
+            _write_groups(groups, staging / GROUPS, files)
+        elif (folder / GROUPS).exists():
+            _bring(folder / GROUPS, staging / GROUPS)
+    _dvc_add(paths.MUSIC)
+    labels = sorted({file.parts[0] for file in files})
+    return (
+        f"{len(files)} files under {len(labels)} labels ({', '.join(labels)}) are now {paths.MUSIC}, "
+        f"version {paths.MUSIC}.dvc.\nNext: set data.source to folder in params.yaml, then run `dvc repro`."
+    )
+
+
+def _bring(source: Path, target: Path) -> None:
+    """A copy-on-write link, else a copy. No hard link: DVC makes what it caches read-only, the source with it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        reflink(str(source), str(target))
+    except OSError:
+        target.unlink(missing_ok=True)
+        shutil.copyfile(source, target)
+
+
+def _write_groups(groups: Path, target: Path, files: list[Path]) -> None:
+    """The given CSV as plain ``path,group``, for the files that it names."""
+    try:
+        known = read_groups(groups)
+    except (SourceError, OSError) as error:
+        raise ImportFailed(str(error)) from None
+    rows = [(file.as_posix(), known.get(file.as_posix(), known.get(file.stem))) for file in files]
+    named = [row for row in rows if row[1] is not None]
+    if not named:
+        raise ImportFailed(
+            f"{groups} names none of the files: its `path` is to be like {files[0].as_posix()}"
+        )
+    pd.DataFrame(named, columns=["path", "group"]).to_csv(target, index=False)
+
+
+def _dvc_add(folder: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "dvc", "add", str(folder)], check=False)
+    if done.returncode != 0:
+        raise ImportFailed(f"`dvc add {folder}` failed: see its message above")

@@ -1,0 +1,45 @@
+"""The data sources, one module each.
+
+A source module has one function::
+
+    fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]
+
+It puts audio under ``staging`` (an empty folder that becomes ``data/audio`` once ``fetch`` has returned),
+may keep partial work in ``cache`` (survives a killed run), and returns one ``Clip`` per file.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.params import Data
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One file that a source offers; nothing is known yet of what it contains."""
+
+    path: str
+    """POSIX path relative to the checkout, e.g. ``data/audio/bach/bwv1.6.flac``."""
+    label: str
+    group: str
+    """What a split must never cut: artist, else recording, else piece, else file."""
+    origin: str
+    """What the audio is, for a reader: ``synthesised from the score bach/bwv1.6`` or ``recording``."""
+    licence: str
+
+
+class SourceError(UserError):
+    """A source cannot deliver; the message says what was tried and what to do."""
+
+
+Fetch = Callable[[Path, Path, Data, int], list[Clip]]
+
+
+def load(name: str) -> Fetch:
+    """The ``fetch`` function of a source, by its name in params.yaml (``gtzan-mini`` is ``gtzan_mini.py``)."""
+    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    fetch: Fetch = module.fetch
+    return fetch

@@ -1,0 +1,73 @@
+"""A person's own music: ``data/music/<label>/**/<clip>``, as ``soundtrack import`` leaves it."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline import paths
+from pipeline.data.sources import Clip, SourceError
+from pipeline.params import Data
+
+GROUPS = "groups.csv"
+log = logging.getLogger(__name__)
+
+
+def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]:  # noqa: ARG001
+    """List the files; the audio stays where it is."""
+    files = find(paths.MUSIC)
+    if not files:
+        raise SourceError(
+            f"{paths.MUSIC} holds no <label>/<clip> files: run `soundtrack import FOLDER` on a folder with one "
+            "sub-folder of audio for each label"
+        )
+    groups = read_groups(paths.MUSIC / GROUPS) if (paths.MUSIC / GROUPS).exists() else None
+    return [
+        Clip(
+            path=(paths.MUSIC / file).as_posix(),
+            label=file.parts[0],
+            group=_group(file, groups),
+            origin="file of the user's",
+            licence="the user's",
+        )
+        for file in files
+    ]
+
+
+def find(folder: Path) -> list[Path]:
+    """Files in label folders, relative to ``folder``; hidden ones are left out, stray ones are named."""
+    found = sorted(
+        file.relative_to(folder) for file in folder.rglob("*") if file.is_file() or file.is_symlink()
+    )
+    seen = [file for file in found if not any(part.startswith(".") for part in file.parts)]
+    stray = [file.name for file in seen if len(file.parts) == 1 and file.name != GROUPS]
+    if stray:
+        log.warning("not used, since in no label's folder: %s", ", ".join(stray))
+    return [file for file in seen if len(file.parts) > 1]
+
+
+def read_groups(file: Path) -> dict[str, str]:
+    """Group by path or id.
+
+    Args:
+        file: a CSV with ``path`` (relative to the label folders) or ``id`` (file name without extension), and
+            ``group`` or ``artist``.
+    """
+    try:
+        table = pd.read_csv(file, dtype="string", keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise SourceError(f"{file} is not readable as CSV: {error}") from None
+    keys = [name for name in ("path", "id") if name in table]
+    values = [name for name in ("group", "artist") if name in table]
+    if not keys or not values:
+        raise SourceError(
+            f"{file} needs a column `path` (or `id`) and a column `group` (or `artist`), it has {list(table)}"
+        )
+    return dict(zip(table[keys[0]], table[values[0]].str.strip(), strict=True))
+
+
+def _group(file: Path, groups: dict[str, str] | None) -> str:
+    """The group given for a file; without any CSV the file itself, and one group for the unknown of a label."""
+    if groups is None:
+        return file.as_posix()
+    return groups.get(file.as_posix()) or groups.get(file.stem) or f"unknown ({file.parts[0]})"

@@ -1,0 +1,302 @@
+"""The scores of the starter data: which pieces of music21's corpus stand for which style, and their notes.
+
+What music21 gives is reduced to pitches and times, so that nothing but the music is left of an encoding:
+no dynamics, articulation, tempo marks, chord symbols, grace notes or instrument names.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One score that clips can be cut from."""
+
+    label: str
+    group: str
+    """The work or book that the piece belongs to, or its title: what pieces of one origin share."""
+    name: str
+    """What a reader finds the score by: its path in the corpus, and for one tune of a book its title."""
+    file: str
+    text: str | None = None
+    """The ABC notation of one tune of a book; None where the whole file is the piece."""
+
+
+@dataclass(frozen=True)
+class Note:
+    start: float
+    """In quarter notes from the beginning of the score, as ``end``."""
+    end: float
+    pitch: int
+    """MIDI note number."""
+    part: int
+
+
+@dataclass(frozen=True)
+class Bar:
+    start: float
+    """In quarter notes from the beginning of the score."""
+    beat: float
+    """Length of the time signature's beat in quarter notes."""
+
+
+@dataclass(frozen=True)
+class Score:
+    notes: list[Note]
+    """By start, then part, then pitch."""
+    bars: list[Bar]
+    end: float
+
+
+class UnusableScore(Exception):
+    """No clip can be cut from a score; the message says why in a few words."""
+
+
+def licence(label: str) -> str:
+    """What music21's corpus states of a style's encodings."""
+    return STYLES[label].licence
+
+
+def pieces(label: str, corpus: Path) -> list[Piece]:
+    """All scores of a style, in an order that is the same on every machine; none is parsed."""
+    return list(STYLES[label].listing(label, corpus))
+
+
+def corpus() -> Path:
+    """The folder of scores inside the installed music21."""
+    from importlib.util import find_spec
+
+    spec = find_spec("music21")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("music21 is not installed: run `pip install -e .` in the checkout")
+    return Path(spec.origin).parent / "corpus"
+
+
+def read(piece: Piece, corpus: Path) -> Score:
+    """Parse a score.
+
+    Raises:
+        UnusableScore: music21 cannot parse it, or it has no notes or no bar lines.
+    """
+    from music21 import converter
+    from music21.exceptions21 import Music21Exception
+
+    try:
+        if piece.text is None:
+            parsed = converter.parse(corpus / piece.file, forceSource=True)
+        else:
+            parsed = converter.parse(piece.text, format="abc", forceSource=True)
+        parts = list(parsed.parts)
+        notes = [note for number, part in enumerate(parts) for note in _notes(part, number)]
+        bars = _bars(parts[0])
+    # what music21's parsers let through where an encoding is broken
+    except (
+        Music21Exception,
+        ArithmeticError,
+        AttributeError,
+        BadZipFile,
+        LookupError,
+        ParseError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise UnusableScore(f"music21 cannot parse it ({type(error).__name__})") from error
+    if not notes or not bars:
+        raise UnusableScore("it has no notes or no bar lines")
+    notes.sort(key=lambda note: (note.start, note.part, note.pitch))
+    return Score(notes, bars, max(note.end for note in notes))
+
+
+def _notes(part: Any, number: int) -> list[Note]:
+    """The sounding notes of a part, ties merged."""
+    from music21 import harmony
+
+    notes: list[Note] = []
+    tied: dict[int, int] = {}
+    for element in part.flatten().notes:
+        if isinstance(element, harmony.Harmony) or element.quarterLength == 0:
+            continue
+        start, end = float(element.offset), float(element.offset + element.quarterLength)
+        for head in element.notes if element.isChord else [element]:
+            if not hasattr(head, "pitch"):
+                continue
+            pitch, tie = head.pitch.midi, head.tie.type if head.tie else None
+            before = tied.pop(pitch, None) if tie in ("continue", "stop") else None
+            if before is not None and notes[before].end == start:
+                notes[before] = Note(notes[before].start, end, pitch, number)
+            else:
+                before = len(notes)
+                notes.append(Note(start, end, pitch, number))
+            if tie in ("start", "continue"):
+                tied[pitch] = before
+    return notes
+
+
+def _bars(part: Any) -> list[Bar]:
+    bars, beat = [], 1.0
+    for measure in part.getElementsByClass("Measure"):
+        if measure.timeSignature is not None:
+            beat = _beat(measure.timeSignature.numerator, measure.timeSignature.denominator)
+        bars.append(Bar(float(measure.offset), beat))
+    return bars
+
+
+def _beat(numerator: int, denominator: int) -> float:
+    """In quarter notes; in 3/8, 6/8, 9/16, ... three of the written units make a beat."""
+    compound = numerator % 3 == 0 and denominator >= 8
+    return (12 if compound else 4) / denominator
+
+
+def _chorales(label: str, corpus: Path) -> Iterator[Piece]:
+    from music21.corpus.chorales import ChoraleList, ChoraleListRKBWV
+
+    titles = {str(number): entry["title"] for number, entry in ChoraleList().byBWV.items()}
+    titles |= {number: entry["title"] for number, entry in ChoraleListRKBWV().byBWV.items()}
+    for file in _files(corpus, "bach", r"bwv\d[^/]*\.(mxl|xml)"):
+        number = file.stem.removeprefix("bwv")
+        if number == "846":  # a prelude of the Well-Tempered Clavier
+            continue
+        title = titles.get(number) or titles.get(number.partition("-")[0])
+        group = _plain(title) if title else f"bwv{re.split(r'[.-]', number)[0]}"
+        yield _whole(label, group, file, corpus)
+
+
+def _masses(label: str, corpus: Path) -> Iterator[Piece]:
+    for file in _files(corpus, "palestrina", r"[^/]*\.krn"):
+        with file.open(encoding="latin-1") as lines:
+            work = next((line[7:].strip() for line in lines if line.startswith("!!!OPR:")), file.stem)
+        yield _whole(label, work, file, corpus)
+
+
+def _madrigals(label: str, corpus: Path) -> Iterator[Piece]:
+    for file in _files(corpus, "monteverdi", r"madrigal\.\d+\.\d+\.mxl"):
+        yield _whole(label, f"book {file.name.split('.')[1]}", file, corpus)
+
+
+def _trecento(label: str, corpus: Path) -> Iterator[Piece]:
+    files = {file.stem: file for file in _files(corpus, "trecento", r"[^/]*(?<!_bak)\.(mxl|xml)")}
+    for stem, file in files.items():
+        yield _whole(label, _trecento_group(stem), file, corpus)
+
+
+def _trecento_group(stem: str) -> str:
+    """The title, since a piece may stand in two volumes of the edition (PMFC); without one, the number there.
+
+    ``10a`` and ``10b`` are two versions of one piece.
+    """
+    match = re.match(r"(PMFC_\d+)[-_ ]*(?:[A-Z][a-z]+[-_])?(\d+)?[a-c]?[-_ ]*(.*)", stem)
+    if match is None:
+        return stem
+    volume, number, title = match.groups()
+    words = re.sub(r"PMFC.*|Ciconia.*|\d+.*| [ab]$", "", title)
+    if number and _plain(words) in ("", "kyrie", "gloria", "credo", "sanctus", "agnusdei", "benedicamus"):
+        return f"{volume}-{number}"
+    return _plain(words)
+
+
+def _quartets(label: str, corpus: Path) -> Iterator[Piece]:
+    for composer in ("haydn", "mozart", "beethoven"):
+        for file in _files(corpus, composer, r"(opus|k)\d+[^/]*(/movement\d+)?\.mxl"):
+            work = file.relative_to(corpus / composer).parts[0].removesuffix(".mxl")
+            yield _whole(label, f"{composer} {work}", file, corpus)
+
+
+def _irish(label: str, corpus: Path) -> Iterator[Piece]:
+    printed = set()
+    for book in _files(corpus, "oneills1850", r"[^/]*\.abc"):
+        for tune in _tunes(book):
+            number = _field(tune, "X")
+            if number not in printed:  # some were transcribed twice
+                printed.add(number)
+                yield _tune(label, tune, f"no. {number}", book, corpus)
+
+
+def _german(label: str, corpus: Path) -> Iterator[Piece]:
+    for book in _files(corpus, "essenFolksong", r"(?!han)[^/]*\.abc"):
+        for tune in _tunes(book):
+            if "Deutschland" in _field(tune, "O"):
+                yield _tune(label, tune, _field(tune, "N"), book, corpus)
+
+
+def _chinese(label: str, corpus: Path) -> Iterator[Piece]:
+    for book in _files(corpus, "essenFolksong", r"han\d\.abc"):
+        for tune in _tunes(book):
+            if "China" in _field(tune, "O"):
+                yield _tune(label, tune, _field(tune, "N"), book, corpus)
+
+
+def _files(corpus: Path, folder: str, pattern: str) -> list[Path]:
+    """The files below ``folder`` whose whole path from there matches, sorted."""
+    found = (file for file in (corpus / folder).rglob("*") if file.is_file())
+    named = {file.relative_to(corpus / folder).as_posix(): file for file in found}
+    return [named[name] for name in sorted(named) if re.fullmatch(pattern, name)]
+
+
+def _whole(label: str, group: str, file: Path, corpus: Path) -> Piece:
+    path = file.relative_to(corpus).as_posix()
+    return Piece(label, f"{label}/{group}", path, path)
+
+
+def _tune(label: str, text: str, number: str, book: Path, corpus: Path) -> Piece:
+    path, title = book.relative_to(corpus).as_posix(), _field(text, "T")
+    return Piece(label, f"{label}/{_plain(title) or number}", f"{title} ({path}, {number})", path, text)
+
+
+def _tunes(book: Path) -> list[str]:
+    """The tunes of an ABC book; parsing them one by one is many times faster than the book at once."""
+    text = book.read_text(encoding="utf-8", errors="replace")
+    return [tune for tune in re.split(r"(?m)^(?=X:)", text) if tune.startswith("X:")]
+
+
+def _field(tune: str, letter: str) -> str:
+    """The first header line of that letter in an ABC tune, empty where there is none."""
+    match = re.search(rf"(?m)^{letter}:(.*)$", tune)
+    return match.group(1).strip() if match else ""
+
+
+def _plain(title: str) -> str:
+    """A title without habits of spelling: ``Silken Cravat., The`` is ``The Silken Cravat, 2nd setting``."""
+    text = unicodedata.normalize("NFKD", title.replace("ß", "ss")).encode("ascii", "ignore").decode().lower()
+    text = re.sub(r"\(.*?\)|\b\w+ (setting|version)\b|['`]", "", text)
+    words = re.findall(r"[a-z]+", text)
+    return "".join(word for word in words if word not in ("the", "a", "an", "i", "ii", "iii", "iv"))
+
+
+@dataclass(frozen=True)
+class _Style:
+    listing: Callable[[str, Path], Iterator[Piece]]
+    licence: str
+
+
+_UNSTATED = (
+    "none stated in the encoding; music21 distributes it 'with the permission of the encoders' and warns "
+    "that some encodings 'may not be used for commercial uses' (corpus/license.txt)"
+)
+_ESSEN = (
+    "'non-commercial distribution and use' by permission of E. Dahlig-Turek, ABC files by S. Schlien; "
+    "'the legal status of the Essen folksong database is unclear' (corpus/essenFolksong/license.txt)"
+)
+
+STYLES = {
+    "viennese-quartet": _Style(_quartets, _UNSTATED),
+    "monteverdi-madrigal": _Style(_madrigals, _UNSTATED),
+    "palestrina-mass": _Style(
+        _masses,
+        "'Copyright 2000, John Miller. Rights to all derivative electronic formats reserved. Refer to "
+        "licensing agreement for further details' (in the file; the agreement itself is not part of music21)",
+    ),
+    "trecento": _Style(_trecento, _UNSTATED),
+    "bach-chorale": _Style(
+        _chorales, f"most files: 'PDF © 2004 Margaret Greentree, used by permission'; licence: {_UNSTATED}"
+    ),
+    "german-folk-song": _Style(_german, _ESSEN),
+    "irish-tune": _Style(_irish, f"the transcriber is named in the file; licence: {_UNSTATED}"),
+    "chinese-folk-song": _Style(_chinese, _ESSEN),
+}
+"""What a style consists of, and under which terms; the slowest to parse come first, so that no core idles."""

@@ -1,0 +1,141 @@
+"""The starter data: scores of real composers, synthesised to audio on the user's machine.
+
+It works wherever pip works. Its labels are styles of written music; nothing else tells them apart.
+"""
+
+import multiprocessing
+import os
+import re
+import shutil
+import sys
+import unicodedata
+from collections import Counter, defaultdict, deque
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from tqdm import tqdm
+
+from pipeline import paths
+from pipeline.data.sources import Clip, SourceError, render, scores
+from pipeline.data.sources.render import Job, Performance
+from pipeline.data.sources.scores import Piece
+from pipeline.params import Data
+
+
+@dataclass
+class _Style:
+    """What is still to be done for one label."""
+
+    open: deque[tuple[int, Performance]]
+    """Clips without a piece yet, by number."""
+    queue: deque[Piece]
+    """Whose turn is next. A piece that gave a clip goes to the end, one that could not give any drops out."""
+    taken: defaultdict[Piece, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+
+
+def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]:
+    """``clips_per_style`` clips of ``seconds`` of each style: 22,050 Hz, mono, 16-bit FLAC.
+
+    The same seed and package versions give the same bytes, whatever the number of cores.
+
+    Raises:
+        SourceError: the scores of a style are not enough for that many clips of that length.
+    """
+    corpus = scores.corpus()
+    pieces = {label: scores.pieces(label, corpus) for label in scores.STYLES}
+    return synthesise(pieces, corpus, staging, cache / "starter", settings, seed, _cores())
+
+
+def synthesise(
+    pieces: dict[str, list[Piece]],
+    corpus: Path,
+    staging: Path,
+    cache: Path,
+    settings: Data,
+    seed: int,
+    workers: int,
+) -> list[Clip]:
+    """As :func:`fetch`, from given pieces by label, which lie in ``corpus``, and with so many processes."""
+    count, seconds = settings.starter.clips_per_style, settings.starter.seconds
+    styles = {label: _begin(label, candidates, count, seed) for label, candidates in pieces.items()}
+    clips: list[Clip] = []
+    refused: Counter[str] = Counter()
+    heard: set[str] = set()
+    cache.mkdir(parents=True, exist_ok=True)
+    make = partial(render.render, corpus=corpus, folder=cache)
+    # a fresh interpreter per process: forking one that runs threads can hang
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn) as pool, tqdm(total=count * len(styles), unit="clip") as bar:
+        # In rounds, each piece at most once a round: what a clip becomes depends on earlier rounds and on its
+        # place in this one, never on which process was faster.
+        while any(style.open for style in styles.values()):
+            turns = [turn for label, style in styles.items() for turn in _turns(label, style, seconds)]
+            jobs = [job for _, _, job in turns]
+            for (number, played, job), outcome in zip(turns, pool.map(make, jobs), strict=True):
+                style, piece = styles[job.piece.label], job.piece
+                refusal = outcome.refusal
+                if outcome.notes in heard:
+                    refusal = "another clip has the same notes"
+                if refusal is not None:
+                    refused[f"{piece.label}: {refusal}"] += 1
+                    style.open.append((number, played))
+                    continue
+                heard.add(outcome.notes)
+                style.taken[piece].append(outcome.span)
+                style.queue.append(piece)
+                clips.append(_deliver(render.clip_file(job, cache), staging, number, piece))
+                bar.update()
+    tqdm.write(_summary(len(clips), refused), file=sys.stderr)
+    return sorted(clips, key=lambda clip: clip.path)
+
+
+def _begin(label: str, pieces: list[Piece], count: int, seed: int) -> _Style:
+    queue = list(pieces)
+    Random(f"{seed} {label}").shuffle(queue)
+    clips = ((number, render.performance(Random(f"{seed} {label} {number}"))) for number in range(count))
+    return _Style(deque(clips), deque(queue))
+
+
+def _turns(label: str, style: _Style, seconds: float) -> list[tuple[int, Performance, Job]]:
+    """One round of a style: the next pieces, each with a clip that has none."""
+    if style.open and not style.queue:
+        raise SourceError(
+            f"the scores of {label!r} are not enough, {len(style.open)} clip(s) of {seconds:g} s are missing: "
+            "lower data.starter.clips_per_style or data.starter.seconds in params.yaml"
+        )
+    turns = []
+    for _ in range(min(len(style.open), len(style.queue))):
+        (number, played), piece = style.open.popleft(), style.queue.popleft()
+        turns.append((number, played, Job(piece, played, seconds, tuple(style.taken[piece]))))
+    return turns
+
+
+def _deliver(made: Path, staging: Path, number: int, piece: Piece) -> Clip:
+    title = re.sub(r" \(.*|\.\w+$", "", piece.name)
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9.]+", "-", plain).strip("-.")[:60]
+    file = staging / piece.label / f"{number:03d}-{slug}.flac"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(made, file)
+    return Clip(
+        path=(paths.AUDIO / file.relative_to(staging)).as_posix(),
+        label=piece.label,
+        group=piece.group,
+        origin=f"synthesised from the score {piece.name}",
+        licence=scores.licence(piece.label),
+    )
+
+
+def _summary(made: int, refused: Counter[str]) -> str:
+    lines = [f"  {count} x {reason}" for reason, count in sorted(refused.items())]
+    passed = f"; {refused.total()} scores were passed over for others:" if lines else ""
+    return "\n".join([f"{made} clips synthesised{passed}", *lines])
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

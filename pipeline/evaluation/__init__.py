@@ -1,0 +1,1 @@
+"""What trained models are worth: scores, figures and the report that compares them."""

@@ -1,0 +1,288 @@
+"""Figures of scores, curves and confusions, drawn without pyplot and its global state.
+
+Every function returns a :class:`matplotlib.figure.Figure`; :func:`png` and :func:`save` make pictures of it.
+A model has the same colour in all figures that are given the same set of models, in whatever order.
+"""
+
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from pipeline import files
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
+"""Colours that most colour-blind people can tell apart (Okabe and Ito 2008, https://jfly.uni-koeln.de/color/),
+without the yellow that is too pale on white, and with a dark grey for black."""
+LINES = ("-", "--", ":", "-.")
+"""With more models than colours the colours come again with the next line style."""
+
+WIDTH = 10.0
+"""Inches; every figure is drawn for the width of a report's text column."""
+DPI = 150
+LONGEST = 26
+"""Characters of a name that a figure shows."""
+GREY = "#666666"
+SHADES = colormaps["Blues"].with_extremes(bad="#eeeeee")
+DARK = 0.68
+"""From this share of SHADES on white text is easier to read than black."""
+
+
+def confusion(matrix: pd.DataFrame, title: str) -> Figure:
+    """Counts of clips, rows actual and columns predicted; a cell's shade is its share of the row."""
+    size = _between(0.55 * len(matrix) + 2.5, 5.0, WIDTH)
+    figure = _figure(size, size * 0.9)
+    axes = figure.add_subplot()
+    _draw_confusion(axes, matrix, fontsize=10)
+    axes.set_title(_plain(title, 3 * LONGEST), fontsize=12, loc="left")
+    _name_rows(axes, matrix.index)
+    _name_columns(axes, matrix.columns)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("actual")
+    return figure
+
+
+def confusion_grid(matrices: Mapping[str, pd.DataFrame]) -> Figure:
+    """The confusion of every model side by side; all matrices have the same labels, shown by number."""
+    labels = len(next(iter(matrices.values())))
+    columns = min(len(matrices), int(_between(40 / labels, 1, 4)))
+    rows = -(-len(matrices) // columns)
+    side = (WIDTH - 2.2) / columns
+    points = 72 * side / labels  # of one cell
+    figure = _figure(WIDTH, 0.4 + rows * (0.5 + side))
+    cells = figure.subplots(rows, columns, squeeze=False).flatten()
+    for number, (key, matrix) in enumerate(matrices.items()):
+        axes = cells[number]
+        _draw_confusion(axes, matrix, fontsize=_between(0.43 * points, 4, 9))
+        axes.set_title(_plain(key), fontsize=11)
+        numbered = [f"{_short(label)}  {place}" for place, label in enumerate(matrix.index, start=1)]
+        _name_rows(axes, numbered if number % columns == 0 else range(1, labels + 1), longest=LONGEST + 8)
+        axes.set_xticks(range(labels), range(1, labels + 1))
+        axes.tick_params(labelsize=_between(0.5 * points, 4, 9))
+    for axes in cells[len(matrices) :]:
+        axes.set_visible(False)
+    figure.supxlabel("predicted", fontsize=10)
+    figure.supylabel("actual", fontsize=10)
+    return figure
+
+
+def curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
+    """Loss, accuracy and macro F1 by epoch: training above, validation below, all models in each.
+
+    Columns as in ``history/<key>.csv``. Models with no epochs are left out.
+    """
+    figure = _figure(WIDTH, 6.0)
+    grid = figure.subplots(2, 3, sharex=True)
+    styles = _styles(histories)
+    trained = {key: history for key, history in histories.items() if len(history)}
+    for axes, column, title in (
+        (grid[0, 0], "train_loss", "training loss"),
+        (grid[0, 1], "train_accuracy", "training accuracy"),
+        (grid[1, 0], "valid_loss", "validation loss"),
+        (grid[1, 1], "valid_accuracy", "validation accuracy"),
+        (grid[1, 2], "valid_macro_f1", "validation macro F1"),
+    ):
+        for key, history in trained.items():
+            marker = "o" if len(history) == 1 else None
+            axes.plot(history["epoch"], history[column], marker=marker, linewidth=1.3, **styles[key])
+        axes.set_title(title, fontsize=11, loc="left")
+        _tidy(axes)
+    for axes in grid[:, 0]:
+        _scale_loss(axes)
+    for axes in (*grid[:, 1], grid[1, 2]):
+        axes.set_ylim(0, 1)
+    for axes in grid[1]:
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    _legend_of_models(grid[0, 2], {key: styles[key] for key in trained})
+    return figure
+
+
+def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
+    """Macro F1 on validation and test: a pair of bars per model, the first model on top.
+
+    Args:
+        table: indexed by model, with the columns ``valid_macro_f1`` and ``test_macro_f1``.
+        baseline: the model whose test score is drawn as a line across; without it there is no line.
+    """
+    figure = _figure(WIDTH, 1.1 + 0.55 * len(table))
+    axes = figure.add_subplot()
+    styles = _styles(table.index)
+    for place, (key, row) in enumerate(table.iterrows()):
+        colour = styles[str(key)]["color"]
+        for offset, column, alpha in ((-0.2, "valid_macro_f1", 0.45), (0.2, "test_macro_f1", 1.0)):
+            value = float(row[column])
+            axes.barh(place + offset, value, height=0.38, color=colour, alpha=alpha)
+            axes.annotate(
+                _number(value, 3),
+                (value if np.isfinite(value) else 0.0, place + offset),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=9,
+            )
+    _name_rows(axes, table.index)
+    axes.set_ylim(len(table) - 0.4, -0.6)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("macro F1")
+    _tidy(axes, grid="x")
+    handles: list[Any] = [
+        Patch(color=GREY, alpha=0.45, label="validation"),
+        Patch(color=GREY, label="test"),
+    ]
+    if baseline in table.index:
+        level = float(table.loc[baseline, "test_macro_f1"])
+        label = f"{_plain(baseline)}, test"
+        handles.append(axes.axvline(level, color="black", linestyle="--", linewidth=1, label=label))
+    figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=9)
+    return figure
+
+
+def per_class_heatmap(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """F1 of every label (rows, those that the models find easiest on top) and model (columns).
+
+    Tables as :func:`pipeline.evaluation.metrics.per_class` makes them. A label with no clips has no F1 and
+    shows a dash.
+    """
+    f1 = pd.DataFrame({key: _f1_where_known(table) for key, table in tables.items()})
+    order = f1.mean(axis=1).sort_values(ascending=False, kind="stable").index
+    f1 = f1.loc[order]
+    support = next(iter(tables.values())).set_index("label")["support"].reindex(order, fill_value=0)
+    figure = _figure(_between(2.8 + 0.9 * f1.shape[1], 5.0, WIDTH), 1.4 + 0.42 * len(f1))
+    axes = figure.add_subplot()
+    mesh = _draw_cells(axes, np.ma.masked_invalid(f1))
+    for (row, column), value in np.ndenumerate(f1.to_numpy()):
+        _write_in_cell(axes, row, column, _number(value, 2), value, fontsize=10)
+    _name_rows(axes, [f"{_short(label)} ({count})" for label, count in support.items()], longest=LONGEST + 8)
+    _name_columns(axes, f1.columns)
+    axes.set_ylabel("label (clips)")
+    figure.colorbar(mesh, ax=axes, label="F1", fraction=0.03, pad=0.02)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG; the same figure gives the same bytes (no date, no version of the software)."""
+    stream = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(stream, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def save(figure: Figure, file: Path) -> None:
+    with files.whole(file) as partial:
+        partial.write_bytes(png(figure))
+
+
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+
+
+def _styles(keys: Iterable[object]) -> dict[str, dict[str, str]]:
+    """Colour and line style by model; sorted, so that the order of the models does not matter."""
+    return {
+        key: {
+            "color": OKABE_ITO[number % len(OKABE_ITO)],
+            "linestyle": LINES[number // len(OKABE_ITO) % len(LINES)],
+        }
+        for number, key in enumerate(sorted(map(str, keys)))
+    }
+
+
+def _draw_confusion(axes: Any, matrix: pd.DataFrame, fontsize: float) -> None:
+    counts = matrix.to_numpy()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    _draw_cells(axes, shares)
+    axes.set_aspect("equal")
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            _write_in_cell(axes, row, column, str(count), shares[row, column], fontsize)
+
+
+def _write_in_cell(axes: Any, row: int, column: int, text: str, shade: float, fontsize: float) -> None:
+    colour = "white" if shade > DARK else "black"
+    cell = axes.text(column, row, text, ha="center", va="center", fontsize=fontsize, color=colour)
+    # A cell's text lies inside the axes; measuring hundreds of them would take most of the layout's time.
+    cell.set_in_layout(False)
+
+
+def _f1_where_known(table: pd.DataFrame) -> pd.Series:
+    rows = table.set_index("label")
+    return rows["f1"].where(rows["support"] > 0)
+
+
+def _scale_loss(axes: Any) -> None:
+    """Logarithmic, since one diverging model would press the others flat; ticks as plain numbers."""
+    if not np.isfinite(axes.dataLim.minposy):
+        return  # no loss above zero
+    axes.set_yscale("log", nonpositive="mask")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low > 10 else (1, 1.5, 2, 3, 4, 5, 7)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _legend_of_models(axes: Any, styles: Mapping[str, Mapping[str, str]]) -> None:
+    axes.set_axis_off()
+    handles = [
+        Line2D([], [], linewidth=2.5, color=style["color"], linestyle=style["linestyle"])
+        for style in styles.values()
+    ]
+    title = None if styles else "no model was trained by epochs"
+    axes.legend(
+        handles, [_plain(key) for key in styles], loc="center", title=title, frameon=False, fontsize=10
+    )
+
+
+def _tidy(axes: Any, grid: str = "both") -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=grid, color="#e4e4e4", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=9)
+
+
+def _draw_cells(axes: Any, shades: Any) -> Any:
+    """A table of shades, first row on top, white lines between the cells and no frame."""
+    rows, columns = shades.shape
+    edges = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
+    mesh = axes.pcolormesh(*edges, shades, cmap=SHADES, vmin=0, vmax=1, edgecolors="white", linewidth=1)
+    axes.invert_yaxis()
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    return mesh
+
+
+def _name_rows(axes: Any, names: Iterable[object], longest: int = LONGEST) -> None:
+    shown = [_plain(name, longest) for name in names]
+    axes.set_yticks(range(len(shown)), shown)
+    axes.tick_params(axis="y", labelsize=9)
+
+
+def _name_columns(axes: Any, names: Iterable[object]) -> None:
+    shown = [_plain(name) for name in names]
+    axes.set_xticks(range(len(shown)), shown, fontsize=9, rotation=45, ha="right", rotation_mode="anchor")
+
+
+def _plain(text: object, longest: int = LONGEST) -> str:
+    """Text that matplotlib shows as it is: a pair of dollars would start a formula."""
+    return _short(text, longest).replace("$", r"\$")
+
+
+def _short(text: object, longest: int = LONGEST) -> str:
+    text = str(text)
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if np.isfinite(value) else "–"
+
+
+def _between(value: float, low: float, high: float) -> float:
+    return min(max(value, low), high)

@@ -1,0 +1,142 @@
+"""Scores of predictions, and how restless a training curve is.
+
+Predictions are a table with one row per clip: ``clip_id``, ``part`` (``valid`` or ``test``), ``label``
+(the true one), ``predicted``, and one column ``p:<label>`` per label with its probability.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+PROBABILITY = "p:"
+"""Prefix of the probability columns."""
+
+LOWEST_PROBABILITY = 1e-7
+"""The loss sees no probability below this (about the resolution of float32), so that a single clip costs at
+most 16.1 and one sure mistake does not make the mean infinite."""
+
+
+def label_names(predictions: pd.DataFrame) -> list[str]:
+    """All labels the model can answer, in the order of the probability columns."""
+    return [name.removeprefix(PROBABILITY) for name in predictions.columns if name.startswith(PROBABILITY)]
+
+
+def of_part(predictions: pd.DataFrame, part: str) -> pd.DataFrame:
+    """The rows of one part.
+
+    Raises:
+        ValueError: there are none.
+    """
+    rows = predictions[predictions["part"] == part]
+    if rows.empty:
+        raise ValueError(
+            f"predictions have no clip of the part {part!r}, only of {sorted(set(predictions['part']))}"
+        )
+    return rows
+
+
+def scores(predictions: pd.DataFrame, part: str) -> dict[str, float]:
+    """Scores of one part, by names that start with the part.
+
+    ``valid``: macro F1, accuracy and loss. Any other part: also macro precision and recall, and precision,
+    recall and F1 weighted by the clips of each label.
+
+    The loss is the mean negative logarithm of the true label's probability, in nats, with probabilities
+    clipped to [LOWEST_PROBABILITY, 1]. Macro scores are means over the labels that have clips in this part:
+    all models are averaged over the same labels, whatever they answer.
+
+    Raises:
+        ValueError: the part is empty, a true label has no column, or a probability is not in [0, 1].
+    """
+    rows = of_part(predictions, part)
+    loss, accuracy = _loss(rows), float(accuracy_score(rows["label"], rows["predicted"]))
+    macro, weighted = (_averages(rows, average) for average in ("macro", "weighted"))
+    few = {f"{part}_macro_f1": macro["f1"], f"{part}_accuracy": accuracy, f"{part}_loss": loss}
+    if part == "valid":
+        return few
+    return {
+        **few,
+        f"{part}_macro_precision": macro["precision"],
+        f"{part}_macro_recall": macro["recall"],
+        f"{part}_weighted_precision": weighted["precision"],
+        f"{part}_weighted_recall": weighted["recall"],
+        f"{part}_weighted_f1": weighted["f1"],
+    }
+
+
+def per_class(predictions: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
+    """Columns ``label, precision, recall, f1, support``, one row per label, in their order.
+
+    All rows given are scored: pick a part first, see :func:`of_part`. A score without a denominator (no clip
+    has the label, or none is given it) is 0; ``support`` is the number of clips that truly have the label.
+    """
+    precision, recall, f1, support = _by_label(predictions, labels, average=None)
+    return pd.DataFrame(
+        {"label": labels, "precision": precision, "recall": recall, "f1": f1, "support": support}
+    )
+
+
+def confusion(predictions: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
+    """Counts of clips: a row per actual, a column per predicted label, both in the order of ``labels``."""
+    counts = confusion_matrix(predictions["label"], predictions["predicted"], labels=labels)
+    return pd.DataFrame(
+        counts, index=pd.Index(labels, name="actual"), columns=pd.Index(labels, name="predicted")
+    )
+
+
+def most_confused(matrix: pd.DataFrame) -> tuple[list[tuple[str, str]], int]:
+    """The pair of labels most often taken for each other, in either direction, and how many clips that are.
+
+    More than one pair if several are confused equally often, none if no clip is off the diagonal.
+    """
+    counts = matrix.to_numpy()
+    both = np.triu(counts + counts.T, k=1)
+    if not both.any():
+        return [], 0
+    pairs = [(str(matrix.index[a]), str(matrix.index[b])) for a, b in np.argwhere(both == both.max())]
+    return pairs, int(both.max())
+
+
+def fluctuation(history: pd.Series) -> float:
+    """How far an epoch's value lies, on average, from the middle of its two neighbours; in the curve's unit.
+
+    That is the mean of ``|x[t] - (x[t-1] + x[t+1]) / 2|``. The middle of the neighbours follows the trend, so
+    a straight line has 0 and a smoothly falling loss nearly 0, however steep. The more usual standard
+    deviation of the steps between epochs would call a model restless just because it learns fast at first and
+    slowly later.
+
+    NaN for fewer than three epochs, or where a value is not finite.
+    """
+    curve = history.to_numpy(dtype=float)
+    if len(curve) < 3 or not np.isfinite(curve).all():
+        return float("nan")
+    return float(np.abs(curve[1:-1] - (curve[:-2] + curve[2:]) / 2).mean())
+
+
+def _loss(rows: pd.DataFrame) -> float:
+    labels = label_names(rows)
+    unknown = sorted(set(rows["label"]) - set(labels))
+    if unknown:
+        raise ValueError(f"predictions have no column {PROBABILITY}<label> for the true label(s) {unknown}")
+    probabilities = rows[[PROBABILITY + label for label in labels]].to_numpy(dtype=float)
+    # Softmax in float32 may exceed 1 by rounding.
+    sound = ((probabilities >= 0) & (probabilities <= 1 + 1e-5)).all(axis=1)
+    if not sound.all():
+        raise ValueError(f"predictions of the clip {rows['clip_id'][~sound].iloc[0]!r} are not probabilities")
+    column = {label: number for number, label in enumerate(labels)}
+    true = probabilities[np.arange(len(rows)), [column[label] for label in rows["label"]]]
+    return float(-np.log(np.clip(true, LOWEST_PROBABILITY, 1.0)).mean())
+
+
+def _averages(rows: pd.DataFrame, average: str) -> dict[str, float]:
+    precision, recall, f1, _ = _by_label(rows, sorted(set(rows["label"])), average)
+    return {"precision": float(precision), "recall": float(recall), "f1": float(f1)}
+
+
+def _by_label(rows: pd.DataFrame, labels: list[str], average: str | None) -> tuple[Any, Any, Any, Any]:
+    precision, recall, f1, support = precision_recall_fscore_support(
+        rows["label"], rows["predicted"], labels=labels, average=average, zero_division=0
+    )
+    return precision, recall, f1, support

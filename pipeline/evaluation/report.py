@@ -1,0 +1,356 @@
+"""The comparison of all models as one HTML file to publish and as Markdown for a repository.
+
+The model is chosen on the validation part alone; test scores stand beside it and decide nothing.
+"""
+
+import base64
+import html
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from pipeline import files
+from pipeline.evaluation import figures
+from pipeline.evaluation.metrics import fluctuation, most_confused
+
+BASELINE = "majority"
+"""Key of the model that always answers the most frequent label of the training part."""
+NEEDED = (
+    "valid_macro_f1",
+    "valid_loss",
+    "test_macro_f1",
+    "test_accuracy",
+    "test_macro_precision",
+    "test_macro_recall",
+)
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One trained and evaluated model."""
+
+    key: str
+    description: str
+    """Model and features, e.g. ``cnn on spectrogram``."""
+    metrics: Mapping[str, float]
+    """As in ``metrics/<key>.json``."""
+    history: pd.DataFrame
+    """As in ``history/<key>.csv``; no rows for a model that is not trained by epochs."""
+    per_class: pd.DataFrame
+    """Of the test part, from :func:`pipeline.evaluation.metrics.per_class`."""
+    confusion: pd.DataFrame
+    """Of the test part, from :func:`pipeline.evaluation.metrics.confusion`."""
+    run_id: str | None
+    """The MLflow run, if it is known."""
+    wall_time_s: float
+    parameters: int
+    """Trainable weights."""
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What the models were trained and evaluated on."""
+
+    source: str
+    origin: str
+    """What the clips are, as a sentence, e.g. ``Clips are synthesised from scores.``"""
+    counts: pd.DataFrame
+    """Clips by label (index) and part (columns)."""
+    rejected: Mapping[str, int]
+    """Rejected clips by reason."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as they are shown; ``align`` has one letter per column, ``l`` or ``r``."""
+
+    columns: list[str]
+    align: str
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    name: str
+    alt: str
+    caption: str
+    png: bytes
+
+    @property
+    def data_uri(self) -> str:
+        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+
+
+def comparison(entries: list[Entry], data: DataSummary, out: Path) -> None:
+    """Write ``comparison.md``, ``comparison.html`` (self-contained) and ``figures/*.png`` to ``out``.
+
+    Raises:
+        ValueError: there is no entry, a key comes twice, or an entry lacks a metric.
+    """
+    _check(entries)
+    ranked = rank(entries)
+    content = {
+        "chosen": ranked[0],
+        "sentences": _sentences(ranked),
+        "scores": _scores(ranked),
+        "extremes": [(entry.key, _extremes(entry.per_class)) for entry in ranked],
+        "confused": _confused(ranked[0]),
+        "pictures": {picture.name: picture for picture in _pictures(ranked, out / "figures")},
+        "data": data,
+        "clips": _clips(data.counts),
+        "rejections": sum(data.rejected.values()),
+        "rejected": _rejected(data.rejected),
+        "runs": _runs(ranked),
+    }
+    files.write_text(out / "comparison.html", _html().get_template("comparison.html.j2").render(content))
+    files.write_text(out / "comparison.md", _markdown().get_template("comparison.md.j2").render(content))
+
+
+def rank(entries: list[Entry]) -> list[Entry]:
+    """Best first: by macro F1 on validation, of equals by loss on validation, then by key.
+
+    A score that is not finite is worse than any other.
+    """
+
+    def badness(entry: Entry) -> tuple[float, float, str]:
+        f1, loss = entry.metrics["valid_macro_f1"], entry.metrics["valid_loss"]
+        return (-f1 if math.isfinite(f1) else math.inf, loss if math.isfinite(loss) else math.inf, entry.key)
+
+    return sorted(entries, key=badness)
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown (GitHub's too) shows as it is, on one line, also inside a table."""
+    one_line = re.sub(r"\s+", " ", html.escape(text, quote=False))
+    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", one_line)
+
+
+def _check(entries: list[Entry]) -> None:
+    if not entries:
+        raise ValueError("there is no model to compare: name at least one in params.yaml, experiments")
+    keys = [entry.key for entry in entries]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise ValueError(f"models to compare come twice: {twice}")
+    for entry in entries:
+        missing = [name for name in NEEDED if name not in entry.metrics]
+        if missing:
+            raise ValueError(f"metrics of {entry.key!r} lack {missing}: run its stage evaluate again")
+
+
+def _sentences(ranked: list[Entry]) -> list[str]:
+    best = ranked[0]
+    return [
+        f"It has the highest macro F1 on the validation part, {_score(best, 'valid_macro_f1')}, and was "
+        "chosen by that alone. The test part was looked at once, after training, and had no say in the "
+        f"choice: there it reaches a macro F1 of {_score(best, 'test_macro_f1')} and an accuracy of "
+        f"{_score(best, 'test_accuracy')} on {int(best.confusion.to_numpy().sum())} clips.",
+        *_against_baseline(ranked),
+        *_better_on_test(ranked),
+    ]
+
+
+def _against_baseline(ranked: list[Entry]) -> list[str]:
+    best = ranked[0]
+    if best.key == BASELINE:
+        return ["No model does better on validation than always answering the most frequent label."]
+    return [
+        "Always answering the most frequent label gives a macro F1 of "
+        f"{_score(entry, 'test_macro_f1')} on the test part ({BASELINE})."
+        for entry in ranked
+        if entry.key == BASELINE
+    ]
+
+
+def _better_on_test(ranked: list[Entry]) -> list[str]:
+    best = ranked[0].metrics["test_macro_f1"]
+    better = [
+        f"{entry.key} ({_score(entry, 'test_macro_f1')})"
+        for entry in ranked[1:]
+        if entry.metrics["test_macro_f1"] > best
+    ]
+    if not better:
+        return []
+    return [
+        f"On the test part a higher macro F1 is reached by {_listed(better)}; to choose by that would turn "
+        "the test part into a second validation part."
+    ]
+
+
+def _extremes(per_class: pd.DataFrame) -> str:
+    """Which labels a model finds easiest and hardest, in words."""
+    f1 = per_class[per_class["support"] > 0].set_index("label")["f1"]
+    easiest, hardest = f1[f1 == f1.max()], f1[f1 == f1.min()]
+    if f1.max() == f1.min():
+        return f"finds all labels equally hard (F1 {f1.max():.2f})"
+    return (
+        f"finds {_few(easiest.index)} easiest (F1 {f1.max():.2f}) and {_few(hardest.index)} hardest "
+        f"(F1 {f1.min():.2f})"
+    )
+
+
+def _confused(best: Entry) -> str:
+    """Which two labels the model confuses most often, in words."""
+    pairs, taken = most_confused(best.confusion)
+    if not pairs:
+        return f"{best.key} confuses no two labels on the test part."
+    clips = int(best.confusion.loc[list(pairs[0])].to_numpy().sum())
+    first, *others = [f"{one} and {other}" for one, other in pairs]
+    text = (
+        f"The two labels that {best.key} confuses most often on the test part are {first}: "
+        f"{taken} of their {clips} clips are taken for the other."
+    )
+    return f"{text} As often: {'; '.join(others)}." if others else text
+
+
+def _scores(ranked: list[Entry]) -> Table:
+    columns = [
+        "model",
+        "what it is",
+        "valid F1",
+        "test F1",
+        "test accuracy",
+        "test precision",
+        "test recall",
+        "loss fluctuation",
+        "F1 fluctuation",
+    ]
+    rows = [
+        [
+            entry.key,
+            entry.description,
+            _score(entry, "valid_macro_f1"),
+            _score(entry, "test_macro_f1"),
+            _score(entry, "test_accuracy"),
+            _score(entry, "test_macro_precision"),
+            _score(entry, "test_macro_recall"),
+            _number(fluctuation(entry.history["valid_loss"])),
+            _number(fluctuation(entry.history["valid_macro_f1"])),
+        ]
+        for entry in ranked
+    ]
+    return Table(columns, "llrrrrrrr", rows)
+
+
+def _runs(ranked: list[Entry]) -> Table:
+    rows = [
+        [
+            entry.key,
+            f"{entry.parameters:,}",
+            str(len(entry.history) or UNKNOWN),
+            _duration(entry.wall_time_s),
+            entry.run_id or UNKNOWN,
+        ]
+        for entry in ranked
+    ]
+    return Table(["model", "trainable weights", "epochs", "wall time", "MLflow run"], "lrrrl", rows)
+
+
+def _clips(counts: pd.DataFrame) -> Table:
+    """Clips by label and part, with sums at both ends."""
+    whole = counts.assign(all=counts.sum(axis=1))
+    rows = [[str(label), *map(str, map(int, row))] for label, *row in whole.itertuples()]
+    sums = ["all", *(str(int(value)) for value in whole.sum())]
+    return Table(["label", *map(str, whole.columns)], "l" + "r" * whole.shape[1], [*rows, sums])
+
+
+def _rejected(reasons: Mapping[str, int]) -> Table:
+    rows = [
+        [reason, str(count)]
+        for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    return Table(["reason", "clips"], "lr", rows)
+
+
+def _pictures(ranked: list[Entry], folder: Path) -> list[Picture]:
+    best = ranked[0]
+    scores = pd.DataFrame([entry.metrics for entry in ranked], index=[entry.key for entry in ranked])
+    return [
+        _picture(
+            folder / "scores.png",
+            figures.scores(scores, baseline=BASELINE),
+            alt="Bars of macro F1 on validation and test for each model",
+            caption=f"Macro F1 of each model, sorted by validation. Chosen: {best.key}.",
+        ),
+        _picture(
+            folder / "curves.png",
+            figures.curves({entry.key: entry.history for entry in ranked}),
+            alt="Curves of loss, accuracy and macro F1 by epoch for each model trained by epochs",
+            caption="How loss and scores move while the models learn. The loss axes are logarithmic.",
+        ),
+        _picture(
+            folder / "per-class.png",
+            figures.per_class_heatmap({entry.key: entry.per_class for entry in ranked}),
+            alt="Heat map of F1 by label and model on the test part",
+            caption="F1 of each label on the test part; labels that the models find easiest on top.",
+        ),
+        _picture(
+            folder / "confusion.png",
+            figures.confusion(best.confusion, f"{best.key}, test part"),
+            alt=f"Confusion matrix of {best.key} on the test part",
+            caption=f"Test clips of {best.key} by actual and predicted label; "
+            "a cell's shade is its share of the row.",
+        ),
+        _picture(
+            folder / "confusions.png",
+            figures.confusion_grid({entry.key: entry.confusion for entry in ranked}),
+            alt="Confusion matrices of all models on the test part, side by side",
+            caption="Test clips of all models by actual (rows) and predicted (columns) label.",
+        ),
+    ]
+
+
+def _picture(file: Path, figure: Figure, alt: str, caption: str) -> Picture:
+    figures.save(figure, file)
+    return Picture(file.stem, alt, caption, file.read_bytes())
+
+
+def _html() -> Environment:
+    return Environment(
+        loader=PackageLoader("pipeline.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _markdown() -> Environment:
+    """Every value that a template prints is escaped for Markdown, as autoescape does for HTML."""
+    return _html().overlay(
+        autoescape=False,
+        finalize=lambda value: escape_markdown(value) if isinstance(value, str) else value,
+    )
+
+
+def _score(entry: Entry, name: str) -> str:
+    return _number(entry.metrics[name])
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else UNKNOWN
+
+
+def _duration(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return UNKNOWN
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _few(names: pd.Index) -> str:
+    return _listed(list(names)) if len(names) <= 3 else f"{len(names)} labels"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,53 @@
+"""Outputs that appear whole or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """Give a path beside ``target`` to write a file or folder to; it takes the target's place at the end.
+
+    When the block raises, what it wrote is removed and the target stays as it was.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    remove(partial)
+    try:
+        yield partial
+        if partial.is_dir():
+            remove(target)
+        os.replace(partial, target)
+    finally:
+        remove(partial)
+
+
+def write_text(target: Path, text: str) -> None:
+    with whole(target) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, content: Any) -> None:
+    write_text(target, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,34 @@
+"""The models, one file each, all of them nn.Modules from features to logits.
+
+A model module has one of two functions:
+
+- ``build(settings, inputs, classes)`` makes a module that is trained by gradient descent;
+- ``fit(settings, values, targets, classes, seed)`` makes one that is fitted in closed form or by scikit-learn.
+"""
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a model is told of one of its inputs: a batch is (B, *shape)."""
+
+    shape: tuple[int, ...]
+    """(columns,) for a summary of the clip, (bands, frames) for a window."""
+    mean: Array
+    """Per column or band, over the training part alone."""
+    std: Array
+    floor: float = 0.0
+    """Least value of a window, in dB; the greatest is 0. Meaningless for a summary."""
+
+
+def load(name: str) -> ModuleType:
+    """The module of a model, by its name in params.yaml."""
+    return importlib.import_module(f"{__name__}.{name}")

@@ -1,0 +1,74 @@
+"""Convolutional networks on a window of a spectrogram or scalogram.
+
+``tutorial`` is the basic CNN of the well-known GTZAN tutorial; ``compact`` is the better default: normalised per
+band, batch norm, and pooling over time in place of a dense layer over every pixel.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.models import Input
+from pipeline.models.layers import Standardise
+from pipeline.params import Cnn
+
+
+class Compact(nn.Module):
+    """Trunk of four strided blocks and mean and maximum over what they give: (B, bands, frames) -> (B, width)."""
+
+    width = 256
+
+    def __init__(self, source: Input) -> None:
+        super().__init__()
+        self.scale = Standardise(source)
+        self.blocks = nn.Sequential(
+            _block(1, 16, kernel=5, stride=2), _block(16, 32), _block(32, 64), _block(64, 128)
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        maps = self.blocks(self.scale(image).unsqueeze(1))
+        return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
+
+
+def _block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+    )
+
+
+class Tutorial(nn.Module):
+    """Conv 32, Conv 32, Conv 64 (3x3, each ReLU and pooled by 2), dropout, dense 128, logits.
+
+    As in the tutorial the picture is seen as a whole, three equal channels scaled to [0, 1].
+    """
+
+    def __init__(self, source: Input, classes: int, dropout: float) -> None:
+        super().__init__()
+        bands, frames = source.shape
+        self.floor = source.floor
+        widths = (3, 32, 32, 64)
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip(widths, widths[1:], strict=False):
+            layers += [nn.Conv2d(inputs, outputs, 3), nn.ReLU(), nn.MaxPool2d(2)]
+            bands, frames = (bands - 2) // 2, (frames - 2) // 2
+        self.body = nn.Sequential(
+            *layers,
+            nn.Dropout(dropout),
+            nn.Flatten(),
+            nn.Linear(64 * bands * frames, 128),
+            nn.ReLU(),
+            nn.Linear(128, classes),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        grey = (1 - image / self.floor).unsqueeze(1)
+        return self.body(grey.expand(-1, 3, -1, -1))  # type: ignore[no-any-return]
+
+
+def build(settings: Cnn, inputs: list[Input], classes: int) -> nn.Module:
+    (image,) = inputs
+    if settings.arch == "tutorial":
+        return Tutorial(image, classes, settings.dropout)
+    return nn.Sequential(Compact(image), nn.Dropout(settings.dropout), nn.Linear(Compact.width, classes))

@@ -1,0 +1,39 @@
+"""Layers that several models share."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.models import Input
+
+
+class Standardise(nn.Module):
+    """Zero mean, unit variance per column or band, by the training part's statistics.
+
+    They are buffers: saved and exported with the model, so that inference cannot scale otherwise.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, source: Input) -> None:
+        super().__init__()
+        trailing = (1,) * (len(source.shape) - 1)
+        # a column that never varies in training would blow up noise elsewhere: leave its scale alone
+        std = torch.from_numpy(source.std).clone()
+        std[std < 1e-8] = 1.0
+        self.register_buffer("mean", torch.from_numpy(source.mean).reshape(-1, *trailing))
+        self.register_buffer("std", std.reshape(-1, *trailing))
+
+    def forward(self, values: Tensor) -> Tensor:
+        return (values - self.mean) / self.std
+
+
+def dense(inputs: int, hidden: Sequence[int], classes: int, dropout: float) -> nn.Sequential:
+    """Fully connected ReLU layers with dropout after each, and before the last one in any case."""
+    layers: list[nn.Module] = [] if hidden else [nn.Dropout(dropout)]
+    for width in hidden:
+        layers += [nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout)]
+        inputs = width
+    return nn.Sequential(*layers, nn.Linear(inputs, classes))

@@ -1,0 +1,54 @@
+"""A pre-trained image backbone and a small head on a window of a spectrogram or scalogram."""
+
+import torch
+from torch import Tensor, nn
+
+from pipeline import paths
+from pipeline.models import Input
+from pipeline.models.layers import dense
+from pipeline.models.weights.loading import load
+from pipeline.params import Transfer as Settings
+
+
+class Backbone(nn.Module):
+    """Window to embedding, (B, bands, frames) -> (B, width): means over the backbone's last feature maps.
+
+    The picture has three equal channels in [-1, 1], as the ImageNet models were trained on: the training part's
+    mean is grey, two standard deviations are black or white.
+    """
+
+    def __init__(self, source: Input, network: nn.Module, trainable: bool) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(trainable)
+        self.trainable = trainable
+        self.centre = float(source.mean.mean())
+        self.spread = 2 * float(((source.std**2 + (source.mean - source.mean.mean()) ** 2).mean()) ** 0.5)
+
+    def forward(self, image: Tensor) -> Tensor:
+        grey = ((image - self.centre) / self.spread).clamp(-1, 1).unsqueeze(1)
+        maps: Tensor = self.network(grey.expand(-1, 3, -1, -1)).last_hidden_state
+        return maps.mean(dim=(2, 3))
+
+    def train(self, mode: bool = True) -> "Backbone":
+        # a frozen backbone keeps its batch norms' running statistics too
+        return super().train(mode and self.trainable)
+
+
+class Transfer(nn.Module):
+    """``frozen`` tells the training loop that ``backbone`` may be run once per window and kept."""
+
+    def __init__(self, backbone: Backbone, head: nn.Module, frozen: bool) -> None:
+        super().__init__()
+        self.backbone, self.head, self.frozen = backbone, head, frozen
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.head(self.backbone(image))  # type: ignore[no-any-return]
+
+
+def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
+    (image,) = inputs
+    network = load(paths.WEIGHTS / settings.backbone)
+    backbone = Backbone(image, network, trainable=not settings.frozen)
+    with torch.no_grad():
+        width = backbone.eval()(torch.zeros(1, *image.shape)).shape[1]
+    return Transfer(backbone, dense(width, settings.hidden, classes, settings.dropout), settings.frozen)

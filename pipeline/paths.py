@@ -1,0 +1,35 @@
+"""Every path of the data flow, relative to the checkout (stages run with the checkout as working folder)."""
+
+import os
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+LOCK = Path("dvc.lock")
+
+MUSIC = Path("data/music")
+"""A person's own music, brought in by ``soundtrack import`` and versioned with ``dvc add``."""
+SOURCES = Path("data/sources")
+AUDIO = Path("data/audio")
+FILES = AUDIO / "files.csv"
+CLIPS = Path("data/clips.parquet")
+SPLIT = Path("data/split.parquet")
+
+INPUTS = Path("data/inputs")
+FEATURES = Path("features")
+WEIGHTS = Path("weights")
+MODELS = Path("models")
+HISTORY = Path("history")
+EVALUATION = Path("evaluation")
+METRICS = Path("metrics")
+REPORTS = Path("reports")
+AUDIT = REPORTS / "audit.md"
+
+
+def home() -> Path:
+    """The main checkout, also from the temporary copy in which ``dvc exp run --temp`` runs a stage."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+def cache() -> Path:
+    """Partial work that must survive a killed stage, which DVC's outputs do not. Never needed, only faster."""
+    return home() / ".cache"

@@ -1,0 +1,27 @@
+"""One short file per DVC stage: read inputs, call the layers below, write outputs."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+
+from pipeline.errors import UserError
+
+
+def main(stage: Callable[..., None], argument: str | None = None) -> None:
+    """Run a stage as ``python -m pipeline.stages.<name> [<argument>]``."""
+    name = stage.__name__
+    example = f"dvc repro {name}@<{argument}>" if argument else f"dvc repro {name}"
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pipeline.stages.{name}",
+        description=sys.modules[stage.__module__].__doc__,
+        epilog=f"Usually run by DVC, which also keeps what it writes: {example}",
+    )
+    if argument:
+        parser.add_argument(argument)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("pipeline").setLevel(logging.INFO)
+    try:
+        stage(*vars(parser.parse_args()).values())
+    except UserError as error:
+        sys.exit(f"error: {error}")

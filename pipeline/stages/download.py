@@ -1,0 +1,26 @@
+"""Bring the audio of the data source here, and list its files."""
+
+from dataclasses import asdict
+
+import pandas as pd
+
+from pipeline import params, paths
+from pipeline.data import sources
+from pipeline.files import whole
+from pipeline.stages import main
+
+
+def download() -> None:
+    settings = params.load()
+    cache = paths.cache() / "download" / settings.data.source
+    cache.mkdir(parents=True, exist_ok=True)
+    with whole(paths.AUDIO) as staging:
+        staging.mkdir()
+        clips = sources.load(settings.data.source)(staging, cache, settings.data, settings.seed)
+        table = pd.DataFrame([asdict(clip) for clip in clips]).sort_values("path")
+        table.insert(3, "source", settings.data.source)
+        table.to_csv(staging / paths.FILES.name, index=False)
+
+
+if __name__ == "__main__":
+    main(download)

@@ -1,0 +1,1 @@
+"""Windows of clips in, a trained module and its history out."""

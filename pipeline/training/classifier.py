@@ -1,0 +1,102 @@
+"""The one LightningModule: any module from features to logits, trained as a classifier of clips."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from sklearn.metrics import f1_score
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.params import Augment, Training
+from pipeline.training.windows import Batch
+
+
+class Classifier(pl.LightningModule):
+    """Logs train_loss and train_accuracy over windows; valid_loss, valid_accuracy and valid_macro_f1 over clips.
+
+    A clip's probabilities are the mean over its windows.
+    """
+
+    def __init__(self, net: nn.Module, settings: Training, weights: Tensor, clips: int, seed: int) -> None:
+        super().__init__()
+        self.net, self.settings, self.seed = net, settings, seed
+        self.classes = len(weights)
+        self.register_buffer("class_weights", weights, persistent=False)
+        self.valid_clips = clips
+
+    def on_train_epoch_start(self) -> None:
+        # dropout and augmentation of an epoch follow from (seed, epoch), whether or not the run was resumed
+        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+
+    def training_step(self, batch: Batch) -> Tensor:
+        inputs = tuple(augment(values, self.settings.augment) for values in batch.inputs)
+        logits = self.net(*inputs)
+        loss = functional.cross_entropy(
+            logits, batch.targets, weight=self.class_weights, label_smoothing=self.settings.label_smoothing
+        )
+        accuracy = (logits.argmax(dim=1) == batch.targets).float().mean()
+        sizes: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch.targets)}
+        self.log("train_loss", loss, prog_bar=True, **sizes)
+        self.log("train_accuracy", accuracy, **sizes)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self.summed = torch.zeros(self.valid_clips, self.classes, device=self.device)
+        self.windows = torch.zeros(self.valid_clips, 1, device=self.device)
+        self.targets = torch.zeros(self.valid_clips, dtype=torch.long, device=self.device)
+
+    def validation_step(self, batch: Batch) -> None:
+        probabilities = self.net(*batch.inputs).float().softmax(dim=1)
+        self.summed.index_add_(0, batch.clips, probabilities)
+        self.windows.index_add_(0, batch.clips, torch.ones_like(probabilities[:, :1]))
+        self.targets[batch.clips] = batch.targets
+
+    def on_validation_epoch_end(self) -> None:
+        probabilities = self.summed / self.windows
+        loss = functional.nll_loss(probabilities.clamp_min(1e-7).log(), self.targets)
+        predicted = probabilities.argmax(dim=1)
+        f1 = f1_score(
+            self.targets.cpu(), predicted.cpu(), labels=range(self.classes), average="macro", zero_division=0
+        )
+        self.log("valid_loss", loss, prog_bar=True)
+        self.log("valid_accuracy", (predicted == self.targets).float().mean())
+        self.log("valid_macro_f1", float(f1), prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+        optimizer = kinds[self.settings.optimizer](
+            (p for p in self.net.parameters() if p.requires_grad),
+            lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+        )
+        if self.settings.schedule == "constant":
+            return optimizer
+        return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.settings.epochs)]
+
+
+def augment(values: Tensor, settings: Augment) -> Tensor:
+    """Masks and gain on windows (B, bands, frames) in dB; a mask takes the window's mean. Else unchanged."""
+    if values.ndim != 3:
+        return values
+    batch, bands, frames = values.shape
+    fill = values.mean(dim=(1, 2), keepdim=True)
+    if settings.gain_db:
+        values = values + (torch.rand(batch, 1, 1, device=values.device) * 2 - 1) * settings.gain_db
+    for _ in range(settings.band_masks):
+        values = torch.where(
+            _spans(batch, bands, settings.band_width, values.device)[:, :, None], fill, values
+        )
+    for _ in range(settings.time_masks):
+        values = torch.where(
+            _spans(batch, frames, settings.time_width, values.device)[:, None, :], fill, values
+        )
+    return values
+
+
+def _spans(batch: int, size: int, widest: int, device: torch.device) -> Tensor:
+    """(B, size) of bool: one run per row, its width uniform in 0..widest, its place uniform."""
+    width = torch.randint(0, min(widest, size) + 1, (batch, 1), device=device)
+    start = (torch.rand(batch, 1, device=device) * (size - width + 1)).long()
+    place = torch.arange(size, device=device)
+    return (place >= start) & (place < start + width)

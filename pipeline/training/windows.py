@@ -1,0 +1,175 @@
+"""Windows of the clips' features: where they lie, and batches of them as tensors.
+
+A batch is cut out of the memory-mapped stores with one indexing operation per feature.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+from tqdm import tqdm
+
+from pipeline.features.store import Store
+from pipeline.models import Input
+
+Index = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Batch(NamedTuple):
+    inputs: tuple[Tensor, ...]
+    targets: Tensor
+    clips: Tensor
+    """Position of each window's clip among the clips of its part."""
+
+
+class Source(Protocol):
+    """Rows of some clips that windows of ``frames`` rows are cut from."""
+
+    frames: int
+
+    def slack(self) -> Index:
+        """Greatest offset at which a window of each clip may start."""
+        ...
+
+    def cut(self, clips: Index, offsets: Index) -> Tensor:
+        """One window per clip and offset, stacked."""
+        ...
+
+
+class Feature:
+    """One stored feature of some clips: a summary per clip, or frames of which models see windows."""
+
+    def __init__(self, store: Store, clip_ids: Sequence[str], frames: int) -> None:
+        self.array = store.array
+        self.starts, self.stops = store.rows(clip_ids)
+        self.windowed = bool(store.spec["windowed"])
+        self.frames = frames if self.windowed else 1
+        self.floor = float(store.spec.get("floor", 0.0))
+        self.shape = (self.array.shape[1], frames) if self.windowed else (self.array.shape[1],)
+
+    def slack(self) -> Index:
+        return np.maximum(self.stops - self.starts - self.frames, 0)
+
+    def cut(self, clips: Index, offsets: Index) -> Tensor:
+        """(B, columns), or windows (B, bands, frames); past a clip's end comes the floor."""
+        if not self.windowed:
+            return torch.from_numpy(self.array[self.starts[clips]].astype(np.float32))
+        rows = (self.starts[clips] + offsets)[:, None] + np.arange(self.frames)
+        ends = self.stops[clips][:, None]
+        values = self.array[np.minimum(rows, ends - 1)].astype(np.float32)
+        values[rows >= ends] = self.floor
+        return torch.from_numpy(values).transpose(1, 2)
+
+    def describe(self) -> Input:
+        """Shape, and mean and standard deviation per column over all rows of these clips."""
+        count, total, squares = 0, np.zeros(self.shape[0]), np.zeros(self.shape[0])
+        for start, stop in zip(self.starts, self.stops, strict=True):
+            rows = self.array[start:stop].astype(np.float64)
+            count, total, squares = count + len(rows), total + rows.sum(0), squares + (rows**2).sum(0)
+        mean = total / count
+        std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        return Input(self.shape, mean.astype(np.float32), std.astype(np.float32), self.floor)
+
+
+class Embeddings:
+    """What a frozen backbone makes of windows: (windows, width) in memory, a clip's windows side by side."""
+
+    frames = 1
+
+    def __init__(self, values: Tensor, counts: Index) -> None:
+        self.values = values
+        self.counts = counts
+        self.starts = np.cumsum(counts) - counts
+
+    def slack(self) -> Index:
+        return self.counts - 1
+
+    def cut(self, clips: Index, offsets: Index) -> Tensor:
+        return self.values[self.starts[clips] + offsets]
+
+
+class Windows(Dataset[Batch]):
+    """The windows of one part, indexed with the (clip, offset) pairs of a whole batch."""
+
+    def __init__(self, sources: Sequence[Source], targets: Index) -> None:
+        self.sources = sources
+        self.targets = torch.tensor(targets)
+        # a summary has no frames to choose from: where there are windows, they set the offsets
+        longest = max(source.frames for source in sources)
+        self.frames = longest
+        self.slack = np.min([s.slack() for s in sources if s.frames == longest], axis=0)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, pairs: Index) -> Batch:
+        clips, offsets = pairs[:, 0], pairs[:, 1]
+        inputs = tuple(source.cut(clips, offsets) for source in self.sources)
+        return Batch(inputs, self.targets[clips], torch.from_numpy(clips))
+
+    def even(self, spacing: int) -> Index:
+        """(clip, offset) of windows at most ``spacing`` apart, from each clip's first frame to its last."""
+        pairs = [
+            (clip, round(offset))
+            for clip, spare in enumerate(self.slack)
+            for offset in np.linspace(0, spare, 1 + int(np.ceil(spare / spacing)))
+        ]
+        return np.array(pairs, dtype=np.int64)
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Windows that cover every clip, each batch as large as the rest allows."""
+        for pairs in EvenWindows(self.even(self.frames), batch_size):
+            yield self[pairs]
+
+
+def embed(windows: Windows, backbone: torch.nn.Module, batch_size: int) -> Windows:
+    """Run a frozen backbone once over windows half a window apart, and keep what it gives."""
+    pairs = windows.even(max(1, windows.frames // 2))
+    backbone.eval()
+    with torch.no_grad():
+        values = [
+            backbone(*windows[batch].inputs)
+            for batch in tqdm(EvenWindows(pairs, batch_size), "embed", unit="batch", dynamic_ncols=True)
+        ]
+    counts = np.bincount(pairs[:, 0], minlength=len(windows))
+    return Windows([Embeddings(torch.cat(values), counts)], windows.targets.numpy())
+
+
+class RandomWindows(Sampler[Index]):
+    """Batches of (clip, offset): each clip ``windows_per_clip`` times an epoch, at offsets drawn anew.
+
+    The order is a function of seed and epoch alone, so that a resumed run draws what the first would have.
+    """
+
+    def __init__(self, slack: Index, windows_per_clip: int, batch_size: int, seed: int) -> None:
+        self.slack, self.repeats, self.batch_size, self.seed = slack, windows_per_clip, batch_size, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return int(np.ceil(len(self.slack) * self.repeats / self.batch_size))
+
+    def __iter__(self) -> Iterator[Index]:
+        rng = np.random.default_rng((self.seed, self.epoch))
+        clips = rng.permutation(np.repeat(np.arange(len(self.slack)), self.repeats))
+        pairs = np.stack([clips, rng.integers(0, self.slack[clips] + 1)], axis=1)
+        # shares of equal size: a last batch of one clip would break batch norm
+        yield from np.array_split(pairs, len(self))
+
+
+class EvenWindows(Sampler[Index]):
+    """Batches of the evenly spaced windows, in order."""
+
+    def __init__(self, pairs: Index, batch_size: int) -> None:
+        self.pairs, self.batch_size = pairs, batch_size
+
+    def __len__(self) -> int:
+        return int(np.ceil(len(self.pairs) / self.batch_size))
+
+    def __iter__(self) -> Iterator[Index]:
+        yield from np.array_split(self.pairs, len(self))
