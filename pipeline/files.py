@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ def whole(target: Path) -> Iterator[Path]:
         yield partial
         if partial.is_dir():
             remove(target)
-        os.replace(partial, target)
+        partial.replace(target)
     finally:
         remove(partial)
 

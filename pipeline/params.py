@@ -5,11 +5,13 @@ before it computes anything.
 """
 
 import difflib
+import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline import paths
 from pipeline.errors import UserError
@@ -19,7 +21,7 @@ IMAGE_FEATURES = ("spectrogram", "wavelet")
 """Feature kinds that models see as windows of frames, aligned with each other."""
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, lt=2**31)]
 
 
 class ParamsError(UserError):
@@ -27,7 +29,7 @@ class ParamsError(UserError):
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Starter(Section):
@@ -101,11 +103,11 @@ class Features(Section):
             raise ValueError(
                 "spectrogram.hop_length and wavelet.hop_length must agree: models see both as one window"
             )
-        top = self.wavelet.fmin * 2 ** (self.wavelet.bands / self.wavelet.bands_per_octave)
-        if top > self.sample_rate / 2:
+        octaves = math.log2(self.sample_rate / 2 / self.wavelet.fmin)
+        if self.wavelet.bands > octaves * self.wavelet.bands_per_octave:
             raise ValueError(
                 f"wavelet: {self.wavelet.bands} bands of {self.wavelet.bands_per_octave} an octave from "
-                f"{self.wavelet.fmin} Hz reach {top:.0f} Hz, above half the sample rate ({self.sample_rate / 2:.0f} Hz)"
+                f"{self.wavelet.fmin} Hz reach above half the sample rate ({self.sample_rate / 2:.0f} Hz)"
             )
         return self
 
@@ -225,10 +227,8 @@ class Experiment(Section):
             raise ValueError(
                 f"features: model {name!r} works on one of {list(IMAGE_FEATURES)}, not on {given}"
             )
-        if name == "multimodal" and (len(given) < 2 or len(set(given)) < len(given)):
-            raise ValueError(
-                f"features: model 'multimodal' fuses two or more different features, not {given}"
-            )
+        if name == "multimodal" and sorted(given) != sorted(IMAGE_FEATURES):
+            raise ValueError(f"features: model 'multimodal' fuses {list(IMAGE_FEATURES)}, not {given}")
         return self
 
 
@@ -238,7 +238,7 @@ class Tracking(Section):
 
 
 class Params(Section):
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     data: Data
     audit: Audit
     split: Split
@@ -253,16 +253,10 @@ class Params(Section):
     @model_validator(mode="before")
     @classmethod
     def _experiments_inherit_training(cls, raw: Any) -> Any:
-        if not isinstance(raw, dict) or not isinstance(raw.get("experiments"), dict):
+        if not (isinstance(raw, dict) and _is_section(raw, "training") and _is_section(raw, "experiments")):
             return raw
-        defaults = raw.get("training") or {}
-        experiments = {
-            key: {**block, "training": _merged(defaults, block.get("training") or {})}
-            if isinstance(block, dict)
-            else block
-            for key, block in raw["experiments"].items()
-        }
-        return {**raw, "experiments": experiments}
+        blocks = raw["experiments"].items()
+        return {**raw, "experiments": {key: _inheriting(raw["training"], block) for key, block in blocks}}
 
     @model_validator(mode="after")
     def _backbones_have_weights(self) -> Self:
@@ -282,10 +276,11 @@ def load(file: Path = paths.PARAMS) -> Params:
         ParamsError: the file is missing, is no YAML, or has a wrong key, type or value.
     """
     try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        # YAML 1.2, as DVC: `dvc exp run -S` writes 1e-05, which is a text in PyYAML's YAML 1.1
+        raw = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{file} is not here: run from the checkout's top folder") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{file} is not readable as YAML: {error}") from None
     return parse(raw, file.name)
 
@@ -306,6 +301,12 @@ def experiment(params: Params, key: str) -> Experiment:
             f"{_did_you_mean(key, list(params.experiments))}"
         )
     return params.experiments[key]
+
+
+def _inheriting(defaults: dict[str, Any], block: Any) -> Any:
+    """The experiment with ``training`` filled up; what is no mapping is left for the check that follows."""
+    own = (block.get("training") or {}) if isinstance(block, dict) else None
+    return {**block, "training": _merged(defaults, own)} if isinstance(own, dict) else block
 
 
 def _merged(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -334,22 +335,26 @@ def _explain(item: Any) -> str:
 
 def _known_keys(location: tuple[Any, ...]) -> list[str]:
     """The keys allowed beside the unknown one at ``location``."""
-    names = {sub.__name__.lower(): sub for sub in Section.__subclasses__()}
-    model: type[BaseModel] = Params
+    kind: Any = Params
     for part in location[:-1]:
-        part = str(part)
-        field = model.model_fields.get(part)
-        if part in names and field is None:
-            model = names[part]
-        elif (
-            field is not None
-            and isinstance(field.annotation, type)
-            and issubclass(field.annotation, BaseModel)
-        ):
-            model = field.annotation
-        elif part == "experiments":
-            model = Experiment
-    return sorted(model.model_fields)
+        kind = _below(kind, part)
+    return sorted(kind.model_fields)
+
+
+def _below(kind: Any, part: Any) -> Any:
+    """The type at ``part`` of a section, of a mapping by name, or of a choice between sections by its tag."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if isinstance(kind, type) and issubclass(kind, Section):
+        return kind.model_fields[part].annotation
+    if get_origin(kind) is dict:
+        return get_args(kind)[1]
+    return next(choice for choice in get_args(kind) if part in _tags(choice))
+
+
+def _tags(choice: type[Section]) -> tuple[Any, ...]:
+    tag, *_ = choice.model_fields.values()
+    return get_args(tag.annotation)
 
 
 def _did_you_mean(word: str, known: list[str]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from pipeline.data.audio import decode
+from pipeline.data.audio import decode, promised
 from pipeline.errors import UserError
 from pipeline.parallel import each
 from pipeline.params import Audit
@@ -51,7 +51,10 @@ def inspect(file: Path, limits: Audit) -> Finding:
     if not content:
         return Finding(0.0, 0, digest, "empty file")
     try:
-        samples, rate = decode(file)
+        # before memory is set aside for it: a broken header can announce days
+        if (length := promised(content)) > limits.max_seconds:
+            return Finding(length, 0, digest, _too_long(length, limits))
+        samples, rate = decode(content)
     except soundfile.LibsndfileError as error:
         return Finding(0.0, 0, digest, f"cannot be decoded: {error.error_string}")
     duration = len(samples) / rate
@@ -62,7 +65,7 @@ def _fault(samples: np.ndarray, duration: float, limits: Audit) -> str:  # type:
     if duration < limits.min_seconds:
         return f"too short: {duration:.2f} s, at least {limits.min_seconds:g} s needed"
     if duration > limits.max_seconds:
-        return f"too long: {duration:.0f} s, at most {limits.max_seconds:g} s (cut it, or raise audit.max_seconds)"
+        return _too_long(duration, limits)
     if not np.isfinite(samples).all():
         return "contains NaN or infinite samples"
     level = 10 * np.log10(np.mean(np.square(samples, dtype=np.float64)) + 1e-20)
@@ -74,6 +77,10 @@ def _fault(samples: np.ndarray, duration: float, limits: Audit) -> str:  # type:
             f"clipped: {clipped:.0%} of the samples at full scale, at most {limits.max_clipped:.0%} allowed"
         )
     return ""
+
+
+def _too_long(seconds: float, limits: Audit) -> str:
+    return f"too long: {seconds:.0f} s, at most {limits.max_seconds:g} s (cut it, or raise audit.max_seconds)"
 
 
 def _reject_copies(table: pd.DataFrame) -> list[str]:

@@ -1,10 +1,14 @@
 """Who is in train, valid and test: stratified by label, and no group is ever cut."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from pipeline.errors import UserError
 from pipeline.params import Split
+
+Counts = np.ndarray[Any, np.dtype[np.int64]]
 
 PARTS = ("train", "valid", "test")
 
@@ -16,8 +20,8 @@ class SplitError(UserError):
 def grouped(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
     """Split the good clips (clip_id, label, group) into one fold of train, valid and test.
 
-    Groups are dealt out label by label, largest first among those of equal rank in a seeded shuffle, each to the
-    part that lacks most clips of that label. A group with several labels moves as one.
+    Groups are dealt out largest first, those of equal size in a seeded shuffle, each to the part that lacks
+    most clips of its largest label. A group with several labels moves as one.
 
     Returns:
         clip_id, fold (0), part.
@@ -41,27 +45,30 @@ def grouped(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
 
 
 def _deal(sizes: pd.DataFrame, settings: Split, seed: int) -> dict[str, str]:
-    shares = {"train": 1 - settings.valid - settings.test, "valid": settings.valid, "test": settings.test}
-    wanted = pd.DataFrame({part: sizes.sum() * share for part, share in shares.items()})
-    dealt = pd.DataFrame(0.0, index=wanted.index, columns=list(PARTS))
+    """The part of each group; ``sizes`` counts clips by group and label."""
+    clips = sizes.to_numpy()
+    shares = [1 - settings.valid - settings.test, settings.valid, settings.test]
+    need = np.outer(clips.sum(axis=0), shares)
+    absent = np.ones(need.shape, dtype=bool)
+    undealt = (clips > 0).sum(axis=0)
     part_of: dict[str, str] = {}
-    for group in _order(sizes, seed):
-        row = sizes.loc[group]
-        label = row.idxmax()
-        missing = dealt.columns[(dealt.loc[label] == 0)]
-        open_groups = ((sizes[label] > 0) & ~sizes.index.isin(part_of)).sum()
-        choices = missing if len(missing) >= open_groups else list(PARTS)
-        need = (wanted - dealt).loc[label, choices]
-        part = str(need.idxmax())
-        part_of[str(group)] = part
-        dealt[part] += row
+    for group in _order(clips, seed):
+        own = clips[group]
+        # a label with no more groups left than parts without it decides first, and for one of those parts
+        urgent = (own > 0) & (undealt <= absent.sum(axis=1))
+        label = int(np.argmax(np.where(urgent, own, 0) if urgent.any() else own))
+        part = int(np.argmax(np.where(absent[label] | ~urgent[label], need[label], -np.inf)))
+        part_of[str(sizes.index[group])] = PARTS[part]
+        need[:, part] -= own
+        absent[own > 0, part] = False
+        undealt -= own > 0
     return part_of
 
 
-def _order(sizes: pd.DataFrame, seed: int) -> list[str]:
-    """Groups in a seeded shuffle, then by size: the large ones first, while every part still has room."""
-    shuffled = sizes.sample(frac=1, random_state=np.random.default_rng(seed))
-    return list(shuffled.sum(axis=1).sort_values(ascending=False, kind="stable").index)
+def _order(clips: Counts, seed: int) -> Counts:
+    """Rows in a seeded shuffle, then by size: the large groups first, while every part still has room."""
+    shuffled = np.random.default_rng(seed).permutation(len(clips))
+    return shuffled[np.argsort(-clips[shuffled].sum(axis=1), kind="stable")]
 
 
 def _check(table: pd.DataFrame, rows: pd.DataFrame) -> None:

@@ -21,5 +21,5 @@ def compute(signal: Array, rate: int, settings: Spectrogram) -> Array:
     mel = librosa.feature.melspectrogram(
         y=padded, sr=rate, n_fft=settings.n_fft, hop_length=settings.hop_length, n_mels=settings.bands
     )
-    decibels: Array = librosa.power_to_db(mel, ref=np.max, top_db=settings.top_db)
-    return decibels.T[:frames]
+    decibels: Array = librosa.power_to_db(mel[:, :frames], ref=np.max, top_db=settings.top_db)
+    return decibels.T

@@ -4,6 +4,8 @@
 band, batch norm, and pooling over time in place of a dense layer over every pixel.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -50,7 +52,7 @@ class Tutorial(nn.Module):
         self.floor = source.floor
         widths = (3, 32, 32, 64)
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in pairwise(widths):
             layers += [nn.Conv2d(inputs, outputs, 3), nn.ReLU(), nn.MaxPool2d(2)]
             bands, frames = (bands - 2) // 2, (frames - 2) // 2
         self.body = nn.Sequential(

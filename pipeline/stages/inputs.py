@@ -1,4 +1,4 @@
-"""Write down which versions of features and weights an experiment uses.
+"""Write down which versions of features, weights and model code an experiment uses.
 
 An experiment has any number of inputs, and a DVC stage a fixed list of dependencies: ``train`` depends on this
 small file, so it reruns when one of its own inputs changed and not when another's did.
@@ -7,6 +7,7 @@ small file, so it reruns when one of its own inputs changed and not when another
 from pipeline import params, paths
 from pipeline.features.store import Store
 from pipeline.files import sha256, write_json
+from pipeline.imports import reached
 from pipeline.stages import main
 
 
@@ -15,9 +16,15 @@ def inputs(key: str) -> None:
     used = {f"features/{kind}": Store(paths.FEATURES / kind).spec["digest"] for kind in experiment.features}
     if isinstance(experiment.model, params.Transfer):
         folder = paths.WEIGHTS / experiment.model.backbone
-        for file in sorted(folder.iterdir()):
-            used[file.as_posix()] = sha256(file)
+        used |= {file.as_posix(): sha256(file) for file in sorted(folder.iterdir())}
+    used |= model_code(experiment.model.name)
     write_json(paths.INPUTS / f"{key}.json", used)
+
+
+def model_code(name: str) -> dict[str, str]:
+    """sha256 of the model's module and of those of ``pipeline/models`` that it imports."""
+    files = reached(f"pipeline.models.{name}")
+    return {file.as_posix(): sha256(file) for file in sorted(files) if "models" in file.parts}
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from PIL import Image
 
 from pipeline.evaluation import figures
 
-LABELS = ["bach-chorale", "irish-tune", "a label with $dollars$ and a_long_name^2"]
+LABELS = ["bach-chorale", "irish-tune", r"$\no{formula}$ but a rather long name"]
+"""The last one makes matplotlib raise if it takes the dollars for a formula."""
 
 
 def matrix(*rows: list[int], labels: list[str] = LABELS) -> pd.DataFrame:

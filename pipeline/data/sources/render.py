@@ -2,7 +2,7 @@
 
 Everything that is not the music is the same for all styles: one instrument for all parts, drawn from one
 pool; one tempo, drawn from one range and counted in the beats of the time signature; one velocity for every
-note; one loudness; the same reverb, which is the renderer's own.
+note; one loudness.
 """
 
 import functools
@@ -24,9 +24,9 @@ from pipeline.data.sources.scores import Note, Piece, Score, UnusableScore
 SAMPLE_RATE = 22_050
 TEMPO = (72.0, 120.0)
 """Slowest and fastest, in beats a minute."""
-PROGRAMS = (0, 6, 11, 19, 21, 24, 40, 42, 48, 52, 56, 60, 65, 68, 71, 73)
+PROGRAMS = (0, 6, 11, 19, 21, 24, 40, 42, 46, 52, 56, 60, 65, 68, 71, 73)
 """General MIDI programs, counted from 0, that play high and low: grand piano, harpsichord, vibraphone, church
-organ, accordion, nylon guitar, violin, cello, string ensemble, choir, trumpet, French horn, alto saxophone,
+organ, accordion, nylon guitar, violin, cello, harp, choir, trumpet, French horn, alto saxophone,
 oboe, clarinet, flute."""
 RMS = 0.07
 """Of a clip, full scale being 1: -23 dBFS."""
@@ -65,6 +65,8 @@ class Outcome:
     """In quarter notes from the beginning of the score."""
     notes: str = ""
     """A hash that is equal where two excerpts have the same notes."""
+    opening: str = ""
+    """See :func:`pipeline.data.sources.scores.opening`."""
 
 
 def performance(random: Random) -> Performance:
@@ -80,16 +82,16 @@ def render(job: Job, corpus: Path, folder: Path) -> Outcome:
     note = clip.with_suffix(".json")
     if note.exists():
         known = json.loads(note.read_text(encoding="utf-8"))
-        return Outcome(known["refusal"], tuple(known["span"]), known["notes"])
+        return Outcome(**known | {"span": tuple(known["span"])})
     try:
         score = scores.read(job.piece, corpus)
-        notes, quarters_a_second, span = _excerpt(score, job)
+        speed = job.performance.tempo / 60 * score.beat
+        span, notes = _excerpt(score, job, speed)
     except UnusableScore as error:
         outcome = Outcome(str(error))
     else:
-        outcome = Outcome(None, span, _fingerprint(notes))
-        samples = _play(notes, quarters_a_second, job.performance.program, job.seconds)
-        _write_whole(clip, _flac(samples))
+        outcome = Outcome(None, span, _fingerprint(notes), scores.opening(score))
+        _write_whole(clip, _flac(_play(notes, speed, job.performance.program, job.seconds)))
     _write_whole(note, json.dumps(asdict(outcome)).encode())
     return outcome
 
@@ -106,25 +108,24 @@ def _environment() -> str:
     return repr([(name, version(name)) for name in packages]) + hashlib.sha256(code).hexdigest()
 
 
-def _excerpt(score: Score, job: Job) -> tuple[list[Note], float, tuple[float, float]]:
-    """The notes, in quarter notes from the excerpt's beginning; quarter notes a second; where it stands."""
-    places = _places(score, job)
-    if not places:
+def _excerpt(score: Score, job: Job, speed: float) -> tuple[tuple[float, float], list[Note]]:
+    """Where an excerpt stands and its notes, at ``speed`` quarter notes a second."""
+    spans = _spans(score, job.seconds * speed, job.taken)
+    if not spans:
         raise UnusableScore("it has no more music" if job.taken else "it is too short")
-    first = int(job.performance.place * len(places))
-    for speed, span in places[first:] + places[:first]:
+    first = int(job.performance.place * len(spans))
+    for span in spans[first:] + spans[:first]:
         notes = _cut(score.notes, span)
         if _longest_silence(notes, span[1] - span[0]) <= LONGEST_SILENCE_S * speed:
-            return notes, speed, span
+            return span, notes
     raise UnusableScore("it rests too long")
 
 
-def _places(score: Score, job: Job) -> list[tuple[float, tuple[float, float]]]:
-    """Spans that an excerpt can take, each with its quarter notes a second: a note starts at their bar line."""
-    starts = {note.start for note in score.notes}
-    speeds = [(bar, job.performance.tempo / 60 * bar.beat) for bar in score.bars if bar.start in starts]
-    spans = [(speed, (bar.start, bar.start + job.seconds * speed)) for bar, speed in speeds]
-    return [(speed, span) for speed, span in spans if span[1] <= score.end and _is_free(span, job.taken)]
+def _spans(score: Score, length: float, taken: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
+    """All that an excerpt of so many quarter notes can take; each begins at a bar line that a note starts on."""
+    starts, end = {note.start for note in score.notes}, max(note.end for note in score.notes)
+    spans = [(bar, bar + length) for bar in score.bars if bar in starts and bar + length <= end]
+    return [span for span in spans if _is_free(span, taken)]
 
 
 def _is_free(span: tuple[float, float], taken: tuple[tuple[float, float], ...]) -> bool:
@@ -199,6 +200,7 @@ def _flac(samples: NDArray[np.int16]) -> bytes:
 
 
 def _write_whole(file: Path, content: bytes) -> None:
+    # named by process: two builds may be making the same clip
     partial = file.with_name(f"{file.name}.{os.getpid()}")
     partial.write_bytes(content)
     partial.replace(file)

@@ -6,9 +6,13 @@ no dynamics, articulation, tempo marks, chord symbols, grace notes or instrument
 
 import re
 import unicodedata
+import warnings
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import mean
 from typing import Any
 from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
@@ -39,19 +43,13 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Bar:
-    start: float
-    """In quarter notes from the beginning of the score."""
-    beat: float
-    """Length of the time signature's beat in quarter notes."""
-
-
-@dataclass(frozen=True)
 class Score:
     notes: list[Note]
     """By start, then part, then pitch."""
-    bars: list[Bar]
-    end: float
+    bars: list[float]
+    """Where each bar begins."""
+    beat: float
+    """Length in quarter notes of the beat in most bars."""
 
 
 class UnusableScore(Exception):
@@ -86,15 +84,19 @@ def read(piece: Piece, corpus: Path) -> Score:
     """
     from music21 import converter
     from music21.exceptions21 import Music21Exception
+    from music21.musicxml.xmlObjects import MusicXMLWarning
 
     try:
-        if piece.text is None:
-            parsed = converter.parse(corpus / piece.file, forceSource=True)
-        else:
-            parsed = converter.parse(piece.text, format="abc", forceSource=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MusicXMLWarning)  # slips of notation, which music21 mends
+            if piece.text is None:
+                parsed = converter.parse(corpus / piece.file, forceSource=True)
+            else:
+                parsed = converter.parse(piece.text, format="abc", forceSource=True)
         parts = list(parsed.parts)
         notes = [note for number, part in enumerate(parts) for note in _notes(part, number)]
-        bars = _bars(parts[0])
+        measures = list(parts[0].getElementsByClass("Measure"))
+        bars, beat = [float(measure.offset) for measure in measures], _beat(measures)
     # what music21's parsers let through where an encoding is broken
     except (
         Music21Exception,
@@ -110,7 +112,24 @@ def read(piece: Piece, corpus: Path) -> Score:
     if not notes or not bars:
         raise UnusableScore("it has no notes or no bar lines")
     notes.sort(key=lambda note: (note.start, note.part, note.pitch))
-    return Score(notes, bars, max(note.end for note in notes))
+    return Score(notes, bars, beat)
+
+
+def opening(score: Score) -> str:
+    """How the highest part begins: what a tune keeps under another title, in another key or other note values.
+
+    Twelve intervals in semitones, with their durations relative to the first; empty for a shorter part.
+    """
+    parts: dict[int, list[Note]] = defaultdict(list)
+    for note in score.notes:
+        parts[note.part].append(note)
+    highest = max(parts.values(), key=lambda notes: mean(note.pitch for note in notes))
+    melody = list({note.start: note for note in highest}.values())[:13]
+    if len(melody) < 13:
+        return ""
+    unit = melody[1].start - melody[0].start
+    steps = ((b.pitch - a.pitch, round((b.start - a.start) / unit, 2)) for a, b in pairwise(melody))
+    return " ".join(f"{interval}:{duration}" for interval, duration in steps)
 
 
 def _notes(part: Any, number: int) -> list[Note]:
@@ -138,19 +157,18 @@ def _notes(part: Any, number: int) -> list[Note]:
     return notes
 
 
-def _bars(part: Any) -> list[Bar]:
-    bars, beat = [], 1.0
-    for measure in part.getElementsByClass("Measure"):
+def _beat(measures: list[Any]) -> float:
+    """Of most bars, since music21 gives each incomplete bar of an ABC tune a time signature of its own.
+
+    In 3/8, 6/8, 9/16, ... three of the written units make a beat.
+    """
+    beats, beat = Counter[float](), 1.0
+    for measure in measures:
         if measure.timeSignature is not None:
-            beat = _beat(measure.timeSignature.numerator, measure.timeSignature.denominator)
-        bars.append(Bar(float(measure.offset), beat))
-    return bars
-
-
-def _beat(numerator: int, denominator: int) -> float:
-    """In quarter notes; in 3/8, 6/8, 9/16, ... three of the written units make a beat."""
-    compound = numerator % 3 == 0 and denominator >= 8
-    return (12 if compound else 4) / denominator
+            top, bottom = measure.timeSignature.numerator, measure.timeSignature.denominator
+            beat = (12 if top % 3 == 0 and bottom >= 8 else 4) / bottom
+        beats[beat] += 1
+    return beats.most_common(1)[0][0] if beats else beat
 
 
 def _chorales(label: str, corpus: Path) -> Iterator[Piece]:
@@ -201,10 +219,10 @@ def _trecento_group(stem: str) -> str:
 
 
 def _quartets(label: str, corpus: Path) -> Iterator[Piece]:
+    """Those that have a file for each movement; a file with all of them takes ten seconds to parse."""
     for composer in ("haydn", "mozart", "beethoven"):
-        for file in _files(corpus, composer, r"(opus|k)\d+[^/]*(/movement\d+)?\.mxl"):
-            work = file.relative_to(corpus / composer).parts[0].removesuffix(".mxl")
-            yield _whole(label, f"{composer} {work}", file, corpus)
+        for file in _files(corpus, composer, r"[^/]+/movement\d\.mxl"):
+            yield _whole(label, f"{composer} {file.parent.name}", file, corpus)
 
 
 def _irish(label: str, corpus: Path) -> Iterator[Piece]:

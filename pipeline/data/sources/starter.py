@@ -3,15 +3,16 @@
 It works wherever pip works. Its labels are styles of written music; nothing else tells them apart.
 """
 
+import logging
 import multiprocessing
 import os
 import re
 import shutil
-import sys
 import unicodedata
 from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -20,9 +21,11 @@ from tqdm import tqdm
 
 from pipeline import paths
 from pipeline.data.sources import Clip, SourceError, render, scores
-from pipeline.data.sources.render import Job, Performance
+from pipeline.data.sources.render import Job, Outcome, Performance
 from pipeline.data.sources.scores import Piece
 from pipeline.params import Data
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -46,7 +49,7 @@ def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]:
     """
     corpus = scores.corpus()
     pieces = {label: scores.pieces(label, corpus) for label in scores.STYLES}
-    return synthesise(pieces, corpus, staging, cache / "starter", settings, seed, _cores())
+    return synthesise(pieces, corpus, staging, cache, settings, seed, _cores())
 
 
 def synthesise(
@@ -61,35 +64,47 @@ def synthesise(
     """As :func:`fetch`, from given pieces by label, which lie in ``corpus``, and with so many processes."""
     count, seconds = settings.starter.clips_per_style, settings.starter.seconds
     styles = {label: _begin(label, candidates, count, seed) for label, candidates in pieces.items()}
-    clips: list[Clip] = []
-    refused: Counter[str] = Counter()
-    heard: set[str] = set()
     cache.mkdir(parents=True, exist_ok=True)
     make = partial(render.render, corpus=corpus, folder=cache)
     # a fresh interpreter per process: forking one that runs threads can hang
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, spawn) as pool, tqdm(total=count * len(styles), unit="clip") as bar:
-        # In rounds, each piece at most once a round: what a clip becomes depends on earlier rounds and on its
-        # place in this one, never on which process was faster.
-        while any(style.open for style in styles.values()):
-            turns = [turn for label, style in styles.items() for turn in _turns(label, style, seconds)]
-            jobs = [job for _, _, job in turns]
-            for (number, played, job), outcome in zip(turns, pool.map(make, jobs), strict=True):
-                style, piece = styles[job.piece.label], job.piece
-                refusal = outcome.refusal
-                if outcome.notes in heard:
-                    refusal = "another clip has the same notes"
-                if refusal is not None:
-                    refused[f"{piece.label}: {refusal}"] += 1
-                    style.open.append((number, played))
-                    continue
-                heard.add(outcome.notes)
-                style.taken[piece].append(outcome.span)
-                style.queue.append(piece)
-                clips.append(_deliver(render.clip_file(job, cache), staging, number, piece))
-                bar.update()
-    tqdm.write(_summary(len(clips), refused), file=sys.stderr)
-    return sorted(clips, key=lambda clip: clip.path)
+        made = _fill(styles, seconds, partial(pool.map, make), bar)
+    clips = [_deliver(render.clip_file(job, cache), staging, number, job.piece) for number, job, _ in made]
+    joined = _joined(clips, [outcome.opening for _, _, outcome in made])
+    return sorted(joined, key=lambda clip: clip.path)
+
+
+def _fill(
+    styles: dict[str, _Style],
+    seconds: float,
+    make: Callable[[list[Job]], Iterator[Outcome]],
+    bar: "tqdm[None]",
+) -> list[tuple[int, Job, Outcome]]:
+    """What became each clip, by its number.
+
+    It goes in rounds, with each piece at most once a round: what a clip becomes depends on earlier rounds and on
+    its place in this one, never on which process was faster.
+    """
+    made: list[tuple[int, Job, Outcome]] = []
+    heard: set[str] = set()
+    refused: Counter[str] = Counter()
+    while any(style.open for style in styles.values()):
+        turns = [turn for label, style in styles.items() for turn in _turns(label, style, seconds)]
+        for (number, job), outcome in zip(turns, make([job for _, job in turns]), strict=True):
+            style, piece = styles[job.piece.label], job.piece
+            refusal = "another clip has the same notes" if outcome.notes in heard else outcome.refusal
+            if refusal is not None:
+                refused[f"{piece.label}: {refusal}"] += 1
+                style.open.append((number, job.performance))
+                continue
+            heard.add(outcome.notes)
+            style.taken[piece].append(outcome.span)
+            style.queue.append(piece)
+            made.append((number, job, outcome))
+            bar.update()
+    log.info(_summary(len(made), refused))
+    return made
 
 
 def _begin(label: str, pieces: list[Piece], count: int, seed: int) -> _Style:
@@ -99,17 +114,17 @@ def _begin(label: str, pieces: list[Piece], count: int, seed: int) -> _Style:
     return _Style(deque(clips), deque(queue))
 
 
-def _turns(label: str, style: _Style, seconds: float) -> list[tuple[int, Performance, Job]]:
+def _turns(label: str, style: _Style, seconds: float) -> list[tuple[int, Job]]:
     """One round of a style: the next pieces, each with a clip that has none."""
     if style.open and not style.queue:
         raise SourceError(
-            f"the scores of {label!r} are not enough, {len(style.open)} clip(s) of {seconds:g} s are missing: "
+            f"the scores of {label!r} are too few: {len(style.open)} clip(s) of {seconds:g} s are missing; "
             "lower data.starter.clips_per_style or data.starter.seconds in params.yaml"
         )
     turns = []
     for _ in range(min(len(style.open), len(style.queue))):
-        (number, played), piece = style.open.popleft(), style.queue.popleft()
-        turns.append((number, played, Job(piece, played, seconds, tuple(style.taken[piece]))))
+        (number, performance), piece = style.open.popleft(), style.queue.popleft()
+        turns.append((number, Job(piece, performance, seconds, tuple(style.taken[piece]))))
     return turns
 
 
@@ -127,6 +142,21 @@ def _deliver(made: Path, staging: Path, number: int, piece: Piece) -> Clip:
         origin=f"synthesised from the score {piece.name}",
         licence=scores.licence(piece.label),
     )
+
+
+def _joined(clips: list[Clip], openings: list[str]) -> list[Clip]:
+    """The clips with one group for what is one tune under several titles, which shows by its opening."""
+    leader: dict[str, str] = {}
+
+    def lead(key: str) -> str:
+        while leader.setdefault(key, key) != key:
+            key = leader[key]
+        return key
+
+    for clip, opening in zip(clips, openings, strict=True):
+        group, same = lead(clip.group), lead(f"~{opening}" if opening else clip.group)
+        leader[max(group, same)] = min(group, same)  # "~" comes after letters: a group leads
+    return [replace(clip, group=lead(clip.group)) for clip in clips]
 
 
 def _summary(made: int, refused: Counter[str]) -> str:

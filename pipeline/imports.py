@@ -1,0 +1,43 @@
+"""Which files of this package a module imports, found by reading it, so that nothing heavy is imported to know."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def reached(*names: str) -> set[Path]:
+    """Files of the modules called ``names`` and of all they import, relative to the checkout.
+
+    Imports inside functions count; modules loaded by a computed name do not.
+    """
+    found: set[Path] = set()
+    todo = [file for name in names for file in _files(name)]
+    while todo:
+        file = todo.pop()
+        if file not in found:
+            found.add(file)
+            todo += _imported(file)
+    return found
+
+
+@cache
+def _imported(file: Path) -> frozenset[Path]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse((PACKAGE.parent / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(target for name in names for target in _files(name))
+
+
+def _files(name: str) -> list[Path]:
+    """The module's file and those of the packages around it; a function's name gives its module's."""
+    parts = name.split(".")
+    if parts[0] != PACKAGE.name:
+        return []
+    bases = [Path(*parts[:end]) for end in range(1, len(parts) + 1)]
+    candidates = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")]
+    return [file for file in candidates if (PACKAGE.parent / file).is_file()]
