@@ -30,7 +30,9 @@ def cases() -> list[Any]:
     found = []
     for name, stage in STAGES.items():
         if name == "download":
-            items: dict[str, Any] = {source: source for source in ("starter", "gtzan", "gtzan-mini", "folder")}
+            items: dict[str, Any] = {
+                source: source for source in ("starter", "gtzan", "gtzan-mini", "folder")
+            }
         elif name == "features":
             items = {kind: kind for kind in stage["foreach"]}
         elif name in ("weights", "inputs", "train", "evaluate"):

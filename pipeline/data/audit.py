@@ -1,6 +1,7 @@
 """What is wrong with a clip, by name: every file is used, or rejected with a reason a person understands."""
 
 import hashlib
+import re
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -9,10 +10,13 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from pipeline.data.audio import decode, promised
+from pipeline.data.audio import decode
 from pipeline.errors import UserError
 from pipeline.parallel import each
 from pipeline.params import Audit
+
+UNKNOWN_LENGTH = 2**63 - 1
+"""libsndfile's SF_COUNT_MAX: the frames of a FLAC whose encoder wrote to a pipe."""
 
 
 class AuditError(UserError):
@@ -50,22 +54,31 @@ def inspect(file: Path, limits: Audit) -> Finding:
     digest = hashlib.sha256(content).hexdigest()
     if not content:
         return Finding(0.0, 0, digest, "empty file")
+    if file.suffix.lower() == ".raw":
+        return Finding(0.0, 0, digest, "cannot be decoded: a .raw file does not say its format")
     try:
-        # before memory is set aside for it: a broken header can announce days
-        if (length := promised(content)) > limits.max_seconds:
-            return Finding(length, 0, digest, _too_long(length, limits))
-        samples, rate = decode(content)
+        header = soundfile.info(file)
+        if reason := _header_fault(header.frames, header.duration, limits):
+            return Finding(0.0, header.samplerate, digest, reason)
+        samples, rate = decode(file)
     except soundfile.LibsndfileError as error:
         return Finding(0.0, 0, digest, f"cannot be decoded: {error.error_string}")
     duration = len(samples) / rate
     return Finding(duration, rate, digest, _fault(samples, duration, limits))
 
 
+def _header_fault(frames: int, duration: float, limits: Audit) -> str:
+    """Known before memory is set aside for the samples: a broken header can announce years."""
+    if frames == UNKNOWN_LENGTH:
+        return "its header gives no length: encode it anew"
+    if duration > limits.max_seconds:
+        return f"too long: {duration:.0f} s, at most {limits.max_seconds:g} s (cut it, or raise audit.max_seconds)"
+    return ""
+
+
 def _fault(samples: np.ndarray, duration: float, limits: Audit) -> str:  # type: ignore[type-arg]
     if duration < limits.min_seconds:
         return f"too short: {duration:.2f} s, at least {limits.min_seconds:g} s needed"
-    if duration > limits.max_seconds:
-        return _too_long(duration, limits)
     if not np.isfinite(samples).all():
         return "contains NaN or infinite samples"
     level = 10 * np.log10(np.mean(np.square(samples, dtype=np.float64)) + 1e-20)
@@ -77,10 +90,6 @@ def _fault(samples: np.ndarray, duration: float, limits: Audit) -> str:  # type:
             f"clipped: {clipped:.0%} of the samples at full scale, at most {limits.max_clipped:.0%} allowed"
         )
     return ""
-
-
-def _too_long(seconds: float, limits: Audit) -> str:
-    return f"too long: {seconds:.0f} s, at most {limits.max_seconds:g} s (cut it, or raise audit.max_seconds)"
 
 
 def _reject_copies(table: pd.DataFrame) -> list[str]:
@@ -130,5 +139,5 @@ def summary(table: pd.DataFrame) -> str:
 
 def _cell(text: object) -> str:
     """A file name or label as one Markdown table cell: a name must not become markup."""
-    escaped = str(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("`", "\\`")
+    escaped = re.sub(r"([\\|`])", r"\\\1", str(text)).replace("&", "&amp;").replace("<", "&lt;")
     return " ".join(escaped.split())

@@ -58,7 +58,10 @@ def _bring(source: Path, target: Path) -> None:
         reflink(str(source), str(target))
     except OSError:
         target.unlink(missing_ok=True)
-        shutil.copyfile(source, target)
+        try:
+            shutil.copyfile(source, target)
+        except OSError as error:
+            raise ImportFailed(f"{source} cannot be copied: {error.strerror}") from None
 
 
 def _write_groups(groups: Path, target: Path, files: list[Path]) -> None:

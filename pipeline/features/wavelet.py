@@ -42,7 +42,9 @@ def compute(signal: Array, rate: int, settings: Wavelet) -> Array:
         filter_scale=settings.filter_scale,
         tuning=0.0,
     )
-    decibels: Array = librosa.amplitude_to_db(np.abs(scalogram[:, :frames]), ref=np.max, top_db=settings.top_db)
+    decibels: Array = librosa.amplitude_to_db(
+        np.abs(scalogram[:, :frames]), ref=np.max, top_db=settings.top_db
+    )
     return decibels.T
 
 

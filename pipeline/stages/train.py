@@ -59,7 +59,8 @@ def _trained(
         return net, pd.DataFrame(columns=list(HISTORY))
     torch.manual_seed(settings.seed)
     inputs = [feature.describe() for feature in data.features["train"]]
-    net = module.build(experiment.model, inputs, len(data.labels))
+    # convolutions on the CPU are up to twice as fast with the channels last
+    net = module.build(experiment.model, inputs, len(data.labels)).to(memory_format=torch.channels_last)
     trained = net
     if getattr(net, "frozen", False):
         size = experiment.training.batch_size

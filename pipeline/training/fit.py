@@ -39,6 +39,13 @@ class History(Callback):
         self.rows = list(state_dict["rows"])
 
 
+class Patience(EarlyStopping):
+    """Early stopping that also holds for a run resumed from its last epoch."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        trainer.should_stop = self.wait_count >= self.patience
+
+
 def fit(
     net: nn.Module,
     train: Windows,
@@ -62,18 +69,14 @@ def fit(
     torch.use_deterministic_algorithms(True, warn_only=True)
     module = Classifier(net, settings, _class_weights(train, settings), len(valid), seed)
     history = History(sink)
-    best = ModelCheckpoint(
-        folder,
-        "best",
-        monitor=settings.monitor,
-        mode="min" if settings.monitor == "valid_loss" else "max",
-        save_last=True,
-        enable_version_counter=False,
-        save_on_train_epoch_end=True,
-    )
-    callbacks = [history, best, TQDMProgressBar(refresh_rate=1)]
+    whole_epochs: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
+    mode = "min" if settings.monitor == "valid_loss" else "max"
+    best = ModelCheckpoint(folder, "best", settings.monitor, mode=mode, **whole_epochs)
+    # not save_last=True, which saves no epoch but the better ones; behind `best`, whose state it keeps
+    last = ModelCheckpoint(folder, "last", **whole_epochs)
+    callbacks = [history, best, last, TQDMProgressBar(refresh_rate=1)]
     if settings.patience is not None:
-        callbacks.append(EarlyStopping(settings.monitor, mode=best.mode, patience=settings.patience))
+        callbacks.append(Patience(settings.monitor, mode=mode, patience=settings.patience))
     trainer = pl.Trainer(
         max_epochs=settings.epochs,
         accelerator=settings.accelerator,
@@ -85,7 +88,8 @@ def fit(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
-    last = folder / "last.ckpt"
+    begun = folder / "last.ckpt"
+    module.train()  # Lightning leaves the mode as it is, and a loaded backbone is in evaluation mode
     with warnings.catch_warnings():
         # batches are cut out of memory in one operation: worker processes would only copy them
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -93,7 +97,7 @@ def fit(
             module,
             _loader(train, RandomWindows(train.slack, settings.windows_per_clip, settings.batch_size, seed)),
             _loader(valid, EvenWindows(valid.even(valid.frames), settings.batch_size)),
-            ckpt_path=str(last) if last.exists() else None,
+            ckpt_path=str(begun) if begun.exists() else None,
             weights_only=True,
         )
     chosen = torch.load(best.best_model_path, map_location="cpu", weights_only=True)

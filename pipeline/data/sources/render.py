@@ -24,10 +24,9 @@ from pipeline.data.sources.scores import Note, Piece, Score, UnusableScore
 SAMPLE_RATE = 22_050
 TEMPO = (72.0, 120.0)
 """Slowest and fastest, in beats a minute."""
-PROGRAMS = (0, 6, 11, 19, 21, 24, 40, 42, 46, 52, 56, 60, 65, 68, 71, 73)
-"""General MIDI programs, counted from 0, that play high and low: grand piano, harpsichord, vibraphone, church
-organ, accordion, nylon guitar, violin, cello, harp, choir, trumpet, French horn, alto saxophone,
-oboe, clarinet, flute."""
+PROGRAMS = (0, 6, 19, 24, 40, 52, 68, 73)
+"""General MIDI programs, counted from 0, that play high and low: grand piano, harpsichord, church organ,
+nylon guitar, violin, choir, oboe, flute. (The soundfont's alto saxophone has a loud offset.)"""
 RMS = 0.07
 """Of a clip, full scale being 1: -23 dBFS."""
 PEAK = 0.98
@@ -64,7 +63,7 @@ class Outcome:
     span: tuple[float, float] = (0.0, 0.0)
     """In quarter notes from the beginning of the score."""
     notes: str = ""
-    """A hash that is equal where two excerpts have the same notes."""
+    """A hash that is equal where two scores have the same notes, in whatever key."""
     opening: str = ""
     """See :func:`pipeline.data.sources.scores.opening`."""
 
@@ -73,12 +72,11 @@ def performance(random: Random) -> Performance:
     return Performance(random.uniform(*TEMPO), random.choice(PROGRAMS), random.random())
 
 
-def render(job: Job, corpus: Path, folder: Path) -> Outcome:
-    """Make a clip in ``folder`` at :func:`clip_file`, or find out why none can be made.
+def render(job: Job, clip: Path, corpus: Path) -> Outcome:
+    """Make a clip as the FLAC file ``clip``, or find out why none can be made.
 
-    A job that was done before, in this process or another, is read back.
+    What was found stands beside the clip, and is read back when the same clip is asked for again.
     """
-    clip = clip_file(job, folder)
     note = clip.with_suffix(".json")
     if note.exists():
         known = json.loads(note.read_text(encoding="utf-8"))
@@ -90,14 +88,14 @@ def render(job: Job, corpus: Path, folder: Path) -> Outcome:
     except UnusableScore as error:
         outcome = Outcome(str(error))
     else:
-        outcome = Outcome(None, span, _fingerprint(notes), scores.opening(score))
+        outcome = Outcome(None, span, _fingerprint(score.notes), scores.opening(score))
         _write_whole(clip, _flac(_play(notes, speed, job.performance.program, job.seconds)))
     _write_whole(note, json.dumps(asdict(outcome)).encode())
     return outcome
 
 
 def clip_file(job: Job, folder: Path) -> Path:
-    """Named by everything that decides the bytes."""
+    """Where a clip is kept, named by everything that decides its bytes."""
     return folder / f"{hashlib.sha256(f'{_environment()}{job!r}'.encode()).hexdigest()}.flac"
 
 
@@ -122,7 +120,7 @@ def _excerpt(score: Score, job: Job, speed: float) -> tuple[tuple[float, float],
 
 
 def _spans(score: Score, length: float, taken: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
-    """All that an excerpt of so many quarter notes can take; each begins at a bar line that a note starts on."""
+    """All that an excerpt of so many quarter notes can take; each begins at a bar line with a note."""
     starts, end = {note.start for note in score.notes}, max(note.end for note in score.notes)
     spans = [(bar, bar + length) for bar in score.bars if bar in starts and bar + length <= end]
     return [span for span in spans if _is_free(span, taken)]
@@ -150,7 +148,8 @@ def _longest_silence(notes: list[Note], length: float) -> float:
 
 
 def _fingerprint(notes: list[Note]) -> str:
-    sounding = sorted((round(note.start, 3), round(note.end, 3), note.pitch) for note in notes)
+    lowest = min(note.pitch for note in notes)
+    sounding = sorted((round(note.start, 3), round(note.end, 3), note.pitch - lowest) for note in notes)
     return hashlib.sha256(repr(sounding).encode()).hexdigest()
 
 
@@ -163,6 +162,7 @@ def _play(notes: list[Note], speed: float, program: int, seconds: float) -> NDAr
     stereo, rate = soundfile.read(io.BytesIO(wave), dtype="float64")
     samples = soxr.resample(stereo.mean(axis=1), rate, SAMPLE_RATE)[: round(seconds * SAMPLE_RATE)]
     fade = round(FADE_S * SAMPLE_RATE)
+    samples -= samples.mean()
     samples[-fade:] *= np.linspace(1, 0, fade)
     samples *= min(RMS / np.sqrt(np.mean(samples**2)), PEAK / np.max(np.abs(samples)))
     return np.asarray(np.round(samples * np.iinfo(np.int16).max), dtype=np.int16)

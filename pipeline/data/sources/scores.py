@@ -116,7 +116,7 @@ def read(piece: Piece, corpus: Path) -> Score:
 
 
 def opening(score: Score) -> str:
-    """How the highest part begins: what a tune keeps under another title, in another key or other note values.
+    """How the highest part begins: what a tune keeps under another title, in another key or other values.
 
     Twelve intervals in semitones, with their durations relative to the first; empty for a shorter part.
     """
@@ -226,12 +226,11 @@ def _quartets(label: str, corpus: Path) -> Iterator[Piece]:
 
 
 def _irish(label: str, corpus: Path) -> Iterator[Piece]:
-    printed = set()
+    printed: dict[str, Path] = {}
     for book in _files(corpus, "oneills1850", r"[^/]*\.abc"):
         for tune in _tunes(book):
             number = _field(tune, "X")
-            if number not in printed:  # some were transcribed twice
-                printed.add(number)
+            if printed.setdefault(number, book) == book:  # some files transcribe the same tunes
                 yield _tune(label, tune, f"no. {number}", book, corpus)
 
 
@@ -303,7 +302,9 @@ _ESSEN = (
 
 STYLES = {
     "viennese-quartet": _Style(_quartets, _UNSTATED),
-    "monteverdi-madrigal": _Style(_madrigals, _UNSTATED),
+    "monteverdi-madrigal": _Style(
+        _madrigals, f"some files have the imprint 'UT ORPHEUS EDIZIONI 2003'; licence: {_UNSTATED}"
+    ),
     "palestrina-mass": _Style(
         _masses,
         "'Copyright 2000, John Miller. Rights to all derivative electronic formats reserved. Refer to "

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import threading
 import unicodedata
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
@@ -65,11 +66,13 @@ def synthesise(
     count, seconds = settings.starter.clips_per_style, settings.starter.seconds
     styles = {label: _begin(label, candidates, count, seed) for label, candidates in pieces.items()}
     cache.mkdir(parents=True, exist_ok=True)
-    make = partial(render.render, corpus=corpus, folder=cache)
     # a fresh interpreter per process: forking one that runs threads can hang
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn) as pool, tqdm(total=count * len(styles), unit="clip") as bar:
-        made = _fill(styles, seconds, partial(pool.map, make), bar)
+    with (
+        ProcessPoolExecutor(workers, spawn, initializer=_end_with_parent) as pool,
+        tqdm(total=count * len(styles), unit="clip") as bar,
+    ):
+        made = _fill(styles, seconds, cache, partial(pool.map, partial(render.render, corpus=corpus)), bar)
     clips = [_deliver(render.clip_file(job, cache), staging, number, job.piece) for number, job, _ in made]
     joined = _joined(clips, [outcome.opening for _, _, outcome in made])
     return sorted(joined, key=lambda clip: clip.path)
@@ -78,27 +81,31 @@ def synthesise(
 def _fill(
     styles: dict[str, _Style],
     seconds: float,
-    make: Callable[[list[Job]], Iterator[Outcome]],
+    cache: Path,
+    make: Callable[[list[Job], list[Path]], Iterator[Outcome]],
     bar: "tqdm[None]",
 ) -> list[tuple[int, Job, Outcome]]:
     """What became each clip, by its number.
 
-    It goes in rounds, with each piece at most once a round: what a clip becomes depends on earlier rounds and on
-    its place in this one, never on which process was faster.
+    It goes in rounds, with each piece at most once a round: what a clip becomes depends on earlier rounds and
+    on its place in this one, never on which process was faster.
     """
     made: list[tuple[int, Job, Outcome]] = []
-    heard: set[str] = set()
+    heard: dict[str, Piece] = {}
     refused: Counter[str] = Counter()
     while any(style.open for style in styles.values()):
         turns = [turn for label, style in styles.items() for turn in _turns(label, style, seconds)]
-        for (number, job), outcome in zip(turns, make([job for _, job in turns]), strict=True):
+        jobs = [job for _, job in turns]
+        outcomes = make(jobs, [render.clip_file(job, cache) for job in jobs])
+        for (number, job), outcome in zip(turns, outcomes, strict=True):
             style, piece = styles[job.piece.label], job.piece
-            refusal = "another clip has the same notes" if outcome.notes in heard else outcome.refusal
+            refusal = outcome.refusal
+            if refusal is None and heard.setdefault(outcome.notes, piece) != piece:
+                refusal = "another score has the same notes"
             if refusal is not None:
                 refused[f"{piece.label}: {refusal}"] += 1
                 style.open.append((number, job.performance))
                 continue
-            heard.add(outcome.notes)
             style.taken[piece].append(outcome.span)
             style.queue.append(piece)
             made.append((number, job, outcome))
@@ -163,6 +170,18 @@ def _summary(made: int, refused: Counter[str]) -> str:
     lines = [f"  {count} x {reason}" for reason, count in sorted(refused.items())]
     passed = f"; {refused.total()} scores were passed over for others:" if lines else ""
     return "\n".join([f"{made} clips synthesised{passed}", *lines])
+
+
+def _end_with_parent() -> None:
+    """Let a worker end when its parent is killed; by itself it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _cores() -> int:

@@ -1,0 +1,74 @@
+"""What many tests need: seeded sounds, a checkout of their own, the default params, real clips."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline import params
+from pipeline.params import Params, Training
+
+ROOT = Path(__file__).parents[1]
+RATE = 22050
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+@pytest.fixture(scope="session")
+def tone() -> Callable[..., Array]:
+    """``tone(hertz, seconds)``: a sine at half of full scale."""
+
+    def make(hertz: float, seconds: float = 1.0) -> Array:
+        time = np.arange(round(seconds * RATE)) / RATE
+        return (0.5 * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def noise() -> Callable[..., Array]:
+    """``noise(seed, seconds)``: white, far from silence and from clipping."""
+
+    def make(seed: int, seconds: float = 1.0) -> Array:
+        return np.random.default_rng(seed).normal(0, 0.1, round(seconds * RATE)).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def settings() -> Params:
+    """params.yaml as it comes."""
+    return params.load(ROOT / "params.yaml")
+
+
+@pytest.fixture(scope="session")
+def training(settings: Params) -> Callable[..., Training]:
+    """``training(epochs=3)``: the defaults, on one thread of the CPU, with these changes."""
+
+    def make(**changes: Any) -> Training:
+        return Training.model_validate({**settings.training, "accelerator": "cpu", "threads": 1, **changes})
+
+    return make
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with nothing but params.yaml, as working folder."""
+    for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    shutil.copy(ROOT / "params.yaml", folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real clips, which stand beside the checkout on some computers."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no real clips: {folder / 'data'} is not here")
+    return folder

@@ -1,0 +1,190 @@
+"""Every file is used, or rejected with a reason; none is lost on the way."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from pipeline.data.audit import AuditError, Finding, audit, check, inspect, summary
+from pipeline.params import Audit
+
+RATE = 22050
+Sound = Callable[..., np.ndarray[Any, np.dtype[np.float32]]]
+
+LIMITS = Audit(min_seconds=0.5, max_seconds=3.0, silence_dbfs=-60.0, max_clipped=0.1, min_clips=2)
+
+
+def heard(file: Path) -> Finding:
+    return inspect(file, LIMITS)
+
+
+def test_a_good_clip_has_no_reason(tmp_path: Path, noise: Sound) -> None:
+    file = tmp_path / "a.flac"
+    soundfile.write(file, np.stack([noise(1), noise(2)], axis=1), RATE)
+    finding = heard(file)
+    assert finding.reason == ""
+    assert (finding.duration_s, finding.sample_rate, len(finding.sha256)) == (1.0, RATE, 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.wav", b"", "empty file"),
+        ("a.wav", b"this is a text\n" * 100, "cannot be decoded: Format not recognised."),
+        ("a.flac", b"fLaC", "cannot be decoded: "),
+        ("cover.jpg", b"\xff\xd8\xff\xe0 no audio at all", "cannot be decoded: "),
+        ("a.raw", b"\x00\x01" * 50_000, "cannot be decoded: a .raw file does not say its format"),
+    ],
+)
+def test_what_is_no_audio_is_rejected(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert heard(tmp_path / name).reason.startswith(reason)
+
+
+def test_a_file_that_is_gone_is_rejected(tmp_path: Path) -> None:
+    assert heard(tmp_path / "gone.wav").reason == "cannot be read: No such file or directory"
+    assert heard(tmp_path).reason == "cannot be read: Is a directory"
+
+
+def test_a_truncated_flac_is_rejected(tmp_path: Path, noise: Sound) -> None:
+    file = tmp_path / "a.flac"
+    soundfile.write(file, noise(1, 2.0), RATE)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert heard(file).reason.startswith("cannot be decoded: ")
+
+
+@pytest.mark.parametrize(
+    ("frames", "reason"), [(2**36 - 1, "too long: 3116530 s"), (0, "its header gives no length")]
+)
+def test_no_memory_is_taken_for_what_a_header_announces(
+    tmp_path: Path, noise: Sound, frames: int, reason: str
+) -> None:
+    """STREAMINFO has the number of frames in 36 bits; an encoder that writes to a pipe leaves 0 there."""
+    file = tmp_path / "a.flac"
+    soundfile.write(file, noise(1), RATE)
+    content = bytearray(file.read_bytes())
+    content[21] = content[21] & 0xF0 | frames >> 32
+    content[22:26] = (frames & 0xFFFFFFFF).to_bytes(4, "big")
+    file.write_bytes(content)
+    assert heard(file).reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("samples", "reason"),
+    [
+        (np.r_[np.full(RATE, 0.1), np.nan], "contains NaN or infinite samples"),
+        (np.r_[np.full(RATE, 0.1), np.inf], "contains NaN or infinite samples"),
+        (np.zeros(RATE), "silent: -200 dBFS, below -60 dBFS"),
+        (np.full(RATE, 0.0009), "silent: -61 dBFS, below -60 dBFS"),
+        (np.full(RATE, 0.0011), ""),
+        (np.r_[np.full(450, 1.0), np.full(450, -1.0), np.full(9_100, 0.1)].repeat(2), ""),
+        (
+            np.r_[np.full(600, 1.0), np.full(600, -1.0), np.full(8_800, 0.1)].repeat(2),
+            "clipped: 12% of the samples",
+        ),
+        (np.full(RATE // 2 - 1, 0.1), "too short: 0.50 s, at least 0.5 s needed"),
+        (np.full(RATE // 2, 0.1), ""),
+        (np.zeros(0), "too short: 0.00 s"),
+        (np.full(3 * RATE, 0.1), ""),
+        (np.full(3 * RATE + 1, 0.1), "too long: 3 s, at most 3 s"),
+    ],
+)
+def test_what_is_wrong_with_the_sound_is_named(
+    tmp_path: Path, samples: np.ndarray[Any, Any], reason: str
+) -> None:
+    file = tmp_path / "a.wav"
+    soundfile.write(file, samples.astype(np.float32), RATE, subtype="FLOAT")
+    found = heard(file).reason
+    assert found.startswith(reason) if reason else found == ""
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory, noise: Sound) -> pd.DataFrame:
+    """The audit of two labels with two good clips each, copies, and names that are markup."""
+    folder = tmp_path_factory.mktemp("clips")
+    sounds = {
+        "bach/a.wav": 1,
+        "bach/b.wav": 2,
+        "bach/b again.wav": 2,
+        "bach/torn.wav": 3,
+        "bach/z|`<i>&\n\\|.wav": None,
+        "folk/a.wav": 4,
+        "folk/b.wav": 5,
+        "folk/torn too.wav": 3,
+        "folk/empty.wav": None,
+        "<b>|`\n/lost.wav": None,
+    }
+    for name, seed in sounds.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        if seed is None:
+            (folder / name).touch()
+        else:
+            soundfile.write(folder / name, noise(seed), RATE)
+    paths = [str(folder / name) for name in sounds]
+    files = pd.DataFrame({"path": paths, "label": [name.split("/")[0] for name in sounds], "extra": "kept"})
+    return audit(files, LIMITS)
+
+
+def reason(table: pd.DataFrame, ending: str) -> str:
+    (found,) = table.loc[table["path"].str.endswith(ending), "reason"]
+    return str(found)
+
+
+def test_every_file_is_in_the_table_once(table: pd.DataFrame) -> None:
+    assert len(table) == 10
+    assert table["path"].is_unique
+    assert set(table["extra"]) == {"kept"}
+    assert ((table["status"] == "ok") == (table["reason"] == "")).all()
+    assert set(table["status"]) == {"ok", "rejected"}
+
+
+def test_of_copies_under_one_label_the_first_stays(table: pd.DataFrame) -> None:
+    assert reason(table, "bach/b.wav") == ""
+    assert re.fullmatch(r"identical to .*bach/b\.wav", reason(table, "b again.wav"))
+
+
+def test_of_copies_under_two_labels_none_stays(table: pd.DataFrame) -> None:
+    unknown = "which label is right is not known"
+    assert re.fullmatch(rf"identical to .*torn too\.wav \(folk\): {unknown}", reason(table, "torn.wav"))
+    assert re.fullmatch(rf"identical to .*torn\.wav \(bach\): {unknown}", reason(table, "torn too.wav"))
+
+
+def test_copies_of_a_bad_file_keep_its_own_reason(table: pd.DataFrame) -> None:
+    assert [reason(table, name) for name in ("empty.wav", "lost.wav")] == ["empty file", "empty file"]
+
+
+def test_names_do_not_become_markup_in_the_summary(table: pd.DataFrame) -> None:
+    text = summary(table)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    bars = [len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) for row in rows]
+    assert bars == [4] * 5 + [3] * 8, (
+        "two header lines and three labels, two header lines and six rejected files"
+    )
+    assert not re.search(r"(?<!\\)(?:\\\\)*[`<]", text)
+    assert r"z\|\`&lt;i>&amp; \\\|.wav" in text
+    assert r"| &lt;b>\|\` | 0 | 1 |" in text
+    assert "| bach | 2 | 3 |" in text
+
+
+def test_a_good_data_set_passes(table: pd.DataFrame) -> None:
+    check(table[table["label"].isin(["bach", "folk"])], LIMITS)
+
+
+def test_labels_with_too_few_clips_are_named(table: pd.DataFrame) -> None:
+    with pytest.raises(AuditError, match=r"too few good clips: '<b>\|`") as caught:
+        check(table, LIMITS)
+    assert "has 0; audit.min_clips is 2 (6 of 10 files were rejected: see reports/audit.md)" in str(
+        caught.value
+    )
+    with pytest.raises(AuditError, match=r"'bach' has 2, 'folk' has 2; audit\.min_clips is 3"):
+        check(table[table["label"].isin(["bach", "folk"])], LIMITS.model_copy(update={"min_clips": 3}))
+
+
+def test_one_label_is_no_classification(table: pd.DataFrame) -> None:
+    with pytest.raises(AuditError, match=r"at least two labels, there is \['folk'\]"):
+        check(table[table["label"] == "folk"], LIMITS)

@@ -1,0 +1,161 @@
+"""`soundtrack import`: the folder comes in whole, DVC keeps it, and it is left as it was."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from dvc.repo import Repo
+
+from pipeline import cli
+from pipeline.data.importing import ImportFailed, import_folder
+
+MUSIC = Path("data/music")
+
+
+@pytest.fixture
+def repo(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The checkout as a repository of git and DVC."""
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    subprocess.run(["git", "init", "--quiet"], cwd=checkout, check=True)
+    Repo.init(str(checkout)).close()
+    return checkout
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Path:
+    """Someone's music, in files of all modes."""
+    folder = tmp_path / "my music"
+    for name, mode in (("jazz/a.wav", 0o644), ("jazz/live/b.flac", 0o444), ("rock/a.wav", 0o600)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode() * 50)
+        (folder / name).chmod(mode)
+    (folder / "rock" / ".DS_Store").write_bytes(b"hidden")
+    (folder / "rock").chmod(0o750)
+    return folder
+
+
+def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Mode, time and content of everything in a folder."""
+    return {
+        path.relative_to(folder).as_posix(): (
+            path.stat().st_mode,
+            path.stat().st_mtime_ns,
+            path.read_bytes() if path.is_file() else b"",
+        )
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+def names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_comes_in_and_is_replaced(repo: Path, collection: Path) -> None:
+    before = state(collection)
+    message = import_folder(collection, None)
+    assert message.startswith("3 files under 2 labels (jazz, rock) are now data/music")
+    assert names(repo / MUSIC) == {"jazz/a.wav", "jazz/live/b.flac", "rock/a.wav"}
+    assert (MUSIC / "jazz/live/b.flac").read_bytes() == (collection / "jazz/live/b.flac").read_bytes()
+    first = yaml.safe_load(Path("data/music.dvc").read_text())["outs"][0]
+    assert (first["path"], first["nfiles"]) == ("music", 3)
+    assert state(collection) == before
+
+    (collection / "jazz/a.wav").rename(collection / "jazz/z.wav")
+    table = collection.parent / "artists.csv"
+    table.write_text("id,artist,title\nz,Ella,x\nb,,y\nelsewhere,Bo,z\n")
+    before = state(collection)
+    import_folder(collection, table)
+    assert names(repo / MUSIC) == {"jazz/z.wav", "jazz/live/b.flac", "rock/a.wav", "groups.csv"}
+    groups = pd.read_csv(MUSIC / "groups.csv", keep_default_na=False)
+    assert groups.to_dict("list") == {"path": ["jazz/live/b.flac", "jazz/z.wav"], "group": ["", "Ella"]}
+    second = yaml.safe_load(Path("data/music.dvc").read_text())["outs"][0]
+    assert second["md5"] != first["md5"]
+    assert state(collection) == before
+    assert [path.name for path in (repo / "data").glob(".*")] == [".gitignore"]
+
+
+@pytest.mark.usefixtures("checkout")
+def test_without_dvc_the_import_fails_in_words(collection: Path) -> None:
+    with pytest.raises(ImportFailed, match="`dvc add data/music` failed"):
+        import_folder(collection, None)
+
+
+@pytest.mark.usefixtures("checkout")
+def test_the_folder_must_be_one(tmp_path: Path) -> None:
+    with pytest.raises(ImportFailed, match="gone is not a folder"):
+        import_folder(tmp_path / "gone", None)
+
+
+def test_a_folder_without_labels_is_refused(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "a.wav").touch()
+    with pytest.raises(ImportFailed, match="it needs one sub-folder of audio per label"):
+        import_folder(tmp_path / "flat", None)
+    assert not (checkout / "data").exists()
+
+
+@pytest.mark.parametrize("folder", [".", "data", "data/music"])
+def test_the_checkout_does_not_import_itself(checkout: Path, folder: str) -> None:
+    (checkout / "data/music/jazz").mkdir(parents=True)
+    (checkout / "data/music/jazz/a.wav").touch()
+    with pytest.raises(ImportFailed, match="contains this checkout's own data/music"):
+        import_folder(Path(folder), None)
+    assert (checkout / "data/music/jazz/a.wav").exists()
+
+
+def test_it_runs_in_a_checkout_only(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ImportFailed, match=r"params\.yaml is not here"):
+        import_folder(collection, None)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (None, r"artists\.csv"),
+        ("path,singer\njazz/a.wav,Ella\n", "needs a column"),
+        ("path,artist\nJAZZ/A.WAV,Ella\n", "names none of the files: its `path` is to be like jazz/a.wav"),
+    ],
+)
+def test_unusable_groups_change_nothing(
+    checkout: Path, collection: Path, table: str | None, message: str
+) -> None:
+    old = checkout / MUSIC / "pop/old.wav"
+    old.parent.mkdir(parents=True)
+    old.write_text("old")
+    groups = collection.parent / "artists.csv"
+    if table is not None:
+        groups.write_text(table)
+    with pytest.raises(ImportFailed, match=message):
+        import_folder(collection, groups)
+    assert names(checkout / "data") == {"music/pop/old.wav"}
+
+
+def test_a_link_that_leads_nowhere_is_named(checkout: Path, collection: Path) -> None:
+    (collection / "jazz/broken.wav").symlink_to("gone.wav")
+    with pytest.raises(ImportFailed, match=r"broken\.wav cannot be copied: No such file or directory"):
+        import_folder(collection, None)
+    assert names(checkout) == {"params.yaml"}
+
+
+def test_the_help_shows_an_example(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["soundtrack", "import", "--help"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 0
+    assert "Example: soundtrack import ~/Music/genres --groups artists.csv" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("checkout")
+def test_the_command_fails_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["soundtrack", "import", "gone"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == "error: gone is not a folder"

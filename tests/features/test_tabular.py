@@ -1,0 +1,113 @@
+"""The 57 columns are librosa's own numbers, and their names those of ``features_30_sec.csv``."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import pytest
+import scipy.ndimage
+import soundfile
+from librosa.beat import beat_track
+from librosa.effects import hpss
+
+from pipeline.features.tabular import HPSS_FRAMES, NAMES, _running_median, compute, describe
+from pipeline.params import Params
+
+RTOL, ATOL = 1e-4, 1e-8
+"""The same sums in another order, in float32: ATOL is for the means of waveforms, which are all but 0."""
+
+RATE = 22050
+Array = np.ndarray[Any, np.dtype[np.float32]]
+Sound = Callable[..., Array]
+
+COLUMNS = [
+    "chroma_stft_mean", "chroma_stft_var", "rms_mean", "rms_var",
+    "spectral_centroid_mean", "spectral_centroid_var", "spectral_bandwidth_mean", "spectral_bandwidth_var",
+    "rolloff_mean", "rolloff_var", "zero_crossing_rate_mean", "zero_crossing_rate_var",
+    "harmony_mean", "harmony_var", "perceptr_mean", "perceptr_var",
+    "tempo",
+    "mfcc1_mean", "mfcc1_var", "mfcc2_mean", "mfcc2_var", "mfcc3_mean", "mfcc3_var", "mfcc4_mean", "mfcc4_var",
+    "mfcc5_mean", "mfcc5_var", "mfcc6_mean", "mfcc6_var", "mfcc7_mean", "mfcc7_var", "mfcc8_mean", "mfcc8_var",
+    "mfcc9_mean", "mfcc9_var", "mfcc10_mean", "mfcc10_var", "mfcc11_mean", "mfcc11_var", "mfcc12_mean", "mfcc12_var",
+    "mfcc13_mean", "mfcc13_var", "mfcc14_mean", "mfcc14_var", "mfcc15_mean", "mfcc15_var", "mfcc16_mean", "mfcc16_var",
+    "mfcc17_mean", "mfcc17_var", "mfcc18_mean", "mfcc18_var", "mfcc19_mean", "mfcc19_var", "mfcc20_mean", "mfcc20_var",
+]  # fmt: skip
+
+
+def plain(y: Array, sr: int) -> dict[str, float]:
+    """Every column as the tutorials compute it, one plain call of librosa after the other."""
+    harmony, perceptr = hpss(y)
+    series = {
+        "chroma_stft": librosa.feature.chroma_stft(y=y, sr=sr),
+        "rms": librosa.feature.rms(y=y),
+        "spectral_centroid": librosa.feature.spectral_centroid(y=y, sr=sr),
+        "spectral_bandwidth": librosa.feature.spectral_bandwidth(y=y, sr=sr),
+        "rolloff": librosa.feature.spectral_rolloff(y=y, sr=sr),
+        "zero_crossing_rate": librosa.feature.zero_crossing_rate(y),
+        "harmony": harmony,
+        "perceptr": perceptr,
+    }
+    mfcc = librosa.feature.mfcc(y=y, sr=sr, n_mfcc=20)
+    series |= {f"mfcc{number}": row for number, row in enumerate(mfcc, start=1)}
+    tempo, _ = beat_track(y=y, sr=sr)
+    columns = {"tempo": float(np.mean(tempo))}
+    for name, values in series.items():
+        columns[f"{name}_mean"], columns[f"{name}_var"] = float(np.mean(values)), float(np.var(values))
+    return columns
+
+
+def chords(tone: Sound, noise: Sound) -> Array:
+    """Five seconds: four chords, a click every half second, and a little noise."""
+    roots = (220.0, 293.66, 329.63, 196.0)
+    parts = [sum(tone(root * ratio, 1.25) for ratio in (1, 1.26, 1.5)) / 4 for root in roots]
+    signal = np.concatenate(parts)
+    signal[:: RATE // 2] += 0.5
+    mixed: Array = (signal + 0.05 * noise(7, len(signal) / RATE)).astype(np.float32)
+    return mixed
+
+
+def agrees(signal: Array, settings: Params) -> None:
+    row = compute(signal, RATE, settings.features.tabular)
+    assert row.shape == (1, 57)
+    assert row.dtype == np.float32
+    expected = plain(signal, RATE)
+    assert sorted(expected) == sorted(COLUMNS)
+    for name, value in zip(NAMES, row[0], strict=True):
+        np.testing.assert_allclose(value, expected[name], RTOL, ATOL, err_msg=name)
+
+
+def test_columns_are_those_of_the_csv(settings: Params) -> None:
+    assert list(NAMES) == COLUMNS
+    assert describe(settings.features.tabular) == {"windowed": False, "columns": COLUMNS}
+
+
+def test_a_musical_signal_agrees_with_librosa(tone: Sound, noise: Sound, settings: Params) -> None:
+    signal = chords(tone, noise)
+    assert len(signal) == pytest.approx(5 * RATE, abs=5)
+    agrees(signal, settings)
+
+
+@pytest.mark.parametrize("name", ["jazz.00002", "metal.00001", "hiphop.00000"])
+def test_a_real_clip_agrees_with_librosa(shared: Path, settings: Params, name: str) -> None:
+    file = shared / "data/gtzan-mini/genres" / name.split(".")[0] / f"{name}.flac"
+    signal, rate = soundfile.read(file, dtype="float32", frames=5 * RATE, start=10 * RATE)
+    assert rate == RATE
+    agrees(signal, settings)
+
+
+def test_a_clip_shorter_than_a_window_has_all_columns(noise: Sound, settings: Params) -> None:
+    row = compute(noise(1, 0.05), RATE, settings.features.tabular)
+    assert np.isfinite(row).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("shape", [(1025, 60), (33, 31), (40, 8), (5, 200)])
+def test_the_running_median_is_scipys(axis: int, shape: tuple[int, int]) -> None:
+    """Bit for bit, also where the picture is narrower than the median; a tenth of the values are 0."""
+    rng = np.random.default_rng(7)
+    values = (rng.exponential(size=shape) * (rng.random(shape) > 0.1)).astype(np.float32)
+    size = (HPSS_FRAMES, 1) if axis == 0 else (1, HPSS_FRAMES)
+    expected = scipy.ndimage.median_filter(values, size=size, mode="reflect")
+    np.testing.assert_array_equal(_running_median(values, axis), expected)

@@ -1,0 +1,293 @@
+"""Every model gives logits, learns with all its parameters, and is exported as what it was."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from pipeline import models
+from pipeline.features.store import Store, write
+from pipeline.models import Input, cnn, logreg, majority, multimodal, transfer
+from pipeline.models.exported import OUTPUT, Exported, export
+from pipeline.models.layers import Standardise
+from pipeline.params import Cnn, LogReg, Majority, Mlp, Multimodal, Training, Transfer
+from pipeline.training.fit import fit
+from pipeline.training.windows import Feature, Windows, embed
+
+CLASSES = 4
+Array = np.ndarray[Any, np.dtype[np.float32]]
+Trainings = Callable[..., Training]
+
+MODELS: dict[str, tuple[Any, int]] = {
+    "majority": (Majority(name="majority"), 0),
+    "logreg": (LogReg(name="logreg", c=1.0), 0),
+    "mlp": (Mlp(name="mlp", hidden=[16, 8], dropout=0.1), 0),
+    "cnn": (Cnn(name="cnn", arch="compact", dropout=0.1), 1),
+    "tutorial": (Cnn(name="cnn", arch="tutorial", dropout=0.1), 1),
+    "transfer": (Transfer(name="transfer", backbone="resnet", frozen=True, hidden=[8], dropout=0.1), 1),
+    "multimodal": (Multimodal(name="multimodal", dropout=0.1), 2),
+}
+"""Settings, and how many images the model sees; with none it sees the table."""
+
+
+@dataclass(frozen=True)
+class Made:
+    key: str
+    net: nn.Module
+    images: int
+
+    def batch(self, size: int) -> list[Tensor]:
+        generator = torch.Generator().manual_seed(size)
+        if not self.images:
+            return [torch.randn(size, 6, generator=generator)]
+        return [torch.rand(size, 32, 40, generator=generator) * -80 for _ in range(self.images)]
+
+
+def image(bands: int = 32, frames: int = 40) -> Input:
+    rng = np.random.default_rng(bands)
+    mean, std = rng.uniform(-60, -20, bands), rng.uniform(5, 15, bands)
+    return Input((bands, frames), mean.astype(np.float32), std.astype(np.float32), floor=-80.0)
+
+
+def table(classes: int = CLASSES) -> tuple[Array, Any]:
+    """Sixty rows of six columns on very different scales, and targets that depend on them; label 0 is rarest."""
+    rng = np.random.default_rng(7)
+    targets = np.arange(60) % (classes + 1)
+    targets[targets == classes] = classes - 1
+    values = rng.normal(targets[:, None], 1.5, (60, 6)) * np.geomspace(0.01, 1e4, 6) + 100
+    return values.astype(np.float32), targets
+
+
+def make(key: str) -> Made:
+    settings, images = MODELS[key]
+    module = models.load(settings.name)
+    torch.manual_seed(7)
+    if hasattr(module, "fit"):
+        values, targets = table()
+        return Made(key, module.fit(settings, values, targets, CLASSES, seed=7), images)
+    inputs = [image() for _ in range(images)] or [
+        Input((6,), np.zeros(6, np.float32), np.ones(6, np.float32))
+    ]
+    return Made(key, module.build(settings, inputs, CLASSES), images)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A working folder with untrained backbones where the weights stand: a narrow MobileNetV2, a short ResNet."""
+    from transformers import MobileNetV2Config, MobileNetV2Model, ResNetConfig, ResNetModel
+
+    checkout = tmp_path_factory.mktemp("checkout")
+    torch.manual_seed(7)
+    mobile = MobileNetV2Config(depth_multiplier=0.1, finegrained_output=False)
+    short = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+    for name, network in {"mobilenet": MobileNetV2Model(mobile), "resnet": ResNetModel(short)}.items():
+        folder = checkout / "weights" / name
+        folder.mkdir(parents=True)
+        network.config.architectures = [type(network).__name__]
+        network.config.to_json_file(folder / "config.json")
+        save_file(network.state_dict(), folder / "model.safetensors")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(checkout)
+        yield
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def made(request: pytest.FixtureRequest, weights: None) -> Made:  # noqa: ARG001
+    return make(request.param)
+
+
+def test_logits_are_one_per_label(made: Made) -> None:
+    for size in (2, 3):
+        assert made.net.eval()(*made.batch(size)).shape == (size, CLASSES)
+
+
+def test_gradients_reach_every_trainable_parameter(made: Made) -> None:
+    net = made.net.train()
+    loss = nn.functional.cross_entropy(net(*made.batch(16)), torch.arange(16) % CLASSES)
+    trainable = {name: p for name, p in net.named_parameters() if p.requires_grad}
+    if trainable:
+        gradients = torch.autograd.grad(loss, list(trainable.values()), allow_unused=True)
+        cold = [
+            name
+            for name, gradient in zip(trainable, gradients, strict=True)
+            if gradient is None or not gradient.any()
+        ]
+        assert not cold
+    assert bool(trainable) == (made.key != "majority")
+
+
+def test_the_exported_model_computes_the_same(made: Made, tmp_path: Path) -> None:
+    net = made.net.eval()
+    names = [f"input {number}" for number in range(len(made.batch(2)))]
+    export(net, made.batch(2), names, tmp_path / "model.onnx")
+    exported = Exported(tmp_path / "model.onnx", threads=1)
+    assert exported.names == names
+    assert [output.name for output in exported.session.get_outputs()] == [OUTPUT]
+    for size in (1, 5):
+        batch = made.batch(size)
+        with torch.no_grad():
+            expected = net(*batch).softmax(dim=1)
+        found = exported([values.numpy() for values in batch])
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"], "the weights are in it"
+
+
+def test_inputs_do_not_mix_within_a_batch(made: Made) -> None:
+    """In evaluation a clip's logits are its own, whatever stands beside it."""
+    net, batch = made.net.eval(), made.batch(4)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            net(*batch)[1:2], net(*(values[1:2] for values in batch)), rtol=1e-3, atol=1e-4
+        )
+
+
+@pytest.mark.parametrize("classes", [2, CLASSES])
+def test_logreg_is_scikit_learns(classes: int) -> None:
+    values, targets = table(classes)
+    scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+    reference = LogisticRegression(C=0.3, max_iter=5000).fit(scaled, targets)
+    expected = reference.predict_proba(scaled)
+    net = logreg.fit(LogReg(name="logreg", c=0.3), values, targets, classes, seed=7)
+    with torch.no_grad():
+        found = net(torch.from_numpy(values)).softmax(dim=1)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    assert expected.max(axis=1).std() > 0.05, "rows are told apart"
+
+
+def test_majority_answers_the_frequencies() -> None:
+    values, targets = table()
+    net = majority.fit(Majority(name="majority"), values, targets, CLASSES, seed=7)
+    found = net(torch.from_numpy(values)).softmax(dim=1)
+    counts = Counter(targets.tolist())
+    expected = [counts[label] / len(targets) for label in range(CLASSES)]
+    np.testing.assert_allclose(found, [expected] * len(values), rtol=1e-5)
+    assert set(found.argmax(dim=1).tolist()) == {counts.most_common(1)[0][0]} == {CLASSES - 1}
+
+
+def test_scaling_leaves_a_constant_column_alone() -> None:
+    scale = Standardise(Input((2,), np.array([3, 1], np.float32), np.array([0, 2], np.float32)))
+    torch.testing.assert_close(scale(torch.tensor([[3.5, 5.0]])), torch.tensor([[0.5, 2.0]]))
+
+
+def test_the_tutorial_net_is_the_tutorials() -> None:
+    """Conv 32, 32, 64, each with ReLU and pooling; dropout 0.4, dense 128, softmax over ten; 256x256x3 pictures."""
+    net = cnn.build(Cnn(name="cnn", arch="tutorial", dropout=0.4), [image(256, 256)], 10)
+    layers = [module for module in net.modules() if not list(module.children())]
+    convolution = [nn.Conv2d, nn.ReLU, nn.MaxPool2d]
+    assert [type(layer) for layer in layers] == [
+        *convolution, *convolution, *convolution, nn.Dropout, nn.Flatten, nn.Linear, nn.ReLU, nn.Linear
+    ]  # fmt: skip
+    shapes = [tuple(layer.weight.shape) for layer in layers if isinstance(layer, nn.Conv2d | nn.Linear)]
+    assert shapes == [(32, 3, 3, 3), (32, 32, 3, 3), (64, 32, 3, 3), (128, 64 * 30 * 30), (10, 128)]
+    assert [layer.p for layer in layers if isinstance(layer, nn.Dropout)] == [0.4]
+    seen: list[Tensor] = []
+    layers[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    net(torch.tensor([-80.0, -20.0]).reshape(2, 1, 1).expand(2, 256, 256))
+    assert (seen[0][0] == 0).all(), "the floor is black"
+    assert (seen[0][1] == 0.75).all()
+
+
+def features(folder: Path, count: int, clips: int = 32) -> tuple[list[Feature], Windows]:
+    """Images of two labels, which each of the images alone tells apart: the upper bands are louder."""
+    rng = np.random.default_rng(count)
+    targets = np.arange(clips) % 2
+    ids = [str(number) for number in range(clips)]
+    found = []
+    for number in range(count):
+        blocks = rng.normal(-50, 8, (clips, 40, 32)).astype(np.float32)
+        blocks[targets == 1, :, 16:] += 6
+        write(folder / f"{number}", ids, iter(blocks), "float16", {"windowed": True, "floor": -80.0})
+        found.append(Feature(Store(folder / f"{number}"), ids, 40))
+    return found, Windows(found, targets)
+
+
+@pytest.fixture(scope="module", params=["untrained", "trained"])
+def fused(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, training: Trainings
+) -> tuple[nn.Module, list[Tensor]]:
+    """A multimodal net and a batch of its two inputs, of alternating labels."""
+    folder = tmp_path_factory.mktemp(request.param)
+    (first, second), windows = features(folder, 2)
+    torch.manual_seed(7)
+    net = multimodal.build(
+        Multimodal(name="multimodal", dropout=0.3), [first.describe(), second.describe()], 2
+    )
+    if request.param == "trained":
+        settings = training(epochs=4, batch_size=8, learning_rate=0.003, patience=None, monitor="valid_loss")
+        history = fit(net, windows, windows, settings, 7, folder / "work", lambda *_: None)
+        assert history["valid_accuracy"].iloc[-1] > 0.9
+    (batch,) = windows.batches(len(windows))
+    return net.eval(), list(batch.inputs)
+
+
+@pytest.mark.parametrize("branch", [0, 1])
+@pytest.mark.parametrize("how", ["zeroed", "permuted"])
+def test_each_branch_counts(fused: tuple[nn.Module, list[Tensor]], branch: int, how: str) -> None:
+    """In a public copy of the original both branches saw the same picture: here the output follows both."""
+    net, inputs = fused
+    changed = list(inputs)
+    changed[branch] = torch.zeros_like(inputs[branch]) if how == "zeroed" else inputs[branch].roll(1, dims=0)
+    with torch.no_grad():
+        before, after = net(*inputs), net(*changed)
+    moved = (before - after).abs().amax(dim=1)
+    assert (moved > 0.001 * before.std()).all()
+    assert moved.max() > 0.1 * before.std()
+
+
+def state(net: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in net.state_dict().items()}
+
+
+def moved(before: dict[str, Tensor], net: nn.Module) -> set[str]:
+    """Which parameters and buffers differ from ``before``."""
+    return {name for name, tensor in net.state_dict().items() if not torch.equal(tensor, before[name])}
+
+
+def backbone_net(folder: Path, frozen: bool) -> tuple[transfer.Transfer, Windows]:
+    (feature,), windows = features(folder, 1)
+    settings = Transfer(name="transfer", backbone="mobilenet", frozen=frozen, hidden=[], dropout=0.1)
+    torch.manual_seed(7)
+    net = transfer.build(settings, [feature.describe()], 2)
+    assert isinstance(net, transfer.Transfer)
+    return net, windows
+
+
+def test_a_frozen_backbone_does_not_move(tmp_path: Path, training: Trainings) -> None:
+    """No parameter and no running statistic, whether its embeddings are kept or it runs in every step."""
+    net, windows = backbone_net(tmp_path, frozen=True)
+    before = state(net.backbone)
+    embedded = embed(windows, net.backbone, 8)
+    head = state(net.head)
+    fit(net.head, embedded, embedded, training(epochs=2, batch_size=8), 7, tmp_path / "head", lambda *_: None)
+    assert moved(head, net.head) == set(head)
+    fit(net, windows, windows, training(epochs=1, batch_size=8), 7, tmp_path / "net", lambda *_: None)
+    assert not moved(before, net.backbone)
+
+
+def test_a_fine_tuned_backbone_moves_in_all_its_parts(tmp_path: Path, training: Trainings) -> None:
+    net, windows = backbone_net(tmp_path, frozen=False)
+    before = state(net)
+    fit(net, windows, windows, training(epochs=1, batch_size=8), 7, tmp_path / "work", lambda *_: None)
+    assert moved(before, net) == set(before), "parameters, running means and variances, and their counters"
+
+
+def test_a_backbone_sees_the_training_parts_mean_as_grey(tmp_path: Path) -> None:
+    net, windows = backbone_net(tmp_path, frozen=True)
+    seen: list[Tensor] = []
+    net.backbone.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    (batch,) = windows.batches(len(windows))
+    net(*batch.inputs)
+    (picture,) = seen
+    assert picture.shape == (32, 3, 32, 40)
+    assert all(torch.equal(picture[:, 0], picture[:, channel]) for channel in (1, 2))
+    assert picture.abs().max() <= 1
+    assert picture.mean() == pytest.approx(0, abs=0.01)
+    assert picture.std() == pytest.approx(0.5, abs=0.05), "two standard deviations are black or white"

@@ -1,0 +1,257 @@
+"""params.yaml: what is right is read, and whatever is wrong is named with its key."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dvc.utils.serialize import modify_yaml
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from pipeline import params
+from pipeline.params import Params, ParamsError, parse
+
+FILE = Path(__file__).parents[1] / "params.yaml"
+DEFAULTS: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+Place = tuple[str, ...]
+
+
+def changed(place: Place, value: object) -> dict[str, Any]:
+    """The default params with ``value`` at ``place``."""
+    tree = copy.deepcopy(DEFAULTS)
+    section = tree
+    for key in place[:-1]:
+        section = section[key]
+    section[place[-1]] = value
+    return tree
+
+
+def without(place: Place) -> dict[str, Any]:
+    tree = copy.deepcopy(DEFAULTS)
+    section = tree
+    for key in place[:-1]:
+        section = section[key]
+    del section[place[-1]]
+    return tree
+
+
+def places(section: dict[str, Any], above: Place = ()) -> list[Place]:
+    """Where the params have a value or a section."""
+    found = [(*above, key) for key in section]
+    inner = [
+        place
+        for key, value in section.items()
+        if isinstance(value, dict)
+        for place in places(value, (*above, key))
+    ]
+    return found + inner
+
+
+def complaint(raw: object) -> str:
+    with pytest.raises(ParamsError) as caught:
+        parse(raw)
+    return str(caught.value)
+
+
+def test_the_file_as_it_comes_is_right() -> None:
+    read = params.load(FILE)
+    assert set(read.experiments) == set(DEFAULTS["experiments"])
+    assert read.features.sample_rate == DEFAULTS["features"]["sample_rate"]
+
+
+@pytest.mark.parametrize(
+    ("place", "meant"),
+    [
+        (("sead",), "seed"),
+        (("split", "vallid"), "valid"),
+        (("data", "starter", "second"), "seconds"),
+        (("features", "wavelets"), "wavelet"),
+        (("features", "wavelet", "filter_scales"), "filter_scale"),
+        (("weights", "mobilenet_v2", "sourcee"), "source"),
+        (("experiments", "mlp", "featurs"), "features"),
+        (("experiments", "mlp", "model", "hiden"), "hidden"),
+        (("experiments", "transfer", "model", "frosen"), "frozen"),
+        (("experiments", "mlp", "training", "epoch"), "epochs"),
+        (("training", "augment", "time_mask"), "time_masks"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_one_meant(place: Place, meant: str) -> None:
+    message = complaint(changed(place, 1))
+    assert place[-1] in message
+    assert f"did you mean '{meant}'?" in message
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("seed",), "7"),
+        (("seed",), -1),
+        (("seed",), 2**32),
+        (("data", "source"), "gtzam"),
+        (("split", "test"), 1.5),
+        (("features", "sample_rate"), 22050.5),
+        (("features", "wavelet", "fmin"), float("nan")),
+        (("window", "frames"), 0),
+        (("window", "frames"), True),
+        (("experiments", "mlp", "model", "dropout"), 1.0),
+        (("experiments", "cnn", "model", "arch"), "resnet"),
+        (("experiments", "cnn", "training"), [1]),
+        (("experiments", "cnn", "features"), []),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_key(place: Place, value: object) -> None:
+    message = complaint(changed(place, value))
+    assert place[-1] in message
+    assert repr(value) in message
+
+
+@pytest.mark.parametrize("place", [p for p in places(DEFAULTS) if p[0] not in ("experiments", "weights")])
+def test_no_key_can_be_left_out(place: Place) -> None:
+    message = complaint(without(place))
+    assert f"{place[-1]}: Field required" in message
+
+
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        (("experiments", "mlp", "model"), "experiments.mlp.model: Field required"),
+        (("experiments", "mlp", "model", "name"), "experiments.mlp.model"),
+        (("experiments", "mlp", "model", "dropout"), "experiments.mlp.model.mlp.dropout: Field required"),
+    ],
+)
+def test_a_missing_model_key_is_named(place: Place, named: str) -> None:
+    assert named in complaint(without(place))
+
+
+def test_every_problem_is_named_at_once() -> None:
+    raw = changed(("seed",), "x")
+    raw["window"]["frames"] = 0
+    message = complaint(raw)
+    assert "2 problem(s)" in message
+    assert "seed" in message
+    assert "window.frames" in message
+
+
+def test_a_backbone_needs_weights() -> None:
+    message = complaint(changed(("experiments", "transfer", "model", "backbone"), "mobilenet_v3"))
+    assert "experiments.transfer.model.backbone" in message
+    assert "did you mean 'mobilenet_v2'?" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "features"),
+    [
+        ("majority", ["spectrogram"]),
+        ("logreg", ["tabular", "wavelet"]),
+        ("mlp", ["spectrogram"]),
+        ("cnn", ["tabular"]),
+        ("cnn", ["spectrogram", "wavelet"]),
+        ("transfer", ["tabular"]),
+        ("multimodal", ["spectrogram"]),
+        ("multimodal", ["spectrogram", "spectrogram"]),
+        ("multimodal", ["tabular", "spectrogram"]),
+    ],
+)
+def test_a_model_refuses_features_that_it_cannot_see(key: str, features: list[str]) -> None:
+    message = complaint(changed(("experiments", key, "features"), features))
+    assert f"experiments.{key}: features: model '{key}'" in message
+    assert str(features) in message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bands": 400},
+        {"fmin": 12_000.0},
+        {"bands_per_octave": 1},
+        {"bands": 2**31 - 1, "bands_per_octave": 1},
+    ],
+)
+def test_wavelet_bands_above_nyquist_are_refused(change: dict[str, Any]) -> None:
+    wavelet = {**DEFAULTS["features"]["wavelet"], **change}
+    message = complaint(changed(("features", "wavelet"), wavelet))
+    assert "above half the sample rate (11025 Hz)" in message
+
+
+def test_spectrogram_and_wavelet_share_their_frames() -> None:
+    assert "must agree" in complaint(changed(("features", "wavelet", "hop_length"), 256))
+
+
+def test_valid_and_test_leave_something_to_train_on() -> None:
+    assert "nothing would be left" in complaint(changed(("split",), {"valid": 0.5, "test": 0.5}))
+
+
+def test_an_experiment_inherits_training_down_to_augment() -> None:
+    raw = changed(("experiments", "cnn", "training"), {"epochs": 3, "augment": {"time_masks": 2}})
+    raw["training"]["augment"]["gain_db"] = 1.5
+    own = parse(raw).experiments["cnn"].training
+    assert (own.epochs, own.augment.time_masks) == (3, 2)
+    assert own.augment.gain_db == 1.5
+    assert own.batch_size == DEFAULTS["training"]["batch_size"]
+    others = parse(raw).experiments["multimodal"].training
+    assert (others.epochs, others.augment.time_masks) == (DEFAULTS["training"]["epochs"], 0)
+
+
+@pytest.mark.parametrize("empty", [None, {}])
+def test_an_empty_training_block_is_all_defaults(empty: object) -> None:
+    read = parse(changed(("experiments", "cnn", "training"), empty))
+    assert read.experiments["cnn"].training == read.experiments["multimodal"].training
+
+
+def test_what_dvc_writes_is_read(tmp_path: Path) -> None:
+    """``dvc exp run -S training.learning_rate=0.00001`` leaves 1e-05, which YAML 1.1 takes for a text."""
+    file = tmp_path / "params.yaml"
+    file.write_bytes(FILE.read_bytes())
+    with modify_yaml(str(file)) as tree:
+        tree["training"]["learning_rate"] = 0.00001
+    assert "1e-05" in file.read_text()
+    assert params.load(file).experiments["cnn"].training.learning_rate == 0.00001
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe\xfa", b"a: 1\na: 2\n"])
+def test_a_file_that_is_no_yaml_is_named(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ParamsError, match=r"params\.yaml is not readable as YAML"):
+        params.load(file)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="run from the checkout's top folder"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_an_unknown_experiment_is_named_with_the_one_meant(settings: Params) -> None:
+    with pytest.raises(ParamsError, match="did you mean 'multimodal'"):
+        params.experiment(settings, "multimodel")
+
+
+KEYS = st.text(max_size=8) | st.integers()
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def parses_or_complains(raw: object) -> None:
+    try:
+        assert isinstance(parse(raw), Params)
+    except ParamsError as error:
+        assert "problem(s):\n" in str(error)
+
+
+@hypothesis_settings(deadline=None, max_examples=30)
+@given(VALUES)
+def test_anything_else_is_refused_in_words(raw: object) -> None:
+    parses_or_complains(raw)
+
+
+@hypothesis_settings(deadline=None, max_examples=100)
+@given(st.sampled_from(places(DEFAULTS)), VALUES | st.integers(-(10**400), 10**400))
+def test_anything_in_place_of_a_value_is_refused_in_words(place: Place, value: object) -> None:
+    parses_or_complains(changed(place, value))
+    parses_or_complains(changed((*place[:-1], "extra"), value))
