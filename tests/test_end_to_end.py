@@ -68,7 +68,7 @@ def commit(folder: Path, message: str) -> str:
     return run(folder, "git", "rev-parse", "HEAD").strip()
 
 
-def edit_params(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def edit_params(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     file = folder / "params.yaml"
     content = yaml.safe_load(file.read_text())
     change(content)

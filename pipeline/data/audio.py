@@ -7,8 +7,10 @@ import numpy as np
 import soundfile
 import soxr
 
+Samples = np.ndarray[Any, np.dtype[np.float32]]
 
-def decode(file: Path) -> tuple[np.ndarray[Any, np.dtype[np.float32]], int]:
+
+def decode(file: Path) -> tuple[Samples, int]:
     """Samples as (frames, channels) in [-1, 1], and the sample rate in Hz.
 
     Raises:
@@ -18,7 +20,7 @@ def decode(file: Path) -> tuple[np.ndarray[Any, np.dtype[np.float32]], int]:
     return samples, rate
 
 
-def mono(file: Path, rate: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+def mono(file: Path, rate: int) -> Samples:
     """The mean of the channels, resampled to ``rate`` Hz (soxr HQ, as librosa.load does)."""
     samples, own = decode(file)
     signal = samples.mean(axis=1)

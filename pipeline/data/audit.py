@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from pipeline.data.audio import decode
+from pipeline.data.audio import Samples, decode
 from pipeline.errors import UserError
 from pipeline.parallel import each
 from pipeline.params import Audit
@@ -76,7 +76,7 @@ def _header_fault(frames: int, duration: float, limits: Audit) -> str:
     return ""
 
 
-def _fault(samples: np.ndarray, duration: float, limits: Audit) -> str:  # type: ignore[type-arg]
+def _fault(samples: Samples, duration: float, limits: Audit) -> str:
     if duration < limits.min_seconds:
         return f"too short: {duration:.2f} s, at least {limits.min_seconds:g} s needed"
     if not np.isfinite(samples).all():

@@ -9,6 +9,7 @@ from typing import Any
 import bottleneck
 import librosa
 import numpy as np
+from librosa.beat import beat_track
 
 from pipeline.params import Tabular
 
@@ -60,7 +61,7 @@ def compute(signal: Array, rate: int, settings: Tabular) -> Array:
         harmonic,
         percussive,
     )
-    tempo, _ = librosa.beat.beat_track(y=signal, sr=rate, hop_length=settings.hop_length)
+    tempo, _ = beat_track(y=signal, sr=rate, hop_length=settings.hop_length)
     mfcc = librosa.feature.mfcc(S=mel, n_mfcc=N_MFCC)
     values = [stat for feature in series for stat in (np.mean(feature), np.var(feature))]
     values.append(np.mean(tempo))
@@ -86,4 +87,4 @@ def _running_median(values: Array, axis: int) -> Array:
     edges = [(half, half) if side == axis else (0, 0) for side in range(values.ndim)]
     padded = np.pad(values, edges, mode="symmetric")
     medians = bottleneck.move_median(padded, HPSS_FRAMES, axis=axis)
-    return medians[(slice(None),) * axis + (slice(2 * half, None),)]  # type: ignore[no-any-return]
+    return medians[(slice(None),) * axis + (slice(2 * half, None),)]

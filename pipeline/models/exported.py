@@ -1,9 +1,7 @@
 """A trained model on disk: an ONNX graph from features to label probabilities. No pickle, no torch to run it."""
 
-import io
-import logging
+import warnings
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +24,20 @@ def export(net: Any, examples: Sequence[Any], names: Sequence[str], file: Path) 
             self.net = net
 
         def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-            return self.net(*inputs).softmax(dim=1)  # type: ignore[no-any-return]
+            return self.net(*inputs).softmax(dim=1)
 
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with redirect_stdout(io.StringIO()):  # the exporter prints its steps
-        program = torch.onnx.export(
+    with warnings.catch_warnings():
+        # the exporter that is to follow this one takes 20 s for MobileNetV2 in place of 1 s, and 8 s to import
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        torch.onnx.export(
             Probabilities().eval(),
             tuple(examples),
-            dynamo=True,
+            str(file),
+            dynamo=False,
             input_names=list(names),
             output_names=[OUTPUT],
-            dynamic_shapes=(tuple({0: torch.export.Dim("batch")} for _ in names),),
+            dynamic_axes={name: {0: "batch"} for name in (*names, OUTPUT)},
         )
-    if program is None:
-        raise RuntimeError("torch.onnx.export gave no program")
-    program.save(str(file), external_data=False)
 
 
 class Exported:
@@ -57,4 +54,4 @@ class Exported:
     def __call__(self, inputs: Sequence[Array]) -> Array:
         """(B, labels) from one array per feature, in the experiment's order."""
         (probabilities,) = self.session.run([OUTPUT], dict(zip(self.names, inputs, strict=True)))
-        return probabilities  # type: ignore[no-any-return]
+        return probabilities

@@ -17,7 +17,7 @@ class Multimodal(nn.Module):
     def forward(self, *images: Tensor) -> Tensor:
         """One (B, bands, frames) tensor per branch, in the order of the experiment's features."""
         embeddings = [branch(image) for branch, image in zip(self.branches, images, strict=True)]
-        return self.head(torch.cat(embeddings, dim=1))  # type: ignore[no-any-return]
+        return self.head(torch.cat(embeddings, dim=1))
 
 
 def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:

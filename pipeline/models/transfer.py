@@ -42,7 +42,7 @@ class Transfer(nn.Module):
         self.backbone, self.head, self.frozen = backbone, head, frozen
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.head(self.backbone(image))  # type: ignore[no-any-return]
+        return self.head(self.backbone(image))
 
 
 def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:

@@ -29,7 +29,7 @@ def features(kind: str) -> None:
 
 def _compute(file: Path, kind: str, rate: int, settings: Any) -> np.ndarray[Any, Any]:
     module = importlib.import_module(f"pipeline.features.{kind}")
-    return module.compute(mono(file, rate), rate, settings)  # type: ignore[no-any-return]
+    return module.compute(mono(file, rate), rate, settings)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ from pipeline.files import read_json, remove, whole, write_json
 from pipeline.models.exported import export
 from pipeline.params import Experiment, Params
 from pipeline.stages import main, recording
-from pipeline.training import parts
-from pipeline.training.fit import HISTORY, EpochSink, fit
+from pipeline.training import HISTORY, EpochSink, parts
 from pipeline.training.windows import embed
 
 if TYPE_CHECKING:
@@ -57,6 +56,8 @@ def _trained(
         values = windows.sources[0].cut(*windows.even(1).T).numpy()
         net = module.fit(experiment.model, values, windows.targets.numpy(), len(data.labels), settings.seed)
         return net, pd.DataFrame(columns=list(HISTORY))
+    from pipeline.training.fit import fit  # Lightning takes seconds to import, and fitted models do without
+
     torch.manual_seed(settings.seed)
     inputs = [feature.describe() for feature in data.features["train"]]
     # convolutions on the CPU are up to twice as fast with the channels last

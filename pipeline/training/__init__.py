@@ -1,1 +1,9 @@
 """Windows of clips in, a trained module and its history out."""
+
+from collections.abc import Callable
+
+HISTORY = ("epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "valid_macro_f1")
+"""Columns of a history: one row per epoch."""
+
+EpochSink = Callable[[int, dict[str, float]], None]
+"""Is told each epoch's number and metrics as soon as it ends."""

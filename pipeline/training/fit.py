@@ -1,7 +1,6 @@
 """Train a module: early stopping and the best checkpoint by validation, resumed where an interrupted run was."""
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pipeline.params import Training
+from pipeline.training import HISTORY, EpochSink
 from pipeline.training.classifier import Classifier
 from pipeline.training.windows import EvenWindows, RandomWindows, Windows
-
-HISTORY = ("epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "valid_macro_f1")
-EpochSink = Callable[[int, dict[str, float]], None]
 
 
 class History(Callback):
@@ -81,7 +78,7 @@ def fit(
         max_epochs=settings.epochs,
         accelerator=settings.accelerator,
         devices=1,
-        precision=settings.precision,  # type: ignore[arg-type]
+        precision=settings.precision,
         callbacks=callbacks,
         logger=False,
         enable_model_summary=False,

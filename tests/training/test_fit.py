@@ -14,8 +14,9 @@ from torch.nn import functional
 from pipeline.features.store import Store, write
 from pipeline.models import cnn, mlp
 from pipeline.params import Augment, Cnn, Mlp, Training
+from pipeline.training import HISTORY
 from pipeline.training.classifier import Classifier, augment
-from pipeline.training.fit import HISTORY, _class_weights, fit
+from pipeline.training.fit import _class_weights, fit
 from pipeline.training.windows import Batch, Embeddings, Feature, Windows
 
 LABELS = 3

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from tqdm import tqdm
 
@@ -83,7 +84,7 @@ def _fill(
     seconds: float,
     cache: Path,
     make: Callable[[list[Job], list[Path]], Iterator[Outcome]],
-    bar: "tqdm[None]",
+    bar: "tqdm[Any]",
 ) -> list[tuple[int, Job, Outcome]]:
     """What became each clip, by its number.
 
