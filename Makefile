@@ -19,7 +19,7 @@ repro: $(INSTALLED) ## run the pipeline: data, features, models, comparison
 	dvc repro
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
-	pytest
+	pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED) ## ruff and mypy
 	ruff check .

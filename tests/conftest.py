@@ -16,6 +16,11 @@ RATE = 22050
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long end-to-end tests first, so that one of two workers runs them while the other does the rest."""
+    items.sort(key=lambda item: item.path.name != "test_end_to_end.py")
+
+
 @pytest.fixture(scope="session")
 def tone() -> Callable[..., Array]:
     """``tone(hertz, seconds)``: a sine at half of full scale."""

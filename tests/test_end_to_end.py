@@ -116,6 +116,8 @@ def make_tiny(content: dict[str, Any]) -> None:
     content["features"] = TINY_FEATURES
     content["window"] = {"frames": 32}
     content["weights"] = {"mobilenet_v2": {"source": "path", "path": "backbone"}}
+    for key in ("cnn", "transfer"):
+        del content["experiments"][key]
     content["training"] |= {"epochs": 2, "batch_size": 8, "threads": 1, "accelerator": "cpu"}
     for experiment in content["experiments"].values():
         experiment.pop("training", None)
@@ -237,7 +239,7 @@ def test_versions_of_a_data_set(checkout: Path, tmp_path: Path) -> None:
     (music / "low" / "low 0.wav").rename(music / "high" / "low 0.wav")
     edit_params(
         checkout,
-        lambda content: [content["experiments"].pop(key) for key in ("cnn", "transfer", "multimodal")],
+        lambda content: [content["experiments"].pop(key) for key in ("mlp", "multimodal")],
     )
 
     run(checkout, sys.executable, "-m", "pipeline.cli", "import", str(music))
@@ -260,7 +262,7 @@ def test_versions_of_a_data_set(checkout: Path, tmp_path: Path) -> None:
     table = runs(checkout)
     for version in versions:
         logged = table[table["dvc.data/music"] == version["outs"][0]["md5"]]
-        assert {"logreg", "mlp", "comparison"} <= set(logged["name"])
+        assert {"logreg", "comparison"} <= set(logged["name"])
 
     run(checkout, "git", "checkout", "--quiet", first)
     run(checkout, "dvc", "checkout")
