@@ -12,7 +12,7 @@ import soundfile
 from librosa.beat import beat_track
 from librosa.effects import hpss
 
-from pipeline.features.tabular import HPSS_FRAMES, NAMES, _running_median, compute, describe
+from pipeline.features.tabular import HPSS_FRAMES, NAMES, _running_median, compile_librosa, compute, describe
 from pipeline.params import Params
 
 RTOL, ATOL = 1e-4, 1e-8
@@ -34,6 +34,12 @@ COLUMNS = [
     "mfcc13_mean", "mfcc13_var", "mfcc14_mean", "mfcc14_var", "mfcc15_mean", "mfcc15_var", "mfcc16_mean", "mfcc16_var",
     "mfcc17_mean", "mfcc17_var", "mfcc18_mean", "mfcc18_var", "mfcc19_mean", "mfcc19_var", "mfcc20_mean", "mfcc20_var",
 ]  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Tests beside these may be compiling the same functions."""
+    compile_librosa()
 
 
 def plain(y: Array, sr: int) -> dict[str, float]:
