@@ -11,6 +11,10 @@ from pipeline.models.exported import Exported
 from pipeline.stages import main, recording
 from pipeline.training import parts
 
+CURVES = ("valid_loss", "valid_accuracy", "valid_macro_f1")
+FINAL = ("test_loss", "test_accuracy", "test_macro_f1")
+"""Few names, for MLflow's tables to stay readable; the rest stands in metrics/<key>.json."""
+
 
 def evaluate(key: str) -> None:
     settings = params.load()
@@ -37,7 +41,8 @@ def evaluate(key: str) -> None:
             if run.restored:
                 recording.restore(run, key, data, settings, experiment)
             # one step behind the last epoch: what a table of runs shows is the model that was kept
-            run.log_metrics(scores, step=len(history))
+            run.log_metrics({name: scores[name] for name in CURVES}, step=len(history))
+            run.log_metrics({name: scores[name] for name in FINAL})
             run.log_figure(picture, "confusion.png")
             run.log_table(per_class, "per_class.json")
             run.log_table(confusion.reset_index(), "confusion.json")
