@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # no usage reports
 export DVC_NO_ANALYTICS := 1
@@ -35,11 +36,12 @@ clean: ## remove the environment and what can be computed again (not the DVC cac
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	rm -rf data/audio data/clips.parquet data/split.parquet data/inputs features weights models history evaluation reports
 
-# made anew when missing or older than what it was made from
+# Made anew when missing or older than what it was made from. The lock is complete, so nothing is resolved, which
+# takes minutes; what a CUDA build of torch needs beyond it comes with the project.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.x ..."; exit 1; }
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.lock
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	$(PIP) install --no-deps -r requirements.lock
+	$(PIP) install --constraint requirements.lock --editable '.[dev]'
 	@touch $@

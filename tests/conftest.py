@@ -9,11 +9,19 @@ import numpy as np
 import pytest
 
 from pipeline import params
+from pipeline.features import numba_cache
 from pipeline.params import Params, Training
 
 ROOT = Path(__file__).parents[1]
 RATE = 22050
 Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def pytest_sessionstart() -> None:
+    """Before xdist starts its workers, which would compile librosa's functions side by side."""
+    settings = params.load(ROOT / "params.yaml").features
+    for kind in ("tabular", "spectrogram", "wavelet"):
+        numba_cache.fill(kind, settings.sample_rate, getattr(settings, kind))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

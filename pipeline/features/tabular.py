@@ -4,16 +4,11 @@ Names and meaning are those of the CSV that goes round with the Kaggle copy of G
 features that accept it; the harmonic/percussive split is librosa's with a faster running median.
 """
 
-import sys
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import bottleneck
 import librosa
 import numpy as np
-from filelock import FileLock
-from librosa.beat import beat_track
 
 from pipeline.params import Tabular
 
@@ -46,22 +41,6 @@ def describe(settings: Tabular) -> dict[str, Any]:  # noqa: ARG001
 
 def compute(signal: Array, rate: int, settings: Tabular) -> Array:
     """One row, (1, 57). ``tempo`` is in beats a minute, centroid, bandwidth and rolloff are in Hz."""
-    compile_librosa()
-    return _compute(signal, rate, settings)
-
-
-@cache
-def compile_librosa() -> None:
-    """Let librosa compile what it compiles on first use, one process at a time.
-
-    Processes that fill numba's cache together leave it broken: every later one then crashes.
-    """
-    noise = np.random.default_rng(0).normal(size=22050).astype(np.float32)
-    with FileLock(Path(sys.prefix) / ".librosa.lock"):
-        _compute(noise, 22050, Tabular(n_fft=2048, hop_length=512))
-
-
-def _compute(signal: Array, rate: int, settings: Tabular) -> Array:
     frame = {"n_fft": settings.n_fft, "hop_length": settings.hop_length}
     signal = librosa.util.fix_length(signal, size=max(len(signal), settings.n_fft))
     spectrum = librosa.stft(signal, **frame)
@@ -81,7 +60,7 @@ def _compute(signal: Array, rate: int, settings: Tabular) -> Array:
         harmonic,
         percussive,
     )
-    tempo, _ = beat_track(y=signal, sr=rate, hop_length=settings.hop_length)
+    tempo, _ = librosa.beat.beat_track(y=signal, sr=rate, hop_length=settings.hop_length)
     mfcc = librosa.feature.mfcc(S=mel, n_mfcc=N_MFCC)
     values = [stat for feature in series for stat in (np.mean(feature), np.var(feature))]
     values.append(np.mean(tempo))

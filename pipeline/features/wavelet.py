@@ -9,7 +9,6 @@ from typing import Any
 
 import librosa
 import numpy as np
-from librosa.filters import wavelet_lengths
 
 from pipeline.params import Wavelet
 
@@ -50,7 +49,7 @@ def compute(signal: Array, rate: int, settings: Wavelet) -> Array:
 
 
 def _longest_wavelet(rate: int, settings: Wavelet) -> int:
-    lengths, _ = wavelet_lengths(
+    lengths, _ = librosa.filters.wavelet_lengths(
         freqs=librosa.cqt_frequencies(
             settings.bands, fmin=settings.fmin, bins_per_octave=settings.bands_per_octave
         ),

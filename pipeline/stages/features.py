@@ -10,7 +10,7 @@ import numpy as np
 from pipeline import params, paths
 from pipeline.data import clips
 from pipeline.data.audio import mono
-from pipeline.features import store
+from pipeline.features import numba_cache, store
 from pipeline.parallel import each
 from pipeline.stages import main
 
@@ -23,6 +23,7 @@ def features(kind: str) -> None:
     files = [Path(path) for path in good["path"]]
     spec: dict[str, Any] = {"kind": kind, "sample_rate": settings.sample_rate, "params": own.model_dump()}
     spec |= importlib.import_module(f"pipeline.features.{kind}").describe(own)
+    numba_cache.fill(kind, settings.sample_rate, own)
     dtype = "float16" if spec["windowed"] else "float32"
     store.write(paths.FEATURES / kind, list(good["clip_id"]), each(work, files, kind), dtype, spec)
 

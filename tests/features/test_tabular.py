@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import soundfile
-from librosa.beat import beat_track
-from librosa.effects import hpss
 
-from pipeline.features.tabular import HPSS_FRAMES, NAMES, _running_median, compile_librosa, compute, describe
+from pipeline.features.tabular import HPSS_FRAMES, NAMES, _running_median, compute, describe
 from pipeline.params import Params
 
 RTOL, ATOL = 1e-4, 1e-8
@@ -36,15 +34,9 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled() -> None:
-    """Tests beside these may be compiling the same functions."""
-    compile_librosa()
-
-
 def plain(y: Array, sr: int) -> dict[str, float]:
     """Every column as the tutorials compute it, one plain call of librosa after the other."""
-    harmony, perceptr = hpss(y)
+    harmony, perceptr = librosa.effects.hpss(y)
     series = {
         "chroma_stft": librosa.feature.chroma_stft(y=y, sr=sr),
         "rms": librosa.feature.rms(y=y),
@@ -57,7 +49,7 @@ def plain(y: Array, sr: int) -> dict[str, float]:
     }
     mfcc = librosa.feature.mfcc(y=y, sr=sr, n_mfcc=20)
     series |= {f"mfcc{number}": row for number, row in enumerate(mfcc, start=1)}
-    tempo, _ = beat_track(y=y, sr=sr)
+    tempo, _ = librosa.beat.beat_track(y=y, sr=sr)
     columns = {"tempo": float(np.mean(tempo))}
     for name, values in series.items():
         columns[f"{name}_mean"], columns[f"{name}_var"] = float(np.mean(values)), float(np.var(values))
