@@ -36,12 +36,13 @@ clean: ## remove the environment and what can be computed again (not the DVC cac
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	rm -rf data/audio data/clips.parquet data/split.parquet data/inputs features weights models history evaluation reports
 
-# Made anew when missing or older than what it was made from. The lock is complete, so nothing is resolved, which
-# takes minutes; what a CUDA build of torch needs beyond it comes with the project.
+# Made anew when missing or older than what it was made from. What takes pip minutes is left out: resolving (the
+# lock is complete; the last line adds what a CUDA build of torch needs beyond it) and compiling what is never imported.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.x ..."; exit 1; }
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(PIP) install --no-deps -r requirements.lock
-	$(PIP) install --constraint requirements.lock --editable '.[dev]'
+	$(PIP) install --upgrade --constraint requirements.lock pip
+	$(PIP) install --no-compile --no-deps -r requirements.lock
+	$(PIP) install --no-compile --constraint requirements.lock --editable '.[dev]'
 	@touch $@
