@@ -36,8 +36,9 @@ clean: ## remove the environment and what can be computed again (not the DVC cac
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	rm -rf data/audio data/clips.parquet data/split.parquet data/inputs features weights models history evaluation reports
 
-# Made anew when missing or older than what it was made from. What takes pip minutes is left out: resolving (the
-# lock is complete; the last line adds what a CUDA build of torch needs beyond it) and compiling what is never imported.
+# Made anew when missing or older than what it was made from. Resolving is left out, which takes pip minutes: the lock
+# is complete, and the last pip adds what a CUDA build of torch needs beyond it. Compiling is done on all cores; a few
+# packages carry files for other versions of Python, which do not compile.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.x ..."; exit 1; }
 	rm -rf .venv
@@ -45,4 +46,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PIP) install --upgrade --constraint requirements.lock pip
 	$(PIP) install --no-compile --no-deps -r requirements.lock
 	$(PIP) install --no-compile --constraint requirements.lock --editable '.[dev]'
+	-@$(BIN)/python -m compileall -qq -j 0 .venv/lib
 	@touch $@

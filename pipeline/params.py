@@ -21,6 +21,7 @@ IMAGE_FEATURES = ("spectrogram", "wavelet")
 """Feature kinds that models see as windows of frames, aligned with each other."""
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
 
 
@@ -58,14 +59,29 @@ class Audit(Section):
         return self
 
 
+LEAKY = {
+    "random": "clips of one group stand on both sides",
+    "tutorial": "clips of one artist stand on both sides, and repeated recordings too",
+}
+"""Split protocols whose scores promise too much, and why."""
+
+
 class Split(Section):
+    protocol: Literal["grouped", "random", "tutorial", "filtered"]
+    """See pipeline/data/split.py."""
+    folds: Annotated[int, Field(ge=1, le=50)]
+    """1 for a single split; k for k folds, in which each clip is a test clip once."""
     valid: Annotated[float, Field(gt=0, lt=1)]
     test: Annotated[float, Field(gt=0, lt=1)]
+    """Share of a single split; with k folds it is 1/k."""
 
     @model_validator(mode="after")
     def _leaves_training(self) -> Self:
-        if self.valid + self.test >= 1:
+        test = self.test if self.folds == 1 else 1 / self.folds
+        if self.valid + test >= 1:
             raise ValueError("valid + test must be below 1: nothing would be left to train on")
+        if self.folds > 1 and self.protocol in ("tutorial", "filtered"):
+            raise ValueError(f"protocol {self.protocol!r} is one published split: set folds to 1")
         return self
 
 
@@ -238,7 +254,10 @@ class Tracking(Section):
 
 
 class Params(Section):
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Seed
+    """Every random choice follows from it."""
+    seeds: list[Seed]
+    """Each experiment is trained once with each of these; none: once, with ``seed``."""
     data: Data
     audit: Audit
     split: Split
@@ -248,6 +267,8 @@ class Params(Section):
     tracking: Tracking
     training: dict[str, Any]
     """Defaults of every experiment's ``training``; an experiment's own keys win."""
+    leak: list[str]
+    """Experiments that are also trained with the groups ignored, to show what they would have claimed."""
     experiments: Annotated[dict[str, Experiment], Field(min_length=1)]
 
     @model_validator(mode="before")
@@ -257,6 +278,16 @@ class Params(Section):
             return raw
         blocks = raw["experiments"].items()
         return {**raw, "experiments": {key: _inheriting(raw["training"], block) for key, block in blocks}}
+
+    @model_validator(mode="after")
+    def _leaks_are_experiments(self) -> Self:
+        for key in self.leak:
+            experiment(self, key)
+        if paths.LEAK.name in self.experiments:
+            raise ValueError(
+                f"experiments: {paths.LEAK.name!r} is taken: it is the folder beside the experiments'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _backbones_have_weights(self) -> Self:

@@ -12,6 +12,7 @@ SOURCES = Path("data/sources")
 AUDIO = Path("data/audio")
 FILES = AUDIO / "files.csv"
 CLIPS = Path("data/clips.parquet")
+DUPLICATES = Path("data/duplicates.csv")
 SPLIT = Path("data/split.parquet")
 
 INPUTS = Path("data/inputs")
@@ -20,9 +21,11 @@ WEIGHTS = Path("weights")
 MODELS = Path("models")
 HISTORY = Path("history")
 EVALUATION = Path("evaluation")
+LEAK = EVALUATION / "leak"
 METRICS = Path("metrics")
 REPORTS = Path("reports")
 AUDIT = REPORTS / "audit.md"
+DATA_REPORT = REPORTS / "data.html"
 
 
 def home() -> Path:

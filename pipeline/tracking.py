@@ -70,8 +70,11 @@ class Run:
     def log_table(self, table: Any, name: str) -> None:
         self._mlflow.log_table(table, name)
 
-    def log_folder(self, folder: Path) -> None:
-        self._mlflow.log_artifacts(str(folder))
+    def log_file(self, file: Path) -> None:
+        self._mlflow.log_artifact(str(file))
+
+    def log_folder(self, folder: Path, name: str) -> None:
+        self._mlflow.log_artifacts(str(folder), name)
 
     def log_model(self, file: Path, examples: Mapping[str, Any], output: Any) -> None:
         """The ONNX graph with a signature of named tensors (free batch size) and an input example."""
@@ -89,8 +92,10 @@ class Run:
 
 
 @contextmanager
-def run(experiment: str, name: str, run_id: str | None, tags: Mapping[str, str]) -> Iterator[Run]:
-    """Continue the run ``run_id``, or start one.
+def run(
+    experiment: str, name: str, run_id: str | None, tags: Mapping[str, str], parent: str | None = None
+) -> Iterator[Run]:
+    """Continue the run ``run_id``, or start one, below the open run ``parent`` where there is one.
 
     A run id that this store does not know, or has deleted, gives a run tagged ``restored`` with that id: the one
     there is, else a new one.
@@ -98,7 +103,9 @@ def run(experiment: str, name: str, run_id: str | None, tags: Mapping[str, str])
     mlflow = connect(experiment)
     known = run_id if run_id is None or _is_live(mlflow, run_id) else _stand_in(mlflow, run_id)
     restored = run_id is not None and known is None
-    with mlflow.start_run(run_id=known, run_name=name) as active:
+    with mlflow.start_run(
+        run_id=known, run_name=name, nested=parent is not None, parent_run_id=parent
+    ) as active:
         mlflow.set_tags({**tags, **({"restored": run_id} if restored else {})})
         yield Run(mlflow, active.info.run_id, restored)
 

@@ -37,6 +37,8 @@ def cases() -> list[Any]:
             items = {kind: kind for kind in stage["foreach"]}
         elif name in ("weights", "inputs", "train", "evaluate"):
             items = PARAMS["experiments"] if name != "weights" else PARAMS["weights"]
+        elif name == "leak":
+            items = {key: PARAMS["experiments"][key] for key in PARAMS["leak"]}
         else:
             items = {name: None}
         found += [pytest.param(name, key, item, id=f"{name}@{key}") for key, item in items.items()]
@@ -50,7 +52,7 @@ def code_deps(stage: str, key: str, item: Any) -> set[Path]:
     for dep in declared:
         model = item["model"]["name"] if isinstance(item, dict) and "model" in item else ""
         path = Path(re.sub(r"\$\{(item|key)\}", key, dep.replace("${item.model.name}", model)))
-        if path.parts[0] == "pipeline":
+        if path.parts[0] == "pipeline" and path.name != "templates":
             found |= {file.relative_to(ROOT) for file in (ROOT / path).rglob("*.py")} or {path}
     return found
 
@@ -64,9 +66,14 @@ def test_deps_are_what_is_imported(stage: str, key: str, item: Any) -> None:
         declared |= reached(*loaded_by_name(stage, item))
     assert not needed - declared, f"{stage}@{key} imports what it does not declare"
     # these two stages take a whole folder, of which they use what params.yaml names
-    choices = {"download": ("sources", "download.py"), "inputs": ("models",)}.get(stage, ())
+    choices = {"download": ("sources", "download.py", "groups.py", "gtzan"), "inputs": ("models",)}.get(stage, ())
     unused = {file for file in declared - needed if not set(choices) & set(file.parts)}
     assert not unused, f"{stage}@{key} declares what it does not import"
+
+
+@pytest.mark.parametrize("stage", ["compare", "describe"])
+def test_pages_depend_on_their_templates(stage: str) -> None:
+    assert "pipeline/evaluation/templates" in STAGES[stage]["deps"]
 
 
 def test_inputs_follow_the_model_code() -> None:
@@ -85,5 +92,5 @@ def test_the_graph_is_not_blind() -> None:
 
 
 def test_every_stage_has_an_owner() -> None:
-    files = {file.stem for file in (ROOT / "pipeline/stages").glob("*.py")} - {"__init__", "recording"}
+    files = {file.stem for file in (ROOT / "pipeline/stages").glob("*.py")} - {"__init__", "recording", "resuming"}
     assert files == set(STAGES)

@@ -116,6 +116,7 @@ def make_tiny(content: dict[str, Any]) -> None:
     content["features"] = TINY_FEATURES
     content["window"] = {"frames": 32}
     content["weights"] = {"mobilenet_v2": {"source": "path", "path": "backbone"}}
+    content["leak"] = ["logreg"]
     for key in ("cnn", "transfer"):
         del content["experiments"][key]
     content["training"] |= {"epochs": 2, "batch_size": 8, "threads": 1, "accelerator": "cpu"}
@@ -159,7 +160,7 @@ def checkout(finished: Path, tmp_path: Path) -> Path:
 def test_every_model_is_in_the_report_and_in_mlflow(finished: Path) -> None:
     experiments = yaml.safe_load((finished / "params.yaml").read_text())["experiments"]
     found = runs(finished).set_index("name")
-    assert set(found.index) == {*experiments, "comparison"}
+    assert set(found.index) == {*experiments, "leak logreg", "comparison"}
     assert (found["status"] == "FINISHED").all()
     page = (finished / "reports/comparison.html").read_text()
     text = (finished / "reports/comparison.md").read_text()
@@ -169,10 +170,12 @@ def test_every_model_is_in_the_report_and_in_mlflow(finished: Path) -> None:
         scores = yaml.safe_load((finished / f"metrics/{key}.json").read_text())
         for metric in ("valid_macro_f1", "valid_loss", "test_macro_f1", "test_accuracy"):
             assert float(found.loc[key, metric]) == pytest.approx(scores[metric])
-    trained = found.drop(["majority", "logreg", "comparison"])
+    trained = found.drop(["majority", "logreg", "leak logreg", "comparison"])
     assert trained["train_loss"].astype(float).notna().all()
     assert found.loc["logreg", "test_macro_f1"] > found.loc["majority", "test_macro_f1"]
     assert len(found.loc["mlp", "git.commit"]) == 40
+    assert "The leak" in page
+    assert "<audio" in (finished / "reports/data.html").read_text()
 
 
 def test_a_second_repro_does_nothing(finished: Path) -> None:

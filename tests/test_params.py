@@ -181,7 +181,25 @@ def test_spectrogram_and_wavelet_share_their_frames() -> None:
 
 
 def test_valid_and_test_leave_something_to_train_on() -> None:
-    assert "nothing would be left" in complaint(changed(("split",), {"valid": 0.5, "test": 0.5}))
+    assert "nothing would be left" in complaint(changed(("split", "valid"), 0.75))
+    raw = changed(("split", "folds"), 5)
+    assert parse(raw).split.folds == 5
+    raw["split"]["valid"] = 0.8
+    assert "nothing would be left" in complaint(raw)
+
+
+@pytest.mark.parametrize("protocol", ["tutorial", "filtered"])
+def test_published_splits_have_no_folds(protocol: str) -> None:
+    raw = changed(("split", "protocol"), protocol)
+    raw["split"]["folds"] = 5
+    assert "is one published split" in complaint(raw)
+
+
+def test_leaks_are_experiments() -> None:
+    assert "experiments.gru is not in params.yaml" in complaint(changed(("leak",), ["logreg", "gru"]))
+    raw = changed(("leak",), [])
+    raw["experiments"]["leak"] = raw["experiments"]["logreg"]
+    assert "'leak' is taken" in complaint(raw)
 
 
 def test_an_experiment_inherits_training_down_to_augment() -> None:

@@ -223,9 +223,10 @@ def test_figures_tables_and_folders_stand_in_the_run(tmp_path: Path) -> None:
     with tracking.run(EXPERIMENT, "comparison", None, {}) as run:
         run.log_figure(Figure(), "confusion.png")
         run.log_table(DataFrame({"label": ["jazz"], "f1": [0.5]}), "per_class.json")
-        run.log_folder(tmp_path / "reports")
+        run.log_file(tmp_path / "reports" / "comparison.md")
+        run.log_folder(tmp_path / "reports", "all")
     names = {item.path for item in mlflow.MlflowClient().list_artifacts(run.id)}
-    assert names == {"confusion.png", "per_class.json", "comparison.md"}
+    assert names == {"confusion.png", "per_class.json", "comparison.md", "all"}
     table = json.loads(mlflow.artifacts.load_text(f"runs:/{run.id}/per_class.json"))
     assert table == {"columns": ["label", "f1"], "data": [["jazz", 0.5]]}
 

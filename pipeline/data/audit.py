@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +10,10 @@ import numpy as np
 import pandas as pd
 import soundfile
 
+from pipeline.data import gtzan
 from pipeline.data.audio import Samples, decode
+from pipeline.data.duplicates import Array, fingerprint, near
+from pipeline.data.groups import join
 from pipeline.errors import UserError
 from pipeline.parallel import each
 from pipeline.params import Audit
@@ -31,18 +34,46 @@ class Finding:
     sample_rate: int
     sha256: str
     reason: str
+    fingerprint: Array = field(default_factory=lambda: np.zeros(0, np.uint32), repr=False)
+    """Of a good clip, see :mod:`pipeline.data.duplicates`."""
 
 
-def audit(files: pd.DataFrame, limits: Audit) -> pd.DataFrame:
-    """The columns of the clips table that listening to each file gives, for ``files`` with path and label."""
-    findings = [
-        asdict(finding)
-        for finding in each(partial(inspect, limits=limits), [Path(path) for path in files["path"]], "audit")
-    ]
-    table = files.reset_index(drop=True).join(pd.DataFrame(findings, columns=list(Finding.__annotations__)))
+def audit(files: pd.DataFrame, limits: Audit) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What listening to each file gives, for ``files`` with clip_id, path, label and group.
+
+    Returns:
+        The clips table, in which clips of the same audio have been put into one group, and the pairs of such clips:
+        first, second (clip ids), kind (``identical`` or ``near-identical``), error_rate (share of differing
+        fingerprint bits), shift_s, labels_differ.
+    """
+    work = partial(inspect, limits=limits)
+    findings = list(each(work, [Path(path) for path in files["path"]], "audit"))
+    table = files.reset_index(drop=True)
+    for column in ("duration_s", "sample_rate", "sha256", "reason"):
+        table[column] = [getattr(finding, column) for finding in findings]
+    pairs = _same_audio(table, [finding.fingerprint for finding in findings])
+    table["group"] = join(
+        table.set_index("clip_id")["group"], zip(pairs["first"], pairs["second"], strict=True)
+    ).to_numpy()
     table["reason"] = _reject_copies(table)
     table["status"] = np.where(table["reason"] == "", "ok", "rejected")
-    return table
+    return table, pairs
+
+
+def _same_audio(table: pd.DataFrame, fingerprints: list[Array]) -> pd.DataFrame:
+    """Pairs of sound clips with the same bytes, and of those that a listener would call the same."""
+    sound = table[table["reason"] == ""]
+    label = sound.set_index("clip_id")["label"]
+    rows: list[tuple[str, str, str, float, float]] = []
+    heard = {}
+    for _, copies in sound.groupby("sha256", sort=False):
+        first, *others = copies["clip_id"]
+        rows += [(first, other, "identical", 0.0, 0.0) for other in others]
+        heard[first] = fingerprints[copies.index[0]]
+    rows += [(m.first, m.second, "near-identical", m.error_rate, m.shift_s) for m in near(heard)]
+    pairs = pd.DataFrame(rows, columns=["first", "second", "kind", "error_rate", "shift_s"])
+    differ = [label[first] != label[second] for first, second, *_ in rows]
+    return pairs.assign(labels_differ=pd.Series(differ, dtype=bool))
 
 
 def inspect(file: Path, limits: Audit) -> Finding:
@@ -64,7 +95,9 @@ def inspect(file: Path, limits: Audit) -> Finding:
     except soundfile.LibsndfileError as error:
         return Finding(0.0, 0, digest, f"cannot be decoded: {error.error_string}")
     duration = len(samples) / rate
-    return Finding(duration, rate, digest, _fault(samples, duration, limits))
+    if reason := _fault(samples, duration, limits):
+        return Finding(duration, rate, digest, reason)
+    return Finding(duration, rate, digest, "", fingerprint(samples.mean(axis=1), rate))
 
 
 def _header_fault(frames: int, duration: float, limits: Audit) -> str:
@@ -125,8 +158,8 @@ def check(table: pd.DataFrame, limits: Audit) -> None:
         raise AuditError(f"too few good clips: {named}; audit.min_clips is {limits.min_clips}{why}")
 
 
-def summary(table: pd.DataFrame) -> str:
-    """A short Markdown text: how many clips of each label are good, and why each other one is not."""
+def summary(table: pd.DataFrame, pairs: pd.DataFrame) -> str:
+    """A short Markdown text: how many clips of each label are good, why each other one is not, and what occurs twice."""
     counts = pd.crosstab(table["label"], table["status"]).reindex(columns=["ok", "rejected"], fill_value=0)
     lines = ["# Audit", "", "| label | good clips | rejected |", "|---|---|---|"]
     lines += [f"| {_cell(label)} | {row.ok} | {row.rejected} |" for label, row in counts.iterrows()]
@@ -134,6 +167,25 @@ def summary(table: pd.DataFrame) -> str:
     if len(rejected):
         lines += ["", "| rejected file | reason |", "|---|---|"]
         lines += [f"| {_cell(row.path)} | {_cell(row.reason)} |" for row in rejected.itertuples()]
+    if len(pairs):
+        lines += ["", "Clips of the same audio are put into one group:", ""]
+        lines += ["| clip | the same as | how | labels |", "|---|---|---|---|"]
+        lines += [
+            f"| {_cell(row.first)} | {_cell(row.second)} | {row.kind} | {'differ' if row.labels_differ else 'agree'} |"
+            for row in pairs.itertuples()
+        ]
+    known = [(path, gtzan.faults().get(gtzan.id_of(path) or "")) for path in table["path"]]
+    if faulty := [(path, fault) for path, fault in known if fault]:
+        lines += [
+            "",
+            "Published faults of GTZAN, for which no clip is rejected (see split.protocol filtered):",
+            "",
+        ]
+        lines += [
+            "| file | fault |",
+            "|---|---|",
+            *(f"| {_cell(path)} | {fault} |" for path, fault in faulty),
+        ]
     return "\n".join(lines) + "\n"
 
 

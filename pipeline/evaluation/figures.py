@@ -31,6 +31,8 @@ WIDTH = 10.0
 DPI = 150
 LONGEST = 26
 """Characters of a name that a figure shows."""
+LARGEST_DOT = 300
+"""Square points of the dot that stands for all clips."""
 GREY = "#666666"
 SHADES = colormaps["Blues"].with_extremes(bad="#eeeeee")
 DARK = 0.68
@@ -78,7 +80,7 @@ def confusion_grid(matrices: Mapping[str, pd.DataFrame]) -> Figure:
 def curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """Loss, accuracy and macro F1 by epoch: training above, validation below, all models in each.
 
-    Columns as in ``history/<key>.csv``. Models with no epochs are left out.
+    Columns as in ``history/<key>.csv``, one line for each fold and seed. Models with no epochs are left out.
     """
     figure = _figure(WIDTH, 6.0)
     grid = figure.subplots(2, 3, sharex=True)
@@ -92,8 +94,13 @@ def curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
         (grid[1, 2], "valid_macro_f1", "validation macro F1"),
     ):
         for key, history in trained.items():
-            marker = "o" if len(history) == 1 else None
-            axes.plot(history["epoch"], history[column], marker=marker, linewidth=1.3, **styles[key])
+            trainings = [rows for _, rows in history.groupby(["fold", "seed"])]
+            faint = 1.0 if len(trainings) == 1 else 0.5
+            for rows in trainings:
+                marker = "o" if len(rows) == 1 else None
+                axes.plot(
+                    rows["epoch"], rows[column], marker=marker, linewidth=1.3, alpha=faint, **styles[key]
+                )
         axes.set_title(title, fontsize=11, loc="left")
         _tidy(axes)
     for axes in grid[:, 0]:
@@ -111,7 +118,8 @@ def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
     """Macro F1 on validation and test: a pair of bars per model, the first model on top.
 
     Args:
-        table: indexed by model, with the columns ``valid_macro_f1`` and ``test_macro_f1``.
+        table: indexed by model, with the columns ``valid_macro_f1`` and ``test_macro_f1``. With
+            ``test_macro_f1_low`` and ``test_macro_f1_high`` a line over the bar shows the interval.
         baseline: the model whose test score is drawn as a line across; without it there is no line.
     """
     figure = _figure(WIDTH, 1.1 + 0.55 * len(table))
@@ -122,9 +130,12 @@ def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
         for offset, column, alpha in ((-0.2, "valid_macro_f1", 0.45), (0.2, "test_macro_f1", 1.0)):
             value = float(row[column])
             axes.barh(place + offset, value, height=0.38, color=colour, alpha=alpha)
+            ends = [float(row.get(f"{column}_{end}", np.nan)) for end in ("low", "high")]
+            if np.isfinite(ends).all():
+                axes.plot(ends, [place + offset] * 2, color="black", linewidth=1, marker="|", markersize=6)
             axes.annotate(
                 _number(value, 3),
-                (value if np.isfinite(value) else 0.0, place + offset),
+                (max([0.0, *filter(np.isfinite, (value, *ends))]), place + offset),
                 xytext=(4, 0),
                 textcoords="offset points",
                 va="center",
@@ -169,6 +180,81 @@ def per_class_heatmap(tables: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
+def reliability(tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figure:
+    """How often each model is right (up) when it is this sure (across), before and after temperature scaling.
+
+    A pair of tables per model as :func:`pipeline.evaluation.calibration.reliability` makes them. A dot's area
+    is the bin's share of the clips; on the diagonal the probabilities are right.
+    """
+    rows = -(-len(tables) // 4)
+    columns = -(-len(tables) // rows)
+    figure = _figure(WIDTH, 0.8 + rows * (0.2 + min((WIDTH - 0.8) / columns, 4.0)))
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    styles = _styles(tables)
+    ticks = np.linspace(0, 1, 6)
+    for number, (key, (before, after)) in enumerate(tables.items()):
+        axes, colour = panels[number], styles[key]["color"]
+        axes.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
+        _draw_reliability(axes, before, edgecolor=colour, facecolor="none", linestyle=":")
+        _draw_reliability(axes, after, edgecolor=colour, facecolor=colour, linestyle="-")
+        axes.set_title(_plain(key), fontsize=11, loc="left")
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=ticks, yticks=ticks, aspect="equal")
+        axes.set_xlabel("highest probability" if number + columns >= len(tables) else "")
+        axes.set_ylabel("accuracy" if number % columns == 0 else "")
+        _tidy(axes)
+    for axes in panels[len(tables) :]:
+        axes.set_visible(False)
+    handles = [
+        Line2D([], [], color=GREY, linestyle=":", marker="o", markerfacecolor="none", label="before"),
+        Line2D([], [], color=GREY, marker="o", label="after temperature scaling"),
+    ]
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+    return figure
+
+
+def leak(table: pd.DataFrame) -> Figure:
+    """For each model the macro F1 with groups kept together and with groups ignored, and the gap between.
+
+    Args:
+        table: indexed by model; ``grouped`` and ``random`` with their intervals in ``<name>_low``, ``<name>_high``.
+    """
+    figure = _figure(WIDTH, 1.3 + 0.6 * len(table))
+    axes = figure.add_subplot()
+    for place, (_, row) in enumerate(table.iterrows()):
+        ends = row["grouped"], row["random"]
+        axes.annotate(
+            "",
+            (ends[1], place),
+            xytext=(ends[0], place),
+            arrowprops={"arrowstyle": "->", "color": GREY, "shrinkA": 6, "shrinkB": 6},
+        )
+        gap = f"{ends[1] - ends[0]:+.2f}"
+        axes.annotate(
+            gap, (np.mean(ends), place), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=10
+        )
+    for name, label, colour in (
+        ("grouped", "groups kept together", OKABE_ITO[0]),
+        ("random", "groups ignored (leaky)", OKABE_ITO[1]),
+    ):
+        widths = [table[name] - table[f"{name}_low"], table[f"{name}_high"] - table[name]]
+        axes.errorbar(
+            table[name],
+            np.arange(len(table)),
+            xerr=np.nan_to_num(widths),
+            fmt="o",
+            capsize=3,
+            color=colour,
+            label=label,
+        )
+    _name_rows(axes, table.index)
+    axes.set_ylim(len(table) - 0.4, -0.6)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("macro F1 on test")
+    _tidy(axes, grid="x")
+    figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+    return figure
+
+
 def png(figure: Figure) -> bytes:
     """The figure as PNG; the same figure gives the same bytes (no date, no version of the software)."""
     stream = io.BytesIO()
@@ -204,6 +290,13 @@ def _draw_confusion(axes: Any, matrix: pd.DataFrame, fontsize: float) -> None:
     for (row, column), count in np.ndenumerate(counts):
         if count:
             _write_in_cell(axes, row, column, str(count), shares[row, column], fontsize)
+
+
+def _draw_reliability(axes: Any, table: pd.DataFrame, edgecolor: str, facecolor: str, linestyle: str) -> None:
+    sure, right = table["confidence"], table["accuracy"]
+    axes.plot(sure, right, color=edgecolor, linestyle=linestyle, linewidth=1)
+    area = LARGEST_DOT * table["clips"] / table["clips"].sum()
+    axes.scatter(sure, right, s=area, edgecolor=edgecolor, facecolor=facecolor, alpha=0.7, clip_on=False)
 
 
 def _write_in_cell(axes: Any, row: int, column: int, text: str, shade: float, fontsize: float) -> None:

@@ -3,7 +3,7 @@
 The model is chosen on the validation part alone; test scores stand beside it and decide nothing.
 """
 
-import base64
+import dataclasses
 import html
 import math
 import re
@@ -11,13 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from matplotlib.figure import Figure
 
 from pipeline import files
 from pipeline.evaluation import figures
 from pipeline.evaluation.metrics import fluctuation, most_confused
+from pipeline.evaluation.pages import Picture, Table, environment
+from pipeline.evaluation.uncertainty import Comparison, Interval
 
 BASELINE = "majority"
 """Key of the model that always answers the most frequent label of the training part."""
@@ -28,6 +31,12 @@ NEEDED = (
     "test_accuracy",
     "test_macro_precision",
     "test_macro_recall",
+    "test_macro_f1_low",
+    "test_macro_f1_high",
+    "test_loss",
+    "test_ece",
+    "test_ece_scaled",
+    "temperature",
 )
 UNKNOWN = "–"
 
@@ -42,16 +51,34 @@ class Entry:
     metrics: Mapping[str, float]
     """As in ``metrics/<key>.json``."""
     history: pd.DataFrame
-    """As in ``history/<key>.csv``; no rows for a model that is not trained by epochs."""
+    """As in ``history/<key>.csv``: rows by fold, seed and epoch; none for a model that is not trained by epochs."""
     per_class: pd.DataFrame
     """Of the test part, from :func:`pipeline.evaluation.metrics.per_class`."""
     confusion: pd.DataFrame
     """Of the test part, from :func:`pipeline.evaluation.metrics.confusion`."""
+    reliability: tuple[pd.DataFrame, pd.DataFrame]
+    """Of the test part, before and after temperature scaling, from :mod:`pipeline.evaluation.calibration`."""
+    test_clips: int
+    trials: int
+    """Trainings: folds times seeds."""
     run_id: str | None
     """The MLflow run, if it is known."""
     wall_time_s: float
     parameters: int
     """Trainable weights."""
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Scores of one experiment with its groups kept together, and with them ignored, on the same clips."""
+
+    key: str
+    grouped: Interval
+    random: Interval
+    gap: Interval
+    folds: int
+    clips: int
+    groups: int
 
 
 @dataclass(frozen=True)
@@ -61,34 +88,19 @@ class DataSummary:
     source: str
     origin: str
     """What the clips are, as a sentence, e.g. ``Clips are synthesised from scores.``"""
+    protocol: str
+    """How they were split, as a sentence."""
+    leaky: bool
+    """The split lets clips that belong together stand on both sides."""
     counts: pd.DataFrame
-    """Clips by label (index) and part (columns)."""
+    """Clips by label (index) and part (columns), of the first fold."""
     rejected: Mapping[str, int]
     """Rejected clips by reason."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """Cells as they are shown; ``align`` has one letter per column, ``l`` or ``r``."""
-
-    columns: list[str]
-    align: str
-    rows: list[list[str]]
-
-
-@dataclass(frozen=True)
-class Picture:
-    name: str
-    alt: str
-    caption: str
-    png: bytes
-
-    @property
-    def data_uri(self) -> str:
-        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
-
-
-def comparison(entries: list[Entry], data: DataSummary, out: Path) -> None:
+def comparison(
+    entries: list[Entry], pairs: list[Comparison], leaks: list[Leak], data: DataSummary, out: Path
+) -> None:
     """Write ``comparison.md``, ``comparison.html`` (self-contained) and ``figures/*.png`` to ``out``.
 
     Raises:
@@ -99,17 +111,22 @@ def comparison(entries: list[Entry], data: DataSummary, out: Path) -> None:
     content = {
         "chosen": ranked[0],
         "sentences": _sentences(ranked),
-        "scores": _scores(ranked),
+        "scores": _scores(ranked, data.leaky),
+        "pairs": [pair.sentence for pair in sorted(pairs, key=lambda pair: not pair.distinct)],
+        "leaks": [_leaked(leak) for leak in leaks],
+        "calibration": _calibration(ranked),
         "extremes": [(entry.key, _extremes(entry.per_class)) for entry in ranked],
         "confused": _confused(ranked[0]),
-        "pictures": {picture.name: picture for picture in _pictures(ranked, out / "figures")},
+        "pictures": {picture.name: picture for picture in _pictures(ranked, leaks, out / "figures")},
         "data": data,
         "clips": _clips(data.counts),
         "rejections": sum(data.rejected.values()),
         "rejected": _rejected(data.rejected),
         "runs": _runs(ranked),
     }
-    files.write_text(out / "comparison.html", _html().get_template("comparison.html.j2").render(content))
+    files.write_text(
+        out / "comparison.html", environment().get_template("comparison.html.j2").render(content)
+    )
     files.write_text(out / "comparison.md", _markdown().get_template("comparison.md.j2").render(content))
 
 
@@ -150,8 +167,9 @@ def _sentences(ranked: list[Entry]) -> list[str]:
     return [
         f"It has the highest macro F1 on the validation part, {_score(best, 'valid_macro_f1')}, and was "
         "chosen by that alone. The test part was looked at once, after training, and had no say in the "
-        f"choice: there it reaches a macro F1 of {_score(best, 'test_macro_f1')} and an accuracy of "
-        f"{_score(best, 'test_accuracy')} on {int(best.confusion.to_numpy().sum())} clips.",
+        f"choice: there it reaches a macro F1 of {_score(best, 'test_macro_f1')} "
+        f"({_interval(best)}) and an accuracy of "
+        f"{_score(best, 'test_accuracy')} on {best.test_clips} clips.",
         *_against_baseline(ranked),
         *_better_on_test(ranked),
     ]
@@ -210,15 +228,19 @@ def _confused(best: Entry) -> str:
     return f"{text} As often: {'; '.join(others)}." if others else text
 
 
-def _scores(ranked: list[Entry]) -> Table:
+def _scores(ranked: list[Entry], leaky: bool) -> Table:
+    mark = " (leaky)" if leaky else ""
+    repeated = any(entry.trials > 1 for entry in ranked)
     columns = [
         "model",
         "what it is",
-        "valid F1",
-        "test F1",
-        "test accuracy",
-        "test precision",
-        "test recall",
+        f"valid F1{mark}",
+        f"test F1{mark}",
+        "95 % interval",
+        *(["over trainings"] if repeated else []),
+        f"test accuracy{mark}",
+        f"test precision{mark}",
+        f"test recall{mark}",
         "loss fluctuation",
         "F1 fluctuation",
     ]
@@ -228,15 +250,47 @@ def _scores(ranked: list[Entry]) -> Table:
             entry.description,
             _score(entry, "valid_macro_f1"),
             _score(entry, "test_macro_f1"),
+            _interval(entry),
+            *([_spread(entry)] if repeated else []),
             _score(entry, "test_accuracy"),
             _score(entry, "test_macro_precision"),
             _score(entry, "test_macro_recall"),
-            _number(fluctuation(entry.history["valid_loss"])),
-            _number(fluctuation(entry.history["valid_macro_f1"])),
+            _number(_restless(entry, "valid_loss")),
+            _number(_restless(entry, "valid_macro_f1")),
         ]
         for entry in ranked
     ]
-    return Table(columns, "llrrrrrrr", rows)
+    return Table(columns, "ll" + "r" * (len(columns) - 2), rows)
+
+
+def _restless(entry: Entry, column: str) -> float:
+    """Fluctuation of a curve, as a mean over trainings."""
+    curves = [rows[column] for _, rows in entry.history.groupby(["fold", "seed"])]
+    return float(np.mean([fluctuation(curve) for curve in curves])) if curves else float("nan")
+
+
+def _spread(entry: Entry) -> str:
+    if entry.trials == 1:
+        return UNKNOWN
+    mean, deviation = entry.metrics["test_macro_f1_mean"], entry.metrics["test_macro_f1_sd"]
+    return f"{_number(mean)} ± {_number(deviation)}"
+
+
+def _leaked(leak: Leak) -> str:
+    if leak.groups == leak.clips:
+        return f"{leak.key}: each clip is a group of its own, so there is nothing to keep together."
+    how = f"in {leak.folds} folds" if leak.folds > 1 else "on one split"
+    return (
+        f"{leak.key} reaches a macro F1 of {_range(leak.grouped)} {how} that keep groups together, and would have "
+        f"claimed {_range(leak.random)} with groups ignored: the split alone is worth {_range(leak.gap)}."
+    )
+
+
+def _calibration(ranked: list[Entry]) -> Table:
+    columns = ["model", "test loss", "calibration error", "temperature", "calibration error after scaling"]
+    names = ("test_loss", "test_ece", "temperature", "test_ece_scaled")
+    rows = [[entry.key, *(_score(entry, name) for name in names)] for entry in ranked]
+    return Table(columns, "lrrrr", rows)
 
 
 def _runs(ranked: list[Entry]) -> Table:
@@ -269,7 +323,7 @@ def _rejected(reasons: Mapping[str, int]) -> Table:
     return Table(["reason", "clips"], "lr", rows)
 
 
-def _pictures(ranked: list[Entry], folder: Path) -> list[Picture]:
+def _pictures(ranked: list[Entry], leaks: list[Leak], folder: Path) -> list[Picture]:
     best = ranked[0]
     scores = pd.DataFrame([entry.metrics for entry in ranked], index=[entry.key for entry in ranked])
     return [
@@ -277,7 +331,16 @@ def _pictures(ranked: list[Entry], folder: Path) -> list[Picture]:
             folder / "scores.png",
             figures.scores(scores, baseline=BASELINE),
             alt="Bars of macro F1 on validation and test for each model",
-            caption=f"Macro F1 of each model, sorted by validation. Chosen: {best.key}.",
+            caption=f"Macro F1 of each model, sorted by validation, with the 95 % interval of the test score. "
+            f"Chosen: {best.key}.",
+        ),
+        *(_leak_picture(leaks, folder) if leaks else []),
+        _picture(
+            folder / "reliability.png",
+            figures.reliability({entry.key: entry.reliability for entry in ranked}),
+            alt="Accuracy by the probability of the answer for each model, before and after temperature scaling",
+            caption="How often an answer is right, by how sure the model is of it; right probabilities lie on the "
+            "diagonal. A dot's size is its share of the test clips.",
         ),
         _picture(
             folder / "curves.png",
@@ -307,28 +370,43 @@ def _pictures(ranked: list[Entry], folder: Path) -> list[Picture]:
     ]
 
 
+def _leak_picture(leaks: list[Leak], folder: Path) -> list[Picture]:
+    names = [f"{name}{end}" for name in ("grouped", "random") for end in ("", "_low", "_high")]
+    rows = [[*dataclasses.astuple(leak.grouped), *dataclasses.astuple(leak.random)] for leak in leaks]
+    table = pd.DataFrame(rows, columns=names, index=[leak.key for leak in leaks])
+    return [
+        _picture(
+            folder / "leak.png",
+            figures.leak(table),
+            alt="Macro F1 with groups kept together and with groups ignored, for each model trained both ways",
+            caption="What the same model scores, and what it would have claimed, with 95 % intervals.",
+        )
+    ]
+
+
 def _picture(file: Path, figure: Figure, alt: str, caption: str) -> Picture:
     figures.save(figure, file)
     return Picture(file.stem, alt, caption, file.read_bytes())
 
 
-def _html() -> Environment:
-    return Environment(
-        loader=PackageLoader("pipeline.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-
-
 def _markdown() -> Environment:
     """Every value that a template prints is escaped for Markdown, as autoescape does for HTML."""
-    return _html().overlay(
+    return environment().overlay(
         autoescape=False,
         finalize=lambda value: escape_markdown(value) if isinstance(value, str) else value,
     )
+
+
+def _interval(entry: Entry) -> str:
+    low, high = (entry.metrics[f"test_macro_f1_{end}"] for end in ("low", "high"))
+    return f"{low:.2f} to {high:.2f}" if math.isfinite(low) else UNKNOWN
+
+
+def _range(interval: Interval) -> str:
+    """0.48 (0.42 to 0.54)."""
+    if not math.isfinite(interval.low):
+        return f"{interval.value:.2f}"
+    return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
 
 
 def _score(entry: Entry, name: str) -> str:

@@ -2,25 +2,47 @@
 
 import pandas as pd
 
-from pipeline import params, paths, tracking
+from pipeline import params, paths
 from pipeline.data import clips
-from pipeline.evaluation.report import DataSummary, Entry, comparison
+from pipeline.data.split import explained
+from pipeline.evaluation import calibration, metrics, uncertainty
+from pipeline.evaluation.report import DataSummary, Entry, Leak, comparison
+from pipeline.evaluation.uncertainty import Interval
 from pipeline.files import read_json
-from pipeline.params import Experiment
-from pipeline.stages import main
+from pipeline.params import LEAKY, Experiment, Split
+from pipeline.stages import main, recording
 
 
 def compare() -> None:
     settings = params.load()
-    entries = [_entry(key, experiment) for key, experiment in settings.experiments.items()]
-    comparison(entries, _data(), paths.REPORTS)
-    tags = tracking.lineage(settings.data.source)
-    with tracking.run(settings.tracking.experiment, "comparison", None, tags) as run:
-        # the audit's summary stands in the same folder, and belongs to the comparison
-        run.log_folder(paths.REPORTS)
+    answers = {key: _test_answers(key) for key in settings.experiments}
+    entries = [_entry(key, one, answers[key]) for key, one in settings.experiments.items()]
+    pairs = uncertainty.compare(answers, settings.seed)
+    comparison(entries, pairs, [_leak(key) for key in settings.leak], _data(settings.split), paths.REPORTS)
+    with recording.opened(settings, "comparison", None, None) as run:
+        run.log_folder(paths.REPORTS / "figures", "figures")
+        for report in ("comparison.md", "comparison.html", paths.AUDIT.name):
+            run.log_file(paths.REPORTS / report)
 
 
-def _entry(key: str, experiment: Experiment) -> Entry:
+def _test_answers(key: str) -> pd.DataFrame:
+    return metrics.of_part(pd.read_parquet(paths.EVALUATION / key / "predictions.parquet"), "test")
+
+
+def _leak(key: str) -> Leak:
+    found = read_json(paths.LEAK / key / "leak.json")
+    return Leak(
+        key=key,
+        grouped=Interval(**found["grouped"]),
+        random=Interval(**found["random"]),
+        gap=Interval(**found["gap"]),
+        folds=found["folds"],
+        clips=found["clips"],
+        groups=found["groups"],
+    )
+
+
+def _entry(key: str, experiment: Experiment, test: pd.DataFrame) -> Entry:
     folder = paths.EVALUATION / key
     training = read_json(folder / "training.json")
     return Entry(
@@ -30,20 +52,26 @@ def _entry(key: str, experiment: Experiment) -> Entry:
         history=pd.read_csv(paths.HISTORY / f"{key}.csv"),
         per_class=pd.read_csv(folder / "per_class.csv"),
         confusion=pd.read_csv(folder / "confusion.csv", index_col="actual"),
+        reliability=(calibration.reliability(test), calibration.reliability(calibration.tempered(test))),
+        test_clips=int(test["clip_id"].nunique()),
+        trials=len(test[["fold", "seed"]].drop_duplicates()),
         run_id=training["run_id"],
         wall_time_s=training["train_seconds"],
         parameters=training["parameters"],
     )
 
 
-def _data() -> DataSummary:
+def _data(split: Split) -> DataSummary:
     table = clips.read()
-    parts = clips.good(table).merge(pd.read_parquet(paths.SPLIT), on="clip_id")
+    rows = pd.read_parquet(paths.SPLIT)
+    parts = clips.good(table).merge(rows[rows["fold"] == 0], on="clip_id")
     kinds = parts["origin"].str.split(" ").str[:4].str.join(" ").value_counts()
     rejected = table[table["status"] == "rejected"]["reason"].str.split(":").str[0].value_counts()
     return DataSummary(
         source=str(table["source"].iloc[0]),
         origin=f"What the clips are: {', '.join(f'{kind} ({count})' for kind, count in kinds.items())}.",
+        protocol=explained(split),
+        leaky=split.protocol in LEAKY,
         counts=pd.crosstab(parts["label"], parts["part"])[["train", "valid", "test"]],
         rejected={str(reason): int(count) for reason, count in rejected.items()},
     )

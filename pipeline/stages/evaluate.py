@@ -1,15 +1,16 @@
 """Score one trained experiment: on validation as often as one likes, on test this once."""
 
-import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from pipeline import params, paths, tracking
-from pipeline.evaluation import figures, metrics
+from pipeline.data import clips
+from pipeline.evaluation import calibration, figures, metrics, uncertainty
 from pipeline.files import read_json, whole, write_json
-from pipeline.models.exported import Exported
+from pipeline.params import Experiment, Params
 from pipeline.stages import main, recording
 from pipeline.training import parts
+from pipeline.training.predict import predictions
+from pipeline.training.trials import Trial, trials
 
 CURVES = ("valid_loss", "valid_accuracy", "valid_macro_f1")
 FINAL = ("test_loss", "test_accuracy", "test_macro_f1")
@@ -19,55 +20,88 @@ FINAL = ("test_loss", "test_accuracy", "test_macro_f1")
 def evaluate(key: str) -> None:
     settings = params.load()
     experiment = params.experiment(settings, key)
-    data = parts.load(experiment, settings.window)
-    spec = read_json(paths.MODELS / key / "spec.json")
-    history = pd.read_csv(paths.HISTORY / f"{key}.csv")
-    predictions = _predictions(key, data, experiment.training.batch_size, experiment.training.threads)
-    scores = {**metrics.scores(predictions, "valid"), **metrics.scores(predictions, "test")}
-    test = predictions[predictions["part"] == "test"]
-    per_class = metrics.per_class(test, data.labels)
-    confusion = metrics.confusion(test, data.labels)
+    done = trials(settings)
+    answers = pd.concat([_answers(settings, experiment, key, trial) for trial in done], ignore_index=True)
+    test = metrics.of_part(answers, "test")
+    labels = metrics.label_names(answers)
+    scores = _scores(answers, settings.seed)
+    per_class, confusion = metrics.per_class(test, labels), metrics.confusion(test, labels)
     picture = figures.confusion(confusion, f"{key}: test clips")
+    tables = {"per_class": per_class, "confusion": confusion.reset_index()}
 
     with whole(paths.EVALUATION / key) as folder:
         folder.mkdir()
-        predictions.to_parquet(folder / "predictions.parquet", index=False)
+        answers.to_parquet(folder / "predictions.parquet", index=False)
         test[["label", "predicted"]].to_csv(folder / "labels.csv", index=False)
-        per_class.to_csv(folder / "per_class.csv", index=False)
-        confusion.to_csv(folder / "confusion.csv")
+        for name, table in tables.items():
+            table.to_csv(folder / f"{name}.csv", index=False)
         figures.save(picture, folder / "confusion.png")
-        tags = tracking.lineage(settings.data.source)
-        with tracking.run(settings.tracking.experiment, key, spec["run_id"], tags) as run:
-            if run.restored:
-                recording.restore(run, key, data, settings, experiment)
-            # one step behind the last epoch: what a table of runs shows is the model that was kept
-            run.log_metrics({name: scores[name] for name in CURVES}, step=len(history))
-            run.log_metrics({name: scores[name] for name in FINAL})
+        logged = paths.MODELS / key / "run.json"
+        with recording.opened(settings, key, read_json(logged)["run_id"], None) as run:
+            for trial in done:
+                _record(settings, experiment, key, trial, answers, run)
+            run.log_metrics(
+                {name: scores[name] for name in (*FINAL, "test_macro_f1_low", "test_macro_f1_high")}
+            )
+            if len(done) > 1:
+                run.log_metrics({name: scores[name] for name in (*CURVES, "test_macro_f1_sd")})
             run.log_figure(picture, "confusion.png")
-            run.log_table(per_class, "per_class.json")
-            run.log_table(confusion.reset_index(), "confusion.json")
-        write_json(folder / "training.json", {**spec, "run_id": run.id})
+            for name, table in tables.items():
+                run.log_table(table, f"{name}.json")
+        write_json(folder / "training.json", {"run_id": run.id, **_size(key, done)})
     write_json(paths.METRICS / f"{key}.json", scores)
 
 
-def _predictions(key: str, data: parts.Parts, batch_size: int, threads: int) -> pd.DataFrame:
-    """One row per valid and test clip: its label, the predicted one, and the mean probabilities of its windows."""
-    model = Exported(paths.MODELS / key / "model.onnx", threads)
-    tables = []
-    for part in ("valid", "test"):
-        windows = data.windows[part]
-        summed = np.zeros((len(windows), len(data.labels)))
-        counts = np.zeros((len(windows), 1))
-        for batch in tqdm(windows.batches(batch_size), part, unit="batch", dynamic_ncols=True):
-            np.add.at(summed, batch.clips.numpy(), model([values.numpy() for values in batch.inputs]))
-            np.add.at(counts, batch.clips.numpy(), 1)
-        probabilities = summed / counts
-        table = data.clips[part][["clip_id", "part", "label"]].copy()
-        table["predicted"] = np.array(data.labels)[probabilities.argmax(axis=1)]
-        tables.append(
-            table.join(pd.DataFrame(probabilities, columns=[f"p:{label}" for label in data.labels]))
-        )
-    return pd.concat(tables, ignore_index=True)
+def _answers(settings: Params, experiment: Experiment, key: str, trial: Trial) -> pd.DataFrame:
+    """A trial's predictions, and beside them its temperature, fitted on its valid part."""
+    data = parts.load(experiment, settings.window, clips.read(), pd.read_parquet(paths.SPLIT), trial.fold)
+    rows = predictions(paths.MODELS / key / trial.name / "model.onnx", data, experiment.training, trial)
+    return rows.assign(temperature=calibration.temperature(metrics.of_part(rows, "valid")))
+
+
+def _scores(answers: pd.DataFrame, seed: int) -> dict[str, float]:
+    """Scores over all trials, the test part's with their uncertainty and calibration."""
+    test = metrics.of_part(answers, "test")
+    scores = {**metrics.mean_scores(answers, "valid"), **metrics.mean_scores(answers, "test")}
+    for name in ("macro_f1", "accuracy"):
+        interval = uncertainty.interval(test, name, seed)
+        scores |= {f"test_{name}_low": interval.low, f"test_{name}_high": interval.high}
+    by_trial = uncertainty.by_run(test)
+    if len(by_trial) > 1:
+        scores["test_macro_f1_mean"] = float(by_trial["macro_f1"].mean())
+        scores["test_macro_f1_sd"] = float(by_trial["macro_f1"].std())
+    return scores | {
+        "test_ece": calibration.ece(test),
+        "test_ece_scaled": calibration.ece(calibration.tempered(test)),
+        "temperature": float(test.groupby(["fold", "seed"])["temperature"].first().mean()),
+    }
+
+
+def _record(
+    settings: Params, experiment: Experiment, key: str, trial: Trial, answers: pd.DataFrame, run: tracking.Run
+) -> None:
+    """A trial's own scores in its run, which is made anew where the store does not know it."""
+    spec = read_json(paths.MODELS / key / trial.name / "spec.json")
+    own = answers[(answers["fold"] == trial.fold) & (answers["seed"] == trial.seed)]
+    scores = {**metrics.mean_scores(own, "valid"), **metrics.mean_scores(own, "test")}
+    with recording.trial(settings, key, run, trial, spec["run_id"]) as child:
+        if child.restored:
+            data = parts.load(
+                experiment, settings.window, clips.read(), pd.read_parquet(paths.SPLIT), trial.fold
+            )
+            recording.restore(child, key, trial, data, settings, experiment)
+        # one step behind the last epoch: what a table of runs shows is the model that was kept
+        epochs = len(recording.history(key, trial))
+        child.log_metrics({name: scores[name] for name in CURVES}, step=epochs)
+        child.log_metrics({name: scores[name] for name in FINAL})
+
+
+def _size(key: str, done: list[Trial]) -> dict[str, float]:
+    specs = [read_json(paths.MODELS / key / trial.name / "spec.json") for trial in done]
+    return {
+        "train_seconds": sum(spec["train_seconds"] for spec in specs),
+        "parameters": specs[0]["parameters"],
+    }
 
 
 if __name__ == "__main__":

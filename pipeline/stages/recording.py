@@ -1,25 +1,54 @@
-"""What of an experiment goes into its MLflow run, for ``train`` and for a run that is made anew from files."""
+"""What of an experiment goes into its MLflow runs, for ``train`` and for runs that are made anew from files.
 
+A single training is one run. Over folds and seeds there is a parent run with the aggregates, and below it a run
+for each trial.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline import paths, tracking
 from pipeline.files import read_json
 from pipeline.models.exported import Exported
-from pipeline.params import Experiment, Params
-from pipeline.training.parts import Parts
+from pipeline.params import LEAKY, Experiment, Params
+from pipeline.training.parts import Parts, examples
+from pipeline.training.trials import Trial, trials
 
-EXAMPLE_CLIPS = 2
+
+@contextmanager
+def opened(settings: Params, name: str, run_id: str | None, parent: str | None) -> Iterator[tracking.Run]:
+    """A new run, or the known one continued, with the tags that say what it was made from."""
+    protocol = settings.split.protocol
+    tags = {**tracking.lineage(settings.data.source), "split.protocol": protocol}
+    if protocol in LEAKY:
+        tags["leaky"] = LEAKY[protocol]
+    with tracking.run(settings.tracking.experiment, name, run_id, tags, parent) as run:
+        yield run
 
 
-def described(settings: Params, experiment: Experiment) -> dict[str, Any]:
-    """The params that decide the run's result."""
+@contextmanager
+def trial(
+    settings: Params, key: str, run: tracking.Run, one: Trial, run_id: str | None
+) -> Iterator[tracking.Run]:
+    """The run of one trial: the experiment's own where there is only one."""
+    if len(trials(settings)) == 1:
+        yield run
+        return
+    with opened(settings, f"{key} {one.name}", run_id, run.id) as child:
+        yield child
+
+
+def described(settings: Params, experiment: Experiment, one: Trial) -> dict[str, Any]:
+    """The params that decide a trial's result."""
     features = settings.features.model_dump()
     return tracking.flat(
         {
-            "seed": settings.seed,
+            "seed": one.seed,
+            "fold": one.fold,
             "model": experiment.model.model_dump(),
             "features": "+".join(experiment.features),
             "window": settings.window.model_dump(),
@@ -31,16 +60,8 @@ def described(settings: Params, experiment: Experiment) -> dict[str, Any]:
     )
 
 
-def examples(data: Parts) -> dict[str, np.ndarray[Any, Any]]:
-    """A small batch of the model's inputs by feature, from the training part."""
-    windows = data.windows["train"]
-    pairs = np.stack([np.arange(EXAMPLE_CLIPS), np.zeros(EXAMPLE_CLIPS, dtype=np.int64)], axis=1)
-    return dict(zip(data.kinds, (values.numpy() for values in windows[pairs].inputs), strict=True))
-
-
-def model(run: tracking.Run, key: str, data: Parts) -> None:
-    """The exported model, its size and its training time."""
-    folder = paths.MODELS / key
+def model(run: tracking.Run, folder: Path, data: Parts) -> None:
+    """A trial's exported model, its size and its training time."""
     spec = read_json(folder / "spec.json")
     inputs = examples(data)
     output = Exported(folder / "model.onnx", threads=1)(list(inputs.values()))
@@ -48,10 +69,18 @@ def model(run: tracking.Run, key: str, data: Parts) -> None:
     run.log_model(folder / "model.onnx", inputs, output)
 
 
-def restore(run: tracking.Run, key: str, data: Parts, settings: Params, experiment: Experiment) -> None:
-    """All that ``train`` logged, from the files it left."""
-    run.log_params(described(settings, experiment))
-    for row in pd.read_csv(paths.HISTORY / f"{key}.csv").to_dict("records"):
+def restore(
+    run: tracking.Run, key: str, one: Trial, data: Parts, settings: Params, experiment: Experiment
+) -> None:
+    """All that ``train`` logged of a trial, from the files it left."""
+    run.log_params(described(settings, experiment, one))
+    for row in history(key, one).drop(columns=["fold", "seed"]).to_dict("records"):
         epoch = int(row.pop("epoch"))
         run.log_epoch(epoch, row)
-    model(run, key, data)
+    model(run, paths.MODELS / key / one.name, data)
+
+
+def history(key: str, one: Trial) -> pd.DataFrame:
+    """A trial's rows of ``history/<key>.csv``."""
+    table = pd.read_csv(paths.HISTORY / f"{key}.csv")
+    return table[(table["fold"] == one.fold) & (table["seed"] == one.seed)]

@@ -64,6 +64,7 @@ def fit(
     pl.seed_everything(seed, verbose=False)
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a tenth of the time
     module = Classifier(net, settings, _class_weights(train, settings), len(valid), seed)
     history = History(sink)
     whole_epochs: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}

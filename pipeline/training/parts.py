@@ -1,6 +1,7 @@
 """The windows of train, valid and test for an experiment, from the clips, split and feature files."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ from pipeline.data import clips
 from pipeline.features.store import Store
 from pipeline.params import Experiment, FeatureKind, Window
 from pipeline.training.windows import Feature, Windows
+
+EXAMPLE_CLIPS = 2
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,17 @@ class Parts:
     windows: dict[str, Windows]
 
 
-def load(experiment: Experiment, window: Window) -> Parts:
-    table = clips.read()
+def load(
+    experiment: Experiment, window: Window, table: pd.DataFrame, split: pd.DataFrame, fold: int
+) -> Parts:
+    """The parts of one fold.
+
+    Args:
+        table: the clips table, rejected clips too.
+        split: clip_id, fold, part.
+    """
     labels = clips.labels(table)
-    joined = clips.good(table).merge(pd.read_parquet(paths.SPLIT), on="clip_id")
+    joined = clips.good(table).merge(split[split["fold"] == fold], on="clip_id")
     stores = [Store(paths.FEATURES / kind) for kind in experiment.features]
     members = {str(part): rows.reset_index(drop=True) for part, rows in joined.groupby("part")}
     features = {
@@ -40,3 +50,10 @@ def load(experiment: Experiment, window: Window) -> Parts:
         for part, rows in members.items()
     }
     return Parts(experiment.features, labels, members, features, windows)
+
+
+def examples(data: Parts) -> dict[str, np.ndarray[Any, Any]]:
+    """A small batch of the model's inputs by feature, from the training part."""
+    windows = data.windows["train"]
+    pairs = np.stack([np.arange(EXAMPLE_CLIPS), np.zeros(EXAMPLE_CLIPS, dtype=np.int64)], axis=1)
+    return dict(zip(data.kinds, (values.numpy() for values in windows[pairs].inputs), strict=True))

@@ -104,7 +104,7 @@ def test_what_is_wrong_with_the_sound_is_named(
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory, noise: Sound) -> pd.DataFrame:
+def audited(tmp_path_factory: pytest.TempPathFactory, noise: Sound) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The audit of two labels with two good clips each, copies, and names that are markup."""
     folder = tmp_path_factory.mktemp("clips")
     sounds = {
@@ -115,6 +115,7 @@ def table(tmp_path_factory: pytest.TempPathFactory, noise: Sound) -> pd.DataFram
         "bach/z|`<i>&\n\\|.wav": None,
         "folk/a.wav": 4,
         "folk/b.wav": 5,
+        "folk/b as ogg.ogg": 5,
         "folk/torn too.wav": 3,
         "folk/empty.wav": None,
         "<b>|`\n/lost.wav": None,
@@ -124,10 +125,20 @@ def table(tmp_path_factory: pytest.TempPathFactory, noise: Sound) -> pd.DataFram
         if seed is None:
             (folder / name).touch()
         else:
-            soundfile.write(folder / name, noise(seed), RATE)
+            soundfile.write(folder / name, noise(seed, 2.5), RATE)
     paths = [str(folder / name) for name in sounds]
-    files = pd.DataFrame({"path": paths, "label": [name.split("/")[0] for name in sounds], "extra": "kept"})
-    return audit(files, LIMITS)
+    files = pd.DataFrame({"path": paths, "clip_id": list(sounds), "group": list(sounds), "extra": "kept"})
+    return audit(files.assign(label=[name.split("/")[0] for name in sounds]), LIMITS)
+
+
+@pytest.fixture(scope="module")
+def table(audited: tuple[pd.DataFrame, pd.DataFrame]) -> pd.DataFrame:
+    return audited[0]
+
+
+@pytest.fixture(scope="module")
+def pairs(audited: tuple[pd.DataFrame, pd.DataFrame]) -> pd.DataFrame:
+    return audited[1]
 
 
 def reason(table: pd.DataFrame, ending: str) -> str:
@@ -136,7 +147,7 @@ def reason(table: pd.DataFrame, ending: str) -> str:
 
 
 def test_every_file_is_in_the_table_once(table: pd.DataFrame) -> None:
-    assert len(table) == 10
+    assert len(table) == 11
     assert table["path"].is_unique
     assert set(table["extra"]) == {"kept"}
     assert ((table["status"] == "ok") == (table["reason"] == "")).all()
@@ -154,16 +165,40 @@ def test_of_copies_under_two_labels_none_stays(table: pd.DataFrame) -> None:
     assert re.fullmatch(rf"identical to .*torn\.wav \(bach\): {unknown}", reason(table, "torn too.wav"))
 
 
+def test_clips_of_the_same_audio_are_in_one_group(table: pd.DataFrame, pairs: pd.DataFrame) -> None:
+    group = table.set_index("clip_id")["group"]
+    assert group["bach/b.wav"] == group["bach/b again.wav"]
+    assert group["bach/torn.wav"] == group["folk/torn too.wav"]
+    assert group["folk/b.wav"] == group["folk/b as ogg.ogg"]
+    assert group.nunique() == len(group) - 3
+    found = pairs.set_index(["first", "second"])
+    assert found.loc[("bach/b.wav", "bach/b again.wav"), "kind"] == "identical"
+    assert bool(found.loc[("bach/torn.wav", "folk/torn too.wav"), "labels_differ"])
+    assert found.loc[("folk/b as ogg.ogg", "folk/b.wav"), "kind"] == "near-identical"
+    assert reason(table, "b as ogg.ogg") == "", "what only sounds the same is not rejected"
+    assert len(pairs) == 3
+
+
+def test_published_faults_of_gtzan_are_told(tmp_path: Path, noise: Sound) -> None:
+    names = ["jazz.00054.wav", "jazz.00001.wav"]
+    for seed, name in enumerate(names):
+        soundfile.write(tmp_path / name, noise(seed), RATE)
+    files = pd.DataFrame({"path": [str(tmp_path / name) for name in names], "clip_id": names})
+    text = summary(*audit(files.assign(group=names, label="jazz"), LIMITS))
+    assert re.search(r"jazz\.00054\.wav \| .*not readable in the copy on Kaggle", text)
+    assert "jazz.00001" not in text
+
+
 def test_copies_of_a_bad_file_keep_its_own_reason(table: pd.DataFrame) -> None:
     assert [reason(table, name) for name in ("empty.wav", "lost.wav")] == ["empty file", "empty file"]
 
 
-def test_names_do_not_become_markup_in_the_summary(table: pd.DataFrame) -> None:
-    text = summary(table)
+def test_names_do_not_become_markup_in_the_summary(table: pd.DataFrame, pairs: pd.DataFrame) -> None:
+    text = summary(table, pairs)
     rows = [line for line in text.splitlines() if line.startswith("|")]
     bars = [len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) for row in rows]
-    assert bars == [4] * 5 + [3] * 8, (
-        "two header lines and three labels, two header lines and six rejected files"
+    assert bars == [4] * 5 + [3] * 8 + [5] * 5, (
+        "two header lines and three labels, two and six rejected files, two and three pairs"
     )
     assert not re.search(r"(?<!\\)(?:\\\\)*[`<]", text)
     assert r"z\|\`&lt;i>&amp; \\\|.wav" in text
@@ -178,10 +213,10 @@ def test_a_good_data_set_passes(table: pd.DataFrame) -> None:
 def test_labels_with_too_few_clips_are_named(table: pd.DataFrame) -> None:
     with pytest.raises(AuditError, match=r"too few good clips: '<b>\|`") as caught:
         check(table, LIMITS)
-    assert "has 0; audit.min_clips is 2 (6 of 10 files were rejected: see reports/audit.md)" in str(
+    assert "has 0; audit.min_clips is 2 (6 of 11 files were rejected: see reports/audit.md)" in str(
         caught.value
     )
-    with pytest.raises(AuditError, match=r"'bach' has 2, 'folk' has 2; audit\.min_clips is 3"):
+    with pytest.raises(AuditError, match=r"'bach' has 2; audit\.min_clips is 3"):
         check(table[table["label"].isin(["bach", "folk"])], LIMITS.model_copy(update={"min_clips": 3}))
 
 

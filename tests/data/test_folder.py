@@ -90,6 +90,13 @@ def test_groups_by_id(music: Path, settings: Params) -> None:
     assert groups["rock/a.wav"] == groups["rock/d.mp3"] == "unknown (rock)"
 
 
+def test_joint_credits_join_their_artists(music: Path, settings: Params) -> None:
+    rows = "path,artist\njazz/a.wav,Ella and Louis\njazz/live/1959/b.flac,Louis\nrock/d.mp3,Ella\n"
+    (music / "groups.csv").write_text(rows)
+    groups = {name: clip.group for name, clip in listed(settings).items()}
+    assert groups["jazz/a.wav"] == groups["jazz/live/1959/b.flac"] == groups["rock/d.mp3"] == "Ella"
+
+
 @pytest.mark.usefixtures("checkout")
 def test_an_empty_folder_says_what_to_do(settings: Params) -> None:
     with pytest.raises(SourceError, match="run `soundtrack import FOLDER`"):

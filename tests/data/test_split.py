@@ -1,4 +1,7 @@
-"""No group is cut, every label is in every part, and the shares are those asked for as near as groups allow."""
+"""No group is cut, every label is in every part, shares are those asked for as near as groups allow; and GTZAN's
+protocols have the published clips."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -6,11 +9,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.data.split import PARTS, SplitError, grouped
-from pipeline.params import Split
+from pipeline.data import gtzan
+from pipeline.data.split import PARTS, SplitError, explained
+from pipeline.data.split import split as deal
+from pipeline.params import LEAKY, Split
 
 SHARES = {"train": 0.6, "valid": 0.15, "test": 0.25}
-SETTINGS = Split(valid=SHARES["valid"], test=SHARES["test"])
+SETTINGS = Split(protocol="grouped", folds=1, valid=SHARES["valid"], test=SHARES["test"])
 
 
 def clips(members: list[tuple[str, str]]) -> pd.DataFrame:
@@ -21,7 +26,7 @@ def clips(members: list[tuple[str, str]]) -> pd.DataFrame:
 
 def split(table: pd.DataFrame, seed: int = 7) -> pd.DataFrame:
     """Each clip of ``table`` with its part, after the checks that hold for every split."""
-    rows = grouped(table, SETTINGS, seed)
+    rows = deal(table, SETTINGS, seed)
     assert sorted(rows["clip_id"]) == sorted(table["clip_id"])
     assert set(rows["fold"]) == {0}
     joined = table.merge(rows, on="clip_id")
@@ -81,7 +86,7 @@ def test_many_equal_groups_have_the_shares_asked_for() -> None:
 
 def test_the_split_follows_from_the_seed() -> None:
     members = [(f"{label} {number}", label) for label in ("jazz", "rock") for number in range(30)]
-    first, again, other = (grouped(clips(members), SETTINGS, seed) for seed in (1, 1, 2))
+    first, again, other = (deal(clips(members), SETTINGS, seed) for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(first, again)
     assert (first["part"] != other["part"]).any()
 
@@ -89,14 +94,125 @@ def test_the_split_follows_from_the_seed() -> None:
 def test_the_order_of_the_rows_does_not_matter() -> None:
     table = clips([(f"{label} {number % 9}", label) for label in ("jazz", "rock") for number in range(40)])
     shuffled = table.iloc[np.random.default_rng(0).permutation(len(table))]
-    pd.testing.assert_frame_equal(grouped(table, SETTINGS, 7), grouped(shuffled, SETTINGS, 7))
+    pd.testing.assert_frame_equal(deal(table, SETTINGS, 7), deal(shuffled, SETTINGS, 7))
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.lists(st.integers(1, 12), min_size=5, max_size=12), min_size=2, max_size=4),
+    st.integers(2, 5),
+    st.integers(0, 2**32 - 1),
+)
+def test_folds(labels: list[list[int]], folds: int, seed: int) -> None:
+    members = [
+        (f"{label} {group}", f"label {label}")
+        for label, sizes in enumerate(labels)
+        for group, size in enumerate(sizes)
+        for _ in range(size)
+    ]
+    table = clips(members)
+    try:
+        rows = deal(table, SETTINGS.model_copy(update={"folds": folds}), seed)
+    except SplitError as error:
+        # with two folds a label of few, unequal groups may have one group outside a fold
+        assert folds == 2 and "has no clip in" in str(error)
+        return
+    joined = table.merge(rows, on="clip_id")
+    assert set(rows["fold"]) == set(range(folds))
+    assert (rows.groupby("fold").size() == len(table)).all(), "a fold has not all clips"
+    assert (rows[rows["part"] == "test"].groupby("clip_id").size() == 1).all(), "tested twice"
+    assert rows[rows["part"] == "test"]["clip_id"].nunique() == len(table), "never tested"
+    assert (joined.groupby(["fold", "group"])["part"].nunique() == 1).all(), "a group is cut"
+    assert (joined.groupby(["fold", "label"])["part"].nunique() == len(PARTS)).all(), "a part lacks a label"
+
+
+def test_random_cuts_groups_and_says_that_it_leaks() -> None:
+    members = [(f"{label} {number % 4}", label) for label in ("jazz", "rock") for number in range(40)]
+    table = clips(members)
+    random = SETTINGS.model_copy(update={"protocol": "random"})
+    joined = table.merge(deal(table, random, 7), on="clip_id")
+    assert (joined.groupby("group")["part"].nunique() > 1).all()
+    assert joined["part"].value_counts().to_dict() == {part: 80 * share for part, share in SHARES.items()}
+    for protocol in ("grouped", "random", "tutorial", "filtered"):
+        sentence = explained(SETTINGS.model_copy(update={"protocol": protocol}))
+        assert sentence.startswith(protocol)
+        assert ("Leaky" in sentence) == (protocol in LEAKY)
+
+
+def gtzan_names() -> pd.DataFrame:
+    """The 1000 clips by name, as the source gives them."""
+    names = [f"{genre}/{genre}.{number:05}.wav" for genre in gtzan.GENRES for number in range(100)]
+    ids = pd.Series(names).map(gtzan.id_of)
+    labels = [name.split("/")[0] for name in names]
+    return pd.DataFrame({"clip_id": names, "label": labels, "group": ids.map(gtzan.groups())})
+
+
+def ids_by_part(protocol: str, table: pd.DataFrame) -> dict[str, set[str]]:
+    rows = deal(table, SETTINGS.model_copy(update={"protocol": protocol}), 7)
+    return {part: set(own["clip_id"].map(gtzan.id_of)) for part, own in rows.groupby("part")}
+
+
+def test_tutorial_has_the_first_sixty_to_train_and_the_rest_to_test() -> None:
+    parts = ids_by_part("tutorial", gtzan_names())
+    first = {f"{genre}.{number:05}" for genre in gtzan.GENRES for number in range(60)}
+    last = {f"{genre}.{number:05}" for genre in gtzan.GENRES for number in range(60, 100)}
+    assert parts["test"] == last
+    assert parts["train"] | parts["valid"] == first
+    assert not parts["train"] & parts["valid"]
+    assert len(parts["valid"]) == 10 * 9  # 15 % of 60
+
+
+def test_filtered_is_the_published_split() -> None:
+    parts = ids_by_part("filtered", gtzan_names())
+    assert {part: len(ids) for part, ids in parts.items()} == {"train": 443, "valid": 197, "test": 290}
+    # the ends of the published lists
+    assert {"blues.00029", "rock.00099"} <= parts["train"] | parts["valid"] | parts["test"]
+    assert "blues.00029" in parts["train"]
+    assert "blues.00000" in parts["valid"]
+    assert "blues.00012" in parts["test"]
+    assert not {"classical.00042", "country.00008"} & set().union(*parts.values())
+
+
+def test_filtered_is_the_lists_of_its_authors(shared: Path) -> None:
+    parts = ids_by_part("filtered", gtzan_names())
+    for part, ids in parts.items():
+        listed = (shared / f"data/gtzan-lists/{part}_filtered.txt").read_text().split()
+        assert ids == {Path(name).stem for name in listed}
+
+
+def test_filtered_cuts_no_artist_that_is_credited_alone() -> None:
+    artists = {clip: group for clip, group in gtzan.groups().items() if not group.startswith("unknown")}
+    parts: dict[str, set[str]] = {}
+    for clip, part in gtzan.filtered().items():
+        if part != "excluded" and clip in artists:
+            parts.setdefault(artists[clip], set()).add(part)
+    # duets join artists that the authors kept apart
+    assert {artist for artist, own in parts.items() if len(own) > 1} == {
+        "Aretha Franklin, Celine Dion, Mariah Carey, Shania Twain & Gloria Estefan",
+        "Barbra Streisand and Donna Summer",
+        "Bob Marley",
+    }
+
+
+def test_ids_that_the_data_lack_are_reported(caplog: pytest.LogCaptureFixture) -> None:
+    table = gtzan_names()
+    parts = ids_by_part("filtered", table[table["clip_id"] != "blues/blues.00029.wav"])
+    assert len(parts["train"]) == 442
+    assert "1 ids of the protocol are not in the data: blues.00029" in caplog.text
+
+
+def test_published_splits_are_for_gtzan_alone() -> None:
+    table = clips([(f"{label} {number}", label) for label in ("jazz", "rock") for number in range(9)])
+    for protocol in ("tutorial", "filtered"):
+        with pytest.raises(SplitError, match="is for GTZAN"):
+            ids_by_part(protocol, table)
 
 
 def test_too_few_groups_name_the_label() -> None:
     members = [(f"jazz {number}", "jazz") for number in range(9)]
     members += [(f"blues {number % 2}", "blues") for number in range(9)]
     with pytest.raises(SplitError, match=r"'blues' has 2, 3 are needed") as caught:
-        grouped(clips(members), SETTINGS, 7)
+        deal(clips(members), SETTINGS, 7)
     assert "jazz" not in str(caught.value)
 
 
@@ -106,4 +222,4 @@ def test_groups_that_leave_no_way_name_the_label_and_the_part() -> None:
         (group, label) for label, groups in {"x": "abc", "y": "abd", "z": "cde"}.items() for group in groups
     ]
     with pytest.raises(SplitError, match=r"label '\w' has no clip in (train|valid|test)"):
-        grouped(clips(members), SETTINGS, 7)
+        deal(clips(members), SETTINGS, 7)

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from matplotlib import colors
 from matplotlib.figure import Figure
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 from PIL import Image
 
 from pipeline.evaluation import figures
@@ -35,6 +35,8 @@ def history(epochs: int, level: float = 0.5) -> pd.DataFrame:
     noise = np.random.default_rng(epochs).normal(0, 0.03, epochs)
     return pd.DataFrame(
         {
+            "fold": 0,
+            "seed": 7,
             "epoch": np.arange(epochs),
             "train_loss": 1.5 - level + noise,
             "train_accuracy": level + noise,
@@ -54,11 +56,38 @@ def score_table() -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=["valid_macro_f1", "test_macro_f1"])
 
 
+def leak_table() -> pd.DataFrame:
+    """Two models, the second without intervals."""
+    nan = math.nan
+    columns = [f"{name}{end}" for name in ("grouped", "random") for end in ("", "_low", "_high")]
+    rows = {"mlp": (0.48, 0.42, 0.54, 0.63, 0.6, 0.66), "logreg": (0.5, nan, nan, 0.5, nan, nan)}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def bins(accuracy: list[float]) -> pd.DataFrame:
+    """A table of two bins, the first with a quarter of the clips."""
+    return pd.DataFrame(
+        {
+            "low": [0.2, 0.8],
+            "high": [0.4, 1.0],
+            "clips": [5, 15],
+            "confidence": [0.3, 0.9],
+            "accuracy": accuracy,
+        }
+    )
+
+
+def some_bins(count: int) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+    return {key: (bins([0.1, 0.5]), bins([0.25, 0.8])) for key in "abcdefgh"[:count]}
+
+
 DRAW: dict[str, Callable[[], Figure]] = {
     "confusion": lambda: figures.confusion(a_matrix(), "cnn, $test$"),
     "confusion_grid": lambda: figures.confusion_grid({key: a_matrix() for key in "abcde"}),
     "curves": lambda: figures.curves({"cnn": history(20), "majority": history(0), "mlp": history(1)}),
     "scores": lambda: figures.scores(score_table()),
+    "leak": lambda: figures.leak(leak_table()),
+    "reliability": lambda: figures.reliability(some_bins(3)),
     "per_class_heatmap": lambda: figures.per_class_heatmap(
         {"cnn": per_class([0.9, 0.2, 0], [10, 5, 0]), "mlp": per_class([0.5, 0.3, 0], [10, 5, 0])}
     ),
@@ -202,6 +231,41 @@ def test_scores_draw_the_baseline_only_if_it_is_there() -> None:
     assert [list(np.asarray(line.get_xdata())) for line in with_line.axes[0].get_lines()] == [[0.12, 0.12]]
     assert "0.650" in texts(with_line)
     assert not figures.scores(score_table().drop(index="majority")).axes[0].get_lines()
+
+
+def test_scores_draw_the_intervals_that_they_are_given() -> None:
+    table = score_table().assign(
+        test_macro_f1_low=[0.6, math.nan, 0.1], test_macro_f1_high=[0.72, math.nan, 0.2]
+    )
+    axes = figures.scores(table).axes[0]
+    *intervals, baseline = [list(np.asarray(line.get_xdata())) for line in axes.get_lines()]
+    assert intervals == [[0.6, 0.72], [0.1, 0.2]]
+    assert baseline == [0.12, 0.12]
+    ends = {text.get_text(): text.xy[0] for text in axes.texts if isinstance(text, Annotation)}
+    assert ends == {"0.700": 0.7, "0.650": 0.72, "0.500": 0.5, "–": 0.0, "0.100": 0.1, "0.120": 0.2}
+
+
+def test_reliability_has_a_panel_per_model_with_dots_before_and_after() -> None:
+    figure = figures.reliability(some_bins(6))
+    assert [axes.get_title(loc="left") for axes in figure.axes] == list("abcdef")
+    before, after = figure.axes[0].collections
+    assert np.asarray(before.get_offsets()).tolist() == [[0.3, 0.1], [0.9, 0.5]]
+    assert np.asarray(after.get_offsets()).tolist() == [[0.3, 0.25], [0.9, 0.8]]
+    assert (len(before.get_facecolor()), len(after.get_facecolor())) == (0, 1)
+    small, large = after.get_sizes()
+    assert large == 3 * small
+    diagonal = figure.axes[0].get_lines()[0]
+    assert list(np.asarray(diagonal.get_xdata())) == list(np.asarray(diagonal.get_ydata())) == [0, 1]
+    assert {"before", "after temperature scaling", "highest probability", "accuracy"} <= set(texts(figure))
+
+
+@pytest.mark.parametrize(("models", "shape"), [(1, (1, 1)), (4, (1, 4)), (5, (2, 3)), (7, (2, 4))])
+def test_reliability_spreads_its_panels_evenly(models: int, shape: tuple[int, int]) -> None:
+    figure = figures.reliability(some_bins(models))
+    grid = figure.axes[0].get_gridspec()
+    assert grid is not None
+    assert (grid.nrows, grid.ncols) == shape
+    assert sum(axes.get_visible() for axes in figure.axes) == models
 
 
 def test_heatmap_puts_easy_labels_on_top_and_leaves_absent_ones_open() -> None:

@@ -12,12 +12,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline.evaluation import metrics
-from pipeline.evaluation.report import DataSummary, Entry, comparison, escape_markdown, rank
+from pipeline.evaluation import calibration, metrics
+from pipeline.evaluation.report import DataSummary, Entry, Leak, comparison, escape_markdown, rank
+from pipeline.evaluation.uncertainty import Comparison, Interval
 
 EVIL = "<img src=x onerror=alert(1)>"
 LABELS = ["bach", EVIL, "a|b", "*polka*"]
-FIGURES = ["scores", "curves", "per-class", "confusion", "confusions"]
+FIGURES = ["scores", "leak", "reliability", "curves", "per-class", "confusion", "confusions"]
 
 
 def entry(key: str, valid_f1: float, counts: list[list[int]], epochs: int = 5) -> Entry:
@@ -37,9 +38,16 @@ def entry(key: str, valid_f1: float, counts: list[list[int]], epochs: int = 5) -
             "valid_accuracy": valid_f1,
             "valid_loss": 1 - valid_f1,
             **metrics.scores(predictions, "test"),
+            "test_macro_f1_low": 0.5,
+            "test_macro_f1_high": 0.9,
+            "test_ece": 0.12,
+            "test_ece_scaled": 0.04,
+            "temperature": 1.5,
         },
         history=pd.DataFrame(
             {
+                "fold": 0,
+                "seed": 7,
                 "epoch": range(epochs),
                 "train_loss": 1 - curve,
                 "train_accuracy": curve,
@@ -50,6 +58,9 @@ def entry(key: str, valid_f1: float, counts: list[list[int]], epochs: int = 5) -
         ),
         per_class=metrics.per_class(predictions, LABELS),
         confusion=metrics.confusion(predictions, LABELS),
+        reliability=(calibration.reliability(predictions), calibration.reliability(predictions)),
+        test_clips=len(predictions),
+        trials=1,
         run_id=f"run-of-{key}",
         wall_time_s=75.4,
         parameters=1_234_567,
@@ -63,9 +74,21 @@ MLP = entry("m_l_p", 0.6, [[5, 0, 0, 0], [0, 5, 0, 0], [0, 0, 5, 0], [1, 0, 0, 4
 DATA = DataSummary(
     source="starter",
     origin="Clips are <b>synthesised</b> from scores.",
+    protocol="grouped: one split.",
+    leaky=False,
     counts=pd.DataFrame({"train": [10, 9, 8, 7], "valid": [2] * 4, "test": [5] * 4}, index=LABELS),
     rejected={"silent": 2, "duplicate | of another": 3},
 )
+
+
+PAIRS = [
+    Comparison("cnn", "m_l_p", Interval(0.02, -0.1, 0.2), clips=20, groups=9),
+    Comparison("cnn", "majority", Interval(0.7, 0.5, 0.8), clips=20, groups=9),
+]
+LEAKS = [
+    Leak("m_l_p", Interval(0.48, 0.42, 0.54), Interval(0.63, 0.6, 0.66), Interval(0.15, 0.1, 0.2), 5, 20, 9),
+    Leak("cnn", Interval(0.5, 0.4, 0.6), Interval(0.5, 0.4, 0.6), Interval(0.0, -0.1, 0.1), 5, 20, 20),
+]
 
 
 class Page(HTMLParser):
@@ -104,7 +127,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    comparison([MAJORITY, MLP, CNN], DATA, folder)
+    comparison([MAJORITY, MLP, CNN], PAIRS, LEAKS, DATA, folder)
     return folder
 
 
@@ -163,6 +186,12 @@ def test_the_text_says_what_was_chosen_and_how(page: Page) -> None:
         f"m_l_p finds {EVIL} and a|b easiest (F1 1.00) and *polka* hardest (F1 0.89)",
         f"majority finds bach easiest (F1 0.40) and {EVIL}, a|b and *polka* hardest (F1 0.00)",
         "Rejected clips, in none of the parts: 5",
+        "Split: grouped: one split.",
+        "cnn beats majority by 0.70 (0.50 to 0.80)",
+        "cnn and m_l_p cannot be told apart on 20 clips",
+        "m_l_p reaches a macro F1 of 0.48 (0.42 to 0.54) in 5 folds that keep groups together, and would have claimed "
+        "0.63 (0.60 to 0.66) with groups ignored: the split alone is worth 0.15 (0.10 to 0.20).",
+        "cnn: each clip is a group of its own",
         f"cnn confuses most often on the test part are {EVIL} and a|b: 3 of their 10 clips are taken",
     ):
         assert sentence in text
@@ -174,7 +203,7 @@ def test_names_stay_text_in_html(out: Path, page: Page) -> None:
     assert {tag for tag, _ in page.tags} & {"b", "script", "link", "iframe"} == set()
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert len(page.images()) == len(FIGURES)
-    assert [row[0] for row in page.tables[1]] == ["label", *LABELS, "all"]
+    assert [row[0] for row in page.tables[2]] == ["label", *LABELS, "all"]
 
 
 def test_all_pictures_are_embedded_and_described(out: Path, page: Page) -> None:
@@ -215,6 +244,30 @@ def test_markdown_shows_every_figure(out: Path, markdown: str) -> None:
     assert all((out / f"figures/{name}.png").is_file() for name in FIGURES)
 
 
+def test_a_leaky_split_is_marked_beside_its_scores(tmp_path: Path) -> None:
+    leaky = dataclasses.replace(DATA, leaky=True, protocol="random: one split. Leaky: groups are cut.")
+    comparison([CNN, MLP], [], [], leaky, tmp_path)
+    page = Page((tmp_path / "comparison.html").read_text(encoding="utf-8"))
+    header = page.tables[0][0]
+    scores = [name for name in header if name.startswith(("valid", "test"))]
+    assert len(scores) == 5
+    assert all(name.endswith("(leaky)") for name in scores)
+    assert "Leaky: groups are cut." in page.text
+
+
+def test_several_trainings_have_a_spread(tmp_path: Path) -> None:
+    folds = dataclasses.replace(
+        CNN,
+        trials=2,
+        metrics={**CNN.metrics, "test_macro_f1_mean": 0.61, "test_macro_f1_sd": 0.08},
+        history=pd.concat([CNN.history, CNN.history.assign(fold=1)]),
+    )
+    comparison([folds], [], [], DATA, tmp_path)
+    header, row = Page((tmp_path / "comparison.html").read_text(encoding="utf-8")).tables[0]
+    assert row[header.index("over trainings")] == "0.610 ± 0.080"
+    assert row[-1] == f"{metrics.fluctuation(CNN.history['valid_macro_f1']):.3f}"
+
+
 def test_runs_table(page: Page) -> None:
     assert page.tables[-1][1] == ["cnn", "1,234,567", "5", "1 min 15 s", "run-of-cnn"]
     assert page.tables[-1][3][2] == "–"
@@ -238,7 +291,7 @@ def test_escape_markdown(text: str, shown: str) -> None:
 def test_one_model_that_is_the_baseline(tmp_path: Path) -> None:
     tied = entry("majority", 1.0, [[4, 1, 0, 0], [0, 4, 0, 0], [0, 0, 4, 1], [0, 0, 0, 4]])
     tied = dataclasses.replace(tied, run_id=None, wall_time_s=4000.0)
-    comparison([tied], dataclasses.replace(DATA, rejected={}), tmp_path)
+    comparison([tied], [], [], dataclasses.replace(DATA, rejected={}), tmp_path)
     text = (tmp_path / "comparison.md").read_text(encoding="utf-8")
     for sentence in (
         "No model does better on validation than always answering the most frequent label.",
@@ -283,5 +336,5 @@ def test_unusable_entries_are_named_before_anything_is_written(
     entries: list[Entry], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        comparison(entries, DATA, tmp_path / "out")
+        comparison(entries, [], [], DATA, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import paths
+from pipeline.data.groups import joint_credits, unknown
 from pipeline.data.sources import Clip, SourceError
 from pipeline.params import Data
 
@@ -47,7 +48,7 @@ def find(folder: Path) -> list[Path]:
 
 
 def read_groups(file: Path) -> dict[str, str]:
-    """Group by path or id.
+    """Group by path or id; of artists, joint credits are one group with the artists they name.
 
     Args:
         file: a CSV with ``path`` (relative to the label folders) or ``id`` (file name without extension), and
@@ -63,11 +64,14 @@ def read_groups(file: Path) -> dict[str, str]:
         raise SourceError(
             f"{file} needs a column `path` (or `id`) and a column `group` (or `artist`), it has {list(table)}"
         )
-    return dict(zip(table[keys[0]], table[values[0]].str.strip(), strict=True))
+    named = table[values[0]].str.strip()
+    if values[0] == "artist":
+        named = joint_credits(named)
+    return dict(zip(table[keys[0]], named, strict=True))
 
 
 def _group(file: Path, groups: dict[str, str] | None) -> str:
     """The group given for a file; without any CSV the file itself, and one group for the unknown of a label."""
     if groups is None:
         return file.as_posix()
-    return groups.get(file.as_posix()) or groups.get(file.stem) or f"unknown ({file.parts[0]})"
+    return groups.get(file.as_posix()) or groups.get(file.stem) or unknown(file.parts[0])

@@ -1,8 +1,6 @@
 """GTZAN: 1000 clips of 30 s in 10 genres (Tzanetakis and Cook 2002), downloaded as mirdata describes it.
 
-A clip's group is the clip itself, joined with those of the same bytes (14 pairs in GTZAN). Its artists are
-not known to the split yet. Few artists make up a genre, so clips of one artist stand on both sides and every
-score on this source is optimistic.
+A clip's group is its artist, as far as it is known (see :mod:`pipeline.data.gtzan`).
 """
 
 import json
@@ -14,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from pipeline import paths
+from pipeline.data import gtzan
 from pipeline.data.download import ArchiveError, DownloadError, Remote, digest, download, unpacked
 from pipeline.data.sources import Clip, SourceError
 from pipeline.params import Data
@@ -140,12 +139,12 @@ def _compare(files: list[Path], index: Remote, cache: Path) -> None:
 
 
 def _clips(files: list[Path], staging: Path) -> list[Clip]:
-    first_of: dict[str, str] = {}
+    groups = gtzan.groups()
     return [
         Clip(
             path=(paths.AUDIO / file.relative_to(staging)).as_posix(),
             label=file.parent.name,
-            group=first_of.setdefault(digest(file, "sha256"), file.stem),
+            group=groups.get(file.stem, file.stem),
             origin=f"recording (GTZAN {file.stem})",
             licence=LICENCE,
         )

@@ -1,0 +1,52 @@
+"""Groups: clips that a split must never put on two sides."""
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+_BETWEEN_NAMES = re.compile(
+    r"\s*(?:,|;|/|&|\band\b|\bfeat\.?|\bfeaturing\b|\bft\.|\bwith\b|\bvs\.?)\s+", re.I
+)
+
+
+def join(groups: pd.Series, pairs: Iterable[tuple[str, str]]) -> pd.Series:
+    """Make one group of the groups of each pair, named by the first of their names in sorted order.
+
+    Args:
+        groups: group by member (the index).
+        pairs: members that belong together.
+    """
+    names = sorted(set(groups))
+    place = {name: number for number, name in enumerate(names)}
+    ends = np.array([[place[groups[a]], place[groups[b]]] for a, b in pairs], dtype=int).reshape(-1, 2)
+    links = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
+    _, component = connected_components(links, directed=False)
+    # names are sorted, so the first of a component is its smallest
+    _, first = np.unique(component, return_index=True)
+    return groups.map({name: names[first[component[number]]] for number, name in enumerate(names)})
+
+
+def joint_credits(artists: pd.Series) -> pd.Series:
+    """The group of each artist: a joint credit ("Lauryn Hill and Bob Marley") goes with each of its artists.
+
+    Only with those that the data credit elsewhere, alone or jointly: "Earth, Wind & Fire" stays whole unless somebody
+    else is called Fire. Blanks stay blank.
+    """
+    credits = sorted(set(artists) - {""})
+    parts = pd.DataFrame(
+        [(credit, part) for credit in credits for part in {credit, *_BETWEEN_NAMES.split(credit)} - {""}],
+        columns=["credit", "part"],
+    )
+    shared = parts[parts["part"].duplicated(keep=False)]
+    members = sorted({*credits, *shared["part"]})
+    group = join(pd.Series(members, index=members, dtype=object), shared.itertuples(index=False, name=None))
+    return artists.map({"": "", **group})
+
+
+def unknown(label: str) -> str:
+    """One group for all clips of a label whose artist is not known: they may be by one artist."""
+    return f"unknown ({label})"

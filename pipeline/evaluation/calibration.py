@@ -1,0 +1,123 @@
+"""Whether a model is right as often as its probabilities say, and the temperature that brings them closer.
+
+Predictions are a table as in :mod:`pipeline.evaluation.metrics`. All rows given are used: pick a part first,
+see :func:`pipeline.evaluation.metrics.of_part`.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+from pipeline.evaluation.metrics import LOWEST_PROBABILITY, PROBABILITY, label_names
+
+BINS = 15
+"""As in Guo et al. 2017."""
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
+
+Matrix = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def ece(rows: pd.DataFrame, bins: int = BINS) -> float:
+    """Expected calibration error: how far accuracy is from confidence, as a mean over bins weighted by clips.
+
+    From Naeini et al. 2015 (Obtaining well calibrated probabilities using Bayesian binning), in the form of
+    Guo et al. 2017 (On calibration of modern neural networks, arXiv:1706.04599, section 2). 0 is best. With
+    few clips it is too high even for perfect probabilities, because chance moves the accuracy of every bin.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    table = reliability(rows, bins)
+    return float(np.average((table["accuracy"] - table["confidence"]).abs(), weights=table["clips"]))
+
+
+def reliability(rows: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
+    """How sure a model is and how often right: columns ``low, high, clips, confidence, accuracy``.
+
+    A row for each bin of the highest probability that has clips. The bins are equally wide; ``high`` belongs
+    to its bin, ``low`` does not. ``confidence`` is the mean of the highest probabilities, ``accuracy`` the
+    share of the clips that are predicted rightly.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    if rows.empty:
+        raise ValueError("there are no predictions whose calibration could be measured")
+    confidence = _probabilities(rows).max(axis=1)
+    edges = np.linspace(0, 1, bins + 1)
+    # Softmax in float32 may exceed 1 by rounding.
+    place = np.clip(np.searchsorted(edges, confidence) - 1, 0, bins - 1)
+    right = rows["label"].to_numpy() == rows["predicted"].to_numpy()
+    table = (
+        pd.DataFrame({"place": place, "confidence": confidence, "accuracy": right})
+        .groupby("place")
+        .agg(clips=("accuracy", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean"))
+    )
+    table.insert(0, "low", edges[table.index])
+    table.insert(1, "high", edges[table.index + 1])
+    return table.reset_index(drop=True)
+
+
+def temperature(rows: pd.DataFrame) -> float:
+    """The T that makes the true labels of ``rows`` most likely under softmax(log p / T).
+
+    Temperature scaling of Guo et al. 2017, section 4.2; the rows must not be those it is judged on. Above 1
+    the model was too sure. The loss is convex in 1/T and has one valley; T is kept between LOWEST_TEMPERATURE
+    and HIGHEST_TEMPERATURE, and near the latter if equal probabilities would do better than the model's.
+
+    1.0 if no clip has a label more probable than its true one (also: no clips, or all labels equally
+    probable): then the likelihood rises, or stays the same, all the way to T = 0, and says nothing.
+
+    Raises:
+        ValueError: a true label has no probability column.
+    """
+    logits, true = _logits(rows), _places_of_true_labels(rows)
+    each = np.arange(len(rows))
+    if (logits[each, true] >= logits.max(axis=1)).all():
+        return 1.0
+
+    def loss(log_t: float) -> float:
+        return float(-log_softmax(logits / np.exp(log_t), axis=1)[each, true].mean())
+
+    bounds = np.log([LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE])
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def scaled(rows: pd.DataFrame, t: float) -> pd.DataFrame:
+    """The rows with the probabilities softmax(log p / t); ``predicted`` stays as it is.
+
+    Raises:
+        ValueError: t is not above 0.
+    """
+    if not t > 0:
+        raise ValueError(f"a temperature is above 0, not {t}")
+    tempered = softmax(_logits(rows) / t, axis=1)
+    return rows.assign(**dict(zip(_columns(rows), tempered.T, strict=True)))
+
+
+def tempered(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows, each scaled by the temperature in its column ``temperature``."""
+    return pd.concat([scaled(own, float(str(t))) for t, own in rows.groupby("temperature")])
+
+
+def _columns(rows: pd.DataFrame) -> list[str]:
+    return [PROBABILITY + label for label in label_names(rows)]
+
+
+def _probabilities(rows: pd.DataFrame) -> Matrix:
+    return rows[_columns(rows)].to_numpy(dtype=float)
+
+
+def _logits(rows: pd.DataFrame) -> Matrix:
+    return np.log(np.clip(_probabilities(rows), LOWEST_PROBABILITY, None))
+
+
+def _places_of_true_labels(rows: pd.DataFrame) -> Any:
+    places = pd.Index(label_names(rows)).get_indexer(rows["label"])
+    if (places < 0).any():
+        unknown = sorted(set(rows["label"][places < 0]))
+        raise ValueError(f"predictions have no column {PROBABILITY}<label> for the true label(s) {unknown}")
+    return places

@@ -1,0 +1,301 @@
+"""The data set as one HTML page: what is in it, how it is split, looks and sounds, and what was left out."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import soundfile
+import soxr
+
+from pipeline import files, paths
+from pipeline.data import clips
+from pipeline.data.split import PARTS
+from pipeline.evaluation import data_figures, figures
+from pipeline.evaluation.data_figures import NO_PART
+from pipeline.evaluation.pages import Picture, Table, data_uri, environment
+from pipeline.features.store import Store
+
+SECONDS = 10
+"""What is seen and heard of an example, from its start."""
+RATE = 22_050
+"""Hz of an example's sound."""
+COMPRESSION = 0.8
+"""On libsndfile's scale from 0 to 1; this makes 40 kbit/s at RATE."""
+
+EXAMPLES = 3
+"""Of each label."""
+MANY_LABELS = 20
+"""With more labels there is one example of each."""
+MOST_LABELS = 60
+"""Labels after these have no examples."""
+MOST_ROWS = 200
+"""Of the tables of rejected clips and of duplicates."""
+MOST_KINDS = 10
+"""Origins or licences that are named."""
+
+PICTURES = {"spectrogram": "spectrogram", "wavelet": "scalogram"}
+"""What a reader calls the picture of a feature kind."""
+TICKS = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""Seconds between the numbers under an example."""
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    clips: pd.DataFrame
+    """The clips table, see :mod:`pipeline.data.clips`."""
+    split: pd.DataFrame
+    """``clip_id, fold, part``; good clips that a protocol leaves out are missing."""
+    duplicates: pd.DataFrame
+    """Pairs of clips: ``first, second, kind, error_rate, shift_s, labels_differ``."""
+    protocol: str
+    """How the clips were split, as a sentence."""
+
+
+@dataclass(frozen=True)
+class Example:
+    clip_id: str
+    group: str
+    pictures: list[Picture]
+    ticks: list[tuple[float, str]]
+    """Of the time axis: place in percent of the width, and text."""
+    sound: str | None
+    """MP3 as data URI; none if the file cannot be read."""
+
+
+def data_report(data: DataSet, stores: Mapping[str, Store], seed: int, out: Path) -> None:
+    """Write one HTML file that needs nothing from outside.
+
+    Args:
+        stores: by feature kind, all with frames of dB; an example has a picture from each.
+        seed: decides which clips are the examples.
+    """
+    good = clips.good(data.clips)
+    rejected = data.clips[data.clips["status"] == "rejected"]
+    dealt = _dealt(good, data.split)
+    shown = sorted(good["label"].unique())[:MOST_LABELS]
+    floor = min(float(store.spec["floor"]) for store in stores.values())
+    content = {
+        "source": ", ".join(sorted(data.clips["source"].unique())),
+        "sentences": _sentences(good, rejected),
+        "protocol": data.protocol,
+        "origins": _kinds(good["origin"].str.split(" ").str[:4].str.join(" "), "what the clips are"),
+        "licences": _kinds(good["licence"], "licence"),
+        "labels": _labels(good),
+        "parts": _parts(dealt),
+        "folds": data.split["fold"].nunique(),
+        "pictures": _pictures(dealt),
+        "examples": _examples(good[good["label"].isin(shown)], stores, floor, seed),
+        "without_examples": good["label"].nunique() - len(shown),
+        "seconds": SECONDS,
+        "floor": f"{floor:g}",
+        "scale": data_uri("image/png", data_figures.scale()),
+        "kinds": [f"{_reader_name(kind)} ({store.spec['bands']})" for kind, store in stores.items()],
+        "rejected": _rejected(rejected),
+        "rejections": len(rejected),
+        "audit": paths.AUDIT.as_posix(),
+        "duplicates": _duplicates(data.duplicates),
+        "pairs": len(data.duplicates),
+        "contradictions": int(data.duplicates["labels_differ"].astype(bool).sum()),
+        "most_rows": MOST_ROWS,
+    }
+    files.write_text(out, environment().get_template("data.html.j2").render(content))
+
+
+def _dealt(good: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
+    """The good clips with their part in the first fold."""
+    first = split.loc[split["fold"] == 0, ["clip_id", "part"]]
+    dealt = good.merge(first, on="clip_id", how="left")
+    return dealt.assign(part=dealt["part"].fillna(NO_PART))
+
+
+def _sentences(good: pd.DataFrame, rejected: pd.DataFrame) -> list[str]:
+    return [
+        f"{_count(len(good), 'clip')} with {_count(good['label'].nunique(), 'label')} in "
+        f"{_count(good['group'].nunique(), 'group')}, {good['duration_s'].sum() / 60:,.1f} minutes in all.",
+        f"Rejected: {_count(len(rejected), 'more clip')}." if len(rejected) else "No clip was rejected.",
+    ]
+
+
+def _kinds(texts: pd.Series, name: str) -> Table:
+    """How often each text comes, the most frequent ones first."""
+    counts = texts.replace("", "not stated").value_counts().sort_index()
+    counts = counts.sort_values(ascending=False, kind="stable")
+    rows = [[text, f"{count:,}"] for text, count in counts.iloc[:MOST_KINDS].items()]
+    if rest := len(counts) - len(rows):
+        rows.append([f"{rest:,} others", f"{counts.iloc[MOST_KINDS:].sum():,}"])
+    return Table([name, "clips"], "lr", rows)
+
+
+def _labels(good: pd.DataFrame) -> Table:
+    columns = [
+        "label",
+        "clips",
+        "groups",
+        "largest group",
+        "its clips",
+        "minutes",
+        "median s",
+        "min s",
+        "max s",
+    ]
+    rows = [_label(str(label), own) for label, own in good.groupby("label")]
+    return Table(columns, "lrrlrrrrr", [*rows, _label("all", good)])
+
+
+def _label(name: str, own: pd.DataFrame) -> list[str]:
+    sizes, seconds = own.groupby("group").size(), own["duration_s"]
+    return [
+        name,
+        f"{len(own):,}",
+        f"{len(sizes):,}",
+        sizes.idxmax() if sizes.max() > 1 else UNKNOWN,
+        f"{sizes.max():,} ({sizes.max() / len(own):.0%})",
+        f"{seconds.sum() / 60:,.1f}",
+        *(f"{value:,.1f}" for value in (seconds.median(), seconds.min(), seconds.max())),
+    ]
+
+
+def _parts(dealt: pd.DataFrame) -> Table:
+    """Clips and groups by label and part; a group that lies in several parts counts in each."""
+    present = set(dealt["part"])
+    parts = [*PARTS, *({NO_PART} & present)]
+    rows = [_part_cells(str(label), own, parts) for label, own in dealt.groupby("label")]
+    columns = [f"{part}: {what}" for part in parts for what in ("clips", "groups")]
+    return Table(["label", *columns], "l" + "r" * len(columns), [*rows, _part_cells("all", dealt, parts)])
+
+
+def _part_cells(name: str, own: pd.DataFrame, parts: list[str]) -> list[str]:
+    cells = [name]
+    for part in parts:
+        members = own.loc[own["part"] == part, "group"]
+        cells += [f"{len(members):,}", f"{members.nunique():,}"]
+    return cells
+
+
+def _pictures(dealt: pd.DataFrame) -> dict[str, Picture]:
+    return {
+        "groups": Picture(
+            "groups",
+            "Bars of clips by label, cut into groups and coloured by part",
+            "Clips by label. A segment is a group, or what of it lies in one part; the large ones come first.",
+            figures.png(data_figures.groups(dealt)),
+        ),
+        "durations": Picture(
+            "durations",
+            "Histogram of the clips' durations",
+            "Durations of all good clips.",
+            figures.png(data_figures.durations(dealt["duration_s"])),
+        ),
+    }
+
+
+def _examples(
+    good: pd.DataFrame, stores: Mapping[str, Store], floor: float, seed: int
+) -> dict[str, list[Example]]:
+    chosen = _chosen(good, seed)
+    decibels = {kind: _starts(store, chosen["clip_id"]) for kind, store in stores.items()}
+    examples: dict[str, list[Example]] = {}
+    for number, clip in enumerate(chosen.itertuples()):
+        pictures = [
+            Picture(
+                _reader_name(kind),
+                f"{_reader_name(kind)} of {clip.clip_id}",
+                _reader_name(kind),
+                data_figures.bands(blocks[number], floor),
+            )
+            for kind, blocks in decibels.items()
+        ]
+        example = Example(
+            clip.clip_id,
+            clip.group,
+            pictures,
+            _ticks(min(clip.duration_s, SECONDS)),
+            _sound(Path(clip.path)),
+        )
+        examples.setdefault(clip.label, []).append(example)
+    return examples
+
+
+def _chosen(good: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """A few clips of each label, in the order of the labels, from as many groups as possible."""
+    count = EXAMPLES if good["label"].nunique() <= MANY_LABELS else 1
+    shuffled = good.sort_values("clip_id").sample(frac=1, random_state=seed)
+    # the first of each group, then the second of each
+    turn = shuffled.groupby(["label", "group"]).cumcount()
+    few = shuffled.loc[turn.sort_values(kind="stable").index].groupby("label").head(count)
+    return few.sort_values("label", kind="stable", ignore_index=True)
+
+
+def _starts(store: Store, clip_ids: pd.Series) -> list[Any]:
+    """What of each clip is shown, (frames, bands)."""
+    frames = round(SECONDS * store.spec["sample_rate"] / store.spec["params"]["hop_length"])
+    return [
+        np.asarray(store.array[start : min(stop, start + frames)])
+        for start, stop in zip(*store.rows(clip_ids), strict=True)
+    ]
+
+
+def _sound(file: Path) -> str | None:
+    try:
+        with soundfile.SoundFile(file) as stream:
+            own = stream.samplerate
+            samples = stream.read(SECONDS * own, dtype="float32", always_2d=True).mean(axis=1)
+    except (OSError, soundfile.LibsndfileError):
+        return None
+    mp3 = io.BytesIO()
+    signal = soxr.resample(samples, own, RATE)
+    soundfile.write(mp3, signal, RATE, format="MP3", compression_level=COMPRESSION, bitrate_mode="CONSTANT")
+    return data_uri("audio/mpeg", mp3.getvalue())
+
+
+def _ticks(seconds: float) -> list[tuple[float, str]]:
+    step = next((step for step in TICKS if seconds / step <= 6), TICKS[-1])
+    times = [number * step for number in range(int(seconds / step + 1e-6) + 1)]
+    return [(100 * time / seconds, f"{time:g}") for time in times]
+
+
+def _rejected(rejected: pd.DataFrame) -> Table:
+    """Each clip, or only the reasons if there are many."""
+    if len(rejected) <= MOST_ROWS:
+        rows = rejected.sort_values("clip_id")[["clip_id", "label", "reason"]].to_numpy().tolist()
+        return Table(["clip", "label", "reason"], "lll", rows)
+    # the reason names the other file or the measured value after this
+    reasons = rejected["reason"].str.replace(r"(?s)^identical to .*", "identical to another clip", regex=True)
+    return _kinds(reasons.str.split(":").str[0], "reason")
+
+
+def _duplicates(pairs: pd.DataFrame) -> Table:
+    """Those with two labels first: one of them is wrong."""
+    differ = pairs["labels_differ"].astype(bool)
+    ordered = pairs.assign(labels_differ=differ).sort_values("labels_differ", ascending=False, kind="stable")
+    rows = [
+        [
+            pair.first,
+            pair.second,
+            pair.kind,
+            _number(pair.error_rate, ".3f"),
+            _number(pair.shift_s, "+.2f"),
+            "yes" if pair.labels_differ else "no",
+        ]
+        for pair in ordered.iloc[:MOST_ROWS].itertuples()
+    ]
+    return Table(
+        ["clip", "other clip", "kind", "bits that differ", "shift in s", "two labels"], "lllrrl", rows
+    )
+
+
+def _reader_name(kind: str) -> str:
+    return PICTURES.get(kind, kind)
+
+
+def _number(value: float, form: str) -> str:
+    return f"{value:{form}}" if np.isfinite(value) else UNKNOWN
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")

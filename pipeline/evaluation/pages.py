@@ -1,0 +1,43 @@
+"""What the HTML pages have in common: the templates' environment, tables, and embedded pictures."""
+
+import base64
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as they are shown; ``align`` has one letter per column, ``l`` or ``r``."""
+
+    columns: list[str]
+    align: str
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    name: str
+    alt: str
+    caption: str
+    png: bytes
+
+    @property
+    def data_uri(self) -> str:
+        return data_uri("image/png", self.png)
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def environment() -> Environment:
+    """Escapes every value for HTML."""
+    return Environment(
+        loader=PackageLoader("pipeline.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

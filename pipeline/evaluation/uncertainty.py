@@ -1,0 +1,182 @@
+"""How far scores can be trusted: intervals around them, and which models can be told apart.
+
+Predictions are a table as in :mod:`pipeline.evaluation.metrics` with the columns ``group``, ``fold`` and
+``seed``. All rows given are scored: pick a part first, see :func:`pipeline.evaluation.metrics.of_part`.
+
+A score is worked out for each seed from the counts of all its folds together, the least biased way for F1
+(Forman and Scholz 2010, Apples-to-apples in cross-validation studies, SIGKDD Explorations 12(1)), and is then
+the mean over the seeds. Macro F1 is the mean over the labels that have clips.
+
+Clips of a group are alike, so the bootstrap draws whole groups, not clips. The trained models stay as they are:
+an interval says how far other groups would move their score, and :func:`by_run` how far another training does.
+Chance that no group shows stays unseen: intervals are too narrow for labels with one or two groups, and a model
+without a mistake has one of width 0.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+Metric = Literal["macro_f1", "accuracy"]
+
+HITS, TRUE, PREDICTED = range(3)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The ends are NaN if there is only one group."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same clips; ``better`` has the higher macro F1, or of equals comes first by name."""
+
+    better: str
+    worse: str
+    difference: Interval
+    """How far ``better`` is ahead in macro F1."""
+    clips: int
+    groups: int
+
+    @property
+    def distinct(self) -> bool:
+        """Whether the difference is more than the choice of the clips explains."""
+        return self.difference.low > 0
+
+    @property
+    def sentence(self) -> str:
+        if not self.distinct:
+            return f"{self.better} and {self.worse} cannot be told apart on {self.clips} clips"
+        value, low, high = _above_zero(self.difference)
+        return f"{self.better} beats {self.worse} by {value} ({low} to {high})"
+
+
+def interval(
+    rows: pd.DataFrame, metric: Metric, seed: int, level: float = 0.95, draws: int = 2000
+) -> Interval:
+    """The score, and the ends between which it lies for all such groups with the probability ``level``.
+
+    Raises:
+        ValueError: the seeds do not have the same clips.
+    """
+    counts = _counts(rows)
+    ends = _interval(*_bootstrap(counts, metric, seed, draws), counts.shape[1], level)
+    return Interval(ends.value, *np.clip([ends.low, ends.high], 0.0, 1.0).tolist())
+
+
+def compare(
+    predictions: Mapping[str, pd.DataFrame], seed: int, level: float = 0.95, draws: int = 2000
+) -> list[Comparison]:
+    """All pairs of models, in their order, by macro F1.
+
+    All intervals hold at once with the probability ``level`` (Bonferroni: each of n pairs has the level
+    1 - (1 - level) / n): of models that are equally good, any pair is called distinct about once in twenty
+    comparisons at most. Holm's procedure finds a little more, but decides without giving intervals.
+
+    Raises:
+        ValueError: two models are not scored on the same clips, or the seeds of one are not.
+    """
+    pairs = list(combinations(predictions, 2))
+    clips = {key: _clips(rows) for key, rows in predictions.items()}
+    for one, other in pairs:
+        if clips[one] != clips[other]:
+            raise ValueError(f"{one!r} and {other!r} are not scored on the same clips, groups and labels")
+    counts = {key: _counts(rows) for key, rows in predictions.items()}
+    # One seed and as many groups: each draw has the same groups for every model.
+    scores = {key: _bootstrap(table, "macro_f1", seed, draws) for key, table in counts.items()}
+    found = []
+    for pair in pairs:
+        better, worse = sorted(pair, key=lambda key: (-scores[key][0], key))
+        (value, drawn), (lower, drawn_lower) = scores[better], scores[worse]
+        groups = counts[better].shape[1]
+        difference = _interval(value - lower, drawn - drawn_lower, groups, 1 - (1 - level) / len(pairs))
+        found.append(Comparison(better, worse, difference, len(clips[better]), groups))
+    return found
+
+
+def by_run(rows: pd.DataFrame) -> pd.DataFrame:
+    """Columns ``fold, seed, macro_f1, accuracy``: a row per trained model, over the labels of its own clips."""
+    runs = []
+    for (fold, seed), run in rows.groupby(["fold", "seed"]):
+        counts = _counts(run).sum(axis=1)[0]
+        runs.append((fold, seed, float(_macro_f1(counts)), float(_accuracy(counts))))
+    return pd.DataFrame(runs, columns=["fold", "seed", "macro_f1", "accuracy"])
+
+
+def _counts(rows: pd.DataFrame) -> Array:
+    """Clips by seed, group, one of HITS, TRUE and PREDICTED, and label; all that the scores need."""
+    (run, seeds), (group, groups), (true, labels) = (
+        pd.factorize(rows[column], sort=True) for column in ("seed", "group", "label")
+    )
+    predicted = labels.get_indexer(rows["predicted"])  # -1 for a label that no clip has
+    hit, known = predicted == true, predicted >= 0
+    counts = np.zeros((len(seeds), len(groups), 3, len(labels)))
+    np.add.at(counts, (run[hit], group[hit], HITS, true[hit]), 1)
+    np.add.at(counts, (run, group, TRUE, true), 1)
+    np.add.at(counts, (run[known], group[known], PREDICTED, predicted[known]), 1)
+    if (counts[:, :, TRUE] != counts[0, :, TRUE]).any():
+        raise ValueError("the seeds of a model are not scored on the same clips")
+    return counts
+
+
+def _macro_f1(counts: Array) -> Array:
+    """Over the last two axes of :func:`_counts`.
+
+    A label that a draw leaves without clips is left out of that draw's mean. As 0 it would lower the score for
+    a reason that has nothing to do with the model.
+    """
+    true, predicted = counts[..., TRUE, :], counts[..., PREDICTED, :]
+    f1 = 2 * counts[..., HITS, :] / np.maximum(true + predicted, 1)
+    return f1.sum(axis=-1) / (true > 0).sum(axis=-1)
+
+
+def _accuracy(counts: Array) -> Array:
+    return counts[..., HITS, :].sum(axis=-1) / counts[..., TRUE, :].sum(axis=-1)
+
+
+def _bootstrap(counts: Array, metric: Metric, seed: int, draws: int) -> tuple[float, Array]:
+    """The score of all groups, and those of ``draws`` draws of as many groups with replacement."""
+    score = {"macro_f1": _macro_f1, "accuracy": _accuracy}[metric]
+    groups = counts.shape[1]
+    times = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=draws)
+    drawn = np.tensordot(times, counts, axes=(1, 1))
+    return float(score(counts.sum(axis=1)).mean()), score(drawn).mean(axis=1)
+
+
+def _interval(value: float, drawn: Array, groups: int, level: float) -> Interval:
+    """The t interval with the standard error of the bootstrap.
+
+    The error is made larger by sqrt(n / (n - 1)) for n groups, because draws vary less than samples (Hesterberg
+    2015, What teachers should know about the bootstrap, The American Statistician 69(4), arXiv:1411.5279).
+    Percentiles of the draws would be the more usual ends, but macro F1 is lower on average in a draw than in
+    the sample, since draws repeat groups; centred on the sample's value the interval covers better, and no far
+    percentile has to be known from a few thousand draws.
+    """
+    if groups < 2:
+        return Interval(value, float("nan"), float("nan"))
+    error = float(drawn.std()) * np.sqrt(groups / (groups - 1))
+    margin = float(stats.t.ppf((1 + level) / 2, groups - 1) * error)
+    return Interval(value, value - margin, value + margin)
+
+
+def _clips(rows: pd.DataFrame) -> list[list[str]]:
+    """Each clip with its group and label, by ``clip_id``."""
+    return rows[["clip_id", "group", "label"]].drop_duplicates().sort_values("clip_id").to_numpy().tolist()
+
+
+def _above_zero(interval: Interval) -> list[str]:
+    """Two decimals, or as many as it takes for the low end not to be shown as 0."""
+    digits = 2
+    while float(f"{interval.low:.{digits}f}") == 0:
+        digits += 1
+    return [f"{number:.{digits}f}" for number in (interval.value, interval.low, interval.high)]

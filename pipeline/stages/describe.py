@@ -1,0 +1,33 @@
+"""Show the data set as one HTML page: labels, groups, parts, examples to see and hear, and what was left out."""
+
+import pandas as pd
+
+from pipeline import params, paths
+from pipeline.data import clips
+from pipeline.data.split import explained
+from pipeline.evaluation.data_report import PICTURES, DataSet, data_report
+from pipeline.features.store import Store
+from pipeline.stages import main
+
+
+def describe() -> None:
+    settings = params.load()
+    data = DataSet(
+        clips=clips.read(),
+        split=pd.read_parquet(paths.SPLIT),
+        duplicates=_duplicates(),
+        protocol=explained(settings.split),
+    )
+    stores = {kind: Store(paths.FEATURES / kind) for kind in PICTURES}
+    data_report(data, stores, settings.seed, paths.REPORTS / "data.html")
+
+
+def _duplicates() -> pd.DataFrame:
+    """A clip may be called NA, which pandas would take for a missing value."""
+    missing = {"error_rate": [""], "shift_s": [""]}
+    texts = dict.fromkeys(("first", "second", "kind"), "string")
+    return pd.read_csv(paths.DUPLICATES, dtype=texts, keep_default_na=False, na_values=missing)
+
+
+if __name__ == "__main__":
+    main(describe)

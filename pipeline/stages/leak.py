@@ -1,0 +1,116 @@
+"""What an experiment would have claimed: trained with its groups kept together, and again with them ignored."""
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline import params, paths, tracking
+from pipeline.data import clips
+from pipeline.data.split import SplitError, split
+from pipeline.evaluation import metrics, uncertainty
+from pipeline.evaluation.uncertainty import Interval
+from pipeline.files import remove, whole, write_json
+from pipeline.params import Experiment, Params, Split
+from pipeline.stages import main, recording, resuming
+from pipeline.training import parts
+from pipeline.training.experiment import fitted, save
+from pipeline.training.predict import predictions
+from pipeline.training.trials import Trial
+
+MOST_FOLDS = 5
+log = logging.getLogger("pipeline.stages")
+
+
+def leak(key: str) -> None:
+    settings = params.load()
+    experiment = params.experiment(settings, key)
+    table = clips.read()
+    grouped, rows = _grouped(clips.good(table), settings)
+    ungrouped = grouped.model_copy(update={"protocol": "random"})
+    splits = {"grouped": rows, "random": split(clips.good(table), ungrouped, settings.seed)}
+    work = resuming.work("leak", settings, experiment, key)
+    answers = {
+        name: _answers(settings, experiment, table, rows, work / name) for name, rows in splits.items()
+    }
+    found = {
+        "folds": grouped.folds,
+        "groups": int(answers["grouped"]["group"].nunique()),
+        "clips": len(answers["grouped"]),
+        **{
+            name: asdict(uncertainty.interval(rows, "macro_f1", settings.seed))
+            for name, rows in answers.items()
+        },
+        "gap": asdict(_gap(answers, settings.seed)),
+    }
+    with whole(paths.LEAK / key) as folder:
+        folder.mkdir()
+        tables = [rows.assign(protocol=name) for name, rows in answers.items()]
+        pd.concat(tables).to_parquet(folder / "predictions.parquet", index=False)
+        write_json(folder / "leak.json", found)
+        _record(settings, experiment, key, found)
+    remove(work)
+
+
+def _grouped(good: pd.DataFrame, settings: Params) -> tuple[Split, pd.DataFrame]:
+    """The grouped split with the most folds that the groups allow, at most MOST_FOLDS: the scores of many folds
+    come from all clips. Where they allow no folds, a single split."""
+    asked = settings.split.model_copy(update={"protocol": "grouped"})
+    counts = [asked.folds] if asked.folds > 1 else [*range(MOST_FOLDS, 2, -1), 1]
+    for folds in counts:
+        own = asked.model_copy(update={"folds": folds})
+        try:
+            return own, split(good, own, settings.seed)
+        except SplitError:
+            if folds == counts[-1]:
+                raise
+    raise AssertionError("the last count returns or raises")
+
+
+def _answers(
+    settings: Params, experiment: Experiment, table: pd.DataFrame, rows: pd.DataFrame, work: Path
+) -> pd.DataFrame:
+    """Test predictions over all folds of a split, from models that are not kept."""
+    files = []
+    for fold in sorted(rows["fold"].unique()):
+        folder = work / f"fold{fold}"
+        files.append(folder / "test.parquet")
+        if files[-1].exists():
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        trial = Trial(int(fold), settings.seed)
+        data = parts.load(experiment, settings.window, table, rows, trial.fold)
+        net, _ = fitted(experiment, data, trial.seed, folder / "checkpoints", _untold)
+        save(net, data, folder / "model.onnx")
+        answers = predictions(folder / "model.onnx", data, experiment.training, trial)
+        with whole(files[-1]) as file:
+            metrics.of_part(answers, "test").to_parquet(file, index=False)
+    return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+
+
+def _untold(epoch: int, scores: dict[str, float]) -> None:
+    """The curves of these trainings are not kept."""
+
+
+def _gap(answers: dict[str, pd.DataFrame], seed: int) -> Interval:
+    """How much higher the score is with the groups ignored, on the same clips."""
+    (pair,) = uncertainty.compare(answers, seed)
+    if pair.better == "random":
+        return pair.difference
+    return Interval(-pair.difference.value, -pair.difference.high, -pair.difference.low)
+
+
+def _record(settings: Params, experiment: Experiment, key: str, found: dict[str, Any]) -> None:
+    """A run of its own, whose metrics have names that no table of models mistakes for scores."""
+    tags = {**tracking.lineage(settings.data.source), "leaky": "the random score: groups are ignored"}
+    with tracking.run(settings.tracking.experiment, f"leak {key}", None, tags) as run:
+        run.log_params(recording.described(settings, experiment, Trial(0, settings.seed)))
+        for name in ("grouped", "random", "gap"):
+            interval = found[name]
+            run.log_metrics({f"leak_{name}_{end}": value for end, value in interval.items()})
+
+
+if __name__ == "__main__":
+    main(leak, "key")

@@ -1,0 +1,37 @@
+"""What a trained model answers for the clips of valid and test."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from pipeline.models.exported import Exported
+from pipeline.params import Training
+from pipeline.training.parts import Parts
+from pipeline.training.trials import Trial
+
+
+def predictions(model: Path, data: Parts, settings: Training, trial: Trial) -> pd.DataFrame:
+    """One row per clip: clip_id, group, fold, seed, part, label, the predicted label, and ``p:<label>``.
+
+    A clip's probabilities are the means over its windows.
+    """
+    run = Exported(model, settings.threads)
+    tables = []
+    for part in ("valid", "test"):
+        windows = data.windows[part]
+        summed = np.zeros((len(windows), len(data.labels)))
+        counts = np.zeros((len(windows), 1))
+        for batch in tqdm(windows.batches(settings.batch_size), part, unit="batch", dynamic_ncols=True):
+            np.add.at(summed, batch.clips.numpy(), run([values.numpy() for values in batch.inputs]))
+            np.add.at(counts, batch.clips.numpy(), 1)
+        probabilities = summed / counts
+        table = data.clips[part][["clip_id", "group", "part", "label"]].copy()
+        table.insert(2, "fold", trial.fold)
+        table.insert(3, "seed", trial.seed)
+        table["predicted"] = np.array(data.labels)[probabilities.argmax(axis=1)]
+        tables.append(
+            table.join(pd.DataFrame(probabilities, columns=[f"p:{label}" for label in data.labels]))
+        )
+    return pd.concat(tables, ignore_index=True)

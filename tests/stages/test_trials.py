@@ -1,0 +1,205 @@
+"""Folds, seeds and the test part: the stages `train`, `evaluate` and `leak` on a small table of features."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from pipeline import params, paths
+from pipeline.data import clips
+from pipeline.data.split import split
+from pipeline.features import store
+from pipeline.files import read_json, write_json
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.leak import leak
+from pipeline.stages.train import train
+from pipeline.training.experiment import fitted
+
+LABELS = ("jazz", "polka", "rock")
+GROUPS = 9
+"""Of each label, with three clips each."""
+Setup = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def tracking_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def setup(checkout: Path, tracking_store: str, monkeypatch: pytest.MonkeyPatch) -> Setup:
+    """``setup(experiments, seeds=[1, 2])``: a checkout up to the stage `inputs`, with these params."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_store)
+
+    def make(**sections: Any) -> None:
+        content = yaml.safe_load((checkout / "params.yaml").read_text())
+        for key in ("cnn", "transfer", "multimodal"):
+            del content["experiments"][key]
+        content["experiments"]["mlp"]["training"] = {"epochs": 3, "patience": 2}
+        content["training"] |= {"batch_size": 16, "threads": 1, "accelerator": "cpu"}
+        content["tracking"]["experiment"] = checkout.parent.name
+        for name, values in sections.items():
+            content[name] = content[name] | values if isinstance(values, dict) else values
+        (checkout / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        settings = params.load()
+        clips.write(a_table())
+        good = clips.good(clips.read())
+        split(good, settings.split, settings.seed).to_parquet(paths.SPLIT, index=False)
+        features(good)
+        for key in settings.experiments:
+            write_json(paths.INPUTS / f"{key}.json", {})
+
+    return make
+
+
+def a_table() -> pd.DataFrame:
+    rows = [
+        {"label": label, "group": f"{label} {group}", "clip_id": f"{label}/{group}-{clip}.wav"}
+        for label in LABELS
+        for group in range(GROUPS)
+        for clip in range(3)
+    ]
+    fixed = {
+        "path": "",
+        "source": "folder",
+        "sha256": "",
+        "status": "ok",
+        "reason": "",
+        "origin": "",
+        "licence": "",
+    }
+    return pd.DataFrame(rows).assign(**fixed, duration_s=1.0, sample_rate=22050)
+
+
+def features(good: pd.DataFrame) -> None:
+    """Columns that say a little of the label and much of the group: what a leaky split lets a model learn by heart."""
+    rng = np.random.default_rng(5)
+    own = {group: rng.normal(0, 3, 8) for group in sorted(good["group"].unique())}
+    label = {name: rng.normal(0, 1, 8) for name in LABELS}
+    rows = [
+        (label[row.label] + own[row.group] + rng.normal(0, 0.3, 8)).astype(np.float32)[None]
+        for row in good.itertuples()
+    ]
+    spec = {"windowed": False, "columns": [f"c{number}" for number in range(8)]}
+    store.write(paths.FEATURES / "tabular", list(good["clip_id"]), rows, "float32", spec)
+
+
+def runs() -> pd.DataFrame:
+    name = Path.cwd().parent.name
+    table: pd.DataFrame = mlflow.search_runs(experiment_names=[name])
+    return table.set_index("tags.mlflow.runName")
+
+
+def shuffle_test_labels() -> None:
+    """Labels of the test clips change places; those of the others stay."""
+    table = clips.read()
+    test = pd.read_parquet(paths.SPLIT).query("part == 'test'")["clip_id"]
+    here = table["clip_id"].isin(test)
+    table.loc[here, "label"] = np.random.default_rng(1).permutation(table.loc[here, "label"])
+    clips.write(table)
+
+
+def decisions(key: str) -> dict[str, Any]:
+    """All that a training, and the choice between models, decides."""
+    scores = read_json(paths.METRICS / f"{key}.json")
+    (folder,) = (path for path in (paths.MODELS / key).iterdir() if path.is_dir())
+    return {
+        "model": (folder / "model.onnx").read_bytes(),
+        "history": (paths.HISTORY / f"{key}.csv").read_bytes(),
+        **{name: value for name, value in scores.items() if name.startswith("valid")},
+        "temperature": scores["temperature"],
+    }
+
+
+def test_shuffled_test_labels_change_no_decision(setup: Setup) -> None:
+    setup()
+    found = []
+    for shuffled in (False, True):
+        if shuffled:
+            shuffle_test_labels()
+        for key in ("logreg", "mlp"):
+            train(key)
+            evaluate(key)
+        found.append({key: decisions(key) for key in ("logreg", "mlp")})
+        found[-1]["test"] = {
+            key: read_json(paths.METRICS / f"{key}.json")["test_loss"] for key in ("logreg", "mlp")
+        }
+    told, blind = found
+    assert told["logreg"] == blind["logreg"]
+    assert told["mlp"] == blind["mlp"]
+    assert told["test"] != blind["test"], "the labels did change"
+
+
+def test_folds_and_seeds_are_runs_below_the_experiments_own(setup: Setup) -> None:
+    setup(seeds=[1, 2], split={"folds": 3})
+    train("logreg")
+    evaluate("logreg")
+    table = runs()
+    parent = table.loc["logreg"]
+    below = table[table["tags.mlflow.parentRunId"] == parent["run_id"]]
+    assert set(below.index) == {f"logreg fold{fold}-seed{seed}" for fold in range(3) for seed in (1, 2)}
+    assert below["metrics.test_macro_f1"].notna().all()
+    scores = read_json(paths.METRICS / "logreg.json")
+    assert parent["metrics.test_macro_f1"] == pytest.approx(scores["test_macro_f1"])
+    assert parent["metrics.test_macro_f1_sd"] == pytest.approx(below["metrics.test_macro_f1"].std())
+    assert scores["test_macro_f1_mean"] == pytest.approx(below["metrics.test_macro_f1"].mean())
+    assert scores["test_macro_f1_low"] < scores["test_macro_f1"] < scores["test_macro_f1_high"]
+    answers = pd.read_parquet(paths.EVALUATION / "logreg/predictions.parquet").query("part == 'test'")
+    assert (answers.groupby("clip_id").size() == 2).all(), "each clip is tested once by each seed"
+
+
+def test_a_single_training_is_one_plain_run(setup: Setup) -> None:
+    setup()
+    train("logreg")
+    evaluate("logreg")
+    table = runs()
+    assert list(table.index) == ["logreg"]
+    assert table.loc["logreg", "tags.split.protocol"] == "grouped"
+    assert table.loc["logreg", "params.fold"] == "0"
+
+
+def test_a_leaky_protocol_is_marked_in_its_run(setup: Setup) -> None:
+    setup(split={"protocol": "random"})
+    train("majority")
+    assert "both sides" in runs().loc["majority", "tags.leaky"]
+
+
+def test_trials_done_before_an_interruption_stay_done(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup(split={"folds": 3})
+    calls: list[tuple[Any, ...]] = []
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return fitted(*arguments)
+
+    monkeypatch.setattr("pipeline.stages.train.fitted", counted)
+    with pytest.raises(KeyboardInterrupt):
+        train("logreg")
+    train("logreg")
+    assert len(calls) == 4, "the first fold once, the second twice, the third once"
+    table = runs()
+    assert len(table) == 4, "the second fold went on in its run"
+    assert {path.name for path in (paths.MODELS / "logreg").iterdir()} == {
+        "run.json",
+        *(f"fold{fold}-seed7" for fold in range(3)),
+    }
+
+
+def test_the_leak_is_the_gap_between_the_two_splits(setup: Setup) -> None:
+    setup()
+    leak("logreg")
+    found = read_json(paths.LEAK / "logreg/leak.json")
+    assert (found["folds"], found["groups"], found["clips"]) == (5, 27, 81)
+    assert found["random"]["value"] > found["grouped"]["value"] + 0.2
+    assert found["gap"]["value"] == pytest.approx(found["random"]["value"] - found["grouped"]["value"])
+    assert found["gap"]["low"] > 0
+    answers = pd.read_parquet(paths.LEAK / "logreg/predictions.parquet")
+    assert answers.groupby("protocol")["clip_id"].nunique().to_dict() == {"grouped": 81, "random": 81}
+    assert runs().loc["leak logreg", "metrics.leak_gap_value"] == pytest.approx(found["gap"]["value"])
