@@ -5,12 +5,11 @@ The fingerprint is that of Haitsma and Kalker (2002, "A Highly Robust Audio Fing
 program for this, needs a system library.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.fft
 import soxr
 
@@ -40,12 +39,12 @@ THRESHOLD = 0.5
 
 Chance makes half of the bits differ in music, so this is an error rate of 0.25; the paper has 0.35. Measured
 at the best of all alignments of 1.5 s and more: 90 excerpts of GTZAN against the clips they were cut from
-have at most 0.035, and 167 of 2 to 3 s after MP3, Vorbis (both at low quality too) or Opus at most 0.18. The
-lowest of 124251 pairs of unlike excerpts is 0.38 (a song that is there twice has 0.29), but 0.27 of
+have at most 0.035, and 167 of 2 to 3 s after MP3, Vorbis (both at low quality too) or Opus at most 0.18.
+The lowest of 124251 pairs of unlike excerpts is 0.38 (a song that is there twice has 0.29), but 0.27 of
 79800 pairs of scores that one synthesiser plays: equal notes are nearly equal audio there.
 """
 OVERLAP = 97
-"""Words that must be compared, those of 1.5 s; of a shorter clip SHARE of its words, but SHORTEST at least."""
+"""Words to be compared, those of 1.5 s; of a shorter clip SHARE of its words, but SHORTEST at least."""
 SHARE = 0.8
 SHORTEST = 32
 """The words of 0.74 s."""
@@ -86,7 +85,7 @@ def fingerprint(samples: Samples, rate: float) -> Words:
 
 
 def _energies(windows: Array) -> tuple[Array, Array]:
-    """Of each window the mean squares in the bands (windows, 33), and in all that is below 2000 Hz (windows,)."""
+    """Mean squares of each window in the bands (windows, 33), and in all below 2000 Hz (windows,)."""
     hann = np.hanning(FRAME + 1)[:-1]
     hann *= np.sqrt(2 / (FRAME * np.square(hann).sum()))
     spectrum = scipy.fft.rfft(windows * hann.astype(np.float32), axis=1)[:, : EDGES[-1]]
@@ -97,7 +96,7 @@ def _energies(windows: Array) -> tuple[Array, Array]:
 def near(fingerprints: Mapping[str, Words]) -> list[Match]:
     """The pairs of clips, by name, with the same audio at some alignment, sorted; each at its best alignment.
 
-    Of many copies of one clip not every pair is listed, but enough for :func:`join` to link them all. Clips
+    Of many copies of one clip not every pair is listed, but enough for :func:`pipeline.data.groups.join` to link them all. Clips
     with less than 0.74 s of sound are in no pair.
     """
     names = sorted(fingerprints)
@@ -161,27 +160,7 @@ def _compare(first: str, second: str, x: Words, y: Words, lag: int) -> Match | N
 def _by_chance(x: Words, y: Words) -> float:
     """The error rate of unlike clips with as many ones in each band: about 0.5 for music.
 
-    It is less where a sound only dies away, so that each band keeps its bit: two such sounds are easily alike.
+    It is less where a sound only dies away and each band keeps its bit: two such sounds are easily alike.
     """
     p, q = (np.unpackbits(words.view(np.uint8).reshape(-1, 4), axis=1).mean(axis=0) for words in (x, y))
     return float(np.mean(p + q - 2 * p * q))
-
-
-def join(groups: pd.Series, pairs: Iterable[tuple[str, str]]) -> pd.Series:
-    """Groups by clip_id after the groups of each pair of clips became one, which has the smallest name of all.
-
-    Raises:
-        KeyError: a clip of a pair has no group.
-    """
-    group_of = groups.to_dict()
-    parent = {group: group for group in group_of.values()}
-
-    def root(group: str) -> str:
-        while parent[group] != group:
-            parent[group] = group = parent[parent[group]]
-        return group
-
-    for first, second in pairs:
-        low, high = sorted((root(group_of[first]), root(group_of[second])))
-        parent[high] = low
-    return groups.map(root).astype(groups.dtype)

@@ -11,11 +11,10 @@ import pandas as pd
 import pytest
 import soundfile
 import soxr
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pipeline.data.audio import decode
-from pipeline.data.duplicates import EDGES, FRAME, HOP, Match, Words, fingerprint, join, near
+from pipeline.data.duplicates import EDGES, FRAME, HOP, Match, Words, fingerprint, near
+from pipeline.data.groups import join
 
 RATE = 22050
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -248,37 +247,3 @@ def test_a_real_song_that_is_there_twice_is_found(shared: Path) -> None:
 def heard(clip: Path) -> Words:
     samples, rate = decode(clip.with_name(f"{clip.name}.flac"))
     return fingerprint(samples.mean(axis=1), rate)
-
-
-def test_groups_of_a_pair_become_one() -> None:
-    groups = pd.Series({"a": "x", "b": "y", "c": "y", "d": "z", "e": "w"}, name="group", dtype="string")
-    joined = join(groups, [("c", "d"), ("a", "b")])
-    expected = pd.Series({"a": "x", "b": "x", "c": "x", "d": "x", "e": "w"}, name="group", dtype="string")
-    pd.testing.assert_series_equal(joined, expected)
-    pd.testing.assert_series_equal(join(groups, []), groups)
-    assert list(groups) == ["x", "y", "y", "z", "w"]
-    with pytest.raises(KeyError, match="nobody"):
-        join(groups, [("a", "nobody")])
-
-
-clip_ids = st.integers(0, 11)
-
-
-@settings(deadline=None, max_examples=50)
-@given(
-    st.lists(st.integers(0, 7), min_size=12, max_size=12),
-    st.lists(st.tuples(clip_ids, clip_ids), max_size=10),
-    st.randoms(use_true_random=False),
-)
-def test_joining_is_that_of_the_plain_method(
-    members: list[int], pairs: list[tuple[int, int]], rng: Any
-) -> None:
-    expected = list(members)
-    for _ in range(len(pairs)):
-        for pair in pairs:
-            both = {expected[clip] for clip in pair}
-            expected = [min(both) if group in both else group for group in expected]
-    shuffled = [(str(a), str(b)) if rng.random() < 0.5 else (str(b), str(a)) for a, b in pairs]
-    rng.shuffle(shuffled)
-    groups = pd.Series([f"group {number}" for number in members], index=[str(n) for n in range(12)])
-    assert list(join(groups, shuffled)) == [f"group {number}" for number in expected]
