@@ -66,7 +66,9 @@ def test_deps_are_what_is_imported(stage: str, key: str, item: Any) -> None:
         declared |= reached(*loaded_by_name(stage, item))
     assert not needed - declared, f"{stage}@{key} imports what it does not declare"
     # these two stages take a whole folder, of which they use what params.yaml names
-    choices = {"download": ("sources", "download.py", "groups.py", "gtzan"), "inputs": ("models",)}.get(stage, ())
+    choices = {"download": ("sources", "download.py", "groups.py", "gtzan"), "inputs": ("models",)}.get(
+        stage, ()
+    )
     unused = {file for file in declared - needed if not set(choices) & set(file.parts)}
     assert not unused, f"{stage}@{key} declares what it does not import"
 
@@ -92,5 +94,9 @@ def test_the_graph_is_not_blind() -> None:
 
 
 def test_every_stage_has_an_owner() -> None:
-    files = {file.stem for file in (ROOT / "pipeline/stages").glob("*.py")} - {"__init__", "recording", "resuming"}
+    files = {file.stem for file in (ROOT / "pipeline/stages").glob("*.py")} - {
+        "__init__",
+        "recording",
+        "resuming",
+    }
     assert files == set(STAGES)
