@@ -153,7 +153,10 @@ def _deal(sizes: pd.DataFrame, shares: Sequence[float], seed: int) -> dict[str, 
         # a label with no more groups left than parts without it decides first, and for one of those parts
         urgent = (own > 0) & (undealt <= absent.sum(axis=1))
         label = int(np.argmax(np.where(urgent, own, 0) if urgent.any() else own))
-        part = int(np.argmax(np.where(absent[label] | ~urgent[label], need[label], -np.inf)))
+        lacking = np.where(absent[label] | ~urgent[label], need[label], -np.inf)
+        # of parts that lack as much, the emptiest: else one fold gets the largest group of every label
+        level = np.flatnonzero(np.isclose(lacking, lacking.max()))
+        part = int(level[np.argmax(need[:, level].sum(axis=0))])
         part_of[str(sizes.index[group])] = part
         need[:, part] -= own
         absent[own > 0, part] = False

@@ -126,6 +126,20 @@ def test_folds(labels: list[list[int]], folds: int, seed: int) -> None:
     assert (joined.groupby(["fold", "label"])["part"].nunique() == len(PARTS)).all(), "a part lacks a label"
 
 
+def test_folds_are_of_like_size_though_each_label_has_a_large_group() -> None:
+    """Ten labels with a group of 20 and six of 5: no fold gets all the large ones."""
+    members = [
+        (f"{label} {group}", f"label {label}")
+        for label in range(10)
+        for group in range(7)
+        for _ in range(20 if group == 0 else 5)
+    ]
+    rows = deal(clips(members), SETTINGS.model_copy(update={"folds": 5}), 7)
+    sizes = rows[rows["part"] == "test"].groupby("fold").size()
+    assert sizes.sum() == 500
+    assert sizes.max() <= 1.2 * sizes.min()
+
+
 def test_random_cuts_groups_and_says_that_it_leaks() -> None:
     members = [(f"{label} {number % 4}", label) for label in ("jazz", "rock") for number in range(40)]
     table = clips(members)
