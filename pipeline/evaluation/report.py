@@ -94,6 +94,8 @@ class DataSummary:
     """The split lets clips that belong together stand on both sides."""
     counts: pd.DataFrame
     """Clips by label (index) and part (columns), of the first fold."""
+    few_groups: list[str]
+    """Labels whose test clips come from one or two groups."""
     rejected: Mapping[str, int]
     """Rejected clips by reason."""
 
@@ -112,12 +114,16 @@ def comparison(
         "chosen": ranked[0],
         "sentences": _sentences(ranked),
         "scores": _scores(ranked, data.leaky),
+        "interval_note": _interval_note(data.few_groups),
         "pairs": [pair.sentence for pair in sorted(pairs, key=lambda pair: not pair.distinct)],
         "leaks": [_leaked(leak) for leak in leaks],
         "calibration": _calibration(ranked),
         "extremes": [(entry.key, _extremes(entry.per_class)) for entry in ranked],
         "confused": _confused(ranked[0]),
-        "pictures": {picture.name: picture for picture in _pictures(ranked, leaks, out / "figures")},
+        "pictures": {
+            picture.name: _marked(picture) if data.leaky else picture
+            for picture in _pictures(ranked, leaks, out / "figures")
+        },
         "data": data,
         "clips": _clips(data.counts),
         "rejections": sum(data.rejected.values()),
@@ -263,6 +269,16 @@ def _scores(ranked: list[Entry], leaky: bool) -> Table:
     return Table(columns, "ll" + "r" * (len(columns) - 2), rows)
 
 
+def _interval_note(few_groups: list[str]) -> str:
+    text = (
+        "The interval is a bootstrap over groups, not clips: clips of one group say little more than one of them. It "
+        "leaves the trained models as they are"
+    )
+    if not few_groups:
+        return f"{text}."
+    return f"{text}, and is too narrow for labels with one or two groups on test: {_listed(few_groups)}."
+
+
 def _restless(entry: Entry, column: str) -> float:
     """Fluctuation of a curve, as a mean over trainings."""
     curves = [rows[column] for _, rows in entry.history.groupby(["fold", "seed"])]
@@ -368,6 +384,10 @@ def _pictures(ranked: list[Entry], leaks: list[Leak], folder: Path) -> list[Pict
             caption="Test clips of all models by actual (rows) and predicted (columns) label.",
         ),
     ]
+
+
+def _marked(picture: Picture) -> Picture:
+    return dataclasses.replace(picture, caption=f"{picture.caption} Scores of a leaky split.")
 
 
 def _leak_picture(leaks: list[Leak], folder: Path) -> list[Picture]:

@@ -65,6 +65,8 @@ def _data(split: Split) -> DataSummary:
     table = clips.read()
     rows = pd.read_parquet(paths.SPLIT)
     parts = clips.good(table).merge(rows[rows["fold"] == 0], on="clip_id")
+    tested = clips.good(table).merge(rows[rows["part"] == "test"], on="clip_id")
+    groups = tested.groupby("label")["group"].nunique()
     kinds = parts["origin"].str.split(" ").str[:4].str.join(" ").value_counts()
     rejected = table[table["status"] == "rejected"]["reason"].str.split(":").str[0].value_counts()
     return DataSummary(
@@ -73,6 +75,7 @@ def _data(split: Split) -> DataSummary:
         protocol=explained(split),
         leaky=split.protocol in LEAKY,
         counts=pd.crosstab(parts["label"], parts["part"])[["train", "valid", "test"]],
+        few_groups=[str(label) for label in groups.index[groups < 3]],
         rejected={str(reason): int(count) for reason, count in rejected.items()},
     )
 

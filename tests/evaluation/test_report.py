@@ -76,6 +76,7 @@ DATA = DataSummary(
     origin="Clips are <b>synthesised</b> from scores.",
     protocol="grouped: one split.",
     leaky=False,
+    few_groups=["a|b"],
     counts=pd.DataFrame({"train": [10, 9, 8, 7], "valid": [2] * 4, "test": [5] * 4}, index=LABELS),
     rejected={"silent": 2, "duplicate | of another": 3},
 )
@@ -187,6 +188,7 @@ def test_the_text_says_what_was_chosen_and_how(page: Page) -> None:
         f"majority finds bach easiest (F1 0.40) and {EVIL}, a|b and *polka* hardest (F1 0.00)",
         "Rejected clips, in none of the parts: 5",
         "Split: grouped: one split.",
+        "too narrow for labels with one or two groups on test: a|b.",
         "cnn beats majority by 0.70 (0.50 to 0.80)",
         "cnn and m_l_p cannot be told apart on 20 clips",
         "m_l_p reaches a macro F1 of 0.48 (0.42 to 0.54) in 5 folds that keep groups together, and would have claimed "
@@ -253,6 +255,7 @@ def test_a_leaky_split_is_marked_beside_its_scores(tmp_path: Path) -> None:
     assert len(scores) == 5
     assert all(name.endswith("(leaky)") for name in scores)
     assert "Leaky: groups are cut." in page.text
+    assert page.text.count("Scores of a leaky split.") == len(page.images())
 
 
 def test_several_trainings_have_a_spread(tmp_path: Path) -> None:
