@@ -25,8 +25,9 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long end-to-end tests first, so that one of two workers runs them while the other does the rest."""
-    items.sort(key=lambda item: item.path.name != "test_end_to_end.py")
+    """The long end-to-end tests at both ends: one of two workers begins with them, the other ends with them."""
+    places = {"test_pipeline.py": 0, "test_versions.py": 2}
+    items.sort(key=lambda item: places.get(item.path.name, 1))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,66 @@
+"""The real `dvc repro` on a tiny data set: what runs, what is skipped, and what reaches MLflow."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from checkouts import NOTHING, edit_params, ran, run, runs
+
+
+def test_every_model_is_in_the_report_and_in_mlflow(finished: Path) -> None:
+    experiments = yaml.safe_load((finished / "params.yaml").read_text())["experiments"]
+    found = runs(finished).set_index("name")
+    assert set(found.index) == {*experiments, "leak logreg", "comparison"}
+    assert (found["status"] == "FINISHED").all()
+    page = (finished / "reports/comparison.html").read_text()
+    text = (finished / "reports/comparison.md").read_text()
+    for key in experiments:
+        assert key in page
+        assert f"| {key} |" in text
+        scores = yaml.safe_load((finished / f"metrics/{key}.json").read_text())
+        for metric in ("valid_macro_f1", "valid_loss", "test_macro_f1", "test_accuracy"):
+            assert float(found.loc[key, metric]) == pytest.approx(scores[metric])
+    trained = found.drop(["majority", "logreg", "leak logreg", "comparison"])
+    assert trained["train_loss"].astype(float).notna().all()
+    assert found.loc["logreg", "test_macro_f1"] > found.loc["majority", "test_macro_f1"]
+    assert len(found.loc["mlp", "git.commit"]) == 40
+    assert "The leak" in page
+    assert "<audio" in (finished / "reports/data.html").read_text()
+
+
+def test_a_second_repro_does_nothing(checkout: Path) -> None:
+    output = run(checkout, "dvc", "repro")
+    assert ran(output) == []
+    assert NOTHING in output
+
+
+def test_another_epoch_count_reruns_one_train_one_evaluate_and_compare(checkout: Path) -> None:
+    edit_params(checkout, lambda content: content["experiments"]["mlp"].update(training={"epochs": 3}))
+    assert ran(run(checkout, "dvc", "repro")) == ["train@mlp", "evaluate@mlp", "compare"]
+    assert len(pd.read_csv(checkout / "history/mlp.csv")) == 3
+
+
+def test_a_changed_model_reruns_what_uses_it(checkout: Path) -> None:
+    with (checkout / "pipeline/models/mlp.py").open("a") as module:
+        module.write("\n# changed\n")
+    stages = ran(run(checkout, "dvc", "repro"))
+    assert [name for name in stages if not name.startswith("inputs@")] == [
+        "train@mlp",
+        "evaluate@mlp",
+        "compare",
+    ]
+
+
+def test_experiment_in_a_temporary_copy_reaches_the_same_store(checkout: Path) -> None:
+    before = len(runs(checkout))
+    output = run(checkout, "dvc", "exp", "run", "--temp", "-S", "experiments.mlp.model.dropout=0.25")
+    assert "train@mlp" in ran(output)
+    name = re.findall(r"Ran experiment\(s\): (\S+)", output)[0]
+    after = runs(checkout)
+    assert len(after) == before + 2  # the mlp and the comparison
+    assert set(after.loc[after["dvc.exp"] == name, "name"]) == {"mlp", "comparison"}
+    # and the experiment comes into the workspace without computing anything
+    run(checkout, "dvc", "exp", "apply", name)
+    assert ran(run(checkout, "dvc", "repro")) == []
