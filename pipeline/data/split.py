@@ -137,7 +137,8 @@ def _enough_groups(sizes: pd.DataFrame, needed: int) -> None:
         named = ", ".join(f"{label!r} has {count}" for label, count in poor.items())
         raise SplitError(
             f"too few groups to have each label in every part without cutting a group: {named}, "
-            f"{needed} are needed; add clips of other artists, correct the groups, or ask for fewer split.folds"
+            f"{needed} are needed; add clips of other artists, correct the groups, ask for fewer split.folds, or set split.protocol "
+            "to random, whose scores are leaky"
         )
 
 

@@ -82,6 +82,14 @@ class Leak:
 
 
 @dataclass(frozen=True)
+class NoLeak:
+    """Why an experiment could not be trained both ways."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class DataSummary:
     """What the models were trained and evaluated on."""
 
@@ -101,7 +109,7 @@ class DataSummary:
 
 
 def comparison(
-    entries: list[Entry], pairs: list[Comparison], leaks: list[Leak], data: DataSummary, out: Path
+    entries: list[Entry], pairs: list[Comparison], leaks: list[Leak | NoLeak], data: DataSummary, out: Path
 ) -> None:
     """Write ``comparison.md``, ``comparison.html`` (self-contained) and ``figures/*.png`` to ``out``.
 
@@ -292,7 +300,9 @@ def _spread(entry: Entry) -> str:
     return f"{_number(mean)} ± {_number(deviation)}"
 
 
-def _leaked(leak: Leak) -> str:
+def _leaked(leak: Leak | NoLeak) -> str:
+    if isinstance(leak, NoLeak):
+        return f"{leak.key} could not be trained with its groups kept together: {leak.reason}"
     if leak.groups == leak.clips:
         return f"{leak.key}: each clip is a group of its own, so there is nothing to keep together."
     how = f"in {leak.folds} folds" if leak.folds > 1 else "on one split"
@@ -339,7 +349,7 @@ def _rejected(reasons: Mapping[str, int]) -> Table:
     return Table(["reason", "clips"], "lr", rows)
 
 
-def _pictures(ranked: list[Entry], leaks: list[Leak], folder: Path) -> list[Picture]:
+def _pictures(ranked: list[Entry], leaks: list[Leak | NoLeak], folder: Path) -> list[Picture]:
     best = ranked[0]
     scores = pd.DataFrame([entry.metrics for entry in ranked], index=[entry.key for entry in ranked])
     return [
@@ -350,7 +360,7 @@ def _pictures(ranked: list[Entry], leaks: list[Leak], folder: Path) -> list[Pict
             caption=f"Macro F1 of each model, sorted by validation, with the 95 % interval of the test score. "
             f"Chosen: {best.key}.",
         ),
-        *(_leak_picture(leaks, folder) if leaks else []),
+        *_leak_picture([leak for leak in leaks if isinstance(leak, Leak)], folder),
         _picture(
             folder / "reliability.png",
             figures.reliability({entry.key: entry.reliability for entry in ranked}),
@@ -391,6 +401,9 @@ def _marked(picture: Picture) -> Picture:
 
 
 def _leak_picture(leaks: list[Leak], folder: Path) -> list[Picture]:
+    """None if nothing was measured."""
+    if not leaks:
+        return []
     names = [f"{name}{end}" for name in ("grouped", "random") for end in ("", "_low", "_high")]
     rows = [[*dataclasses.astuple(leak.grouped), *dataclasses.astuple(leak.random)] for leak in leaks]
     table = pd.DataFrame(rows, columns=names, index=[leak.key for leak in leaks])

@@ -6,7 +6,7 @@ from pipeline import params, paths
 from pipeline.data import clips
 from pipeline.data.split import explained
 from pipeline.evaluation import calibration, metrics, uncertainty
-from pipeline.evaluation.report import DataSummary, Entry, Leak, comparison
+from pipeline.evaluation.report import DataSummary, Entry, Leak, NoLeak, comparison
 from pipeline.evaluation.uncertainty import Interval
 from pipeline.files import read_json
 from pipeline.params import LEAKY, Experiment, Split
@@ -29,8 +29,10 @@ def _test_answers(key: str) -> pd.DataFrame:
     return metrics.of_part(pd.read_parquet(paths.EVALUATION / key / "predictions.parquet"), "test")
 
 
-def _leak(key: str) -> Leak:
+def _leak(key: str) -> Leak | NoLeak:
     found = read_json(paths.LEAK / key / "leak.json")
+    if "impossible" in found:
+        return NoLeak(key, found["impossible"])
     return Leak(
         key=key,
         grouped=Interval(**found["grouped"]),

@@ -28,30 +28,36 @@ def leak(key: str) -> None:
     settings = params.load()
     experiment = params.experiment(settings, key)
     table = clips.read()
-    grouped, rows = _grouped(clips.good(table), settings)
-    ungrouped = grouped.model_copy(update={"protocol": "random"})
-    splits = {"grouped": rows, "random": split(clips.good(table), ungrouped, settings.seed)}
     work = resuming.work("leak", settings, experiment, key)
-    answers = {
-        name: _answers(settings, experiment, table, rows, work / name) for name, rows in splits.items()
-    }
-    found = {
-        "folds": grouped.folds,
-        "groups": int(answers["grouped"]["group"].nunique()),
-        "clips": len(answers["grouped"]),
-        **{
-            name: asdict(uncertainty.interval(rows, "macro_f1", settings.seed))
-            for name, rows in answers.items()
-        },
-        "gap": asdict(_gap(answers, settings.seed)),
-    }
     with whole(paths.LEAK / key) as folder:
         folder.mkdir()
+        try:
+            grouped, rows = _grouped(clips.good(table), settings)
+        except SplitError as error:
+            log.warning("The leak cannot be measured: %s", error)
+            write_json(folder / "leak.json", {"impossible": str(error)})
+            return
+        ungrouped = grouped.model_copy(update={"protocol": "random"})
+        splits = {"grouped": rows, "random": split(clips.good(table), ungrouped, settings.seed)}
+        answers = {
+            name: _answers(settings, experiment, table, rows, work / name) for name, rows in splits.items()
+        }
         tables = [rows.assign(protocol=name) for name, rows in answers.items()]
         pd.concat(tables).to_parquet(folder / "predictions.parquet", index=False)
+        found = _found(answers, grouped.folds, settings.seed)
         write_json(folder / "leak.json", found)
         _record(settings, experiment, key, found)
     remove(work)
+
+
+def _found(answers: dict[str, pd.DataFrame], folds: int, seed: int) -> dict[str, Any]:
+    return {
+        "folds": folds,
+        "groups": int(answers["grouped"]["group"].nunique()),
+        "clips": len(answers["grouped"]),
+        **{name: asdict(uncertainty.interval(rows, "macro_f1", seed)) for name, rows in answers.items()},
+        "gap": asdict(_gap(answers, seed)),
+    }
 
 
 def _grouped(good: pd.DataFrame, settings: Params) -> tuple[Split, pd.DataFrame]:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from pipeline.evaluation import calibration, metrics
-from pipeline.evaluation.report import DataSummary, Entry, Leak, comparison, escape_markdown, rank
+from pipeline.evaluation.report import DataSummary, Entry, Leak, NoLeak, comparison, escape_markdown, rank
 from pipeline.evaluation.uncertainty import Comparison, Interval
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -86,7 +86,7 @@ PAIRS = [
     Comparison("cnn", "m_l_p", Interval(0.02, -0.1, 0.2), clips=20, groups=9),
     Comparison("cnn", "majority", Interval(0.7, 0.5, 0.8), clips=20, groups=9),
 ]
-LEAKS = [
+LEAKS: list[Leak | NoLeak] = [
     Leak("m_l_p", Interval(0.48, 0.42, 0.54), Interval(0.63, 0.6, 0.66), Interval(0.15, 0.1, 0.2), 5, 20, 9),
     Leak("cnn", Interval(0.5, 0.4, 0.6), Interval(0.5, 0.4, 0.6), Interval(0.0, -0.1, 0.1), 5, 20, 20),
 ]
@@ -256,6 +256,13 @@ def test_a_leaky_split_is_marked_beside_its_scores(tmp_path: Path) -> None:
     assert all(name.endswith("(leaky)") for name in scores)
     assert "Leaky: groups are cut." in page.text
     assert page.text.count("Scores of a leaky split.") == len(page.images())
+
+
+def test_a_leak_that_could_not_be_measured_says_why(tmp_path: Path) -> None:
+    comparison([CNN], [], [NoLeak("cnn", "too few <groups>")], DATA, tmp_path)
+    page = Page((tmp_path / "comparison.html").read_text(encoding="utf-8"))
+    assert "cnn could not be trained with its groups kept together: too few <groups>" in page.text
+    assert "leak.png" not in (tmp_path / "comparison.md").read_text(encoding="utf-8")
 
 
 def test_several_trainings_have_a_spread(tmp_path: Path) -> None:

@@ -203,3 +203,11 @@ def test_the_leak_is_the_gap_between_the_two_splits(setup: Setup) -> None:
     answers = pd.read_parquet(paths.LEAK / "logreg/predictions.parquet")
     assert answers.groupby("protocol")["clip_id"].nunique().to_dict() == {"grouped": 81, "random": 81}
     assert runs().loc["leak logreg", "metrics.leak_gap_value"] == pytest.approx(found["gap"]["value"])
+
+
+def test_groups_that_are_too_few_leave_the_leak_unmeasured(setup: Setup) -> None:
+    """One artist for all of a genre, as in gtzan-mini: only the random protocol is possible."""
+    setup(split={"protocol": "random"})
+    clips.write(clips.read().assign(group=lambda table: table["label"]))
+    leak("logreg")
+    assert "too few groups" in read_json(paths.LEAK / "logreg/leak.json")["impossible"]
