@@ -306,10 +306,13 @@ def _leaked(leak: Leak | NoLeak) -> str:
     if leak.groups == leak.clips:
         return f"{leak.key}: each clip is a group of its own, so there is nothing to keep together."
     how = f"in {leak.folds} folds" if leak.folds > 1 else "on one split"
-    return (
-        f"{leak.key} reaches a macro F1 of {_range(leak.grouped)} {how} that keep groups together, and would have "
-        f"claimed {_range(leak.random)} with groups ignored: the split alone is worth {_range(leak.gap)}."
+    text = (
+        f"{leak.key} reaches a macro F1 of {_range(leak.grouped)} {how} that keep groups together, and "
+        f"{_range(leak.random)} with groups ignored: "
     )
+    if leak.gap.low > 0:
+        return f"{text}the leak alone is worth {_range(leak.gap)}."
+    return f"{text}a leak cannot be told from chance, {_range(leak.gap)}."
 
 
 def _calibration(ranked: list[Entry]) -> Table:
