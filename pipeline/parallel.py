@@ -2,8 +2,11 @@
 
 import multiprocessing
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -12,6 +15,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+AHEAD = 4
+"""Results per worker that may wait to be taken, so that memory does not grow with the number of clips."""
 
 
 def cores() -> int:
@@ -19,21 +24,39 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def each(function: Callable[[T], R], items: Sequence[T], title: str) -> Iterator[R]:
-    """Yield ``function(item)`` in the order of ``items``; ``function`` is a module-level one.
+@contextmanager
+def workers(count: int, *modules: str) -> Iterator[ProcessPoolExecutor]:
+    """Processes of one thread each: the clips share out the cores, and sums do not depend on the machine's size.
 
-    Each worker has one thread: the clips share out the cores, and sums do not depend on the machine's size.
+    Args:
+        modules: imported once for all workers, where the platform can.
     """
-    workers = min(cores(), max(1, len(items)))
+    server = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if server else "spawn")
+    if server:
+        context.set_forkserver_preload(list(modules))
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     try:
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-            results = pool.map(function, items, chunksize=max(1, min(8, len(items) // (4 * workers))))
-            yield from tqdm(results, title, total=len(items), unit="clip", dynamic_ncols=True)
+        with ProcessPoolExecutor(min(cores(), max(1, count)), mp_context=context) as pool:
+            yield pool
     finally:
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def each(
+    pool: ProcessPoolExecutor, function: Callable[[T], R], items: Sequence[T], title: str
+) -> Iterator[R]:
+    """Yield ``function(item)`` in the order of ``items``; ``function`` is a module-level one."""
+    rest = iter(items)
+    waiting: deque[Future[R]] = deque(pool.submit(function, item) for item in islice(rest, AHEAD * cores()))
+    with tqdm(total=len(items), desc=title, unit="clip", dynamic_ncols=True) as bar:
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in islice(rest, 1))
+            bar.update()
+            yield result

@@ -101,8 +101,9 @@ class Wavelet(Section):
     hop_length: Positive
     bands: Positive
     bands_per_octave: Positive
-    filter_scale: Annotated[float, Field(gt=0)]
-    """Wavelet length relative to full constant-Q; below 1 gives sharper times and overlapping bands."""
+    omega0: Annotated[float, Field(ge=5)]
+    """Morlet's centre frequency in radians: the envelope's standard deviation is omega0 / (2 pi) periods. Below 5
+    a Gaussian alone is no wavelet (Farge 1992)."""
     fmin: Annotated[float, Field(gt=0)]
     top_db: Annotated[float, Field(gt=0)]
 

@@ -19,9 +19,7 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 
 def pytest_sessionstart() -> None:
     """Before xdist starts its workers, which would compile librosa's functions side by side."""
-    settings = params.load(ROOT / "params.yaml").features
-    for kind in ("tabular", "spectrogram", "wavelet"):
-        numba_cache.fill(kind, settings.sample_rate, getattr(settings, kind))
+    numba_cache.fill(params.load(ROOT / "params.yaml").features)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,12 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
 from pipeline.imports import reached
+from pipeline.params import FeatureKind
 from pipeline.stages.inputs import model_code
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +21,7 @@ def loaded_by_name(stage: str, item: Any) -> list[str]:
     if stage == "download":
         return [f"pipeline.data.sources.{item.replace('-', '_')}"]
     if stage == "features":
-        return [f"pipeline.features.{item}"]
+        return [f"pipeline.features.{kind}" for kind in get_args(FeatureKind)]
     if stage == "train":
         return [f"pipeline.models.{item['model']['name']}"]
     return []
@@ -28,13 +29,11 @@ def loaded_by_name(stage: str, item: Any) -> list[str]:
 
 def cases() -> list[Any]:
     found = []
-    for name, stage in STAGES.items():
+    for name in STAGES:
         if name == "download":
             items: dict[str, Any] = {
                 source: source for source in ("starter", "gtzan", "gtzan-mini", "folder")
             }
-        elif name == "features":
-            items = {kind: kind for kind in stage["foreach"]}
         elif name in ("weights", "inputs", "train", "evaluate"):
             items = PARAMS["experiments"] if name != "weights" else PARAMS["weights"]
         elif name == "leak":

@@ -69,7 +69,7 @@ def test_the_file_as_it_comes_is_right() -> None:
         (("split", "vallid"), "valid"),
         (("data", "starter", "second"), "seconds"),
         (("features", "wavelets"), "wavelet"),
-        (("features", "wavelet", "filter_scales"), "filter_scale"),
+        (("features", "wavelet", "omega"), "omega0"),
         (("weights", "mobilenet_v2", "sourcee"), "source"),
         (("experiments", "mlp", "featurs"), "features"),
         (("experiments", "mlp", "model", "hiden"), "hidden"),

@@ -15,7 +15,7 @@ from pipeline.data.audio import Samples, decode
 from pipeline.data.duplicates import Array, fingerprint, near
 from pipeline.data.groups import join
 from pipeline.errors import UserError
-from pipeline.parallel import each
+from pipeline.parallel import each, workers
 from pipeline.params import Audit
 
 UNKNOWN_LENGTH = 2**63 - 1
@@ -47,7 +47,8 @@ def audit(files: pd.DataFrame, limits: Audit) -> tuple[pd.DataFrame, pd.DataFram
         fingerprint bits), shift_s, labels_differ.
     """
     work = partial(inspect, limits=limits)
-    findings = list(each(work, [Path(path) for path in files["path"]], "audit"))
+    with workers(len(files), __name__) as pool:
+        findings = list(each(pool, work, [Path(path) for path in files["path"]], "audit"))
     table = files.reset_index(drop=True)
     for column in ("duration_s", "sample_rate", "sha256", "reason"):
         table[column] = [getattr(finding, column) for finding in findings]

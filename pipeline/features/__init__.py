@@ -2,7 +2,7 @@
 
 A feature module has two functions::
 
-    compute(signal, rate, settings) -> array (rows, columns)
+    compute(sound, settings) -> array (rows, width)
     describe(settings) -> what the store's spec says of it
 
 ``rows`` is 1 for a summary of the clip, else its number of frames; then ``windowed`` is true in the spec and

@@ -1,24 +1,32 @@
-"""librosa compiles functions with numba as they are first used, and keeps them beside its own code.
+"""Functions that numba compiles as they are first used, librosa's and this package's, are kept beside their code.
 
 Processes that do so together in a fresh environment leave that cache broken: every later one crashes in it.
 """
 
+import hashlib
 import importlib
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import numpy as np
 from filelock import FileLock
 
+from pipeline.params import FeatureKind, Features
 
-def fill(kind: str, rate: int, settings: Any) -> None:
-    """Compute one kind of feature once, while no other process does: from then on the cache is only read."""
-    versions = f"{version('librosa')}-{version('numba')}"
-    with FileLock(Path(sys.prefix) / ".librosa.lock"):
-        filled = Path(sys.prefix) / f".librosa-{kind}-{versions}"
+
+def fill(settings: Features) -> None:
+    """Compute each kind of feature once, while no other process does: from then on the cache is only read."""
+    code = Path(__file__).with_name("median.py").resolve()
+    compiled = f"{version('librosa')} {version('numba')} {code}".encode() + code.read_bytes()
+    filled = Path(sys.prefix) / f".numba-{hashlib.sha256(compiled).hexdigest()[:16]}"
+    with FileLock(Path(sys.prefix) / ".numba.lock"):
         if not filled.exists():
-            noise = np.random.default_rng(0).normal(size=rate).astype(np.float32)
-            importlib.import_module(f"pipeline.features.{kind}").compute(noise, rate, settings)
+            from pipeline.features.sound import Sound
+
+            noise = np.random.default_rng(0).normal(size=settings.sample_rate).astype(np.float32)
+            sound = Sound(noise, settings.sample_rate)
+            for kind in get_args(FeatureKind):
+                importlib.import_module(f"pipeline.features.{kind}").compute(sound, getattr(settings, kind))
             filled.touch()

@@ -1,9 +1,11 @@
 """The packed store of one feature kind: one memory-mapped array, one small index, one ``spec.json``.
 
-``array.bin`` holds the rows of all clips one after another in C order, ``index.parquet`` (clip_id, start, stop)
-says which are whose, and ``spec.json`` gives dtype, shape, parameters, units and a digest of the content.
+``array.bin`` holds the rows of all clips one after another in C order; ``index.csv`` says which are whose (clip_id,
+start, stop), from which file content they come (source, a sha256) and what they are (digest); ``spec.json`` gives
+dtype, shape, parameters, units and a digest of it all. A store that is still being written has no digest.
 """
 
+import csv
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ import pandas as pd
 from pipeline.files import read_json, whole, write_json
 
 Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
+INDEX = ("clip_id", "start", "stop", "source", "digest")
 
 
 @dataclass(frozen=True)
@@ -41,31 +44,68 @@ class Store:
         Raises:
             KeyError: the store has no such clip.
         """
-        index = pd.read_parquet(self.folder / "index.parquet").set_index("clip_id")
+        index = pd.read_csv(
+            self.folder / "index.csv", dtype={"clip_id": "string"}, keep_default_na=False
+        ).set_index("clip_id")
         asked = index.loc[list(clip_ids)]
         return asked["start"].to_numpy(), asked["stop"].to_numpy()
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows of one clip as they stand in the file."""
+
+    content: bytes
+    digest: str
+
+
+def block(values: Array, dtype: str) -> Block:
+    content = np.ascontiguousarray(values, dtype=dtype).tobytes()
+    return Block(content, hashlib.blake2b(content, digest_size=16).hexdigest())
+
+
+class Writer:
+    """Writes a store clip by clip; one that is killed leaves all that it was given before."""
+
+    def __init__(self, folder: Path, spec: dict[str, Any]) -> None:
+        """``spec`` has ``dtype`` and ``width``, the number of columns."""
+        self.folder, self.spec = folder, spec
+        self.row = spec["width"] * np.dtype(spec["dtype"]).itemsize
+        self.rows = 0
+        self.digest = hashlib.sha256()
+        folder.mkdir(parents=True)
+        write_json(folder / "spec.json", spec)
+        self.array = (folder / "array.bin").open("wb")
+        self.index = (folder / "index.csv").open("w", newline="", encoding="utf-8")
+        self.lines = csv.writer(self.index)
+        self.lines.writerow(INDEX)
+
+    def add(self, clip_id: str, source: str, clip: Block) -> None:
+        stop = self.rows + len(clip.content) // self.row
+        self.array.write(clip.content)
+        self.array.flush()  # before the index says that it is there
+        self.lines.writerow([clip_id, self.rows, stop, source, clip.digest])
+        self.index.flush()
+        self.digest.update(f"{clip_id}\n{stop}\n{clip.digest}\n".encode())
+        self.rows = stop
+
+    def finish(self) -> None:
+        self.array.close()
+        self.index.close()
+        about = {**self.spec, "shape": [self.rows, self.spec["width"]]}
+        digest = hashlib.sha256(f"{self.digest.hexdigest()} {self.spec['dtype']}".encode()).hexdigest()
+        write_json(self.folder / "spec.json", {**about, "digest": digest})
 
 
 def write(
     folder: Path, clip_ids: list[str], blocks: Iterable[Array], dtype: str, spec: dict[str, Any]
 ) -> None:
-    """Write a store block by block; only one clip's rows are in memory at a time."""
-    digest = hashlib.sha256()
-    stops: list[int] = []
-    columns = 0
+    """Write a whole store of arrays of one width; only one clip's rows are in memory at a time."""
     with whole(folder) as partial:
-        partial.mkdir()
-        with (partial / "array.bin").open("wb") as out:
-            for block in blocks:
-                columns = block.shape[1]
-                content = np.ascontiguousarray(block, dtype=dtype).tobytes()
-                digest.update(content)
-                out.write(content)
-                stops.append((stops[-1] if stops else 0) + len(block))
-        index = pd.DataFrame({"clip_id": clip_ids, "start": [0, *stops[:-1]], "stop": stops})
-        index.to_parquet(partial / "index.parquet", index=False)
-        digest.update(index.to_csv(index=False).encode())
-        write_json(
-            partial / "spec.json",
-            {**spec, "dtype": dtype, "shape": [stops[-1], columns], "digest": digest.hexdigest()},
-        )
+        writer: Writer | None = None
+        for clip_id, values in zip(clip_ids, blocks, strict=True):
+            writer = writer or Writer(partial, {**spec, "dtype": dtype, "width": values.shape[1]})
+            writer.add(clip_id, "", block(values, dtype))
+        if writer is None:
+            raise ValueError(f"{folder}: a store needs at least one clip")
+        writer.finish()

@@ -1,18 +1,18 @@
 """The 57 columns known from GTZAN's ``features_30_sec.csv``: means and variances of librosa's features.
 
-Names and meaning are those of the CSV that goes round with the Kaggle copy of GTZAN. One STFT serves all
-features that accept it; the harmonic/percussive split is librosa's with a faster running median.
+Names and meaning are those of the CSV that goes round with the Kaggle copy of GTZAN, values those of librosa's
+functions called one by one with the same parameters. One STFT serves them all.
 """
 
 from typing import Any
 
-import bottleneck
 import librosa
 import numpy as np
+import scipy.fft
 
+from pipeline.features.median import running_median
+from pipeline.features.sound import Array, Sound, Spectrum, hann, mel
 from pipeline.params import Tabular
-
-Array = np.ndarray[Any, np.dtype[np.float32]]
 
 SERIES = (
     "chroma_stft",
@@ -31,59 +31,117 @@ NAMES = (
     *(f"mfcc{i}_{stat}" for i in range(1, N_MFCC + 1) for stat in ("mean", "var")),
 )
 
-HPSS_FRAMES = 31
-"""Width of both medians, librosa.decompose.hpss's default."""
+MEL_BANDS = 128
+ROLLOFF = 0.85
+HPSS_WIDTH = 31
+PITCH_THRESHOLD, HIGHEST_PITCH = 0.1, 4000.0
+"""librosa's defaults: melspectrogram, spectral_rolloff, decompose.hpss (both medians), piptrack."""
 
 
 def describe(settings: Tabular) -> dict[str, Any]:  # noqa: ARG001
-    return {"windowed": False, "columns": list(NAMES)}
+    return {"windowed": False, "width": len(NAMES), "columns": list(NAMES)}
 
 
-def compute(signal: Array, rate: int, settings: Tabular) -> Array:
+def compute(sound: Sound, settings: Tabular) -> Array:
     """One row, (1, 57). ``tempo`` is in beats a minute, centroid, bandwidth and rolloff are in Hz."""
-    frame = {"n_fft": settings.n_fft, "hop_length": settings.hop_length}
-    signal = librosa.util.fix_length(signal, size=max(len(signal), settings.n_fft))
-    spectrum = librosa.stft(signal, **frame)
+    n_fft, hop_length = settings.n_fft, settings.hop_length
+    signal = sound.at_least(n_fft)
+    spectrum = sound.stft(n_fft, hop_length)
     magnitude = np.abs(spectrum)
     power = magnitude**2
-    mel = librosa.power_to_db(librosa.feature.melspectrogram(S=power, sr=rate))
-    harmonic, percussive = _hpss(spectrum, magnitude, len(signal), settings)
+    decibels = librosa.power_to_db(mel(power, sound.rate, MEL_BANDS)).T
+    centroid, bandwidth = _centroid_and_bandwidth(magnitude, sound.rate)
+    harmonic = _harmonic(spectrum, magnitude, hop_length, len(signal))
     series = (
-        librosa.feature.chroma_stft(S=power, sr=rate),
-        librosa.feature.rms(y=signal, frame_length=settings.n_fft, hop_length=settings.hop_length),
-        librosa.feature.spectral_centroid(S=magnitude, sr=rate),
-        librosa.feature.spectral_bandwidth(S=magnitude, sr=rate),
-        librosa.feature.spectral_rolloff(S=magnitude, sr=rate),
-        librosa.feature.zero_crossing_rate(
-            signal, frame_length=settings.n_fft, hop_length=settings.hop_length
-        ),
+        librosa.feature.chroma_stft(S=power.T, sr=sound.rate, tuning=_tuning(power, sound.rate)),
+        librosa.feature.rms(y=signal, frame_length=n_fft, hop_length=hop_length),
+        centroid,
+        bandwidth,
+        _rolloff(magnitude, sound.rate),
+        _zero_crossing_rate(signal, n_fft, hop_length),
         harmonic,
-        percussive,
+        # the masks of the two add up to 1, and so do the waveforms to the signal
+        signal - harmonic,
     )
-    tempo, _ = librosa.beat.beat_track(y=signal, sr=rate, hop_length=settings.hop_length)
-    mfcc = librosa.feature.mfcc(S=mel, n_mfcc=N_MFCC)
+    mfcc = librosa.feature.mfcc(S=decibels, n_mfcc=N_MFCC)
     values = [stat for feature in series for stat in (np.mean(feature), np.var(feature))]
-    values.append(np.mean(tempo))
+    values.append(_tempo(decibels, sound.rate, hop_length))
     values += [stat for row in mfcc for stat in (np.mean(row), np.var(row))]
     return np.array([values], dtype=np.float32)
 
 
-def _hpss(spectrum: Any, magnitude: Array, length: int, settings: Tabular) -> tuple[Array, Array]:
-    """The waveforms of librosa.effects.hpss (Fitzgerald 2010), whose time goes into scipy's median filter."""
-    harmonic = _running_median(magnitude, axis=1)
-    percussive = _running_median(magnitude, axis=0)
-    mask = librosa.util.softmask(harmonic, percussive, power=2.0, split_zeros=True)
-    back = {"n_fft": settings.n_fft, "hop_length": settings.hop_length, "length": length}
-    return (
-        librosa.istft(spectrum * mask, **back),
-        librosa.istft(spectrum * (1 - mask), **back),
+def _centroid_and_bandwidth(magnitude: Array, rate: int) -> tuple[Array, Array]:
+    """Mean and standard deviation in Hz of each frame's spectrum taken as a distribution, 0 for silence."""
+    frequencies = np.linspace(0, rate / 2, magnitude.shape[1])
+    # in double precision, since the variance is a difference of large numbers
+    powers = np.stack([np.ones_like(frequencies), frequencies, frequencies**2], axis=1)
+    total, first, second = (magnitude.astype(np.float64) @ powers).T
+    total = np.where(total > 0, total, 1)
+    centroid = first / total
+    return centroid, np.sqrt(np.maximum(second / total - centroid**2, 0))
+
+
+def _rolloff(magnitude: Array, rate: int) -> Array:
+    """The frequency in Hz below which ROLLOFF of each frame's magnitude lies."""
+    cumulated = np.cumsum(magnitude, axis=1)
+    bins = np.count_nonzero(cumulated < ROLLOFF * cumulated[:, -1:], axis=1)
+    return bins * (rate / 2 / (magnitude.shape[1] - 1))
+
+
+def _zero_crossing_rate(signal: Array, n_fft: int, hop_length: int) -> Array:
+    """Sign changes within each frame, over its length; librosa takes all below 1e-10 for zero."""
+    padded = np.pad(signal, n_fft // 2, mode="edge")
+    negative = padded < -1e-10
+    changes = np.concatenate([[0], np.cumsum(negative[1:] != negative[:-1])])
+    starts = np.arange(0, len(padded) - n_fft + 1, hop_length)
+    return (changes[starts + n_fft - 1] - changes[starts]) / n_fft
+
+
+def _tuning(power: Array, rate: int) -> float:
+    """librosa.estimate_tuning, which looks for pitches below 4 kHz in bins that go far beyond."""
+    bins = min(power.shape[1] - 1, int(np.ceil(HIGHEST_PITCH / (rate / 2) * (power.shape[1] - 1))) + 1)
+    pitch, strength = librosa.piptrack(
+        S=power[:, : bins + 1].T,
+        sr=rate * bins / (power.shape[1] - 1),  # the lower bins are those of a slower rate
+        n_fft=2 * bins,
+        fmax=HIGHEST_PITCH,
+        ref=PITCH_THRESHOLD * power.max(axis=1),
     )
+    found = pitch > 0
+    if not found.any():
+        return 0.0
+    strong = found & (strength >= np.median(strength[found]))
+    return librosa.pitch_tuning(pitch[strong], bins_per_octave=12)
 
 
-def _running_median(values: Array, axis: int) -> Array:
-    """Centred median over HPSS_FRAMES with scipy's ``reflect`` edges (numpy's ``symmetric``)."""
-    half = HPSS_FRAMES // 2
-    edges = [(half, half) if side == axis else (0, 0) for side in range(values.ndim)]
-    padded = np.pad(values, edges, mode="symmetric")
-    medians = bottleneck.move_median(padded, HPSS_FRAMES, axis=axis)
-    return medians[(slice(None),) * axis + (slice(2 * half, None),)]
+def _tempo(decibels: Array, rate: int, hop_length: int) -> float:
+    """The tempo of librosa.beat.beat_track, which goes on to place the beats; 0 where nothing begins."""
+    onsets = librosa.onset.onset_strength(S=decibels, sr=rate, hop_length=hop_length, aggregate=np.median)
+    if not onsets.any():
+        return 0.0
+    return librosa.feature.tempo(onset_envelope=onsets, sr=rate, hop_length=hop_length).item()
+
+
+def _harmonic(spectrum: Spectrum, magnitude: Array, hop_length: int, length: int) -> Array:
+    """The harmonic waveform of librosa.effects.hpss (Fitzgerald 2010, soft masks)."""
+    harmonic = running_median(magnitude, HPSS_WIDTH) ** 2
+    percussive = running_median(np.ascontiguousarray(magnitude.T), HPSS_WIDTH).T ** 2
+    both = harmonic + percussive
+    mask = np.divide(harmonic, both, out=np.full_like(both, 0.5), where=both > 0)
+    return _istft(spectrum * mask, hop_length, length)
+
+
+def _istft(spectrum: Spectrum, hop_length: int, length: int) -> Array:
+    """librosa.istft for frames in rows: windowed again, overlapped, and divided by the windows' squares."""
+    n_fft = 2 * (spectrum.shape[1] - 1)
+    window = hann(n_fft)
+    total = n_fft + hop_length * (len(spectrum) - 1)
+    signal, squares = np.zeros(total, np.float32), np.zeros(total, np.float32)
+    frames = scipy.fft.irfft(spectrum, axis=1) * window
+    square = window**2
+    for start, frame in zip(range(0, total, hop_length), frames, strict=False):
+        signal[start : start + n_fft] += frame
+        squares[start : start + n_fft] += square
+    inner = slice(n_fft // 2, n_fft // 2 + length)
+    np.divide(signal, squares, out=signal, where=squares > 0)
+    return signal[inner]

@@ -1,60 +1,69 @@
-"""Scalogram: a wavelet transform with constant-Q wavelets, in dB below the clip's loudest point.
+"""Scalogram: a wavelet transform with Morlet wavelets, in dB below the clip's loudest point.
 
-The wavelets are librosa.cqt's: complex, one per band, a whole number of bands to the octave, so that high bands
-see short times and low bands fine pitches (Schoerkhuber and Klapuri 2010). Unlike a mel spectrogram, whose
-frames are equally long at every frequency.
+One wavelet per band, a whole number of bands to the octave, each as many periods long as the others: high bands
+see short times and low bands fine pitches, unlike a mel spectrogram, whose frames are equally long at every
+frequency. In the frequency domain a Morlet wavelet is a Gaussian (Torrence and Compo 1998, table 1), so the
+transform is one FFT of the clip, and per band a product with a short Gaussian and a small inverse FFT at the rate
+that is kept.
 """
 
+import math
+from functools import lru_cache
 from typing import Any
 
 import librosa
 import numpy as np
+import scipy.fft
 
+from pipeline.features.sound import Array, Sound
 from pipeline.params import Wavelet
 
-Array = np.ndarray[Any, np.dtype[np.float32]]
+REACH = 4.5
+"""Standard deviations at which a Gaussian is cut: there it is 88 dB below its top."""
 
 
 def describe(settings: Wavelet) -> dict[str, Any]:
     return {
         "windowed": True,
-        "bands": "constant-Q wavelets",
+        "width": settings.bands,
+        "bands": "Morlet wavelets",
         "unit": "dB re maximum",
         "floor": -settings.top_db,
     }
 
 
-def compute(signal: Array, rate: int, settings: Wavelet) -> Array:
+def compute(sound: Sound, settings: Wavelet) -> Array:
     """(frames, bands) from ``fmin`` upwards, 0 dB at the clip's maximum, floor ``-top_db``.
 
     Frames are those of the spectrogram with the same hop length.
     """
-    frames = 1 + len(signal) // settings.hop_length
-    longest = _longest_wavelet(rate, settings)
-    padded = librosa.util.fix_length(signal, size=max(len(signal), longest))
-    scalogram = librosa.cqt(
-        padded,
-        sr=rate,
-        hop_length=settings.hop_length,
-        fmin=settings.fmin,
-        n_bins=settings.bands,
-        bins_per_octave=settings.bands_per_octave,
-        filter_scale=settings.filter_scale,
-        tuning=0.0,
-    )
-    decibels: Array = librosa.amplitude_to_db(
-        np.abs(scalogram[:, :frames]), ref=np.max, top_db=settings.top_db
-    )
+    frames = 1 + len(sound.signal) // settings.hop_length
+    longest = REACH * settings.omega0 / (2 * math.pi * settings.fmin) * sound.rate
+    # silence behind the clip, where the longest wavelet may reach: the FFT takes the clip for a loop
+    count = scipy.fft.next_fast_len(frames + math.ceil(longest / settings.hop_length), real=True)
+    spectrum = scipy.fft.rfft(sound.signal, count * settings.hop_length)
+    amplitude = np.empty((settings.bands, frames), np.float32)
+    for row, (first, gains) in zip(amplitude, _gaussians(count, sound.rate, settings), strict=True):
+        # to keep one value in hop_length is to fold the spectrum onto ``count`` bins
+        lead = first % count
+        folded = np.zeros((math.ceil((lead + len(gains)) / count), count), np.complex64)
+        np.multiply(
+            spectrum[first : first + len(gains)], gains, out=folded.reshape(-1)[lead : lead + len(gains)]
+        )
+        np.abs(scipy.fft.ifft(folded.sum(axis=0))[:frames], out=row)
+    decibels: Array = librosa.amplitude_to_db(amplitude, ref=np.max, top_db=settings.top_db)
     return decibels.T
 
 
-def _longest_wavelet(rate: int, settings: Wavelet) -> int:
-    lengths, _ = librosa.filters.wavelet_lengths(
-        freqs=librosa.cqt_frequencies(
-            settings.bands, fmin=settings.fmin, bins_per_octave=settings.bands_per_octave
-        ),
-        sr=rate,
-        filter_scale=settings.filter_scale,
-    )
-    # librosa transforms with the next power of two, and warns when the signal is shorter
-    return int(2 ** np.ceil(np.log2(np.max(lengths))))
+@lru_cache(maxsize=4)
+def _gaussians(count: int, rate: int, settings: Wavelet) -> list[tuple[int, Array]]:
+    """For each band the first bin of its wavelet and the gains from there on, for an FFT of count * hop_length."""
+    size = count * settings.hop_length
+    found = []
+    for band in range(settings.bands):
+        centre = settings.fmin * 2 ** (band / settings.bands_per_octave) * size / rate
+        spread = centre / settings.omega0
+        first = max(1, math.ceil(centre - REACH * spread))
+        bins = np.arange(first, min(size // 2, math.floor(centre + REACH * spread)) + 1)
+        found.append((first, np.exp(-0.5 * ((bins - centre) / spread) ** 2).astype(np.float32)))
+    return found

@@ -1,37 +1,61 @@
-"""Compute one kind of feature for every good clip, into its packed store."""
+"""Compute the features of every good clip, into a packed store for each kind."""
 
-import importlib
+import logging
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
-import numpy as np
+import pandas as pd
 
 from pipeline import params, paths
 from pipeline.data import clips
-from pipeline.data.audio import mono
-from pipeline.features import numba_cache, store
-from pipeline.parallel import each
+from pipeline.features import extract, numba_cache, reuse
+from pipeline.features.extract import Task
+from pipeline.features.reuse import Reuse
+from pipeline.parallel import each, workers
+from pipeline.params import FeatureKind, Features
 from pipeline.stages import main
 
+KINDS = get_args(FeatureKind)
+log = logging.getLogger("pipeline.stages")
 
-def features(kind: str) -> None:
+
+def features() -> None:
     settings = params.load().features
-    own = getattr(settings, kind)
     good = clips.good(clips.read())
-    work = partial(_compute, kind=kind, rate=settings.sample_rate, settings=own)
-    files = [Path(path) for path in good["path"]]
-    spec: dict[str, Any] = {"kind": kind, "sample_rate": settings.sample_rate, "params": own.model_dump()}
-    spec |= importlib.import_module(f"pipeline.features.{kind}").describe(own)
-    numba_cache.fill(kind, settings.sample_rate, own)
-    dtype = "float16" if spec["windowed"] else "float32"
-    store.write(paths.FEATURES / kind, list(good["clip_id"]), each(work, files, kind), dtype, spec)
+    # the feature modules are for the workers alone: librosa takes seconds to import
+    with workers(len(good), *(f"pipeline.features.{kind}" for kind in KINDS)) as pool, ExitStack() as stack:
+        pool.submit(numba_cache.fill, settings).result()
+        specs = {kind: pool.submit(extract.spec, kind, settings) for kind in KINDS}
+        stores = {
+            kind: stack.enter_context(reuse.opened(_known(kind, settings), spec.result()))
+            for kind, spec in specs.items()
+        }
+        tasks = _missing(good, stores)
+        log.info("%d of %d clips have features to compute", len(tasks), len(good))
+        computed = each(pool, partial(extract.blocks, settings=settings), list(tasks.values()), "features")
+        for clip in good.itertuples():
+            fresh = next(computed) if clip.Index in tasks else {}
+            for kind, store in stores.items():
+                store.writer.add(clip.clip_id, clip.sha256, fresh.get(kind) or store.read(clip.sha256))
+        for kind, store in stores.items():
+            store.finish(paths.FEATURES / kind)
 
 
-def _compute(file: Path, kind: str, rate: int, settings: Any) -> np.ndarray[Any, Any]:
-    module = importlib.import_module(f"pipeline.features.{kind}")
-    return module.compute(mono(file, rate), rate, settings)
+def _missing(good: pd.DataFrame, stores: dict[str, Reuse]) -> dict[int, Task]:
+    """By row, the clips and the kinds of which nothing is known yet."""
+    tasks = {}
+    for clip in good.itertuples():
+        if kinds := [kind for kind, store in stores.items() if clip.sha256 not in store]:
+            tasks[clip.Index] = Task(Path(clip.path), kinds)
+    return tasks
+
+
+def _known(kind: str, settings: Features) -> Path:
+    own = reuse.key(kind, settings.sample_rate, getattr(settings, kind))
+    return paths.cache() / "features" / f"{kind}-{own}"
 
 
 if __name__ == "__main__":
-    main(features, "kind")
+    main(features)

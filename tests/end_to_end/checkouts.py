@@ -29,7 +29,7 @@ TINY_FEATURES: dict[str, Any] = {
         "hop_length": 512,
         "bands": 32,
         "bands_per_octave": 4,
-        "filter_scale": 0.5,
+        "omega0": 6.0,
         "fmin": 32.703,
         "top_db": 80.0,
     },

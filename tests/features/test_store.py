@@ -55,8 +55,8 @@ def test_an_unknown_clip_is_an_error(tmp_path: Path) -> None:
 
 def test_the_spec_tells_all_there_is(tmp_path: Path) -> None:
     spec = stored(tmp_path / "s").spec
-    assert spec == {**SPEC, "dtype": "float16", "shape": [9, 4], "digest": spec["digest"]}
-    assert {file.name for file in (tmp_path / "s").iterdir()} == {"array.bin", "index.parquet", "spec.json"}
+    assert spec == {**SPEC, "dtype": "float16", "width": 4, "shape": [9, 4], "digest": spec["digest"]}
+    assert {file.name for file in (tmp_path / "s").iterdir()} == {"array.bin", "index.csv", "spec.json"}
 
 
 def test_the_digest_follows_the_content(tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""All kinds of feature of one clip, from one decoded signal."""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.data.audio import mono
+from pipeline.features.sound import Sound
+from pipeline.features.store import Block, block
+from pipeline.params import Features
+
+
+class Task(NamedTuple):
+    file: Path
+    kinds: Sequence[str]
+
+
+def spec(kind: str, settings: Features) -> dict[str, Any]:
+    """What the store of a kind says of it."""
+    own = getattr(settings, kind)
+    about = importlib.import_module(f"pipeline.features.{kind}").describe(own)
+    return {
+        "kind": kind,
+        "sample_rate": settings.sample_rate,
+        "params": own.model_dump(),
+        "dtype": "float16" if about["windowed"] else "float32",
+        **about,
+    }
+
+
+def blocks(task: Task, settings: Features) -> dict[str, Block]:
+    """The features of these kinds, as their stores hold them."""
+    sound = Sound(mono(task.file, settings.sample_rate), settings.sample_rate)
+    found = {}
+    for kind in task.kinds:
+        values = importlib.import_module(f"pipeline.features.{kind}").compute(sound, getattr(settings, kind))
+        found[kind] = block(values, spec(kind, settings)["dtype"])
+    return found

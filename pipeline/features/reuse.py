@@ -1,0 +1,109 @@
+"""Nothing is computed twice: features of clips that an earlier run computed, also one that was killed.
+
+They are found by the content of a clip's file, so clips may be added, removed, renamed and relabelled. A folder is
+for one kind of feature, one set of params and one version of the code; all of it may be deleted at any time.
+"""
+
+import csv
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from pydantic import BaseModel
+
+from pipeline.features.store import INDEX, Block, Writer
+from pipeline.files import read_json, remove, whole
+from pipeline.imports import reached
+
+LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr")
+
+
+@dataclass(frozen=True)
+class Place:
+    file: Path
+    start: int
+    size: int
+    digest: str
+
+
+class Reuse:
+    """What is known of one kind of feature, and the store that is being written, which is known from then on."""
+
+    def __init__(self, folder: Path, spec: dict[str, Any]) -> None:
+        self.folder = folder
+        self.known: dict[str, Place] = {}
+        runs = sorted(folder.iterdir()) if folder.is_dir() else []
+        for run in runs:
+            self.known |= _places(run)
+        number = int(runs[-1].name) + 1 if runs else 0
+        self.writer = Writer(folder / f"{number:04}", spec)
+
+    def __contains__(self, source: str) -> bool:
+        return source in self.known
+
+    def read(self, source: str) -> Block:
+        place = self.known[source]
+        with place.file.open("rb") as stream:
+            stream.seek(place.start)
+            return Block(stream.read(place.size), place.digest)
+
+    def finish(self, target: Path) -> None:
+        """Put the written store at ``target``, and keep only it."""
+        self.writer.finish()
+        with whole(target) as partial:
+            shutil.copytree(self.writer.folder, partial, copy_function=_link)
+        for run in set(self.folder.iterdir()) - {self.writer.folder}:
+            remove(run)
+        self.writer.folder.replace(self.folder / "0000")
+
+
+@contextmanager
+def opened(folder: Path, spec: dict[str, Any]) -> Iterator[Reuse]:
+    """While no other process writes there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        yield Reuse(folder, spec)
+
+
+def key(kind: str, rate: int, settings: BaseModel) -> str:
+    """What decides a clip's features besides the clip: sample rate, params, code and the libraries' versions."""
+    digest = hashlib.sha256(f"{rate} {settings.model_dump_json()}".encode())
+    package = Path(__file__).parents[2]
+    for file in sorted(reached(f"pipeline.features.{kind}", "pipeline.data.audio")):
+        if "features" in file.parts or file.name == "audio.py":
+            digest.update((package / file).read_bytes())
+    digest.update(" ".join(f"{name}=={version(name)}" for name in LIBRARIES).encode())
+    return digest.hexdigest()[:16]
+
+
+def _places(run: Path) -> dict[str, Place]:
+    """By source, what a run wrote whole."""
+    spec, index, array = run / "spec.json", run / "index.csv", run / "array.bin"
+    if not (spec.exists() and index.exists() and array.exists()):
+        return {}
+    about = read_json(spec)
+    row = about["width"] * {"float16": 2, "float32": 4}[about["dtype"]]
+    there = array.stat().st_size
+    with index.open(newline="", encoding="utf-8") as stream:
+        # a killed run may have left half a line
+        lines = [line for line in csv.reader(stream) if len(line) == len(INDEX)][1:]
+    places = {}
+    for _, start, stop, source, digest in lines:
+        if int(stop) * row <= there:
+            places[source] = Place(array, int(start) * row, (int(stop) - int(start)) * row, digest)
+    return places
+
+
+def _link(source: str, target: str) -> None:
+    """The same file under a second name, which takes no space; a copy where the file system cannot."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
