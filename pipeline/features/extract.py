@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.data.audio import mono
-from pipeline.features.sound import Sound
+from pipeline.features import numba_cache
 from pipeline.features.store import Block, block
 from pipeline.params import Features
 
@@ -31,6 +30,10 @@ def spec(kind: str, settings: Features) -> dict[str, Any]:
 
 def blocks(task: Task, settings: Features) -> dict[str, Block]:
     """The features of these kinds, as their stores hold them."""
+    from pipeline.data.audio import mono  # with librosa, seconds that a run without new clips can do without
+    from pipeline.features.sound import Sound
+
+    numba_cache.fill(settings)
     sound = Sound(mono(task.file, settings.sample_rate), settings.sample_rate)
     found = {}
     for kind in task.kinds:

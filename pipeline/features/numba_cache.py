@@ -21,8 +21,10 @@ def fill(settings: Features) -> None:
     code = Path(__file__).with_name("median.py").resolve()
     compiled = f"{version('librosa')} {version('numba')} {code}".encode() + code.read_bytes()
     filled = Path(sys.prefix) / f".numba-{hashlib.sha256(compiled).hexdigest()[:16]}"
+    if filled.exists():
+        return
     with FileLock(Path(sys.prefix) / ".numba.lock"):
-        if not filled.exists():
+        if not filled.exists():  # still, now that the lock is held
             from pipeline.features.sound import Sound
 
             noise = np.random.default_rng(0).normal(size=settings.sample_rate).astype(np.float32)

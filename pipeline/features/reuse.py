@@ -8,17 +8,18 @@ import csv
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock
 from pydantic import BaseModel
 
-from pipeline.features.store import INDEX, Block, Writer
+from pipeline.features.store import INDEX, SUMS, Block, Writer
 from pipeline.files import read_json, remove, whole
 from pipeline.imports import reached
 
@@ -36,14 +37,19 @@ class Place:
 class Reuse:
     """What is known of one kind of feature, and the store that is being written, which is known from then on."""
 
-    def __init__(self, folder: Path, spec: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, spec: Callable[[], dict[str, Any]]) -> None:
         self.folder = folder
         self.known: dict[str, Place] = {}
+        about: dict[str, Any] = {}
         runs = sorted(folder.iterdir()) if folder.is_dir() else []
         for run in runs:
-            self.known |= _places(run)
+            if (run / "spec.json").exists():
+                about = {
+                    name: value for name, value in read_json(run / "spec.json").items() if name not in SUMS
+                }
+                self.known |= _places(run, about)
         number = int(runs[-1].name) + 1 if runs else 0
-        self.writer = Writer(folder / f"{number:04}", spec)
+        self.writer = Writer(folder / f"{number:04}", about or spec())
 
     def __contains__(self, source: str) -> bool:
         return source in self.known
@@ -65,8 +71,12 @@ class Reuse:
 
 
 @contextmanager
-def opened(folder: Path, spec: dict[str, Any]) -> Iterator[Reuse]:
-    """While no other process writes there."""
+def opened(folder: Path, spec: Callable[[], dict[str, Any]]) -> Iterator[Reuse]:
+    """While no other process writes there.
+
+    Args:
+        spec: gives what the store says of itself, and is asked only where no earlier run has left it.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         yield Reuse(folder, spec)
@@ -83,13 +93,12 @@ def key(kind: str, rate: int, settings: BaseModel) -> str:
     return digest.hexdigest()[:16]
 
 
-def _places(run: Path) -> dict[str, Place]:
+def _places(run: Path, about: dict[str, Any]) -> dict[str, Place]:
     """By source, what a run wrote whole."""
-    spec, index, array = run / "spec.json", run / "index.csv", run / "array.bin"
-    if not (spec.exists() and index.exists() and array.exists()):
+    index, array = run / "index.csv", run / "array.bin"
+    if not (index.exists() and array.exists()):
         return {}
-    about = read_json(spec)
-    row = about["width"] * {"float16": 2, "float32": 4}[about["dtype"]]
+    row = about["width"] * np.dtype(about["dtype"]).itemsize
     there = array.stat().st_size
     with index.open(newline="", encoding="utf-8") as stream:
         # a killed run may have left half a line

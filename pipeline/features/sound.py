@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-import librosa
+import librosa.filters
 import numpy as np
 import scipy.fft
 import scipy.sparse

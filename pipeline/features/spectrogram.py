@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import librosa
 import numpy as np
+from librosa import power_to_db
 
 from pipeline.features.sound import Array, Sound, mel
 from pipeline.params import Spectrogram
@@ -24,5 +24,5 @@ def compute(sound: Sound, settings: Spectrogram) -> Array:
     frames = 1 + len(sound.signal) // settings.hop_length
     spectrum = sound.stft(settings.n_fft, settings.hop_length)[:frames]
     power = mel(spectrum.real**2 + spectrum.imag**2, sound.rate, settings.bands)
-    decibels: Array = librosa.power_to_db(power, ref=np.max, top_db=settings.top_db)
+    decibels: Array = power_to_db(power, ref=np.max, top_db=settings.top_db)
     return decibels

@@ -20,6 +20,8 @@ from pipeline.files import read_json, whole, write_json
 
 Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 INDEX = ("clip_id", "start", "stop", "source", "digest")
+SUMS = ("shape", "digest")
+"""Of a spec, what is known when the last clip is written."""
 
 
 @dataclass(frozen=True)

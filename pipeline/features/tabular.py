@@ -6,9 +6,11 @@ functions called one by one with the same parameters. One STFT serves them all.
 
 from typing import Any
 
-import librosa
 import numpy as np
 import scipy.fft
+from librosa import piptrack, pitch_tuning, power_to_db
+from librosa.feature import chroma_stft, mfcc, rms, tempo
+from librosa.onset import onset_strength
 
 from pipeline.features.median import running_median
 from pipeline.features.sound import Array, Sound, Spectrum, hann, mel
@@ -49,12 +51,12 @@ def compute(sound: Sound, settings: Tabular) -> Array:
     spectrum = sound.stft(n_fft, hop_length)
     magnitude = np.abs(spectrum)
     power = magnitude**2
-    decibels = librosa.power_to_db(mel(power, sound.rate, MEL_BANDS)).T
+    decibels = power_to_db(mel(power, sound.rate, MEL_BANDS)).T
     centroid, bandwidth = _centroid_and_bandwidth(magnitude, sound.rate)
     harmonic = _harmonic(spectrum, magnitude, hop_length, len(signal))
     series = (
-        librosa.feature.chroma_stft(S=power.T, sr=sound.rate, tuning=_tuning(power, sound.rate)),
-        librosa.feature.rms(y=signal, frame_length=n_fft, hop_length=hop_length),
+        chroma_stft(S=power.T, sr=sound.rate, tuning=_tuning(power, sound.rate)),
+        rms(y=signal, frame_length=n_fft, hop_length=hop_length),
         centroid,
         bandwidth,
         _rolloff(magnitude, sound.rate),
@@ -63,10 +65,10 @@ def compute(sound: Sound, settings: Tabular) -> Array:
         # the masks of the two add up to 1, and so do the waveforms to the signal
         signal - harmonic,
     )
-    mfcc = librosa.feature.mfcc(S=decibels, n_mfcc=N_MFCC)
+    cepstrum = mfcc(S=decibels, n_mfcc=N_MFCC)
     values = [stat for feature in series for stat in (np.mean(feature), np.var(feature))]
     values.append(_tempo(decibels, sound.rate, hop_length))
-    values += [stat for row in mfcc for stat in (np.mean(row), np.var(row))]
+    values += [stat for row in cepstrum for stat in (np.mean(row), np.var(row))]
     return np.array([values], dtype=np.float32)
 
 
@@ -100,7 +102,7 @@ def _zero_crossing_rate(signal: Array, n_fft: int, hop_length: int) -> Array:
 def _tuning(power: Array, rate: int) -> float:
     """librosa.estimate_tuning, which looks for pitches below 4 kHz in bins that go far beyond."""
     bins = min(power.shape[1] - 1, int(np.ceil(HIGHEST_PITCH / (rate / 2) * (power.shape[1] - 1))) + 1)
-    pitch, strength = librosa.piptrack(
+    pitch, strength = piptrack(
         S=power[:, : bins + 1].T,
         sr=rate * bins / (power.shape[1] - 1),  # the lower bins are those of a slower rate
         n_fft=2 * bins,
@@ -111,15 +113,15 @@ def _tuning(power: Array, rate: int) -> float:
     if not found.any():
         return 0.0
     strong = found & (strength >= np.median(strength[found]))
-    return librosa.pitch_tuning(pitch[strong], bins_per_octave=12)
+    return pitch_tuning(pitch[strong], bins_per_octave=12)
 
 
 def _tempo(decibels: Array, rate: int, hop_length: int) -> float:
     """The tempo of librosa.beat.beat_track, which goes on to place the beats; 0 where nothing begins."""
-    onsets = librosa.onset.onset_strength(S=decibels, sr=rate, hop_length=hop_length, aggregate=np.median)
+    onsets = onset_strength(S=decibels, sr=rate, hop_length=hop_length, aggregate=np.median)
     if not onsets.any():
         return 0.0
-    return librosa.feature.tempo(onset_envelope=onsets, sr=rate, hop_length=hop_length).item()
+    return tempo(onset_envelope=onsets, sr=rate, hop_length=hop_length).item()
 
 
 def _harmonic(spectrum: Spectrum, magnitude: Array, hop_length: int, length: int) -> Array:

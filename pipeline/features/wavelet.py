@@ -11,9 +11,9 @@ import math
 from functools import lru_cache
 from typing import Any
 
-import librosa
 import numpy as np
 import scipy.fft
+from librosa import amplitude_to_db
 
 from pipeline.features.sound import Array, Sound
 from pipeline.params import Wavelet
@@ -51,7 +51,7 @@ def compute(sound: Sound, settings: Wavelet) -> Array:
             spectrum[first : first + len(gains)], gains, out=folded.reshape(-1)[lead : lead + len(gains)]
         )
         np.abs(scipy.fft.ifft(folded.sum(axis=0))[:frames], out=row)
-    decibels: Array = librosa.amplitude_to_db(amplitude, ref=np.max, top_db=settings.top_db)
+    decibels: Array = amplitude_to_db(amplitude, ref=np.max, top_db=settings.top_db)
     return decibels.T
 
 

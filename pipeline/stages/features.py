@@ -1,16 +1,17 @@
 """Compute the features of every good clip, into a packed store for each kind."""
 
 import logging
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pandas as pd
 
 from pipeline import params, paths
 from pipeline.data import clips
-from pipeline.features import extract, numba_cache, reuse
+from pipeline.features import extract, reuse
 from pipeline.features.extract import Task
 from pipeline.features.reuse import Reuse
 from pipeline.parallel import each, workers
@@ -18,19 +19,24 @@ from pipeline.params import FeatureKind, Features
 from pipeline.stages import main
 
 KINDS = get_args(FeatureKind)
+MODULES = (
+    "pipeline.stages.features",
+    "pipeline.data.audio",
+    *(f"pipeline.features.{kind}" for kind in KINDS),
+)
 log = logging.getLogger("pipeline.stages")
 
 
 def features() -> None:
     settings = params.load().features
     good = clips.good(clips.read())
-    # the feature modules are for the workers alone: librosa takes seconds to import
-    with workers(len(good), *(f"pipeline.features.{kind}" for kind in KINDS)) as pool, ExitStack() as stack:
-        pool.submit(numba_cache.fill, settings).result()
-        specs = {kind: pool.submit(extract.spec, kind, settings) for kind in KINDS}
+    # librosa takes seconds to import: the workers do so once for all, and only where there is something to compute
+    with workers(len(good), *MODULES) as pool, ExitStack() as stack:
         stores = {
-            kind: stack.enter_context(reuse.opened(_known(kind, settings), spec.result()))
-            for kind, spec in specs.items()
+            kind: stack.enter_context(
+                reuse.opened(_known(kind, settings), partial(_spec, pool, kind, settings))
+            )
+            for kind in KINDS
         }
         tasks = _missing(good, stores)
         log.info("%d of %d clips have features to compute", len(tasks), len(good))
@@ -41,6 +47,10 @@ def features() -> None:
                 store.writer.add(clip.clip_id, clip.sha256, fresh.get(kind) or store.read(clip.sha256))
         for kind, store in stores.items():
             store.finish(paths.FEATURES / kind)
+
+
+def _spec(pool: ProcessPoolExecutor, kind: str, settings: Features) -> dict[str, Any]:
+    return pool.submit(extract.spec, kind, settings).result()
 
 
 def _missing(good: pd.DataFrame, stores: dict[str, Reuse]) -> dict[int, Task]:
