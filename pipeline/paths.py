@@ -36,3 +36,7 @@ def home() -> Path:
 def cache() -> Path:
     """Partial work that must survive a killed stage, which DVC's outputs do not. Never needed, only faster."""
     return home() / ".cache"
+
+
+def embeddings() -> Path:
+    return cache() / "embeddings"

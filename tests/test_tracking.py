@@ -17,7 +17,7 @@ import onnx.parser
 import pytest
 
 from pipeline import tracking
-from pipeline.models.exported import OUTPUT, Exported
+from pipeline.models.exported import Exported
 
 EXPERIMENT = "music"
 UNKNOWN = "0123456789abcdef" * 2
@@ -196,7 +196,7 @@ def test_the_logged_model_answers_as_the_file_and_holds_no_pickle(home: Path, tm
     )
     loaded = mlflow.pyfunc.load_model(logged.model_uri)
     for arrays in inputs.values():
-        np.testing.assert_array_equal(loaded.predict(arrays)[OUTPUT], model(list(arrays.values())))
+        np.testing.assert_array_equal(loaded.predict(arrays)["probabilities"], model(list(arrays.values())))
     signature = loaded.metadata.signature
     assert [(spec.name, spec.shape) for spec in signature.inputs] == [
         ("spectrogram", (-1, 3, 8)),

@@ -19,7 +19,7 @@ import numpy as np
 from filelock import FileLock
 from pydantic import BaseModel
 
-from pipeline.features.store import INDEX, SUMS, Block, Writer
+from pipeline.features.store import ARRAY, INDEX, SUMS, Block, Writer
 from pipeline.files import read_json, remove, whole
 from pipeline.imports import reached
 
@@ -54,6 +54,10 @@ class Reuse:
     def __contains__(self, source: str) -> bool:
         return source in self.known
 
+    def add(self, clip_id: str, source: str, clip: Block) -> None:
+        start = self.writer.add(clip_id, source, clip)
+        self.known[source] = Place(self.writer.folder / ARRAY, start, len(clip.content), clip.digest)
+
     def read(self, source: str) -> Block:
         place = self.known[source]
         with place.file.open("rb") as stream:
@@ -79,7 +83,10 @@ def opened(folder: Path, spec: Callable[[], dict[str, Any]]) -> Iterator[Reuse]:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        yield Reuse(folder, spec)
+        known = Reuse(folder, spec)
+        yield known
+        if known.writer.rows == 0:
+            remove(known.writer.folder)
 
 
 def key(kind: str, rate: int, settings: BaseModel) -> str:
@@ -95,7 +102,7 @@ def key(kind: str, rate: int, settings: BaseModel) -> str:
 
 def _places(run: Path, about: dict[str, Any]) -> dict[str, Place]:
     """By source, what a run wrote whole."""
-    index, array = run / "index.csv", run / "array.bin"
+    index, array = run / "index.csv", run / ARRAY
     if not (index.exists() and array.exists()):
         return {}
     row = about["width"] * np.dtype(about["dtype"]).itemsize

@@ -11,14 +11,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from pipeline.files import read_json, whole, write_json
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
+ARRAY = "array.bin"
 INDEX = ("clip_id", "start", "stop", "source", "digest")
 SUMS = ("shape", "digest")
 """Of a spec, what is known when the last clip is written."""
@@ -37,19 +40,23 @@ class Store:
     def array(self) -> Array:
         """(rows, columns), read from disk as it is used."""
         return np.memmap(
-            self.folder / "array.bin", dtype=self.spec["dtype"], mode="r", shape=tuple(self.spec["shape"])
+            self.folder / ARRAY, dtype=self.spec["dtype"], mode="r", shape=tuple(self.spec["shape"])
         )
 
-    def rows(self, clip_ids: Iterable[str]) -> tuple[np.ndarray[Any, np.dtype[np.int64]], ...]:
-        """First row and one past the last row of each clip, in the order asked for.
+    def index(self, clip_ids: Iterable[str]) -> "pd.DataFrame":
+        """The index's lines of these clips, in the order asked for.
 
         Raises:
             KeyError: the store has no such clip.
         """
-        index = pd.read_csv(
-            self.folder / "index.csv", dtype={"clip_id": "string"}, keep_default_na=False
-        ).set_index("clip_id")
-        asked = index.loc[list(clip_ids)]
+        import pandas as pd  # what only asks for the spec does without
+
+        index = pd.read_csv(self.folder / "index.csv", dtype={"clip_id": "string"}, keep_default_na=False)
+        return index.set_index("clip_id").loc[list(clip_ids)]
+
+    def rows(self, clip_ids: Iterable[str]) -> tuple[np.ndarray[Any, np.dtype[np.int64]], ...]:
+        """First row and one past the last row of each clip; see :meth:`index`."""
+        asked = self.index(clip_ids)
         return asked["start"].to_numpy(), asked["stop"].to_numpy()
 
 
@@ -77,19 +84,21 @@ class Writer:
         self.digest = hashlib.sha256()
         folder.mkdir(parents=True)
         write_json(folder / "spec.json", spec)
-        self.array = (folder / "array.bin").open("wb")
+        self.array = (folder / ARRAY).open("wb")
         self.index = (folder / "index.csv").open("w", newline="", encoding="utf-8")
         self.lines = csv.writer(self.index)
         self.lines.writerow(INDEX)
 
-    def add(self, clip_id: str, source: str, clip: Block) -> None:
-        stop = self.rows + len(clip.content) // self.row
+    def add(self, clip_id: str, source: str, clip: Block) -> int:
+        """Returns where in the file, in bytes, the clip's rows begin."""
+        start, stop = self.rows, self.rows + len(clip.content) // self.row
         self.array.write(clip.content)
         self.array.flush()  # before the index says that it is there
-        self.lines.writerow([clip_id, self.rows, stop, source, clip.digest])
+        self.lines.writerow([clip_id, start, stop, source, clip.digest])
         self.index.flush()
         self.digest.update(f"{clip_id}\n{stop}\n{clip.digest}\n".encode())
         self.rows = stop
+        return start * self.row
 
     def finish(self) -> None:
         self.array.close()

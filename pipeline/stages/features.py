@@ -44,7 +44,7 @@ def features() -> None:
         for clip in good.itertuples():
             fresh = next(computed) if clip.Index in tasks else {}
             for kind, store in stores.items():
-                store.writer.add(clip.clip_id, clip.sha256, fresh.get(kind) or store.read(clip.sha256))
+                store.add(clip.clip_id, clip.sha256, fresh.get(kind) or store.read(clip.sha256))
         for kind, store in stores.items():
             store.finish(paths.FEATURES / kind)
 

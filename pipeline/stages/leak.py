@@ -16,7 +16,6 @@ from pipeline.files import remove, whole, write_json
 from pipeline.params import Experiment, Params, Split
 from pipeline.stages import main, recording, resuming
 from pipeline.training import parts
-from pipeline.training.experiment import fitted, save
 from pipeline.training.predict import predictions
 from pipeline.training.trials import Trial
 
@@ -79,6 +78,8 @@ def _answers(
     settings: Params, experiment: Experiment, table: pd.DataFrame, rows: pd.DataFrame, work: Path
 ) -> pd.DataFrame:
     """Test predictions over all folds of a split, from models that are not kept."""
+    from pipeline.training.experiment import fitted, save  # torch takes seconds to import
+
     files = []
     for fold in sorted(rows["fold"].unique()):
         folder = work / f"fold{fold}"
@@ -88,7 +89,7 @@ def _answers(
         folder.mkdir(parents=True, exist_ok=True)
         trial = Trial(int(fold), settings.seed)
         data = parts.load(experiment, settings.window, table, rows, trial.fold)
-        net, _ = fitted(experiment, data, trial.seed, folder / "checkpoints", _untold)
+        net, _ = fitted(experiment, data, trial.seed, folder / "checkpoints", paths.embeddings(), _untold)
         save(net, data, folder / "model.onnx")
         answers = predictions(folder / "model.onnx", data, experiment.training, trial)
         with whole(files[-1]) as file:

@@ -37,7 +37,9 @@ def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, r
     data = parts.load(experiment, settings.window, clips.read(), pd.read_parquet(paths.SPLIT), trial.fold)
     run.log_params(recording.described(settings, experiment, trial))
     start = time.monotonic()
-    net, history = fitted(experiment, data, trial.seed, work / "checkpoints", run.log_epoch)
+    net, history = fitted(
+        experiment, data, trial.seed, work / "checkpoints", paths.embeddings(), run.log_epoch
+    )
     spec = {
         "run_id": run.id,
         "fold": trial.fold,

@@ -1,15 +1,22 @@
 """The one LightningModule: any module from features to logits, trained as a classifier of clips."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
-import pytorch_lightning as pl
 import torch
-from sklearn.metrics import f1_score
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.params import Augment, Training
-from pipeline.training.windows import Batch
+from pipeline.training.lightning import pl
+
+
+class Batch(NamedTuple):
+    """Windows as a step takes them."""
+
+    inputs: tuple[Tensor, ...]
+    targets: Tensor
+    clips: Tensor
+    """Position of each window's clip among the clips of its part."""
 
 
 class Classifier(pl.LightningModule):
@@ -56,12 +63,9 @@ class Classifier(pl.LightningModule):
         probabilities = self.summed / self.windows
         loss = functional.nll_loss(probabilities.clamp_min(1e-7).log(), self.targets)
         predicted = probabilities.argmax(dim=1)
-        f1 = f1_score(
-            self.targets.cpu(), predicted.cpu(), labels=range(self.classes), average="macro", zero_division=0
-        )
         self.log("valid_loss", loss, prog_bar=True)
         self.log("valid_accuracy", (predicted == self.targets).float().mean())
-        self.log("valid_macro_f1", float(f1), prog_bar=True)
+        self.log("valid_macro_f1", macro_f1(self.targets, predicted, self.classes), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -73,6 +77,13 @@ class Classifier(pl.LightningModule):
         if self.settings.schedule == "constant":
             return optimizer
         return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.settings.epochs)]
+
+
+def macro_f1(targets: Tensor, predicted: Tensor, classes: int) -> Tensor:
+    """Mean F1 over all labels, 0 for one that is neither there nor predicted; scikit-learn's takes 2 s to import."""
+    hits = torch.bincount(targets[targets == predicted], minlength=classes)
+    both = torch.bincount(targets, minlength=classes) + torch.bincount(predicted, minlength=classes)
+    return (2 * hits / both.clamp_min(1)).mean()
 
 
 def augment(values: Tensor, settings: Augment) -> Tensor:

@@ -1,36 +1,34 @@
 """One trial of an experiment: a model built for its features, fitted, and kept as an ONNX graph."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
+from torch import Tensor, nn
 
 from pipeline import models
 from pipeline.models.exported import export
 from pipeline.params import Experiment
 from pipeline.training import HISTORY, EpochSink
 from pipeline.training.parts import Parts, examples
-from pipeline.training.windows import embed
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 def fitted(
-    experiment: Experiment, data: Parts, seed: int, work: Path, sink: EpochSink
-) -> "tuple[nn.Module, pd.DataFrame]":
+    experiment: Experiment, data: Parts, seed: int, work: Path, kept: Path, sink: EpochSink
+) -> tuple[nn.Module, pd.DataFrame]:
     """The model at its best epoch on valid, and its history (no rows for a model not trained by epochs).
 
     Args:
         work: checkpoints; where it holds some, training goes on from there.
+        kept: what a frozen backbone made of windows, for the trainings to come.
     """
     module = models.load(experiment.model.name)
     windows, valid = data.windows["train"], data.windows["valid"]
     if hasattr(module, "fit"):
-        values = windows.sources[0].cut(*windows.even(1).T).numpy()
-        net = module.fit(experiment.model, values, windows.targets.numpy(), len(data.labels), seed)
+        values = windows.sources[0].cut(*windows.even(1).T)
+        net = module.fit(experiment.model, values, windows.targets, len(data.labels), seed)
         return net, pd.DataFrame(columns=list(HISTORY))
+    from pipeline.training.embeddings import embed
     from pipeline.training.fit import fit  # Lightning takes seconds to import, and fitted models do without
 
     torch.manual_seed(seed)
@@ -39,14 +37,23 @@ def fitted(
     net = module.build(experiment.model, inputs, len(data.labels)).to(memory_format=torch.channels_last)
     trained = net
     if getattr(net, "frozen", False):
-        size = experiment.training.batch_size
-        windows, valid = embed(windows, net.backbone, size), embed(valid, net.backbone, size)
+        windows, valid = (embed(part, net.backbone, experiment.training, kept) for part in (windows, valid))
         trained = net.head
     history = fit(trained, windows, valid, experiment.training, seed, work, sink)
     return net.eval(), history
 
 
-def save(net: "nn.Module", data: Parts, file: Path) -> None:
-    """Write the ONNX graph."""
+class Probabilities(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.net(*inputs).softmax(dim=1)
+
+
+def save(net: nn.Module, data: Parts, file: Path) -> None:
+    """Write the ONNX graph, from features to label probabilities."""
     inputs = examples(data)
-    export(net, [torch.from_numpy(values) for values in inputs.values()], list(inputs), file)
+    tensors = [torch.from_numpy(values) for values in inputs.values()]
+    export(Probabilities(net).eval(), tensors, list(inputs), "probabilities", file)

@@ -56,4 +56,4 @@ def examples(data: Parts) -> dict[str, np.ndarray[Any, Any]]:
     """A small batch of the model's inputs by feature, from the training part."""
     windows = data.windows["train"]
     pairs = np.stack([np.arange(EXAMPLE_CLIPS), np.zeros(EXAMPLE_CLIPS, dtype=np.int64)], axis=1)
-    return dict(zip(data.kinds, (values.numpy() for values in windows[pairs].inputs), strict=True))
+    return dict(zip(data.kinds, windows[pairs].inputs, strict=True))

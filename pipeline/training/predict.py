@@ -24,8 +24,8 @@ def predictions(model: Path, data: Parts, settings: Training, trial: Trial) -> p
         summed = np.zeros((len(windows), len(data.labels)))
         counts = np.zeros((len(windows), 1))
         for batch in tqdm(windows.batches(settings.batch_size), part, unit="batch", dynamic_ncols=True):
-            np.add.at(summed, batch.clips.numpy(), run([values.numpy() for values in batch.inputs]))
-            np.add.at(counts, batch.clips.numpy(), 1)
+            np.add.at(summed, batch.clips, run(batch.inputs))
+            np.add.at(counts, batch.clips, 1)
         probabilities = summed / counts
         table = data.clips[part][["clip_id", "group", "part", "label"]].copy()
         table.insert(2, "fold", trial.fold)

@@ -1,4 +1,4 @@
-"""Windows of the clips' features: where they lie, and batches of them as tensors.
+"""Windows of the clips' features: where they lie, and batches of them as arrays.
 
 A batch is cut out of the memory-mapped stores with one indexing operation per feature.
 """
@@ -7,21 +7,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset, Sampler
-from tqdm import tqdm
 
 from pipeline.features.store import Store
 from pipeline.models import Input
 
 Index = np.ndarray[Any, np.dtype[np.int64]]
+Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class Batch(NamedTuple):
-    inputs: tuple[Tensor, ...]
-    targets: Tensor
-    clips: Tensor
+    inputs: tuple[Array, ...]
+    targets: Index
+    clips: Index
     """Position of each window's clip among the clips of its part."""
 
 
@@ -34,7 +31,7 @@ class Source(Protocol):
         """Greatest offset at which a window of each clip may start."""
         ...
 
-    def cut(self, clips: Index, offsets: Index) -> Tensor:
+    def cut(self, clips: Index, offsets: Index) -> Array:
         """One window per clip and offset, stacked."""
         ...
 
@@ -43,8 +40,11 @@ class Feature:
     """One stored feature of some clips: a summary per clip, or frames of which models see windows."""
 
     def __init__(self, store: Store, clip_ids: Sequence[str], frames: int) -> None:
+        index = store.index(clip_ids)
         self.array = store.array
-        self.starts, self.stops = store.rows(clip_ids)
+        self.starts, self.stops = index["start"].to_numpy(), index["stop"].to_numpy()
+        self.digests = list(index["digest"])
+        """What tells a clip's rows from all others."""
         self.windowed = bool(store.spec["windowed"])
         self.frames = frames if self.windowed else 1
         self.floor = float(store.spec.get("floor", 0.0))
@@ -53,15 +53,15 @@ class Feature:
     def slack(self) -> Index:
         return np.maximum(self.stops - self.starts - self.frames, 0)
 
-    def cut(self, clips: Index, offsets: Index) -> Tensor:
+    def cut(self, clips: Index, offsets: Index) -> Array:
         """(B, columns), or windows (B, bands, frames); past a clip's end comes the floor."""
         if not self.windowed:
-            return torch.from_numpy(self.array[self.starts[clips]].astype(np.float32))
+            return self.array[self.starts[clips]].astype(np.float32)
         rows = (self.starts[clips] + offsets)[:, None] + np.arange(self.frames)
         ends = self.stops[clips][:, None]
         values = self.array[np.minimum(rows, ends - 1)].astype(np.float32)
         values[rows >= ends] = self.floor
-        return torch.from_numpy(values).transpose(1, 2)
+        return values.transpose(0, 2, 1)
 
     def describe(self) -> Input:
         """Shape, and mean and standard deviation per column over all rows of these clips."""
@@ -74,29 +74,12 @@ class Feature:
         return Input(self.shape, mean.astype(np.float32), std.astype(np.float32), self.floor)
 
 
-class Embeddings:
-    """What a frozen backbone makes of windows: (windows, width) in memory, a clip's windows side by side."""
-
-    frames = 1
-
-    def __init__(self, values: Tensor, counts: Index) -> None:
-        self.values = values
-        self.counts = counts
-        self.starts = np.cumsum(counts) - counts
-
-    def slack(self) -> Index:
-        return self.counts - 1
-
-    def cut(self, clips: Index, offsets: Index) -> Tensor:
-        return self.values[self.starts[clips] + offsets]
-
-
-class Windows(Dataset[Batch]):
+class Windows:
     """The windows of one part, indexed with the (clip, offset) pairs of a whole batch."""
 
     def __init__(self, sources: Sequence[Source], targets: Index) -> None:
         self.sources = sources
-        self.targets = torch.tensor(targets)
+        self.targets = targets
         # a summary has no frames to choose from: where there are windows, they set the offsets
         longest = max(source.frames for source in sources)
         self.frames = longest
@@ -108,7 +91,7 @@ class Windows(Dataset[Batch]):
     def __getitem__(self, pairs: Index) -> Batch:
         clips, offsets = pairs[:, 0], pairs[:, 1]
         inputs = tuple(source.cut(clips, offsets) for source in self.sources)
-        return Batch(inputs, self.targets[clips], torch.from_numpy(clips))
+        return Batch(inputs, self.targets[clips], clips)
 
     def even(self, spacing: int) -> Index:
         """(clip, offset) of windows at most ``spacing`` apart, from each clip's first frame to its last."""
@@ -125,20 +108,7 @@ class Windows(Dataset[Batch]):
             yield self[pairs]
 
 
-def embed(windows: Windows, backbone: torch.nn.Module, batch_size: int) -> Windows:
-    """Run a frozen backbone once over windows half a window apart, and keep what it gives."""
-    pairs = windows.even(max(1, windows.frames // 2))
-    backbone.eval()
-    with torch.no_grad():
-        values = [
-            backbone(*windows[batch].inputs)
-            for batch in tqdm(EvenWindows(pairs, batch_size), "embed", unit="batch", dynamic_ncols=True)
-        ]
-    counts = np.bincount(pairs[:, 0], minlength=len(windows))
-    return Windows([Embeddings(torch.cat(values), counts)], windows.targets.numpy())
-
-
-class RandomWindows(Sampler[Index]):
+class RandomWindows:
     """Batches of (clip, offset): each clip ``windows_per_clip`` times an epoch, at offsets drawn anew.
 
     The order is a function of seed and epoch alone, so that a resumed run draws what the first would have.
@@ -162,7 +132,7 @@ class RandomWindows(Sampler[Index]):
         yield from np.array_split(pairs, len(self))
 
 
-class EvenWindows(Sampler[Index]):
+class EvenWindows:
     """Batches of the evenly spaced windows, in order."""
 
     def __init__(self, pairs: Index, batch_size: int) -> None:

@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from pipeline import models
 from pipeline.features.store import Store, write
 from pipeline.models import Input, cnn, logreg, majority, multimodal, transfer
-from pipeline.models.exported import OUTPUT, Exported, export
+from pipeline.models.exported import Exported, export
 from pipeline.models.layers import Standardise
 from pipeline.params import Cnn, LogReg, Majority, Mlp, Multimodal, Training, Transfer
-from pipeline.training.fit import fit
-from pipeline.training.windows import Feature, Windows, embed
+from pipeline.training.embeddings import embed
+from pipeline.training.experiment import Probabilities
+from pipeline.training.fit import Batches, fit
+from pipeline.training.windows import Feature, Windows
 
 CLASSES = 4
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -127,10 +129,10 @@ def test_gradients_reach_every_trainable_parameter(made: Made) -> None:
 def test_the_exported_model_computes_the_same(made: Made, tmp_path: Path) -> None:
     net = made.net.eval()
     names = [f"input {number}" for number in range(len(made.batch(2)))]
-    export(net, made.batch(2), names, tmp_path / "model.onnx")
+    export(Probabilities(net).eval(), made.batch(2), names, "probabilities", tmp_path / "model.onnx")
     exported = Exported(tmp_path / "model.onnx", threads=1)
     assert exported.names == names
-    assert [output.name for output in exported.session.get_outputs()] == [OUTPUT]
+    assert [output.name for output in exported.session.get_outputs()] == ["probabilities"]
     for size in (1, 5):
         batch = made.batch(size)
         with torch.no_grad():
@@ -224,8 +226,7 @@ def fused(
         settings = training(epochs=4, batch_size=8, learning_rate=0.003, patience=None, monitor="valid_loss")
         history = fit(net, windows, windows, settings, 7, folder / "work", lambda *_: None)
         assert history["valid_accuracy"].iloc[-1] > 0.9
-    (batch,) = windows.batches(len(windows))
-    return net.eval(), list(batch.inputs)
+    return net.eval(), list(Batches(windows)[windows.even(1)].inputs)
 
 
 @pytest.mark.parametrize("branch", [0, 1])
@@ -264,7 +265,7 @@ def test_a_frozen_backbone_does_not_move(tmp_path: Path, training: Trainings) ->
     """No parameter and no running statistic, whether its embeddings are kept or it runs in every step."""
     net, windows = backbone_net(tmp_path, frozen=True)
     before = state(net.backbone)
-    embedded = embed(windows, net.backbone, 8)
+    embedded = embed(windows, net.backbone, training(batch_size=8), tmp_path / "kept")
     head = state(net.head)
     fit(net.head, embedded, embedded, training(epochs=2, batch_size=8), 7, tmp_path / "head", lambda *_: None)
     assert moved(head, net.head) == set(head)
@@ -283,8 +284,7 @@ def test_a_backbone_sees_the_training_parts_mean_as_grey(tmp_path: Path) -> None
     net, windows = backbone_net(tmp_path, frozen=True)
     seen: list[Tensor] = []
     net.backbone.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    (batch,) = windows.batches(len(windows))
-    net(*batch.inputs)
+    net(*Batches(windows)[windows.even(windows.frames)].inputs)
     (picture,) = seen
     assert picture.shape == (32, 3, 32, 40)
     assert all(torch.equal(picture[:, 0], picture[:, channel]) for channel in (1, 2))

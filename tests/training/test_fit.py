@@ -1,6 +1,8 @@
 """The loop learns, keeps the best epoch, repeats itself bit for bit, also from where it was interrupted."""
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +17,10 @@ from pipeline.features.store import Store, write
 from pipeline.models import cnn, mlp
 from pipeline.params import Augment, Cnn, Mlp, Training
 from pipeline.training import HISTORY
-from pipeline.training.classifier import Classifier, augment
-from pipeline.training.fit import _class_weights, fit
-from pipeline.training.windows import Batch, Embeddings, Feature, Windows
+from pipeline.training.classifier import Batch, Classifier, augment, macro_f1
+from pipeline.training.embeddings import Embeddings
+from pipeline.training.fit import Batches, _class_weights, fit
+from pipeline.training.windows import Feature, Windows
 
 LABELS = 3
 MLP = Mlp(name="mlp", hidden=[16], dropout=0.2)
@@ -114,7 +117,7 @@ def test_it_stops_early_and_gives_the_best_epoch(tmp_path: Path, training: Train
     scores = history[monitor] if monitor == "valid_macro_f1" else -history[monitor]
     best = int(scores.to_numpy().argmax())
     assert len(history) == best + 1 + 3 < 40
-    (everything,) = job.valid.batches(len(job.valid))
+    everything = Batches(job.valid)[job.valid.even(1)]
     with torch.no_grad():
         loss = functional.cross_entropy(net(*everything.inputs), everything.targets)
     assert float(loss) == pytest.approx(history["valid_loss"][best], rel=1e-4)
@@ -210,7 +213,8 @@ def batch() -> Batch:
 
 def test_rare_labels_weigh_more(training: Trainings) -> None:
     windows = Windows(
-        [Embeddings(torch.zeros(100, 1), np.ones(100, dtype=np.int64))], np.repeat([0, 1], [90, 10])
+        [Embeddings(np.zeros((100, 1), np.float32), np.ones(100, dtype=np.int64))],
+        np.repeat([0, 1], [90, 10]),
     )
     weights = _class_weights(windows, training(class_weights=True))
     assert weights.tolist() == pytest.approx([100 / 180, 100 / 20])
@@ -239,6 +243,26 @@ def test_windows_are_augmented_in_training_alone(
     assert not torch.equal(trained, images)
     assert torch.equal(validated, images)
     assert torch.equal(images, batch().inputs[0]), "and not in place"
+
+
+def test_macro_f1_is_scikit_learns() -> None:
+    """Also with a label that is never there, never predicted, or neither."""
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(7)
+    for truth, answers in ((5, 5), (3, 5), (5, 2), (1, 1)):
+        targets, predicted = rng.integers(0, truth, 40), rng.integers(0, answers, 40)
+        expected = f1_score(targets, predicted, labels=range(6), average="macro", zero_division=0)
+        found = macro_f1(torch.from_numpy(targets), torch.from_numpy(predicted), 6)
+        assert float(found) == pytest.approx(expected)
+
+
+def test_training_is_imported_without_what_it_does_not_use() -> None:
+    """Seconds before each first batch: torchmetrics brings transformers and scipy.signal with it."""
+    code = "import sys, pipeline.training.fit; print(*(m in sys.modules for m in sys.argv[1:]))"
+    modules = ("pytorch_lightning", "transformers", "scipy.signal", "sklearn", "mlflow", "librosa")
+    done = subprocess.run([sys.executable, "-c", code, *modules], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["True", *["False"] * 5]
 
 
 @pytest.mark.parametrize(("widest", "limit"), [(0, 0), (1, 1), (5, 5), (20, 20), (99, 20)])

@@ -1,0 +1,103 @@
+"""What a frozen backbone makes of windows: computed once for each window and backbone, and kept."""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from pipeline.features import reuse
+from pipeline.features.store import block
+from pipeline.models.exported import Exported, export
+from pipeline.params import Training
+from pipeline.training.windows import Array, EvenWindows, Feature, Index, Windows
+
+Run = Callable[[Array], Array]
+
+
+class Embeddings:
+    """(windows, width) in memory, a clip's windows side by side."""
+
+    frames = 1
+
+    def __init__(self, values: Array, counts: Index) -> None:
+        self.values = values
+        self.counts = counts
+        self.starts = np.cumsum(counts) - counts
+
+    def slack(self) -> Index:
+        return self.counts - 1
+
+    def cut(self, clips: Index, offsets: Index) -> Array:
+        return self.values[self.starts[clips] + offsets]
+
+
+def embed(windows: Windows, backbone: nn.Module, settings: Training, kept: Path) -> Windows:
+    """Windows of one feature, half a window apart, seen through ``backbone``.
+
+    Args:
+        kept: where embeddings are kept, by the backbone's graph with its weights, and by the clip's rows.
+    """
+    (feature,) = windows.sources
+    if not isinstance(feature, Feature):
+        raise TypeError("only windows of a stored feature have what tells them from others")
+    pairs = windows.even(max(1, windows.frames // 2))
+    counts = np.bincount(pairs[:, 0], minlength=len(windows))
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / "backbone.onnx"
+        example = torch.from_numpy(feature.cut(*pairs[:2].T))
+        export(backbone.eval(), [example], ["window"], "embedding", graph)
+        run = _on_gpu(backbone) if _has_gpu(settings) else _on_cpu(graph, settings.threads)
+        key = hashlib.sha256(
+            graph.read_bytes() + f"{windows.frames} {_has_gpu(settings)}".encode()
+        ).hexdigest()
+    width = run(example.numpy()).shape[1]
+    with reuse.opened(kept / key[:16], lambda: {"dtype": "float32", "width": width}) as known:
+        missing = [clip for clip, digest in enumerate(feature.digests) if digest not in known]
+        for clip, values in zip(missing, _embedded(windows, pairs, missing, run, settings), strict=True):
+            known.add(str(clip), feature.digests[clip], block(values, "float32"))
+        contents = b"".join(known.read(digest).content for digest in feature.digests)
+    values = np.frombuffer(contents, np.float32).reshape(-1, width)
+    return Windows([Embeddings(values, counts)], windows.targets)
+
+
+def _embedded(
+    windows: Windows, pairs: Index, missing: list[int], run: Run, settings: Training
+) -> Iterator[Array]:
+    """The embeddings of each missing clip, of whose windows batches are full whatever their number."""
+    todo = pairs[np.isin(pairs[:, 0], missing)]
+    rows: dict[int, list[Array]] = {}
+    if len(todo):
+        for batch in tqdm(EvenWindows(todo, settings.batch_size), "embed", unit="batch", dynamic_ncols=True):
+            (inputs,), _, clips = windows[batch]
+            for clip, row in zip(clips, run(inputs), strict=True):
+                rows.setdefault(int(clip), []).append(row)
+            # all but the last clip of a batch are complete
+            for clip in [clip for clip in rows if clip != int(clips[-1])]:
+                yield np.stack(rows.pop(clip))
+        yield from map(np.stack, rows.values())
+
+
+def _has_gpu(settings: Training) -> bool:
+    return settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+
+
+def _on_gpu(backbone: nn.Module) -> Run:
+    backbone.cuda()
+
+    def run(inputs: Array) -> Array:
+        with torch.inference_mode():
+            values: Array = backbone(torch.from_numpy(inputs).cuda()).cpu().numpy()
+            return values
+
+    return run
+
+
+def _on_cpu(graph: Path, threads: int) -> Run:
+    """ONNX Runtime takes half of the time that torch takes there."""
+    exported = Exported(graph, threads)
+    return lambda inputs: exported([inputs])

@@ -1,0 +1,111 @@
+"""A frozen backbone sees each window once: its embeddings are its own, aligned with the clips, and kept."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline.features.store import Store, write
+from pipeline.models.exported import Exported
+from pipeline.params import Training
+from pipeline.training import embeddings
+from pipeline.training.embeddings import Embeddings, embed
+from pipeline.training.windows import Feature, Windows
+
+FRAMES = 8
+LENGTHS = {"a": 20, "b": 3, "c": 8, "d": 9}
+Trainings = Callable[..., Training]
+
+
+class Told(nn.Module):
+    """A backbone whose embedding tells which window it saw; dropout would show that it was in training mode."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def forward(self, image: Tensor) -> Tensor:
+        told: Tensor = self.dropout(torch.stack([image.sum(dim=(1, 2)), image[:, 0, 0]], dim=1) * self.factor)
+        return told
+
+
+def rows(clip: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.random.default_rng(ord(clip)).uniform(-79, 0, (LENGTHS[clip], 5)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    folder = tmp_path_factory.mktemp("store") / "five"
+    write(folder, list(LENGTHS), map(rows, LENGTHS), "float32", {"windowed": True, "floor": -80.0})
+    return Store(folder)
+
+
+def windows(store: Store, clips: str) -> Windows:
+    return Windows([Feature(store, list(clips), FRAMES)], np.arange(len(clips)))
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many windows went through the backbone, batch by batch."""
+    sizes: list[int] = []
+
+    class Counting(Exported):
+        def __call__(self, inputs: Any) -> Any:
+            sizes.append(len(inputs[0]))
+            return super().__call__(inputs)
+
+    monkeypatch.setattr(embeddings, "Exported", Counting)
+    return sizes
+
+
+def test_embeddings_are_the_backbones_and_aligned_with_the_clips(
+    store: Store, tmp_path: Path, training: Trainings
+) -> None:
+    embedded = embed(windows(store, "cab"), Told().train(), training(batch_size=2), tmp_path)
+    (source,) = embedded.sources
+    assert isinstance(source, Embeddings)
+    assert embedded.targets.tolist() == [0, 1, 2]
+    # windows half a window apart: one of c, four of a, one of b
+    assert list(source.counts) == [1, 4, 1]
+    assert list(embedded.slack) == [0, 3, 0]
+    expected = {
+        (c, k): o for c, offsets in enumerate([[0], [0, 4, 8, 12], [0]]) for k, o in enumerate(offsets)
+    }
+    pairs = embedded.even(embedded.frames)
+    assert [tuple(pair) for pair in pairs] == list(expected)
+    batch = embedded[pairs]
+    for (clip, number), values in zip(pairs, batch.inputs[0], strict=True):
+        window = np.full((FRAMES, 5), -80.0)
+        seen = rows("cab"[clip])[expected[clip, number] :][:FRAMES]
+        window[: len(seen)] = seen
+        np.testing.assert_allclose(values, [window.sum(), window[0, 0]], rtol=1e-5)
+    assert batch.targets.tolist() == [0, 1, 1, 1, 1, 2]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
+def test_only_windows_not_seen_before_run_through_the_backbone(
+    store: Store, tmp_path: Path, training: Trainings, ran: list[int], batch_size: int
+) -> None:
+    settings = training(batch_size=batch_size)
+    embed(windows(store, "ca"), Told(), settings, tmp_path)
+    del ran[:]
+    again = embed(windows(store, "dabc"), Told(), settings, tmp_path)
+    assert sum(ran[1:]) == 3, "two windows of d and one of b, after the example that tells the width"
+    fresh = embed(windows(store, "dabc"), Told(), settings, tmp_path / "other")
+    pairs = again.even(1)
+    np.testing.assert_array_equal(again[pairs].inputs[0], fresh[pairs].inputs[0])
+
+
+def test_other_weights_are_another_backbone(
+    store: Store, tmp_path: Path, training: Trainings, ran: list[int]
+) -> None:
+    first = embed(windows(store, "a"), Told(1.0), training(), tmp_path)
+    del ran[:]
+    other = embed(windows(store, "a"), Told(2.0), training(), tmp_path)
+    assert sum(ran[1:]) == 4
+    np.testing.assert_allclose(other[other.even(1)].inputs[0], 2 * first[first.even(1)].inputs[0], rtol=1e-6)
