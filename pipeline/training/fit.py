@@ -88,7 +88,7 @@ def fit(
     best = pl.callbacks.ModelCheckpoint(folder, "best", settings.monitor, mode=mode, **whole_epochs)
     # not save_last=True, which saves no epoch but the better ones; behind `best`, whose state it keeps
     last = pl.callbacks.ModelCheckpoint(folder, "last", **whole_epochs)
-    callbacks = [history, best, last, pl.callbacks.TQDMProgressBar(refresh_rate=1)]
+    callbacks = [history, best, last, pl.callbacks.TQDMProgressBar(refresh_rate=4)]
     if settings.patience is not None:
         callbacks.append(Patience(settings.monitor, mode=mode, patience=settings.patience))
     trainer = pl.Trainer(
