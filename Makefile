@@ -16,8 +16,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-repro: $(INSTALLED) ## run the pipeline: data, features, models, comparison
-	dvc repro
+repro: $(INSTALLED) ## run the pipeline: data, features, models, comparison (JOBS=2: two stages at a time)
+	$(if $(JOBS),soundtrack repro --jobs $(JOBS),dvc repro)
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
 	pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

@@ -22,13 +22,26 @@ def main() -> None:
         metavar="CSV",
         help="what a split must not cut: columns path (or id) and group (or artist); blanks of a label are one group",
     )
+    again = commands.add_parser(
+        "repro",
+        help="`dvc repro` with independent stages side by side",
+        description="Reproduce the pipeline as `dvc repro` does, with the same results, several stages at a time.",
+        epilog="Example: soundtrack repro --jobs 2 (with training.threads: 1 in params.yaml on two cores)",
+    )
+    again.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="stages at a time (default: %(default)s)"
+    )
     arguments = parser.parse_args()
 
+    from pipeline import side_by_side
     from pipeline.data.importing import import_folder
     from pipeline.errors import UserError
 
     try:
-        print(import_folder(arguments.folder, arguments.groups))
+        if arguments.command == "repro":
+            side_by_side.repro(max(1, arguments.jobs))
+        else:
+            print(import_folder(arguments.folder, arguments.groups))
     except UserError as error:
         sys.exit(f"error: {error}")
 

@@ -65,9 +65,10 @@ def test_deps_are_what_is_imported(stage: str, key: str, item: Any) -> None:
         declared |= reached(*loaded_by_name(stage, item))
     assert not needed - declared, f"{stage}@{key} imports what it does not declare"
     # these two stages take a whole folder, of which they use what params.yaml names
-    choices = {"download": ("sources", "download.py", "groups.py", "gtzan"), "inputs": ("models",)}.get(
-        stage, ()
-    )
+    choices = {
+        "download": ("sources", "download.py", "groups.py", "gtzan", "parallel.py"),
+        "inputs": ("models",),
+    }.get(stage, ())
     unused = {file for file in declared - needed if not set(choices) & set(file.parts)}
     assert not unused, f"{stage}@{key} declares what it does not import"
 

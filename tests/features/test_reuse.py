@@ -128,7 +128,10 @@ def test_a_killed_run_goes_on_where_it_was(caplog: pytest.LogCaptureFixture) -> 
     """Killed while the fifth clip's second kind is written, and once more right at the start."""
     caplog.set_level("INFO")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", KILLED], env=environment, check=False)
+    # reading to the end of what they print waits for the workers too: they must not outlive the run
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED], env=environment, capture_output=True, timeout=60, check=False
+    )
     assert done.returncode == -signal.SIGKILL
     assert not paths.FEATURES.exists()
     for kind in KINDS:

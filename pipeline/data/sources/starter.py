@@ -5,10 +5,8 @@ It works wherever pip works. Its labels are styles of written music; nothing els
 
 import logging
 import multiprocessing
-import os
 import re
 import shutil
-import threading
 import unicodedata
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
@@ -25,6 +23,7 @@ from pipeline import paths
 from pipeline.data.sources import Clip, SourceError, render, scores
 from pipeline.data.sources.render import Job, Outcome, Performance
 from pipeline.data.sources.scores import Piece
+from pipeline.parallel import cores, end_with_parent
 from pipeline.params import Data
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]:
     """
     corpus = scores.corpus()
     pieces = {label: scores.pieces(label, corpus) for label in scores.STYLES}
-    return synthesise(pieces, corpus, staging, cache, settings, seed, _cores())
+    return synthesise(pieces, corpus, staging, cache, settings, seed, cores())
 
 
 def synthesise(
@@ -70,7 +69,7 @@ def synthesise(
     # a fresh interpreter per process: forking one that runs threads can hang
     spawn = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(workers, spawn, initializer=_end_with_parent) as pool,
+        ProcessPoolExecutor(workers, spawn, initializer=end_with_parent) as pool,
         tqdm(total=count * len(styles), unit="clip") as bar,
     ):
         made = _fill(styles, seconds, cache, partial(pool.map, partial(render.render, corpus=corpus)), bar)
@@ -171,21 +170,3 @@ def _summary(made: int, refused: Counter[str]) -> str:
     lines = [f"  {count} x {reason}" for reason, count in sorted(refused.items())]
     passed = f"; {refused.total()} scores were passed over for others:" if lines else ""
     return "\n".join([f"{made} clips synthesised{passed}", *lines])
-
-
-def _end_with_parent() -> None:
-    """Let a worker end when its parent is killed; by itself it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-
-    def wait() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

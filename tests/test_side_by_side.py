@@ -1,0 +1,62 @@
+"""Stages run as soon as what they depend on is done, no more of them at a time than asked for."""
+
+import threading
+import time
+
+import pytest
+
+from pipeline import side_by_side
+from pipeline.side_by_side import StageFailed, repro
+
+GRAPH = {
+    "data": set[str](),
+    "features": {"data"},
+    "train@a": {"features"},
+    "train@b": {"features"},
+    "train@c": {"features"},
+    "compare": {"train@a", "train@b", "train@c"},
+}
+
+
+class Stages:
+    """Stands for DVC: writes down what began and ended, and how many ran at once."""
+
+    def __init__(self, failing: str = "") -> None:
+        self.failing, self.lock = failing, threading.Lock()
+        self.begun: list[str] = []
+        self.ended: list[str] = []
+        self.most = 0
+
+    def __call__(self, stage: str) -> int:
+        with self.lock:
+            assert GRAPH[stage] <= set(self.ended)
+            self.begun.append(stage)
+            self.most = max(self.most, len(self.begun) - len(self.ended))
+        time.sleep(0.05)
+        with self.lock:
+            self.ended.append(stage)
+        return int(stage == self.failing)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, stages: Stages, jobs: int) -> Stages:
+    monkeypatch.setattr(side_by_side, "_graph", lambda: GRAPH)
+    monkeypatch.setattr(side_by_side, "_reproduce", stages)
+    repro(jobs)
+    return stages
+
+
+@pytest.mark.parametrize(("jobs", "most"), [(1, 1), (2, 2), (8, 3)])
+def test_every_stage_runs_once_behind_what_it_depends_on(
+    monkeypatch: pytest.MonkeyPatch, jobs: int, most: int
+) -> None:
+    stages = run(monkeypatch, Stages(), jobs)
+    assert sorted(stages.begun) == sorted(GRAPH)
+    assert stages.most == most
+    assert stages.begun[2] == "train@c", "the costly ones first"
+
+
+def test_nothing_begins_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = Stages(failing="train@b")
+    with pytest.raises(StageFailed, match="train@b"):
+        run(monkeypatch, stages, 2)
+    assert sorted(stages.ended) == ["data", "features", "train@b", "train@c"]
