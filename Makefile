@@ -11,7 +11,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test lint ui clean
+.PHONY: help install repro test lint bench ui clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ repro: $(INSTALLED) ## run the pipeline: data, features, models, comparison (JOB
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
 	pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+bench: $(INSTALLED) ## how fast it is, beside what people do otherwise (CLIPS=folder; data/audio by default)
+	python -m benchmarks $(if $(CLIPS),--clips $(CLIPS))
 
 lint: $(INSTALLED) ## ruff and mypy
 	ruff check .

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import librosa
 import numpy as np
 import pytest
 import scipy.ndimage
 import soundfile
 
+from benchmarks.peers import columns
 from pipeline.features.median import running_median
 from pipeline.features.sound import Sound
 from pipeline.features.tabular import HPSS_WIDTH, NAMES, compute, describe
@@ -36,28 +36,6 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def plain(y: Array, sr: int) -> dict[str, float]:
-    """Every column as the tutorials compute it, one plain call of librosa after the other."""
-    harmony, perceptr = librosa.effects.hpss(y)
-    series = {
-        "chroma_stft": librosa.feature.chroma_stft(y=y, sr=sr),
-        "rms": librosa.feature.rms(y=y),
-        "spectral_centroid": librosa.feature.spectral_centroid(y=y, sr=sr),
-        "spectral_bandwidth": librosa.feature.spectral_bandwidth(y=y, sr=sr),
-        "rolloff": librosa.feature.spectral_rolloff(y=y, sr=sr),
-        "zero_crossing_rate": librosa.feature.zero_crossing_rate(y),
-        "harmony": harmony,
-        "perceptr": perceptr,
-    }
-    mfcc = librosa.feature.mfcc(y=y, sr=sr, n_mfcc=20)
-    series |= {f"mfcc{number}": row for number, row in enumerate(mfcc, start=1)}
-    tempo, _ = librosa.beat.beat_track(y=y, sr=sr)
-    columns = {"tempo": float(np.mean(tempo))}
-    for name, values in series.items():
-        columns[f"{name}_mean"], columns[f"{name}_var"] = float(np.mean(values)), float(np.var(values))
-    return columns
-
-
 def chords(tone: Make, noise: Make) -> Array:
     """Five seconds: four chords, a click every half second, and a little noise."""
     roots = (220.0, 293.66, 329.63, 196.0)
@@ -72,7 +50,7 @@ def agrees(signal: Array, settings: Params) -> None:
     row = compute(Sound(signal, RATE), settings.features.tabular)
     assert row.shape == (1, 57)
     assert row.dtype == np.float32
-    expected = plain(signal, RATE)
+    expected = columns(signal, RATE)
     assert sorted(expected) == sorted(COLUMNS)
     for name, value in zip(NAMES, row[0], strict=True):
         np.testing.assert_allclose(value, expected[name], RTOL, ATOL, err_msg=name)

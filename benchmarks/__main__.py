@@ -1,0 +1,91 @@
+"""Run the benchmarks: ``python -m benchmarks --clips FOLDER``."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.timing import Row
+from pipeline import params
+from pipeline.files import write_json
+from pipeline.parallel import cores
+
+PARTS = ("features", "training", "reruns", "memory")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog="Example: python -m benchmarks --clips ~/gtzan/genres --only features",
+    )
+    parser.add_argument(
+        "--clips", type=Path, default=Path("data/audio"), help="folder of clips (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--count", type=int, default=10, help="clips that features are compared on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="pairs of each comparison (default: %(default)s)"
+    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to run")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmarks/results.json"), help="JSON (default: %(default)s)"
+    )
+    given = parser.parse_args()
+    files = sorted(
+        file for file in given.clips.rglob("*") if file.suffix in (".wav", ".flac", ".ogg", ".mp3")
+    )
+    if len(files) < given.count:
+        sys.exit(
+            f"error: {given.clips} has {len(files)} clips, {given.count} are needed: name another with --clips"
+        )
+    # spread over the folder, whose neighbours are alike
+    files = files[:: len(files) // given.count][: given.count]
+    machine = {"processor": _processor(), "cores": cores(), "python": platform.python_version()}
+    print(json.dumps(machine))
+    rows: list[dict[str, object]] = []
+    for found in _rows(given.only, files, given.repeats):
+        rows.append(found)
+        print(
+            " | ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in found.values())
+        )
+    write_json(given.out, {**machine, "clips": len(files), "repeats": given.repeats, "rows": rows})
+
+
+def _rows(parts: list[str], files: list[Path], repeats: int) -> Iterator[dict[str, object]]:
+    if "features" in parts:
+        from benchmarks import features
+
+        yield from map(Row._asdict, features.run(files, params.load().features, repeats))
+    if "training" in parts:
+        from benchmarks import training
+
+        yield from map(Row._asdict, training.run(repeats))
+    if "reruns" in parts:
+        from benchmarks import reruns
+
+        yield reruns.added(files, 1000, repeats)._asdict()
+    if "memory" in parts:
+        from benchmarks import reruns
+
+        for count, megabytes in reruns.memory(files, (1000, 10000)):
+            yield {"what": f"memory of the features stage, {count} clips of 3 s", "MB": megabytes}
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it."""
+    table = Path("/proc/cpuinfo")
+    names = (
+        [line.partition(":")[2].strip() for line in table.open() if line.startswith("model name")]
+        if table.exists()
+        else []
+    )
+    return names[0] if names else platform.processor() or os.name
+
+
+if __name__ == "__main__":
+    main()

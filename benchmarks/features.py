@@ -1,0 +1,51 @@
+"""Features of clips: this project on all cores against the tutorial's pictures and plain librosa calls."""
+
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import librosa
+
+from benchmarks import peers
+from benchmarks.timing import Row, row, seconds
+from pipeline.features.extract import Task, blocks
+from pipeline.parallel import cores, each, workers
+from pipeline.params import Features
+from pipeline.stages.features import KINDS, MODULES
+
+
+def run(files: list[Path], settings: Features, repeats: int) -> Iterator[Row]:
+    """Processes are started and warmed before: what is compared is the time per clip."""
+    pictures, librosas = "the tutorial's pictures", "plain librosa calls"
+    sets = {"spectrogram + wavelet": KINDS[1:], "tabular": KINDS[:1], "all three": KINDS}
+    times: dict[str, list[float]] = {name: [] for name in (*sets, pictures, librosas)}
+    with tempfile.TemporaryDirectory() as folder, workers(len(files), *MODULES) as pool:
+        compute = partial(blocks, settings=settings)
+        list(each(pool, compute, [Task(file, KINDS) for file in files[: 2 * cores()]], "warming"))
+        _plain(files[:1])
+        _pictures(files[:1], Path(folder))
+        for _ in range(repeats):
+            for name, kinds in sets.items():
+                tasks = [Task(file, kinds) for file in files]
+                times[name].append(seconds(lambda: list(each(pool, compute, tasks, name))))  # noqa: B023
+            times[pictures].append(seconds(lambda: _pictures(files, Path(folder))))
+            times[librosas].append(seconds(lambda: _plain(files)))
+    both = [a + b for a, b in zip(times[pictures], times[librosas], strict=True)]
+    for name, against, theirs in (
+        ("spectrogram + wavelet", pictures, times[pictures]),
+        ("tabular", librosas, times[librosas]),
+        ("all three", f"{pictures} and {librosas}", both),
+    ):
+        per_clip = [(a / len(files), b / len(files)) for a, b in zip(times[name], theirs, strict=True)]
+        yield row(f"{name}, per clip", against, per_clip)
+
+
+def _pictures(files: list[Path], folder: Path) -> None:
+    for file in files:
+        peers.pictures(file, folder)
+
+
+def _plain(files: list[Path]) -> None:
+    for file in files:
+        peers.columns(*librosa.load(file))

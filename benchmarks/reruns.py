@@ -1,0 +1,104 @@
+"""The features stage as a whole: ten clips more, and the memory it takes for many."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import soundfile
+
+from benchmarks.timing import Row, row, seconds
+from pipeline import paths
+from pipeline.data import clips
+from pipeline.files import sha256
+
+ROOT = Path(__file__).parents[1]
+STAGE = [sys.executable, "-m", "pipeline.stages.features"]
+
+
+def added(files: list[Path], count: int, repeats: int) -> Row:
+    """A hundredth more clips, against all from scratch."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        made = _repeated(files, folder, count + repeats * (count // 100), None)
+        _list(folder, made[:count])
+        full = seconds(lambda: _stage(folder))
+        pairs = []
+        for turn in range(1, repeats + 1):
+            _list(folder, made[: count + turn * (count // 100)])
+            pairs.append((seconds(lambda: _stage(folder)), full))
+    return row(f"features stage, {count // 100} clips more", f"from scratch, {count} clips", pairs)
+
+
+def memory(files: list[Path], counts: tuple[int, ...]) -> Iterator[tuple[int, float]]:
+    """Number of clips of three seconds, and the most memory in MB that all processes had together."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        made = _repeated(files, folder, max(counts), 3.0)
+        for count in counts:
+            _list(folder, made[:count])
+            yield count, _peak(folder)
+
+
+def _repeated(files: list[Path], folder: Path, count: int, excerpt: float | None) -> list[Path]:
+    """As many clips as asked for, each a file rotated by a number of samples of its own."""
+    signals = [soundfile.read(file, dtype="int16") for file in files]
+    made = []
+    for number in range(count):
+        signal, rate = signals[number % len(signals)]
+        turned = np.roll(signal, 1000 * (number // len(signals)))
+        made.append(folder / "audio" / f"{number:05}.wav")
+        made[-1].parent.mkdir(exist_ok=True)
+        soundfile.write(made[-1], turned if excerpt is None else turned[: int(excerpt * rate)], rate)
+    return made
+
+
+def _list(folder: Path, made: list[Path]) -> None:
+    """Write the clips table that the audit would."""
+    names = [file.relative_to(folder).as_posix() for file in made]
+    table = pd.DataFrame({"clip_id": names, "path": names, "sha256": [sha256(file) for file in made]})
+    about = {"label": "x", "group": "g", "source": "folder", "duration_s": 30.0, "sample_rate": 22050}
+    about |= {"status": "ok", "reason": "", "origin": "", "licence": ""}
+    clips.write(table.assign(**about), folder / paths.CLIPS)
+    (folder / paths.PARAMS).write_text((ROOT / paths.PARAMS).read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def _environment() -> dict[str, str]:
+    return {**{k: v for k, v in os.environ.items() if k != "DVC_ROOT"}, "PYTHONPATH": str(ROOT)}
+
+
+def _stage(folder: Path) -> None:
+    subprocess.run(STAGE, cwd=folder, env=_environment(), stderr=subprocess.DEVNULL, check=True)
+
+
+def _peak(folder: Path) -> float:
+    running = subprocess.Popen(STAGE, cwd=folder, env=_environment(), stderr=subprocess.DEVNULL)
+    tree, peak, ended = psutil.Process(running.pid), 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not ended.wait(0.1):
+            peak = max(peak, sum(map(_own_memory, [tree, *tree.children(recursive=True)])))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    code = running.wait()
+    ended.set()
+    watching.join()
+    if code:
+        raise RuntimeError(f"the features stage ended with {code}")
+    return peak / 2**20
+
+
+def _own_memory(process: psutil.Process) -> int:
+    """Resident memory without what is shared with other processes, 0 for one that has just ended."""
+    try:
+        return process.memory_full_info().uss
+    except psutil.NoSuchProcess:
+        return 0
