@@ -24,7 +24,7 @@ def pytest_sessionstart() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long end-to-end tests at both ends: one of two workers begins with them, the other ends with them."""
-    places = {"test_pipeline.py": 0, "test_versions.py": 2}
+    places = {"test_pipeline.py": 0, "test_jobs.py": 2, "test_versions.py": 3}
     items.sort(key=lambda item: places.get(item.path.name, 1))
 
 

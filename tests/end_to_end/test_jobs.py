@@ -1,0 +1,39 @@
+"""The real pipeline with stages side by side."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from checkouts import edit_params, ran, run, runs
+
+
+def test_stages_side_by_side_give_what_one_by_one_gives(finished: Path, checkout: Path) -> None:
+    """From nothing but the code and the music: the same dvc.lock, and the same runs and scores in MLflow."""
+    kept = ("majority", "logreg")
+    edit_params(
+        checkout,
+        lambda content: content.update(experiments={key: content["experiments"][key] for key in kept}),
+    )
+    for name in ("dvc.lock", "mlflow.db"):
+        (checkout / name).unlink()
+    for name in (".dvc/cache/runs", ".cache", "mlartifacts", "features", "models", "metrics"):
+        shutil.rmtree(checkout / name)
+    run(checkout, sys.executable, "-m", "pipeline.cli", "repro", "--jobs", "3")
+    ours, theirs = (
+        yaml.safe_load((folder / "dvc.lock").read_text())["stages"] for folder in (checkout, finished)
+    )
+    assert set(ours) <= set(theirs)
+    same = ("download", "audit", "split", "features", "inputs@logreg", "describe")
+    assert [ours[stage] for stage in same] == [theirs[stage] for stage in same]
+    for key in kept:
+        assert (checkout / f"metrics/{key}.json").read_text() == (
+            finished / f"metrics/{key}.json"
+        ).read_text()
+    columns = ["status", "test_macro_f1", "valid_macro_f1"]
+    found, expected = (
+        runs(folder).set_index("name")[columns].sort_index() for folder in (checkout, finished)
+    )
+    pd.testing.assert_frame_equal(found, expected.drop(["mlp", "multimodal"]))
+    assert ran(run(checkout, "dvc", "repro")) == []
