@@ -32,6 +32,8 @@ def main() -> None:
         "--jobs", type=int, default=1, metavar="N", help="stages at a time (default: %(default)s)"
     )
     arguments = parser.parse_args()
+    if arguments.command == "repro" and arguments.jobs < 1:
+        again.error("--jobs: at least 1")
 
     from pipeline import side_by_side
     from pipeline.data.importing import import_folder
@@ -39,7 +41,7 @@ def main() -> None:
 
     try:
         if arguments.command == "repro":
-            side_by_side.repro(max(1, arguments.jobs))
+            side_by_side.repro(arguments.jobs)
         else:
             print(import_folder(arguments.folder, arguments.groups))
     except UserError as error:

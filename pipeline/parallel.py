@@ -30,12 +30,10 @@ def workers(count: int, *modules: str) -> Iterator[ProcessPoolExecutor]:
     """Processes of one thread each: the clips share out the cores, and sums do not depend on the machine's size.
 
     Args:
-        modules: imported once for all workers, where the platform can.
+        modules: imported once for all workers.
     """
-    server = "forkserver" in multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if server else "spawn")
-    if server:
-        context.set_forkserver_preload(list(modules))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(modules))
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     try:

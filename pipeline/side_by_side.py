@@ -7,6 +7,7 @@ dvc.lock whole. What runs, and what comes out, is what one plain ``dvc repro`` g
 import subprocess
 import sys
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from graphlib import TopologicalSorter
 
 from pipeline.errors import UserError
 
@@ -25,25 +26,27 @@ def repro(jobs: int) -> None:
         StageFailed: a stage failed; those that run beside it are waited for, others are not begun.
     """
     graph = _graph()
-    done: set[str] = set()
-    failed: list[str] = []
+    order = TopologicalSorter(graph)
+    order.prepare()
+    waiting: list[str] = []
     running: dict[Future[int], str] = {}
+    failed: list[str] = []
     with ThreadPoolExecutor(jobs) as pool:
-        while len(done) < len(graph) and not (failed and not running):
-            for stage in [] if failed else _ready(graph, done | set(running.values()), done):
-                if len(running) < jobs:
-                    running[pool.submit(_reproduce, stage)] = stage
+        while order.is_active() and (running or not failed):
+            # the last of dvc.yaml is taken first: experiments are listed from cheap to costly
+            waiting = sorted([*waiting, *order.get_ready()], key=list(graph).index)
+            while waiting and not failed and len(running) < jobs:
+                stage = waiting.pop()
+                running[pool.submit(_reproduce, stage)] = stage
             ended, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in ended:
                 stage = running.pop(future)
-                (failed.append if future.result() else done.add)(stage)
+                if future.result() == 0:
+                    order.done(stage)
+                else:
+                    failed.append(stage)
     if failed:
         raise StageFailed(f"{', '.join(failed)} failed: see above; what is done stays done")
-
-
-def _ready(graph: Graph, begun: set[str], done: set[str]) -> list[str]:
-    """Stages that may begin, the last of dvc.yaml first: experiments are listed from cheap to costly."""
-    return [stage for stage in reversed(graph) if stage not in begun and graph[stage] <= done]
 
 
 def _reproduce(stage: str) -> int:

@@ -6,6 +6,7 @@ Processes that do so together in a fresh environment leave that cache broken: ev
 import hashlib
 import importlib
 import sys
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
@@ -16,6 +17,7 @@ from filelock import FileLock
 from pipeline.params import FeatureKind, Features
 
 
+@cache
 def fill(settings: Features) -> None:
     """Compute each kind of feature once, while no other process does: from then on the cache is only read."""
     code = Path(__file__).with_name("median.py").resolve()

@@ -6,6 +6,7 @@ for one kind of feature, one set of params and one version of the code; all of i
 
 import csv
 import hashlib
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -93,7 +94,7 @@ def key(kind: str, rate: int, settings: BaseModel) -> str:
     """What decides a clip's features besides the clip: sample rate, params, code and the libraries' versions."""
     digest = hashlib.sha256(f"{rate} {settings.model_dump_json()}".encode())
     package = Path(__file__).parents[2]
-    for file in sorted(reached(f"pipeline.features.{kind}", "pipeline.data.audio")):
+    for file in sorted(reached("pipeline.features.extract", f"pipeline.features.{kind}")):
         if "features" in file.parts or file.name == "audio.py":
             digest.update((package / file).read_bytes())
     digest.update(" ".join(f"{name}=={version(name)}" for name in LIBRARIES).encode())
@@ -108,10 +109,11 @@ def _places(run: Path, about: dict[str, Any]) -> dict[str, Place]:
     row = about["width"] * np.dtype(about["dtype"]).itemsize
     there = array.stat().st_size
     with index.open(newline="", encoding="utf-8") as stream:
-        # a killed run may have left half a line
-        lines = [line for line in csv.reader(stream) if len(line) == len(INDEX)][1:]
+        text = stream.read()
+    # a killed run may have left half a line, or half of a name that has line breaks in it
+    lines = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
     places = {}
-    for _, start, stop, source, digest in lines:
+    for _, start, stop, source, digest in [line for line in lines if len(line) == len(INDEX)][1:]:
         if int(stop) * row <= there:
             places[source] = Place(array, int(start) * row, (int(stop) - int(start)) * row, digest)
     return places

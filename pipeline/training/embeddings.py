@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import nn
 from tqdm import tqdm
 
 from pipeline.features import reuse
+from pipeline.features.reuse import Reuse
 from pipeline.features.store import block
 from pipeline.models.exported import Exported, export
 from pipeline.params import Training
@@ -36,33 +37,40 @@ class Embeddings:
         return self.values[self.starts[clips] + offsets]
 
 
-def embed(windows: Windows, backbone: nn.Module, settings: Training, kept: Path) -> Windows:
+def embed(parts: Sequence[Windows], backbone: nn.Module, settings: Training, kept: Path) -> list[Windows]:
     """Windows of one feature, half a window apart, seen through ``backbone``.
 
     Args:
         kept: where embeddings are kept, by the backbone's graph with its weights, and by the clip's rows.
     """
+    example = torch.from_numpy(_feature(parts[0]).cut(*parts[0].even(1)[:2].T))
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / "backbone.onnx"
+        export(backbone.eval(), [example], ["window"], "embedding", graph)
+        run = _on_gpu(backbone) if _has_gpu(settings) else _on_cpu(graph, settings.threads)
+        key = hashlib.sha256(graph.read_bytes() + f"{parts[0].frames} {_has_gpu(settings)}".encode())
+    spec = {"dtype": "float32", "width": run(example.numpy()).shape[1]}
+    with reuse.opened(kept / key.hexdigest()[:16], lambda: spec) as known:
+        return [_seen(windows, run, known, settings) for windows in parts]
+
+
+def _seen(windows: Windows, run: Run, known: Reuse, settings: Training) -> Windows:
+    digests = _feature(windows).digests
+    pairs = windows.even(max(1, windows.frames // 2))
+    missing = [clip for clip, digest in enumerate(digests) if digest not in known]
+    for clip, values in zip(missing, _embedded(windows, pairs, missing, run, settings), strict=True):
+        known.add(str(clip), digests[clip], block(values, "float32"))
+    rows = [np.frombuffer(known.read(digest).content, np.float32) for digest in digests]
+    counts = np.bincount(pairs[:, 0], minlength=len(windows))
+    values = np.concatenate(rows).reshape(counts.sum(), -1)
+    return Windows([Embeddings(values, counts)], windows.targets)
+
+
+def _feature(windows: Windows) -> Feature:
     (feature,) = windows.sources
     if not isinstance(feature, Feature):
         raise TypeError("only windows of a stored feature have what tells them from others")
-    pairs = windows.even(max(1, windows.frames // 2))
-    counts = np.bincount(pairs[:, 0], minlength=len(windows))
-    with tempfile.TemporaryDirectory() as folder:
-        graph = Path(folder) / "backbone.onnx"
-        example = torch.from_numpy(feature.cut(*pairs[:2].T))
-        export(backbone.eval(), [example], ["window"], "embedding", graph)
-        run = _on_gpu(backbone) if _has_gpu(settings) else _on_cpu(graph, settings.threads)
-        key = hashlib.sha256(
-            graph.read_bytes() + f"{windows.frames} {_has_gpu(settings)}".encode()
-        ).hexdigest()
-    width = run(example.numpy()).shape[1]
-    with reuse.opened(kept / key[:16], lambda: {"dtype": "float32", "width": width}) as known:
-        missing = [clip for clip, digest in enumerate(feature.digests) if digest not in known]
-        for clip, values in zip(missing, _embedded(windows, pairs, missing, run, settings), strict=True):
-            known.add(str(clip), feature.digests[clip], block(values, "float32"))
-        contents = b"".join(known.read(digest).content for digest in feature.digests)
-    values = np.frombuffer(contents, np.float32).reshape(-1, width)
-    return Windows([Embeddings(values, counts)], windows.targets)
+    return feature
 
 
 def _embedded(

@@ -37,10 +37,10 @@ def fitted(
     net = module.build(experiment.model, inputs, len(data.labels)).to(memory_format=torch.channels_last)
     trained = net
     if getattr(net, "frozen", False):
-        windows, valid = (embed(part, net.backbone, experiment.training, kept) for part in (windows, valid))
+        windows, valid = embed([windows, valid], net.backbone, experiment.training, kept)
         trained = net.head
     history = fit(trained, windows, valid, experiment.training, seed, work, sink)
-    return net.eval(), history
+    return net.cpu().eval(), history
 
 
 class Probabilities(nn.Module):

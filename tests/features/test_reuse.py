@@ -115,7 +115,7 @@ def killing(self, *given):
     if len(done) == 3 * 4 + 1:
         self.array.write(b"half a block")
         self.array.flush()
-        self.index.write('"low/4.wa')
+        self.index.write(f"{given[0]},0,1,{given[1]},{given[2].digest[:9]}")
         self.index.flush()
         os.kill(os.getpid(), signal.SIGKILL)
     done.append(add(self, *given))

@@ -265,7 +265,7 @@ def test_a_frozen_backbone_does_not_move(tmp_path: Path, training: Trainings) ->
     """No parameter and no running statistic, whether its embeddings are kept or it runs in every step."""
     net, windows = backbone_net(tmp_path, frozen=True)
     before = state(net.backbone)
-    embedded = embed(windows, net.backbone, training(batch_size=8), tmp_path / "kept")
+    (embedded,) = embed([windows], net.backbone, training(batch_size=8), tmp_path / "kept")
     head = state(net.head)
     fit(net.head, embedded, embedded, training(epochs=2, batch_size=8), 7, tmp_path / "head", lambda *_: None)
     assert moved(head, net.head) == set(head)
