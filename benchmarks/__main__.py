@@ -65,6 +65,9 @@ def _rows(parts: list[str], files: list[Path], repeats: int) -> Iterator[dict[st
         from benchmarks import training
 
         yield from map(Row._asdict, training.run(repeats))
+        if training.has_keras():
+            ours, theirs = training.losses()
+            yield {"what": "tutorial CNN, fp32, loss after equal steps", "ours": ours, "Keras": theirs}
     if "reruns" in parts:
         from benchmarks import reruns
 

@@ -11,33 +11,69 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks import keras_cnn
 from benchmarks.timing import Row, compare
 from pipeline.models import Input
 from pipeline.models.cnn import Tutorial
 from pipeline.models.exported import Exported, export
 from pipeline.parallel import cores
 from pipeline.training.fit import keep_memory
+from pipeline.training.hardware import has_bf16
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SIZE, CLASSES, BATCH, STEPS = 256, 10, 32, 4
+DROPOUT, LEARNING_RATE = 0.4, 1e-4
+EQUAL_STEPS = 20
 
 
 def run(repeats: int) -> Iterator[Row]:
+    images, targets = _batch()
+    if not has_keras():
+        print("Keras: not installed (pip install '.[keras]'), so its step is left out")
+    else:
+        theirs = _keras_steps(images, targets)
+        yield _against_keras(images, targets, torch.float32, theirs, repeats)
+        if has_bf16():
+            yield _against_keras(images, targets, torch.bfloat16, theirs, repeats)
+    yield _per_image(_backbone(images, repeats))
+
+
+def has_keras() -> bool:
+    return importlib.util.find_spec("keras") is not None
+
+
+def losses() -> tuple[float, float]:
+    """Ours and Keras', of one batch after EQUAL_STEPS steps on it from the same weights, without dropout."""
+    images, targets = _batch()
+    net = _tutorial(0.0)
+    peer = keras_cnn.build(SIZE, CLASSES, 0.0, LEARNING_RATE)
+    keras_cnn.take_weights(peer, {name: values.numpy().copy() for name, values in net.state_dict().items()})
+    step, pictures = _step(net, images, targets, torch.float32), keras_cnn.pictures(images)
+    for _ in range(EQUAL_STEPS):
+        ours, theirs = step(), peer.train_on_batch(pictures, targets)
+    return float(ours), float(theirs)
+
+
+def _batch() -> tuple[Array, Array]:
     keep_memory()
     torch.set_num_threads(cores())
     rng = np.random.default_rng(0)
     images = rng.uniform(-80, 0, (BATCH, SIZE, SIZE)).astype(np.float32)
-    targets = rng.integers(0, CLASSES, BATCH)
-    fp32 = _torch_steps(images, targets, torch.float32)
-    if importlib.util.find_spec("keras") is None:
-        print("Keras: not installed (pip install tensorflow-cpu keras), so its step is left out")
-    else:
-        theirs = _keras_steps(images, targets)
-        yield _per_image(compare("tutorial CNN, fp32, per image", fp32, "Keras", theirs, repeats))
-        if torch.cpu.get_capabilities().get("avx512_bf16"):
-            bf16 = _torch_steps(images, targets, torch.bfloat16)
-            yield _per_image(compare("tutorial CNN, bf16, per image", bf16, "Keras", theirs, repeats))
-    yield _per_image(_backbone(images, repeats))
+    return images, rng.integers(0, CLASSES, BATCH)
+
+
+def _against_keras(
+    images: Array, targets: Array, dtype: torch.dtype, theirs: Callable[[], None], repeats: int
+) -> Row:
+    step = _step(_tutorial(DROPOUT), images, targets, dtype)
+
+    def steps() -> None:
+        for _ in range(STEPS):
+            step()
+
+    steps()
+    name = "bf16" if dtype == torch.bfloat16 else "fp32"
+    return _per_image(compare(f"tutorial CNN, {name}, per image", steps, "Keras", theirs, repeats))
 
 
 def _per_image(found: Row) -> Row:
@@ -45,46 +81,30 @@ def _per_image(found: Row) -> Row:
     return found._replace(ours_s=found.ours_s / images, theirs_s=found.theirs_s / images)
 
 
-def _torch_steps(images: Array, targets: Array, dtype: torch.dtype) -> Callable[[], None]:
+def _tutorial(dropout: float) -> Any:
+    torch.manual_seed(0)
     bands = np.zeros(SIZE, np.float32)
-    net: Any = Tutorial(Input((SIZE, SIZE), bands, bands + 1, floor=-80.0), CLASSES, 0.4)
-    net = net.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4)
+    net = Tutorial(Input((SIZE, SIZE), bands, bands + 1, floor=-80.0), CLASSES, dropout)
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _step(net: Any, images: Array, targets: Array, dtype: torch.dtype) -> Callable[[], float]:
+    optimizer = torch.optim.Adam(net.parameters(), lr=LEARNING_RATE, eps=1e-7)  # eps as in Keras
     inputs, wanted = torch.from_numpy(images), torch.from_numpy(targets)
 
-    def steps() -> None:
-        for _ in range(STEPS):
-            with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-                loss: Any = functional.cross_entropy(net(inputs), wanted)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    def step() -> float:
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            loss = functional.cross_entropy(net(inputs), wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
 
-    steps()
-    return steps
+    return step
 
 
 def _keras_steps(images: Array, targets: Array) -> Callable[[], None]:
-    import keras
-    from keras import layers
-
-    pooled = [
-        layer
-        for width in (32, 32, 64)
-        for layer in (layers.Conv2D(width, 3, activation="relu"), layers.MaxPooling2D(2))
-    ]
-    net = keras.Sequential(
-        [
-            keras.Input((SIZE, SIZE, 3)),
-            *pooled,
-            layers.Dropout(0.4),
-            layers.Flatten(),
-            layers.Dense(128, activation="relu"),
-            layers.Dense(CLASSES, activation="softmax"),
-        ]
-    )
-    net.compile(keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy")
-    pictures = np.repeat((1 + images / 80)[..., None], 3, axis=-1)
+    net, pictures = keras_cnn.build(SIZE, CLASSES, DROPOUT, LEARNING_RATE), keras_cnn.pictures(images)
 
     def steps() -> None:
         for _ in range(STEPS):

@@ -227,7 +227,10 @@ class Training(Section):
     augment: Augment
     threads: Positive
     accelerator: str
-    precision: str
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+    """What ``auto`` stands for: ``pipeline/training/hardware.py``."""
+    channels_last: bool
+    """Images lie in memory with their channels last, in which convolutions are up to twice as fast."""
 
 
 class Experiment(Section):

@@ -55,6 +55,9 @@ class Run:
         self.restored = restored
         """The run was made anew from files, since the store does not know the one they came from."""
 
+    def set_tags(self, values: Mapping[str, str]) -> None:
+        self._mlflow.set_tags(dict(values))
+
     def log_params(self, values: Mapping[str, Any]) -> None:
         self._mlflow.log_params(dict(values))
 

@@ -60,7 +60,9 @@ def training(settings: Params) -> Callable[..., Training]:
     """``training(epochs=3)``: the defaults, on one thread of the CPU, with these changes."""
 
     def make(**changes: Any) -> Training:
-        return Training.model_validate({**settings.training, "accelerator": "cpu", "threads": 1, **changes})
+        return Training.model_validate(
+            {**settings.training, "accelerator": "cpu", "threads": 1, "precision": "32-true", **changes}
+        )
 
     return make
 

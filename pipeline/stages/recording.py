@@ -61,11 +61,12 @@ def described(settings: Params, experiment: Experiment, one: Trial) -> dict[str,
 
 
 def model(run: tracking.Run, folder: Path, data: Parts) -> None:
-    """A trial's exported model, its size and its training time."""
+    """A trial's exported model, its size, its training time and what it was trained on."""
     spec = read_json(folder / "spec.json")
     inputs = examples(data)
     output = Exported(folder / "model.onnx", threads=1)(list(inputs.values()))
     run.log_metrics({"train_time_s": spec["train_seconds"], "parameters": spec["parameters"]})
+    run.set_tags({name: spec[name] for name in ("device", "precision")})
     run.log_model(folder / "model.onnx", inputs, output)
 
 

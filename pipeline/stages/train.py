@@ -11,7 +11,7 @@ from pipeline.data import clips
 from pipeline.files import read_json, remove, whole, write_json
 from pipeline.params import Experiment, Params
 from pipeline.stages import main, recording, resuming
-from pipeline.training import parts
+from pipeline.training import hardware, parts
 from pipeline.training.experiment import fitted, save
 from pipeline.training.trials import Trial, trials
 
@@ -48,6 +48,8 @@ def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, r
         "features": experiment.features,
         "window": settings.window.model_dump(),
         "parameters": sum(p.numel() for p in net.parameters() if p.requires_grad),
+        "device": hardware.device(experiment.training),
+        "precision": hardware.precision(experiment),
         "train_seconds": round(time.monotonic() - start, 1),
     }
     with whole(work / "result") as folder:

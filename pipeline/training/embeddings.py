@@ -15,6 +15,7 @@ from pipeline.features.reuse import Reuse
 from pipeline.features.store import block
 from pipeline.models.exported import Exported, export
 from pipeline.params import Training
+from pipeline.training.hardware import has_gpu
 from pipeline.training.windows import Array, EvenWindows, Feature, Index, Windows
 
 Run = Callable[[Array], Array]
@@ -47,8 +48,8 @@ def embed(parts: Sequence[Windows], backbone: nn.Module, settings: Training, kep
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "backbone.onnx"
         export(backbone.eval(), [example], ["window"], "embedding", graph)
-        run = _on_gpu(backbone) if _has_gpu(settings) else _on_cpu(graph, settings.threads)
-        key = hashlib.sha256(graph.read_bytes() + f"{parts[0].frames} {_has_gpu(settings)}".encode())
+        run = _on_gpu(backbone) if has_gpu(settings) else _on_cpu(graph, settings.threads)
+        key = hashlib.sha256(graph.read_bytes() + f"{parts[0].frames} {has_gpu(settings)}".encode())
     spec = {"dtype": "float32", "width": run(example.numpy()).shape[1]}
     with reuse.opened(kept / key.hexdigest()[:16], lambda: spec) as known:
         return [_seen(windows, run, known, settings) for windows in parts]
@@ -88,10 +89,6 @@ def _embedded(
             for clip in [clip for clip in rows if clip != int(clips[-1])]:
                 yield np.stack(rows.pop(clip))
         yield from map(np.stack, rows.values())
-
-
-def _has_gpu(settings: Training) -> bool:
-    return settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
 
 
 def _on_gpu(backbone: nn.Module) -> Run:

@@ -10,6 +10,7 @@ from pipeline import models
 from pipeline.models.exported import export
 from pipeline.params import Experiment
 from pipeline.training import HISTORY, EpochSink
+from pipeline.training.hardware import precision
 from pipeline.training.parts import Parts, examples
 
 
@@ -31,15 +32,17 @@ def fitted(
     from pipeline.training.embeddings import embed
     from pipeline.training.fit import fit  # Lightning takes seconds to import, and fitted models do without
 
+    settings = experiment.training.model_copy(update={"precision": precision(experiment)})
     torch.manual_seed(seed)
     inputs = [feature.describe() for feature in data.features["train"]]
-    # convolutions on the CPU are up to twice as fast with the channels last
-    net = module.build(experiment.model, inputs, len(data.labels)).to(memory_format=torch.channels_last)
+    net = module.build(experiment.model, inputs, len(data.labels))
+    if settings.channels_last:
+        net = net.to(memory_format=torch.channels_last)
     trained = net
     if getattr(net, "frozen", False):
-        windows, valid = embed([windows, valid], net.backbone, experiment.training, kept)
+        windows, valid = embed([windows, valid], net.backbone, settings, kept)
         trained = net.head
-    history = fit(trained, windows, valid, experiment.training, seed, work, sink)
+    history = fit(trained, windows, valid, settings, seed, work, sink)
     return net.cpu().eval(), history
 
 

@@ -108,6 +108,28 @@ def test_a_separable_problem_is_learnt(tmp_path: Path, training: Trainings) -> N
     assert [{"epoch": epoch, **metrics} for epoch, metrics in job.told] == history.to_dict("records")
 
 
+def test_mixed_precision_learns_as_well(tmp_path: Path, training: Trainings) -> None:
+    """Products in 16 bits, weights in 32; bfloat16 is emulated where the CPU lacks it."""
+    settings = {"epochs": 8, "batch_size": 6, "learning_rate": 0.01, "patience": None}
+    full, mixed = (
+        Job(tmp_path / precision, "cnn", training(**settings, precision=precision))
+        for precision in ("32-true", "bf16-mixed")
+    )
+    seen: set[torch.dtype] = set()
+    hook = nn.modules.module.register_module_forward_hook(
+        lambda module, _, output: seen.add(output.dtype) if isinstance(module, nn.Conv2d) else None
+    )
+    with hook:
+        net, history = mixed.run()
+    assert seen == {torch.bfloat16}
+    assert {values.dtype for values in net.parameters()} == {torch.float32}
+    _, exact = full.run()
+    # later epochs drift apart, as those of two machines do
+    assert history["train_loss"][0] == pytest.approx(exact["train_loss"][0], rel=0.05)
+    assert history["train_loss"][0] != exact["train_loss"][0]
+    assert history["valid_macro_f1"].max() > 0.9
+
+
 @pytest.mark.parametrize("monitor", ["valid_macro_f1", "valid_loss"])
 def test_it_stops_early_and_gives_the_best_epoch(tmp_path: Path, training: Trainings, monitor: str) -> None:
     """With a learning rate this high the net is soon as good as it gets, and then only sways."""
