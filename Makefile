@@ -37,7 +37,7 @@ install: $(INSTALLED) ## make .venv with the pinned packages
 
 clean: ## remove the environment and what can be computed again (not the DVC cache, not the runs)
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
-	rm -rf data/audio data/clips.parquet data/split.parquet data/inputs features weights models history evaluation reports
+	rm -rf data/audio data/clips.parquet data/split.parquet data/duplicates.csv data/code data/inputs features weights models history evaluation reports
 
 # Made anew when missing or older than what it was made from. Resolving is left out, which takes pip minutes: the lock
 # is complete, and the last pip adds what a CUDA build of torch needs beyond it. Compiling is done on all cores; a few

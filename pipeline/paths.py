@@ -15,6 +15,7 @@ CLIPS = Path("data/clips.parquet")
 DUPLICATES = Path("data/duplicates.csv")
 SPLIT = Path("data/split.parquet")
 
+CODE = Path("data/code")
 INPUTS = Path("data/inputs")
 FEATURES = Path("features")
 WEIGHTS = Path("weights")

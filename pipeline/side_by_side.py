@@ -4,12 +4,12 @@ Each stage is run by a ``dvc repro`` of its own, as soon as the stages it depend
 dvc.lock whole. What runs, and what comes out, is what one plain ``dvc repro`` gives.
 """
 
-import subprocess
-import sys
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+import multiprocessing
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from graphlib import TopologicalSorter
 
 from pipeline.errors import UserError
+from pipeline.parallel import end_with_parent
 
 Graph = dict[str, set[str]]
 """Of each stage, the stages it depends on; the order is that of dvc.yaml."""
@@ -31,7 +31,7 @@ def repro(jobs: int) -> None:
     waiting: list[str] = []
     running: dict[Future[int], str] = {}
     failed: list[str] = []
-    with ThreadPoolExecutor(jobs) as pool:
+    with _processes(jobs) as pool:
         while order.is_active() and (running or not failed):
             # the last of dvc.yaml is taken first: experiments are listed from cheap to costly
             waiting = sorted([*waiting, *order.get_ready()], key=list(graph).index)
@@ -49,9 +49,15 @@ def repro(jobs: int) -> None:
         raise StageFailed(f"{', '.join(failed)} failed: see above; what is done stays done")
 
 
+def _processes(jobs: int) -> Executor:
+    """Each imports DVC once, which takes longer than most of what it then does."""
+    return ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), end_with_parent)
+
+
 def _reproduce(stage: str) -> int:
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
-    return subprocess.run(command, check=False).returncode
+    from dvc.cli import main
+
+    return int(main(["--wait-for-lock", "repro", "--single-item", stage]))
 
 
 def _graph() -> Graph:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -42,6 +43,7 @@ class Stages:
 def run(monkeypatch: pytest.MonkeyPatch, stages: Stages, jobs: int) -> Stages:
     monkeypatch.setattr(side_by_side, "_graph", lambda: GRAPH)
     monkeypatch.setattr(side_by_side, "_reproduce", stages)
+    monkeypatch.setattr(side_by_side, "_processes", ThreadPoolExecutor)
     repro(jobs)
     return stages
 

@@ -45,7 +45,7 @@ def evaluate(key: str) -> None:
             )
             if len(done) > 1:
                 run.log_metrics({name: scores[name] for name in (*CURVES, "test_macro_f1_sd")})
-            run.log_figure(picture, "confusion.png")
+            run.log_file(folder / "confusion.png")
             for name, table in tables.items():
                 run.log_table(table, f"{name}.json")
         write_json(folder / "training.json", {"run_id": run.id, **_size(key, done)})
