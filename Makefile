@@ -1,6 +1,7 @@
 # `make repro` runs the main job and `make test` passes the tests, on a machine with Python 3.11+, git and make.
 
 PYTHON ?= python3
+JOBS ?= 2
 BIN := .venv/bin
 INSTALLED := .venv/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -16,8 +17,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-repro: $(INSTALLED) ## run the pipeline: data, features, models, comparison (JOBS=2: two stages at a time)
-	$(if $(JOBS),soundtrack repro --jobs $(JOBS),dvc repro)
+repro: $(INSTALLED) ## run the pipeline: data, features, models, comparison (JOBS=1: one stage at a time)
+	$(if $(filter 1,$(JOBS)),dvc repro,soundtrack repro --jobs $(JOBS))
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
 	pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
