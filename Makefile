@@ -42,7 +42,7 @@ clean: ## remove the environment and what can be computed again (not the DVC cac
 
 # Made anew when missing or older than what it was made from. Resolving is left out, which takes pip minutes: the lock
 # is complete, and the last pip adds what a CUDA build of torch needs beyond it. Compiling is done on all cores; a few
-# packages carry files for other versions of Python, which do not compile.
+# packages carry files for other versions of Python, which do not compile. numba's part is compiled as well.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.x ..."; exit 1; }
 	rm -rf .venv
@@ -51,4 +51,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PIP) install --no-compile --no-deps -r requirements.lock
 	$(PIP) install --no-compile --constraint requirements.lock --editable '.[dev]'
 	-@$(BIN)/python -m compileall -qq -j 0 .venv/lib
+	$(BIN)/python -m pipeline.features.numba_cache
 	@touch $@

@@ -94,7 +94,7 @@ def _step(net: Any, images: Array, targets: Array, dtype: torch.dtype) -> Callab
 
     def step() -> float:
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            loss = functional.cross_entropy(net(inputs), wanted)
+            loss: Any = functional.cross_entropy(net(inputs), wanted)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from pipeline.errors import UserError
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="soundtrack", description=__doc__)
@@ -26,26 +28,52 @@ def main() -> None:
         "repro",
         help="`dvc repro` with independent stages side by side",
         description="Reproduce the pipeline as `dvc repro` does, with the same results, several stages at a time.",
-        epilog="Example: soundtrack repro --jobs 2 (with training.threads: 1 in params.yaml on two cores)",
+        epilog="Example: soundtrack repro --jobs 2",
     )
     again.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="stages at a time (default: %(default)s)"
+    )
+    commands.add_parser(
+        "sync",
+        help="send to MLflow what could not be sent while its server did not answer",
+        description="Send to MLflow what stages could not send while its server did not answer. Any stage that logs "
+        "does so too, before its own work.",
+        epilog="Example: MLFLOW_TRACKING_URI=http://127.0.0.1:5000 soundtrack sync",
     )
     arguments = parser.parse_args()
     if arguments.command == "repro" and arguments.jobs < 1:
         again.error("--jobs: at least 1")
 
-    from pipeline import side_by_side
-    from pipeline.data.importing import import_folder
-    from pipeline.errors import UserError
-
     try:
-        if arguments.command == "repro":
-            side_by_side.repro(arguments.jobs)
-        else:
-            print(import_folder(arguments.folder, arguments.groups))
+        COMMANDS[arguments.command](arguments)
     except UserError as error:
         sys.exit(f"error: {error}")
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    from pipeline.data.importing import import_folder
+
+    print(import_folder(arguments.folder, arguments.groups))
+
+
+def _repro(arguments: argparse.Namespace) -> None:
+    from pipeline import side_by_side
+
+    side_by_side.repro(arguments.jobs)
+
+
+def _sync(arguments: argparse.Namespace) -> None:  # noqa: ARG001
+    from pipeline import tracking
+
+    sent, left = tracking.sync()
+    if left:
+        raise UserError(
+            f"{sent} entries were sent to {tracking.uri()}, and {left} still wait: it does not answer"
+        )
+    print(f"{sent} entries were sent to {tracking.uri()}; nothing waits")
+
+
+COMMANDS = {"import": _import, "repro": _repro, "sync": _sync}
 
 
 if __name__ == "__main__":

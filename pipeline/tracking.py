@@ -4,23 +4,43 @@ DVC's outputs are the truth; a run shows them for comparison. So a run that is l
 hand (a fresh clone after ``dvc pull``), is made anew from the files and tagged ``restored``.
 """
 
+import json
+import logging
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import yaml
 from filelock import FileLock
 
 from pipeline import paths
+from pipeline.errors import UserError
+from pipeline.outbox import Outbox, boxes
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# a server that does not answer is given up after seconds, by default after minutes: what it misses is kept
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
+log = logging.getLogger(__name__)
+
+RETRY_S = 30.0
+"""A server that did not answer is asked again after this many seconds."""
+OUTAGES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED")
+"""MLflow's error codes that say nothing of what was sent."""
 LIBRARIES = ("torch", "pytorch-lightning", "librosa", "scikit-learn", "mlflow", "dvc", "numpy", "pandas")
+
+
+class TrackingError(UserError):
+    """The store cannot be reached; the message says what to do."""
 
 
 def uri() -> str:
@@ -29,66 +49,115 @@ def uri() -> str:
 
 
 def connect(experiment: str) -> Any:
-    """mlflow, pointed at the store and the experiment; both are made when missing."""
+    """mlflow, pointed at the store and the experiment; both are made when missing, and what waits to be sent is.
+
+    Raises:
+        TrackingError: a server does not answer.
+    """
     import mlflow
 
     address = uri()
     mlflow.set_tracking_uri(address)
     lock = paths.cache() / "mlflow.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    # processes that open a new database together can leave it unusable
-    with FileLock(lock):
+
+    def prepare() -> None:
         if mlflow.get_experiment_by_name(experiment) is None:
             local = address.startswith("sqlite:///")
             place = (paths.home() / "mlartifacts").as_uri() if local else None
             mlflow.create_experiment(experiment, artifact_location=place)
         mlflow.set_experiment(experiment)
+
+    # processes that open a new database together can leave it unusable
+    with FileLock(lock):
+        if not _answers(prepare):
+            raise TrackingError(
+                f"the MLflow server {address} does not answer: start it, or unset MLFLOW_TRACKING_URI to log to "
+                f"mlflow.db in the checkout"
+            )
+    sync()
     return mlflow
 
 
 class Run:
-    """An open MLflow run; what is logged appears at once."""
+    """An open MLflow run.
 
-    def __init__(self, mlflow: Any, run_id: str, restored: bool) -> None:
+    What is logged appears at once. While the server does not answer it is kept on disk instead, and sent as soon as
+    the server is back: by this stage, the next one, or :func:`sync`.
+    """
+
+    def __init__(self, mlflow: Any, run_id: str, restored: bool, continued: bool) -> None:
         self._mlflow = mlflow
         self.id = run_id
         self.restored = restored
         """The run was made anew from files, since the store does not know the one they came from."""
+        self._known_epochs: set[int] | None = None if continued else set()
+        self._unsent = Outbox(_unsent() / run_id)
+        self._next_try = 0.0
 
     def set_tags(self, values: Mapping[str, str]) -> None:
-        self._mlflow.set_tags(dict(values))
+        self._log("batch", {"tags": dict(values)})
 
     def log_params(self, values: Mapping[str, Any]) -> None:
-        self._mlflow.log_params(dict(values))
+        self._log("batch", {"params": {key: str(value) for key, value in values.items()}})
 
     def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        self._mlflow.log_metrics(dict(values), step=step)
+        points = [(key, float(value), _milliseconds(), step) for key, value in values.items()]
+        self._log("batch", {"metrics": points})
 
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
-        self._mlflow.log_metrics(dict(values), step=epoch)
+        """As a point of each curve, unless an interrupted training has logged that epoch already."""
+        if not self._is_logged(epoch, next(iter(values))):
+            self.log_metrics(values, step=epoch)
 
-    def log_table(self, table: Any, name: str) -> None:
-        self._mlflow.log_table(table, name)
+    def log_tables(self, tables: Mapping[str, Any]) -> None:
+        """Data frames, which MLflow shows as tables."""
+        with TemporaryDirectory() as folder:
+            for name, table in tables.items():
+                file = Path(folder) / name
+                file.write_text(table.to_json(orient="split", index=False), encoding="utf-8")
+                self.log_file(file)
+        listed = [{"path": name, "type": "table"} for name in tables]
+        self.set_tags({"mlflow.loggedArtifacts": json.dumps(listed)})
 
     def log_file(self, file: Path) -> None:
-        self._mlflow.log_artifact(str(file))
+        self._log("file", {}, [file])
 
     def log_folder(self, folder: Path, name: str) -> None:
-        self._mlflow.log_artifacts(str(folder), name)
+        self._log("folder", {"name": name}, [folder])
 
     def log_model(self, file: Path, examples: Mapping[str, Any], output: Any) -> None:
         """The ONNX graph with a signature of named tensors (free batch size) and an input example."""
-        import onnx
-        from mlflow.models import infer_signature
+        with TemporaryDirectory() as folder:
+            arrays = Path(folder) / "arrays.npz"
+            np.savez(arrays, output, *examples.values())
+            self._log("model", {"inputs": list(examples)}, [file, arrays])
 
-        self._mlflow.onnx.log_model(
-            onnx.load(str(file)),
-            name="model",
-            signature=_free_batch(infer_signature(dict(examples), output)),
-            input_example=dict(examples),
-            onnx_execution_providers=["CPUExecutionProvider"],
-            pip_requirements=[f"{name}=={version(name)}" for name in ("onnx", "onnxruntime", "numpy")],
-        )
+    def end(self, status: str) -> None:
+        self._next_try = 0.0
+        flushed = self._flushed()
+        ended = _answers(lambda: self._mlflow.end_run(status))  # in any case: MLflow then knows no active run
+        if not (flushed and ended):
+            self._unsent.add("end", {"status": status, "time": _milliseconds()})
+
+    def _log(self, kind: str, content: dict[str, Any], files: Sequence[Path] = ()) -> None:
+        if not self._flushed() or not _answers(lambda: _send(self._mlflow, self.id, kind, content, files)):
+            self._next_try = time.monotonic() + RETRY_S
+            self._unsent.add(kind, content, files)
+
+    def _flushed(self) -> bool:
+        """Whether nothing waits to be sent, after another try where the last one is long enough ago."""
+        if len(self._unsent) and time.monotonic() >= self._next_try:
+            _flush(self._mlflow, self._unsent)
+            self._next_try = time.monotonic() + RETRY_S
+        return not len(self._unsent)
+
+    def _is_logged(self, epoch: int, metric: str) -> bool:
+        """Whether the store had the epoch when this run was continued."""
+        if self._known_epochs is None:
+            history = self._mlflow.MlflowClient().get_metric_history(self.id, metric)
+            self._known_epochs = {point.step for point in history}
+        return epoch in self._known_epochs
 
 
 @contextmanager
@@ -103,11 +172,126 @@ def run(
     mlflow = connect(experiment)
     known = run_id if run_id is None or _is_live(mlflow, run_id) else _stand_in(mlflow, run_id)
     restored = run_id is not None and known is None
-    with mlflow.start_run(
-        run_id=known, run_name=name, nested=parent is not None, parent_run_id=parent
-    ) as active:
-        mlflow.set_tags({**tags, **({"restored": run_id} if restored else {})})
-        yield Run(mlflow, active.info.run_id, restored)
+    active = mlflow.start_run(run_id=known, run_name=name, nested=parent is not None, parent_run_id=parent)
+    opened = Run(mlflow, active.info.run_id, restored, continued=known is not None)
+    status = "FAILED"
+    try:
+        opened.set_tags({**tags, **({"restored": run_id} if restored else {})})
+        yield opened
+        status = "FINISHED"
+    finally:
+        opened.end(status)
+
+
+def sync() -> tuple[int, int]:
+    """Send what earlier runs could not; how many entries were sent, and how many still wait."""
+    import mlflow
+
+    mlflow.set_tracking_uri(uri())
+    waiting = boxes(_unsent())
+    before = sum(map(len, waiting))
+    for box in waiting:
+        _flush(mlflow, box)
+    left = sum(map(len, waiting))
+    return before - left, left
+
+
+def _unsent() -> Path:
+    return paths.cache() / "unsent"
+
+
+def _flush(mlflow: Any, box: Outbox) -> None:
+    """Send the entries in order, up to the first that the server does not answer."""
+    _unsent().mkdir(parents=True, exist_ok=True)
+    with FileLock(_unsent().with_suffix(".lock")):
+        for entry in box.entries():
+            try:
+                answered = _answers(
+                    lambda: _send(mlflow, box.receiver, entry.kind, entry.content, entry.files)  # noqa: B023
+                )
+            except mlflow.exceptions.MlflowException as error:
+                # the server answered: it will not take this entry later either, as of a run deleted since
+                log.warning("MLflow refuses a %s of run %s, dropped: %s", entry.kind, box.receiver, error)
+                answered = True
+            if not answered:
+                return
+            box.remove(entry)
+
+
+def _answers(call: Callable[[], object]) -> bool:
+    """Make a call to the store; False, with a warning, where the store does not answer."""
+    import requests
+    from mlflow.exceptions import MlflowException
+
+    try:
+        call()
+    except (MlflowException, requests.RequestException) as error:
+        if isinstance(error, MlflowException) and error.error_code not in OUTAGES:
+            raise
+        log.warning(
+            "MLflow at %s does not answer. What it misses is kept; the next stage sends it, or `soundtrack sync`. (%s)",
+            uri(),
+            str(error).splitlines()[0],
+        )
+        return False
+    return True
+
+
+def _send(mlflow: Any, run_id: str, kind: str, content: Mapping[str, Any], files: Sequence[Path]) -> None:
+    """Log one thing to a run. To send it twice is to send it once: points carry their time, the rest is replaced."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    client = mlflow.MlflowClient()
+    if kind == "batch":
+        client.log_batch(
+            run_id,
+            metrics=[Metric(*point) for point in content.get("metrics", [])],
+            params=[Param(key, value) for key, value in content.get("params", {}).items()],
+            tags=[RunTag(key, value) for key, value in content.get("tags", {}).items()],
+        )
+    elif kind == "file":
+        client.log_artifact(run_id, str(files[0]))
+    elif kind == "folder":
+        client.log_artifacts(run_id, str(files[0]), content["name"])
+    elif kind == "model":
+        _send_model(mlflow, run_id, content["inputs"], *files)
+    elif kind == "end":
+        client.set_terminated(run_id, content["status"], content["time"])
+
+
+def _send_model(mlflow: Any, run_id: str, inputs: list[str], file: Path, arrays: Path) -> None:
+    import onnx
+    from mlflow.models import infer_signature
+
+    if _has_model(mlflow, run_id):
+        return
+    active = mlflow.active_run()
+    if active is None or active.info.run_id != run_id:
+        with mlflow.start_run(run_id=run_id, nested=True):
+            _send_model(mlflow, run_id, inputs, file, arrays)
+        return
+    with np.load(arrays) as stored:
+        output, *values = (stored[name] for name in stored.files)
+    examples = dict(zip(inputs, values, strict=True))
+    mlflow.onnx.log_model(
+        onnx.load(str(file)),
+        name="model",
+        signature=_free_batch(infer_signature(examples, output)),
+        input_example=examples,
+        onnx_execution_providers=["CPUExecutionProvider"],
+        pip_requirements=[f"{name}=={version(name)}" for name in ("onnx", "onnxruntime", "numpy")],
+    )
+
+
+def _has_model(mlflow: Any, run_id: str) -> bool:
+    client = mlflow.MlflowClient()
+    outputs = client.get_run(run_id).outputs
+    models = [client.get_logged_model(item.model_id) for item in (outputs.model_outputs if outputs else [])]
+    return any(model.status == "READY" for model in models)
+
+
+def _milliseconds() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _is_live(mlflow: Any, run_id: str) -> bool:

@@ -220,7 +220,7 @@ def test_tables_files_and_folders_stand_in_the_run(tmp_path: Path) -> None:
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "comparison.md").write_text("# Comparison\n")
     with tracking.run(EXPERIMENT, "comparison", None, {}) as run:
-        run.log_table(DataFrame({"label": ["jazz"], "f1": [0.5]}), "per_class.json")
+        run.log_tables({"per_class.json": DataFrame({"label": ["jazz"], "f1": [0.5]})})
         run.log_file(tmp_path / "reports" / "comparison.md")
         run.log_folder(tmp_path / "reports", "all")
     names = {item.path for item in mlflow.MlflowClient().list_artifacts(run.id)}

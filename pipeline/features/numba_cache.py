@@ -14,7 +14,7 @@ from typing import get_args
 import numpy as np
 from filelock import FileLock
 
-from pipeline.params import FeatureKind, Features
+from pipeline.params import FeatureKind, Features, load
 
 
 @cache
@@ -34,3 +34,7 @@ def fill(settings: Features) -> None:
             for kind in get_args(FeatureKind):
                 importlib.import_module(f"pipeline.features.{kind}").compute(sound, getattr(settings, kind))
             filled.touch()
+
+
+if __name__ == "__main__":
+    fill(load().features)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pipeline import params, paths
+from pipeline import params, paths, tracking
 from pipeline.data import clips
 from pipeline.data.split import explained
 from pipeline.evaluation import calibration, metrics, uncertainty
@@ -15,6 +15,7 @@ from pipeline.stages import main, recording
 
 def compare() -> None:
     settings = params.load()
+    tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     answers = {key: _test_answers(key) for key in settings.experiments}
     entries = [_entry(key, one, answers[key]) for key, one in settings.experiments.items()]
     pairs = uncertainty.compare(answers, settings.seed)

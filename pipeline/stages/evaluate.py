@@ -19,6 +19,7 @@ FINAL = ("test_loss", "test_accuracy", "test_macro_f1")
 
 def evaluate(key: str) -> None:
     settings = params.load()
+    tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     experiment = params.experiment(settings, key)
     done = trials(settings)
     answers = pd.concat([_answers(settings, experiment, key, trial) for trial in done], ignore_index=True)
@@ -46,8 +47,7 @@ def evaluate(key: str) -> None:
             if len(done) > 1:
                 run.log_metrics({name: scores[name] for name in (*CURVES, "test_macro_f1_sd")})
             run.log_file(folder / "confusion.png")
-            for name, table in tables.items():
-                run.log_table(table, f"{name}.json")
+            run.log_tables({f"{name}.json": table for name, table in tables.items()})
         write_json(folder / "training.json", {"run_id": run.id, **_size(key, done)})
     write_json(paths.METRICS / f"{key}.json", scores)
 

@@ -26,6 +26,7 @@ log = logging.getLogger("pipeline.stages")
 def leak(key: str) -> None:
     settings = params.load()
     experiment = params.experiment(settings, key)
+    tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     table = clips.read()
     work = resuming.work("leak", settings, experiment, key)
     with whole(paths.LEAK / key) as folder:
