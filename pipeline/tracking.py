@@ -171,12 +171,12 @@ def run(
     """
     mlflow = connect(experiment)
     known = run_id if run_id is None or _is_live(mlflow, run_id) else _stand_in(mlflow, run_id)
-    restored = run_id is not None and known is None
+    restored = {"restored": run_id} if run_id is not None and known is None else {}
     active = mlflow.start_run(run_id=known, run_name=name, nested=parent is not None, parent_run_id=parent)
-    opened = Run(mlflow, active.info.run_id, restored, continued=known is not None)
+    opened = Run(mlflow, active.info.run_id, bool(restored), continued=known is not None)
     status = "FAILED"
     try:
-        opened.set_tags({**tags, **({"restored": run_id} if restored else {})})
+        opened.set_tags({**tags, **restored})
         yield opened
         status = "FINISHED"
     finally:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from pipeline import paths
+from pipeline.files import sha256
 from pipeline.imports import reached
 from pipeline.stages import code
 from pipeline.stages.inputs import model_code
@@ -71,7 +72,7 @@ def test_a_list_holds_what_is_used_and_no_more() -> None:
 
 
 def test_a_changed_module_changes_the_lists_it_is_on(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sha256, changed = code.sha256, Path("pipeline/features/median.py")
+    changed = Path("pipeline/features/median.py")
     monkeypatch.setattr(code, "sha256", lambda file: sha256(ROOT / file))
     code.code()
     before = {file.name: file.read_bytes() for file in (checkout / paths.CODE).iterdir()}
