@@ -51,5 +51,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PIP) install --no-compile --no-deps -r requirements.lock
 	$(PIP) install --no-compile --constraint requirements.lock --editable '.[dev]'
 	-@$(BIN)/python -m compileall -qq -j 0 .venv/lib
-	$(BIN)/python -m pipeline.features.numba_cache
+	-@$(BIN)/python -m pipeline.features.numba_cache
 	@touch $@

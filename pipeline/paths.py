@@ -18,6 +18,8 @@ SPLIT = Path("data/split.parquet")
 CODE = Path("data/code")
 INPUTS = Path("data/inputs")
 FEATURES = Path("features")
+FAILED = FEATURES / "failed.csv"
+"""Clips whose features could not be computed, and why."""
 WEIGHTS = Path("weights")
 MODELS = Path("models")
 HISTORY = Path("history")

@@ -95,6 +95,8 @@ def inspect(file: Path, limits: Audit) -> Finding:
         samples, rate = decode(file)
     except soundfile.LibsndfileError as error:
         return Finding(0.0, 0, digest, f"cannot be decoded: {error.error_string}")
+    except (ArithmeticError, MemoryError, TypeError, ValueError) as error:  # of a rate or size that cannot be
+        return Finding(0.0, 0, digest, f"cannot be decoded: its header is broken ({error})")
     duration = len(samples) / rate
     if reason := _fault(samples, duration, limits):
         return Finding(duration, rate, digest, reason)
@@ -115,7 +117,8 @@ def _fault(samples: Samples, duration: float, limits: Audit) -> str:
         return f"too short: {duration:.2f} s, at least {limits.min_seconds:g} s needed"
     if not np.isfinite(samples).all():
         return "contains NaN or infinite samples"
-    level = 10 * np.log10(np.mean(np.square(samples, dtype=np.float64)) + 1e-20)
+    # a constant offset is no sound
+    level = 10 * np.log10(np.mean(np.var(samples, axis=0, dtype=np.float64)) + 1e-20)
     if level < limits.silence_dbfs:
         return f"silent: {level:.0f} dBFS, below {limits.silence_dbfs:g} dBFS"
     clipped = float(np.mean(np.abs(samples) >= 0.999))

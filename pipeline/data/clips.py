@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from pipeline import paths
+from pipeline.errors import UserError
 from pipeline.files import whole
 
 COLUMNS = {
@@ -24,17 +26,41 @@ COLUMNS = {
 """``status`` is ``ok`` or ``rejected``; ``reason`` is empty for ``ok``. ``origin`` says what the audio is."""
 
 
+class ClipsError(UserError):
+    """The clips table is damaged; the message says what to do."""
+
+
 def write(table: pd.DataFrame, file: Path = paths.CLIPS) -> None:
     with whole(file) as partial:
         table[list(COLUMNS)].astype(COLUMNS).to_parquet(partial, index=False)
 
 
 def read(file: Path = paths.CLIPS) -> pd.DataFrame:
-    """All rows, rejected ones too."""
-    table = pd.read_parquet(file)
+    """All rows, rejected ones too, as the audit has left them.
+
+    Raises:
+        ClipsError: the file is no clips table.
+    """
+    try:
+        table = pd.read_parquet(file)
+    except (pa.ArrowException, OSError) as error:
+        raise ClipsError(
+            f"{file} cannot be read ({error}): `dvc checkout {file}`, or delete it, and `dvc repro`"
+        ) from None
     missing = set(COLUMNS) - set(table.columns)
     if missing:
-        raise ValueError(f"{file} lacks the columns {sorted(missing)}: run `dvc repro` to write it anew")
+        raise ClipsError(f"{file} lacks the columns {sorted(missing)}: delete it and `dvc repro`")
+    return table
+
+
+def computed(file: Path = paths.CLIPS, failed: Path = paths.FAILED) -> pd.DataFrame:
+    """As :func:`read`, where a clip whose features could not be computed is rejected too."""
+    table = read(file)
+    if failed.exists():
+        reasons = pd.read_csv(failed, dtype="string", keep_default_na=False).set_index("clip_id")["reason"]
+        lost = table["clip_id"].isin(reasons.index)
+        table.loc[lost, "reason"] = table.loc[lost, "clip_id"].map(reasons)
+        table.loc[lost, "status"] = "rejected"
     return table
 
 

@@ -1,5 +1,6 @@
 """Bring a folder of music into the checkout as ``data/music``, a version of it that DVC keeps."""
 
+import errno
 import shutil
 import subprocess
 import sys
@@ -37,23 +38,33 @@ def import_folder(folder: Path, groups: Path | None) -> str:
             f"{folder} has no <label>/<clip> files: it needs one sub-folder of audio per label"
         )
     with whole(paths.MUSIC) as staging:
-        for file in files:
-            _bring(folder / file, staging / file)
+        lost = [message for file in files if (message := _bring(folder / file, staging / file))]
+        if len(lost) == len(files):
+            raise ImportFailed("no file can be copied:\n  " + "\n  ".join(lost))
         if groups is not None:
             _write_groups(groups, staging / GROUPS, files)
-        elif (folder / GROUPS).exists():
-            _bring(folder / GROUPS, staging / GROUPS)
+        elif (folder / GROUPS).exists() and (message := _bring(folder / GROUPS, staging / GROUPS)):
+            raise ImportFailed(message)
     _dvc_add(paths.MUSIC)
     labels = sorted({file.parts[0] for file in files})
-    return (
-        f"{len(files)} files under {len(labels)} labels ({', '.join(labels)}) are now {paths.MUSIC}, "
-        f"version {paths.MUSIC}.dvc.\nNext: set data.source to folder in params.yaml, then run `dvc repro`."
-    )
+    lines = [f"{len(lost)} files are left out:", *lost] if lost else []
+    lines += [
+        f"{len(files) - len(lost)} files under {len(labels)} labels ({', '.join(labels)}) are now {paths.MUSIC}, "
+        f"version {paths.MUSIC}.dvc.",
+        "Next: set data.source to folder in params.yaml, then run `dvc repro`.",
+    ]
+    return "\n".join(lines)
 
 
-def _bring(source: Path, target: Path) -> None:
-    """A copy-on-write link, else a copy. No hard link: DVC makes what it caches read-only, the source with it."""
+def _bring(source: Path, target: Path) -> str:
+    """A copy-on-write link, else a copy. No hard link: DVC makes what it caches read-only, the source with it.
+
+    Returns:
+        Why that is not possible, as for a link that leads nowhere; empty where it is done.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
+    if source.exists() and not source.is_file():
+        return f"{source}: no ordinary file"
     try:
         reflink(str(source), str(target))
     except OSError:
@@ -61,7 +72,11 @@ def _bring(source: Path, target: Path) -> None:
         try:
             shutil.copyfile(source, target)
         except OSError as error:
-            raise ImportFailed(f"{source} cannot be copied: {error.strerror}") from None
+            target.unlink(missing_ok=True)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ImportFailed(f"the disk is full: {source} cannot be copied") from None
+            return f"{source}: {error.strerror}"
+    return ""
 
 
 def _write_groups(groups: Path, target: Path, files: list[Path]) -> None:

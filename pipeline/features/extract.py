@@ -15,6 +15,12 @@ class Task(NamedTuple):
     kinds: Sequence[str]
 
 
+class Failure(NamedTuple):
+    """In place of a clip's features."""
+
+    reason: str
+
+
 def spec(kind: str, settings: Features) -> dict[str, Any]:
     """What the store of a kind says of it."""
     own = getattr(settings, kind)
@@ -26,6 +32,16 @@ def spec(kind: str, settings: Features) -> dict[str, Any]:
         "dtype": "float16" if about["windowed"] else "float32",
         **about,
     }
+
+
+def attempt(task: Task, settings: Features) -> dict[str, Block] | Failure:
+    """As :func:`blocks`, with what is wrong with this one clip told as a reason: it must not cost the others."""
+    try:
+        return blocks(task, settings)
+    except (MemoryError, OSError):
+        raise  # of the machine, not of the clip
+    except Exception as error:
+        return Failure(f"its features cannot be computed: {type(error).__name__}: {error}")
 
 
 def blocks(task: Task, settings: Features) -> dict[str, Block]:

@@ -1,6 +1,7 @@
 """One short file per DVC stage: read inputs, call the layers below, write outputs."""
 
 import argparse
+import errno
 import logging
 import sys
 from collections.abc import Callable
@@ -25,3 +26,10 @@ def main(stage: Callable[..., None], argument: str | None = None) -> None:
         stage(*vars(parser.parse_args()).values())
     except UserError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        what = f" to write {error.filename}" if error.filename else " to write"
+        sys.exit(
+            f"error: no space left{what}: free some (README, Space) and start again; what is done stays done"
+        )

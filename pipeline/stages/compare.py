@@ -65,7 +65,7 @@ def _entry(key: str, experiment: Experiment, test: pd.DataFrame) -> Entry:
 
 
 def _data(split: Split) -> DataSummary:
-    table = clips.read()
+    table = clips.computed()
     rows = pd.read_parquet(paths.SPLIT)
     parts = clips.good(table).merge(rows[rows["fold"] == 0], on="clip_id")
     tested = clips.good(table).merge(rows[rows["part"] == "test"], on="clip_id")

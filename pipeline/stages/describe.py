@@ -13,7 +13,7 @@ from pipeline.stages import main
 def describe() -> None:
     settings = params.load()
     data = DataSet(
-        clips=clips.read(),
+        clips=clips.computed(),
         split=pd.read_parquet(paths.SPLIT),
         duplicates=_duplicates(),
         protocol=explained(settings.split),

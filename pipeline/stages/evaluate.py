@@ -54,7 +54,7 @@ def evaluate(key: str) -> None:
 
 def _answers(settings: Params, experiment: Experiment, key: str, trial: Trial) -> pd.DataFrame:
     """A trial's predictions, and beside them its temperature, fitted on its valid part."""
-    data = parts.load(experiment, settings.window, clips.read(), pd.read_parquet(paths.SPLIT), trial.fold)
+    data = parts.load(experiment, settings.window, clips.computed(), pd.read_parquet(paths.SPLIT), trial.fold)
     rows = predictions(paths.MODELS / key / trial.name / "model.onnx", data, experiment.training, trial)
     return rows.assign(temperature=calibration.temperature(metrics.of_part(rows, "valid")))
 
@@ -87,7 +87,7 @@ def _record(
     with recording.trial(settings, key, run, trial, spec["run_id"]) as child:
         if child.restored:
             data = parts.load(
-                experiment, settings.window, clips.read(), pd.read_parquet(paths.SPLIT), trial.fold
+                experiment, settings.window, clips.computed(), pd.read_parquet(paths.SPLIT), trial.fold
             )
             recording.restore(child, key, trial, data, settings, experiment)
         # one step behind the last epoch: what a table of runs shows is the model that was kept

@@ -11,9 +11,11 @@ import pandas as pd
 
 from pipeline import params, paths
 from pipeline.data import clips
+from pipeline.errors import UserError
 from pipeline.features import extract, reuse
-from pipeline.features.extract import Task
+from pipeline.features.extract import Failure, Task
 from pipeline.features.reuse import Reuse
+from pipeline.files import whole
 from pipeline.parallel import each, workers
 from pipeline.params import FeatureKind, Features
 from pipeline.stages import main
@@ -27,9 +29,14 @@ MODULES = (
 log = logging.getLogger("pipeline.stages")
 
 
+class FeaturesError(UserError):
+    """Nothing can be computed; the message says why."""
+
+
 def features() -> None:
     settings = params.load().features
     good = clips.good(clips.read())
+    failed: dict[str, str] = {}
     # librosa takes seconds to import: the workers do so once for all, and only where there is something to compute
     with workers(len(good), *MODULES) as pool, ExitStack() as stack:
         stores = {
@@ -40,13 +47,23 @@ def features() -> None:
         }
         tasks = _missing(good, stores)
         log.info("%d of %d clips have features to compute", len(tasks), len(good))
-        computed = each(pool, partial(extract.blocks, settings=settings), list(tasks.values()), "features")
+        computed = each(pool, partial(extract.attempt, settings=settings), list(tasks.values()), "features")
         for clip in good.itertuples():
             fresh = next(computed) if clip.Index in tasks else {}
+            if isinstance(fresh, Failure):
+                failed[clip.clip_id] = fresh.reason
+                log.warning("%s is left out: %s", clip.path, fresh.reason)
+                continue
             for kind, store in stores.items():
                 store.add(clip.clip_id, clip.sha256, fresh.get(kind) or store.read(clip.sha256))
+        if len(failed) == len(good):
+            raise FeaturesError(
+                f"of no clip can features be computed; of the first, {next(iter(failed.values()))}"
+            )
         for kind, store in stores.items():
             store.finish(paths.FEATURES / kind)
+    with whole(paths.FAILED) as file:
+        pd.DataFrame(failed.items(), columns=["clip_id", "reason"]).to_csv(file, index=False)
 
 
 def _spec(pool: ProcessPoolExecutor, kind: str, settings: Features) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def leak(key: str) -> None:
     settings = params.load()
     experiment = params.experiment(settings, key)
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
-    table = clips.read()
+    table = clips.computed()
     work = resuming.work("leak", settings, experiment, key)
     with whole(paths.LEAK / key) as folder:
         folder.mkdir()

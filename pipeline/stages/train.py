@@ -34,7 +34,7 @@ def train(key: str) -> None:
 
 
 def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, run: tracking.Run) -> None:
-    data = parts.load(experiment, settings.window, clips.read(), pd.read_parquet(paths.SPLIT), trial.fold)
+    data = parts.load(experiment, settings.window, clips.computed(), pd.read_parquet(paths.SPLIT), trial.fold)
     run.log_params(recording.described(settings, experiment, trial))
     start = time.monotonic()
     net, history = fitted(

@@ -19,6 +19,11 @@ Sound = Callable[..., np.ndarray[Any, np.dtype[np.float32]]]
 LIMITS = Audit(min_seconds=0.5, max_seconds=3.0, silence_dbfs=-60.0, max_clipped=0.1, min_clips=2)
 
 
+def square(samples: int, level: float) -> np.ndarray[Any, Any]:
+    """A wave of this level at a quarter of the sample rate."""
+    return level * np.resize([1.0, 1.0, -1.0, -1.0], samples)
+
+
 def heard(file: Path) -> Finding:
     return inspect(file, LIMITS)
 
@@ -80,18 +85,20 @@ def test_no_memory_is_taken_for_what_a_header_announces(
         (np.r_[np.full(RATE, 0.1), np.nan], "contains NaN or infinite samples"),
         (np.r_[np.full(RATE, 0.1), np.inf], "contains NaN or infinite samples"),
         (np.zeros(RATE), "silent: -200 dBFS, below -60 dBFS"),
-        (np.full(RATE, 0.0009), "silent: -61 dBFS, below -60 dBFS"),
-        (np.full(RATE, 0.0011), ""),
+        (np.full(RATE, 0.5), "silent: -200 dBFS, below -60 dBFS"),  # an offset alone
+        (square(RATE, 0.0009), "silent: -61 dBFS, below -60 dBFS"),
+        (square(RATE, 0.0009) + 0.5, "silent: -61 dBFS, below -60 dBFS"),
+        (square(RATE, 0.0011), ""),
         (np.r_[np.full(450, 1.0), np.full(450, -1.0), np.full(9_100, 0.1)].repeat(2), ""),
         (
             np.r_[np.full(600, 1.0), np.full(600, -1.0), np.full(8_800, 0.1)].repeat(2),
             "clipped: 12% of the samples",
         ),
-        (np.full(RATE // 2 - 1, 0.1), "too short: 0.50 s, at least 0.5 s needed"),
-        (np.full(RATE // 2, 0.1), ""),
+        (square(RATE // 2 - 1, 0.1), "too short: 0.50 s, at least 0.5 s needed"),
+        (square(RATE // 2, 0.1), ""),
         (np.zeros(0), "too short: 0.00 s"),
-        (np.full(3 * RATE, 0.1), ""),
-        (np.full(3 * RATE + 1, 0.1), "too long: 3 s, at most 3 s"),
+        (square(3 * RATE, 0.1), ""),
+        (square(3 * RATE + 1, 0.1), "too long: 3 s, at most 3 s"),
     ],
 )
 def test_what_is_wrong_with_the_sound_is_named(

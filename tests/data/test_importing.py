@@ -1,5 +1,6 @@
 """`soundtrack import`: the folder comes in whole, DVC keeps it, and it is left as it was."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -136,10 +137,23 @@ def test_unusable_groups_change_nothing(
     assert names(checkout / "data") == {"music/pop/old.wav"}
 
 
-def test_a_link_that_leads_nowhere_is_named(checkout: Path, collection: Path) -> None:
+def test_what_cannot_be_copied_is_left_out_and_named(repo: Path, collection: Path) -> None:
     (collection / "jazz/broken.wav").symlink_to("gone.wav")
-    with pytest.raises(ImportFailed, match=r"broken\.wav cannot be copied: No such file or directory"):
-        import_folder(collection, None)
+    (collection / "jazz/loop.wav").symlink_to("loop.wav")
+    os.mkfifo(collection / "jazz/pipe.wav")
+    said = import_folder(collection, None)
+    assert "3 files are left out:" in said
+    assert f"{collection}/jazz/broken.wav: No such file or directory" in said
+    assert f"{collection}/jazz/loop.wav: Too many levels of symbolic links" in said
+    assert f"{collection}/jazz/pipe.wav: no ordinary file" in said
+    assert names(repo / MUSIC) == {"jazz/a.wav", "jazz/live/b.flac", "rock/a.wav"}
+
+
+def test_a_folder_of_nothing_but_broken_links_is_refused(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "music/jazz").mkdir(parents=True)
+    (tmp_path / "music/jazz/broken.wav").symlink_to("gone.wav")
+    with pytest.raises(ImportFailed, match=r"(?s)no file can be copied:.*broken\.wav: No such file"):
+        import_folder(tmp_path / "music", None)
     assert names(checkout) == {"params.yaml"}
 
 

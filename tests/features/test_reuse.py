@@ -17,7 +17,7 @@ from pipeline.data import clips
 from pipeline.features import extract, reuse
 from pipeline.features.store import Store
 from pipeline.files import sha256
-from pipeline.stages.features import KINDS, features
+from pipeline.stages.features import KINDS, FeaturesError, features
 
 pytestmark = pytest.mark.usefixtures("music")
 RATE = 22050
@@ -67,6 +67,27 @@ def from_scratch() -> dict[str, bytes]:
 
 def names() -> list[str]:
     return list(clips.read()["clip_id"])
+
+
+def test_a_clip_that_fails_is_left_out_and_named(checkout: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It was good in the audit, and is another file now."""
+    (checkout / "audio" / names()[3]).write_text("no music")
+    listed(names())
+    features()
+    lost = names()[3]
+    assert f"{lost} is left out: its features cannot be computed: LibsndfileError" in caplog.text
+    table = clips.computed().set_index("clip_id")
+    assert list(table.index[table["status"] == "rejected"]) == [lost]
+    assert table.loc[lost, "reason"].startswith("its features cannot be computed")
+    assert clips.read()["status"].eq("ok").all(), "the audit's own table stays as it is"
+    for kind in KINDS:
+        Store(paths.FEATURES / kind).index(sorted(set(names()) - {lost}))
+
+    for name in names():
+        (checkout / "audio" / name).write_text(f"no music in {name}")
+    listed(names())
+    with pytest.raises(FeaturesError, match="of no clip can features be computed"):
+        features()
 
 
 def computed(caplog: pytest.LogCaptureFixture) -> int:

@@ -1,6 +1,8 @@
 """A person's own music: ``data/music/<label>/**/<clip>``, as ``soundtrack import`` leaves it."""
 
 import logging
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -36,15 +38,42 @@ def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]: 
 
 
 def find(folder: Path) -> list[Path]:
-    """Files in label folders, relative to ``folder``; hidden ones are left out, stray ones are named."""
-    found = sorted(
-        file.relative_to(folder) for file in folder.rglob("*") if file.is_file() or file.is_symlink()
-    )
+    """Files in label folders, relative to ``folder``; links are followed. Hidden ones are left out, by custom.
+
+    What cannot be a clip for where it lies or how it is called is named in a warning.
+    """
+    found = sorted(_walk(folder))
     seen = [file for file in found if not any(part.startswith(".") for part in file.parts)]
-    stray = [file.name for file in seen if len(file.parts) == 1 and file.name != GROUPS]
-    if stray:
-        log.warning("not used, since in no label's folder: %s", ", ".join(stray))
-    return [file for file in seen if len(file.parts) > 1]
+    stray = [file for file in seen if len(file.parts) == 1 and file.name != GROUPS]
+    unnameable = [file for file in seen if not _is_text(file)]
+    used = [file for file in seen if len(file.parts) > 1 and file not in unnameable]
+    labels = {label.name for label in folder.glob("[!.]*/")}
+    for why, names in (
+        ("in no label's folder", stray),
+        ("the name is not valid UTF-8: rename it", unnameable),
+        ("an empty folder", sorted(labels - {file.parts[0] for file in used})),
+    ):
+        if names:
+            log.warning("not used, since %s: %s", why, ", ".join(ascii(str(name))[1:-1] for name in names))
+    return used
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below, also through linked folders, each of which is entered once."""
+    entered = set()
+    for top, folders, files in os.walk(folder, followlinks=True):
+        here = Path(top)
+        entered.add(here.resolve())
+        folders[:] = [name for name in sorted(folders) if (here / name).resolve() not in entered]
+        yield from (here.relative_to(folder) / name for name in files)
+
+
+def _is_text(file: Path) -> bool:
+    try:
+        str(file).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_groups(file: Path) -> dict[str, str]:

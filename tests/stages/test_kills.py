@@ -1,0 +1,151 @@
+"""Killed at any moment, a stage leaves nothing that is taken for whole, and goes on to what it would have been."""
+
+import errno
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline import paths
+from pipeline.files import read_json, remove
+from pipeline.stages import main
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.train import train
+
+ROOT = Path(__file__).parents[2]
+Setup = Callable[..., None]
+MLP = {"name": "mlp", "hidden": [32], "dropout": 0.2}
+EPOCHS = 25
+
+
+def start(stage: str, *arguments: str) -> "subprocess.Popen[str]":
+    """A stage as DVC runs it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", f"pipeline.stages.{stage}", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+
+
+def kill_when(process: "subprocess.Popen[str]", reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not reached():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def epochs(checkout: Path, number: int) -> Callable[[], bool]:
+    """Whether so many have been kept since."""
+    seen: set[int] = set()
+
+    def reached() -> bool:
+        with suppress(FileNotFoundError):  # it is being replaced
+            seen.update(file.stat().st_mtime_ns for file in (checkout / ".cache").rglob("last.ckpt"))
+        return len(seen) >= number
+
+    return reached
+
+
+def outputs(key: str) -> dict[str, bytes]:
+    """What the stages leave, but for the times and ids of a run."""
+    (trial,) = (path for path in (paths.MODELS / key).iterdir() if path.is_dir())
+    return {
+        "model": (trial / "model.onnx").read_bytes(),
+        "history": (paths.HISTORY / f"{key}.csv").read_bytes(),
+        "predictions": (paths.EVALUATION / key / "predictions.parquet").read_bytes(),
+        "metrics": (paths.METRICS / f"{key}.json").read_bytes(),
+    }
+
+
+def curve(store: str, run_id: str) -> list[int]:
+    """The steps of a curve in the store, each as often as it was logged."""
+    with sqlite3.connect(store.removeprefix("sqlite:///")) as database:
+        query = "select step from metrics where run_uuid = ? and key = 'train_loss' order by step"
+        return [step for (step,) in database.execute(query, (run_id,))]
+
+
+def test_training_and_evaluation_killed_at_several_points(
+    setup: Setup, checkout: Path, tracking_store: str
+) -> None:
+    setup(
+        experiments={
+            "mlp": {"features": ["tabular"], "model": MLP, "training": {"epochs": EPOCHS, "patience": None}}
+        }
+    )
+    train("mlp")
+    evaluate("mlp")
+    expected = outputs("mlp")
+    for folder in (paths.MODELS, paths.HISTORY, paths.EVALUATION, paths.METRICS, paths.cache()):
+        remove(folder)
+
+    def file(pattern: str) -> Callable[[], bool]:
+        return lambda: any((checkout / ".cache").rglob(pattern))
+
+    # its run has begun; some epochs are done; it is exported and not yet delivered
+    for reached in (file("run.json"), epochs(checkout, 12), file("model.onnx")):
+        kill_when(start("train", "mlp"), reached)
+        assert not paths.MODELS.exists()
+        assert not paths.HISTORY.exists()
+    begun = read_json(next((checkout / ".cache").rglob("run.json")))["run_id"]
+    end(start("train", "mlp"))
+    assert read_json(paths.MODELS / "mlp/run.json")["run_id"] == begun
+    assert curve(tracking_store, begun) == list(range(EPOCHS)), "each epoch once, in one run"
+
+    kill_when(start("evaluate", "mlp"), lambda: (paths.EVALUATION / ".mlp.partial/labels.csv").exists())
+    assert not (paths.EVALUATION / "mlp").exists()
+    assert not paths.METRICS.exists()
+    end(start("evaluate", "mlp"))
+    assert outputs("mlp") == expected
+    assert not any((checkout / ".cache/train").iterdir()), "what is done leaves no partial work"
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_an_error_in_words_and_costs_no_earlier_output(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup(experiments={"mlp": {"features": ["tabular"], "model": MLP, "training": {"epochs": 2}}})
+    train("mlp")
+    evaluate("mlp")
+    before = outputs("mlp")
+    monkeypatch.setattr(sys, "argv", ["evaluate", "mlp"])
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    with pytest.raises(SystemExit, match="error: no space left to write"):
+        main(evaluate, "key")
+    assert outputs("mlp") == before
+    assert {path.name for path in paths.EVALUATION.iterdir()} == {"mlp"}
+
+
+def test_the_same_twice_and_another_seed(setup: Setup) -> None:
+    """Features, split and params being equal, so are metrics and predictions; with another seed they are others."""
+    found = []
+    for seed in (7, 7, 8):
+        setup(
+            seed=seed, experiments={"mlp": {"features": ["tabular"], "model": MLP, "training": {"epochs": 3}}}
+        )
+        train("mlp")
+        evaluate("mlp")
+        table = pd.read_parquet(paths.SPLIT)
+        found.append({**outputs("mlp"), "split": table.to_csv().encode()})
+    assert found[0] == found[1]
+    assert all(found[0][name] != found[2][name] for name in found[0])
