@@ -12,7 +12,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test lint bench ui clean
+.PHONY: help install repro test lint bench audit ui clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ lint: $(INSTALLED) ## ruff and mypy
 	ruff check .
 	ruff format --check .
 	mypy
+
+audit: $(INSTALLED) ## known faults of the locked packages, asked of the package index
+	$(PIP) install pip-audit
+	pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 ui: $(INSTALLED) ## MLflow on http://127.0.0.1:5000
 	mlflow ui --host 127.0.0.1 --port 5000

@@ -5,7 +5,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
@@ -62,12 +62,16 @@ def end_with_parent() -> None:
 def each(
     pool: ProcessPoolExecutor, function: Callable[[T], R], items: Sequence[T], title: str
 ) -> Iterator[R]:
-    """Yield ``function(item)`` in the order of ``items``; ``function`` is a module-level one."""
+    """``function(item)`` in the order of ``items``, begun at once; ``function`` is a module-level one."""
     rest = iter(items)
-    waiting: deque[Future[R]] = deque(pool.submit(function, item) for item in islice(rest, AHEAD * cores()))
-    with tqdm(total=len(items), desc=title, unit="clip", dynamic_ncols=True) as bar:
-        while waiting:
-            result = waiting.popleft().result()
-            waiting.extend(pool.submit(function, item) for item in islice(rest, 1))
-            bar.update()
-            yield result
+    waiting = deque(pool.submit(function, item) for item in islice(rest, AHEAD * cores()))
+
+    def results() -> Iterator[R]:
+        with tqdm(total=len(items), desc=title, unit="clip", dynamic_ncols=True) as bar:
+            while waiting:
+                result = waiting.popleft().result()
+                waiting.extend(pool.submit(function, item) for item in islice(rest, 1))
+                bar.update()
+                yield result
+
+    return results()
