@@ -21,7 +21,7 @@ repro: $(INSTALLED) ## run the pipeline: data, features, models, comparison (JOB
 	$(if $(filter 1,$(JOBS)),dvc repro,soundtrack repro --jobs $(JOBS))
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
-	pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 bench: $(INSTALLED) ## how fast it is, beside what people do otherwise (CLIPS=folder; data/audio by default)
 	python -m benchmarks $(if $(CLIPS),--clips $(CLIPS))

@@ -14,7 +14,9 @@ def test_stages_side_by_side_give_what_one_by_one_gives(finished: Path, checkout
     kept = ("majority", "logreg")
     edit_params(
         checkout,
-        lambda content: content.update(experiments={key: content["experiments"][key] for key in kept}),
+        lambda content: content.update(
+            leak=[], experiments={key: content["experiments"][key] for key in kept}
+        ),
     )
     for name in ("dvc.lock", "mlflow.db"):
         (checkout / name).unlink()

@@ -45,11 +45,11 @@ def test_another_epoch_count_reruns_one_train_one_evaluate_and_compare(checkout:
 
 
 def test_a_changed_model_reruns_what_uses_it(checkout: Path) -> None:
-    with (checkout / "pipeline/models/mlp.py").open("a") as module:
+    with (checkout / "pipeline/models/majority.py").open("a") as module:
         module.write("\n# changed\n")
     stages = ran(run(checkout, "dvc", "repro"))
     read_again = [name for name in stages if name.startswith("inputs@")]
-    assert stages == ["code", *read_again, "train@mlp", "evaluate@mlp", "compare"]
+    assert stages == ["code", *read_again, "train@majority", "evaluate@majority", "compare"]
 
 
 def test_experiments_in_temporary_copies_reach_the_same_store(checkout: Path) -> None:
