@@ -23,8 +23,8 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long end-to-end tests at both ends: one of two workers begins with them, the other ends with them."""
-    places = {"test_pipeline.py": 0, "test_jobs.py": 2, "test_versions.py": 3}
+    """The long end-to-end tests at both ends: one worker makes their checkout, and when it is there each takes one."""
+    places = {"test_pipeline.py": 0, "test_copies.py": 2, "test_jobs.py": 2, "test_versions.py": 2}
     items.sort(key=lambda item: places.get(item.path.name, 1))
 
 

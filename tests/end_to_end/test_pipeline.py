@@ -1,8 +1,5 @@
 """The real `dvc repro` on a tiny data set: what runs, what is skipped, and what reaches MLflow."""
 
-import re
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -50,25 +47,3 @@ def test_a_changed_model_reruns_what_uses_it(checkout: Path) -> None:
     stages = ran(run(checkout, "dvc", "repro"))
     read_again = [name for name in stages if name.startswith("inputs@")]
     assert stages == ["code", *read_again, "train@majority", "evaluate@majority", "compare"]
-
-
-def test_experiments_in_temporary_copies_reach_the_same_store(checkout: Path) -> None:
-    """Two at once."""
-    before = len(runs(checkout))
-    changes = ("experiments.mlp.model.dropout=0.25", "experiments.logreg.model.c=0.5")
-    with ThreadPoolExecutor(2) as both:
-        outputs = list(both.map(partial(_in_a_copy, checkout), changes))
-    names = [re.findall(r"Ran experiment\(s\): (\S+)", output)[0] for output in outputs]
-    after = runs(checkout)
-    assert (after["status"] == "FINISHED").all()
-    logged = [set(after.loc[after["dvc.exp"] == name, "name"]) for name in names]
-    assert logged == [{"mlp", "comparison"}, {"logreg", "leak logreg", "comparison"}]
-    assert len(after) == before + 5
-    name = names[0]
-    # and the experiment comes into the workspace without computing anything
-    run(checkout, "dvc", "exp", "apply", name)
-    assert ran(run(checkout, "dvc", "repro")) == []
-
-
-def _in_a_copy(checkout: Path, change: str) -> str:
-    return run(checkout, "dvc", "--wait-for-lock", "exp", "run", "--temp", "-S", change)
