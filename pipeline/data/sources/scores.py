@@ -14,12 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 from typing import Any
-from xml.etree import ElementTree
 from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
-
-BARS = 60
-"""What of a score is read, where its format allows: clips of the starter data play less than 20 bars."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +89,10 @@ def read(piece: Piece, corpus: Path) -> Score:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MusicXMLWarning)  # slips of notation, which music21 mends
-            if piece.text is not None:
-                parsed = converter.parse(piece.text, format="abc", forceSource=True)
-            elif piece.file.endswith((".mxl", ".xml")):
-                parsed = converter.parse(_beginning(corpus / piece.file), format="musicxml", forceSource=True)
-            else:
+            if piece.text is None:
                 parsed = converter.parse(corpus / piece.file, forceSource=True)
+            else:
+                parsed = converter.parse(piece.text, format="abc", forceSource=True)
         parts = list(parsed.parts)
         notes = [note for number, part in enumerate(parts) for note in _notes(part, number)]
         measures = list(parts[0].getElementsByClass("Measure"))
@@ -119,18 +113,6 @@ def read(piece: Piece, corpus: Path) -> Score:
         raise UnusableScore("it has no notes or no bar lines")
     notes.sort(key=lambda note: (note.start, note.part, note.pitch))
     return Score(notes, bars, beat)
-
-
-def _beginning(file: Path) -> str:
-    """MusicXML without what follows the first BARS bars: music21 takes seconds for a long movement."""
-    from music21.converter import ArchiveManager
-
-    packed = file.suffix == ".mxl"
-    root = ElementTree.fromstring(ArchiveManager(file).getData() if packed else file.read_bytes())
-    for part in root.iter("part"):
-        for measure in part.findall("measure")[BARS:]:
-            part.remove(measure)
-    return ElementTree.tostring(root, encoding="unicode")
 
 
 def opening(score: Score) -> str:
