@@ -22,8 +22,10 @@ from pipeline.stages import main
 
 KINDS = get_args(FeatureKind)
 MODULES = (
-    "pipeline.stages.features",
     "pipeline.data.audio",
+    "pipeline.data.clips",
+    "pipeline.features.extract",
+    "pipeline.features.reuse",
     *(f"pipeline.features.{kind}" for kind in KINDS),
 )
 log = logging.getLogger("pipeline.stages")
