@@ -141,9 +141,11 @@ class Run:
             self._unsent.add("end", {"status": status, "time": _milliseconds()})
 
     def _log(self, kind: str, content: dict[str, Any], files: Sequence[Path] = ()) -> None:
-        if not self._flushed() or not _answers(lambda: _send(self._mlflow, self.id, kind, content, files)):
+        if self._flushed():
+            if _answers(lambda: _send(self._mlflow, self.id, kind, content, files)):
+                return
             self._next_try = time.monotonic() + RETRY_S
-            self._unsent.add(kind, content, files)
+        self._unsent.add(kind, content, files)
 
     def _flushed(self) -> bool:
         """Whether nothing waits to be sent, after another try where the last one is long enough ago."""
@@ -155,9 +157,13 @@ class Run:
     def _is_logged(self, epoch: int, metric: str) -> bool:
         """Whether the store had the epoch when this run was continued."""
         if self._known_epochs is None:
-            history = self._mlflow.MlflowClient().get_metric_history(self.id, metric)
-            self._known_epochs = {point.step for point in history}
+            self._known_epochs = set()
+            _answers(lambda: self._ask_epochs(metric))  # an epoch logged twice is better than a training lost
         return epoch in self._known_epochs
+
+    def _ask_epochs(self, metric: str) -> None:
+        history = self._mlflow.MlflowClient().get_metric_history(self.id, metric)
+        self._known_epochs = {point.step for point in history}
 
 
 @contextmanager

@@ -150,6 +150,37 @@ def test_a_server_that_is_back_is_used_again(checkout: Path, outage: Outage) -> 
     assert mlflow.get_run(run.id).info.status == "FINISHED"
 
 
+def test_frequent_epochs_do_not_put_off_the_next_try(
+    checkout: Path, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "RETRY_S", 1.0)
+    with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
+        outage.on = True
+        run.log_epoch(0, {"valid_loss": 1.0})
+        outage.on = False
+        for epoch in range(1, 11):
+            time.sleep(0.2)
+            run.log_epoch(epoch, {"valid_loss": 1.0})
+        assert [step for step, _ in points(run.id, "valid_loss")] == list(range(11))
+        assert outbox.boxes(checkout / ".cache/unsent") == []
+
+
+def test_a_server_that_is_gone_as_a_training_goes_on_costs_nothing(
+    checkout: Path, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise MlflowException("API request failed: connection refused")
+
+    with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
+        run.log_epoch(0, {"valid_loss": 1.0})
+    with tracking.run(EXPERIMENT, "cnn", run.id, {}) as again:
+        outage.on = True
+        monkeypatch.setattr(mlflow.MlflowClient, "get_metric_history", gone)
+        again.log_epoch(1, {"valid_loss": 0.5})
+        assert len(outbox.Outbox(checkout / ".cache/unsent" / run.id)) == 1
+        monkeypatch.undo()
+
+
 def test_an_outage_that_ends_with_the_run_leaves_nothing(checkout: Path, outage: Outage) -> None:
     with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
         outage.on = True
