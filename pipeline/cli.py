@@ -27,8 +27,16 @@ def main() -> None:
     again = commands.add_parser(
         "repro",
         help="`dvc repro` with independent stages side by side",
-        description="Reproduce the pipeline as `dvc repro` does, with the same results, several stages at a time.",
+        description="Reproduce pipelines as `dvc repro` does, with the same results, several stages at a time.",
         epilog="Example: soundtrack repro --jobs 2",
+    )
+    again.add_argument(
+        "files",
+        type=Path,
+        nargs="*",
+        default=[Path("dvc.yaml")],
+        metavar="FILE",
+        help="dvc.yaml of the pipelines (default: the checkout's own)",
     )
     again.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="stages at a time (default: %(default)s)"
@@ -59,7 +67,8 @@ def _import(arguments: argparse.Namespace) -> None:
 def _repro(arguments: argparse.Namespace) -> None:
     from pipeline import side_by_side
 
-    side_by_side.repro(arguments.jobs)
+    if not side_by_side.repro(arguments.jobs, arguments.files):
+        print("Data and pipelines are up to date.")
 
 
 def _sync(arguments: argparse.Namespace) -> None:  # noqa: ARG001

@@ -4,11 +4,13 @@ Each stage is run by a ``dvc repro`` of its own, as soon as the stages it depend
 dvc.lock whole. What runs, and what comes out, is what one plain ``dvc repro`` gives.
 """
 
-import multiprocessing
 import os
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from graphlib import TopologicalSorter
+from pathlib import Path
 
+from pipeline import warm
 from pipeline.errors import UserError
 from pipeline.parallel import end_with_parent
 
@@ -20,8 +22,11 @@ class StageFailed(UserError):
     """Some stages ended with an error; the message names them."""
 
 
-def repro(jobs: int) -> None:
-    """Reproduce the whole pipeline, at most ``jobs`` stages at a time.
+def repro(jobs: int, files: Sequence[Path]) -> int:
+    """Reproduce the pipelines of these files, at most ``jobs`` stages at a time.
+
+    Returns:
+        The number of stages that changed, or depend on one that did.
 
     Raises:
         StageFailed: a stage failed; those that run beside it are waited for, others are not begun.
@@ -29,7 +34,7 @@ def repro(jobs: int) -> None:
     # a thread that waits for others spins for milliseconds by default, on a core that another stage needs: two
     # trainings of two threads on two cores took four times as long. Results are the same. Of GNU's OpenMP.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    graph = _graph()
+    graph = needed(*_graph(files))
     order = TopologicalSorter(graph)
     order.prepare()
     waiting: list[str] = []
@@ -51,11 +56,17 @@ def repro(jobs: int) -> None:
                     failed.append(stage)
     if failed:
         raise StageFailed(f"{', '.join(failed)} failed: see above; what is done stays done")
+    return len(graph)
 
 
 def _processes(jobs: int) -> Executor:
     """Each imports DVC once, which takes longer than most of what it then does."""
-    return ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), end_with_parent)
+    return ProcessPoolExecutor(jobs, warm.context(), _begin)
+
+
+def _begin() -> None:
+    end_with_parent()
+    warm.use()
 
 
 def _reproduce(stage: str) -> int:
@@ -64,14 +75,27 @@ def _reproduce(stage: str) -> int:
     return int(main(["--wait-for-lock", "repro", "--single-item", stage]))
 
 
-def _graph() -> Graph:
+def _graph(files: Sequence[Path]) -> tuple[Graph, set[str]]:
+    """The stages of these dvc.yaml files, and which of them changed."""
     from dvc.repo import Repo
 
+    places = {str(file.resolve()) for file in files}
     with Repo() as repo:
         graph = repo.index.graph
         # what has no command is data that `dvc add` keeps
-        stages = [stage for stage in graph if stage.cmd is not None]
-        return {
-            stage.addressing: {other.addressing for other in graph.successors(stage) if other.cmd is not None}
+        stages = [stage for stage in graph if stage.cmd is not None and stage.path in places]
+        depends = {
+            stage.addressing: {other.addressing for other in graph.successors(stage) if other in stages}
             for stage in stages
         }
+        with repo.lock:
+            return depends, {stage.addressing for stage in stages if stage.status()}
+
+
+def needed(graph: Graph, changed: set[str]) -> Graph:
+    """The part of the graph that has to be looked at: what changed, and what depends on it."""
+    found: set[str] = set()
+    for stage in TopologicalSorter(graph).static_order():
+        if stage in changed or graph[stage] & found:
+            found.add(stage)
+    return {stage: before & found for stage, before in graph.items() if stage in found}

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipeline import side_by_side
-from pipeline.side_by_side import StageFailed, repro
+from pipeline.side_by_side import StageFailed, needed, repro
 
 GRAPH = {
     "data": set[str](),
@@ -41,10 +41,10 @@ class Stages:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, stages: Stages, jobs: int) -> Stages:
-    monkeypatch.setattr(side_by_side, "_graph", lambda: GRAPH)
+    monkeypatch.setattr(side_by_side, "_graph", lambda _: (GRAPH, {"data"}))
     monkeypatch.setattr(side_by_side, "_reproduce", stages)
     monkeypatch.setattr(side_by_side, "_processes", ThreadPoolExecutor)
-    repro(jobs)
+    assert repro(jobs, []) == len(GRAPH)
     return stages
 
 
@@ -63,3 +63,11 @@ def test_nothing_begins_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(StageFailed, match="train@b"):
         run(monkeypatch, stages, 2)
     assert sorted(stages.ended) == ["data", "features", "train@b", "train@c"]
+
+
+def test_only_what_changed_and_what_depends_on_it_is_looked_at() -> None:
+    assert needed(GRAPH, set()) == {}
+    assert needed(GRAPH, {"train@b"}) == {"train@b": set(), "compare": {"train@b"}}
+    assert needed(GRAPH, {"compare", "features"}) == {
+        stage: before - {"data"} for stage, before in GRAPH.items() if stage != "data"
+    }

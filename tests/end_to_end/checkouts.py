@@ -124,7 +124,7 @@ def make_tiny(content: dict[str, Any]) -> None:
 
 
 def finish(top: Path) -> None:
-    """A checkout in which `dvc repro` has run on tiny music, all of it committed, as ``top/checkout``."""
+    """A checkout in which the README's command has run on tiny music, all of it committed, as ``top/checkout``."""
     checkout = top / "checkout"
     listed = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
     for name in filter(None, listed.split("\0")):
@@ -140,6 +140,6 @@ def finish(top: Path) -> None:
     edit_params(checkout, make_tiny)
     commit(checkout, "tiny")
     run(checkout, sys.executable, "-m", "pipeline.cli", "import", str(top / "music"))
-    output = run(checkout, "dvc", "repro")
+    output = run(checkout, sys.executable, "-m", "pipeline.cli", "repro", "--jobs", "2")
     assert "compare" in ran(output)
     commit(checkout, "first version")

@@ -1,0 +1,59 @@
+"""Stages in forks of a preloaded process end as stages of their own do."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from dvc.stage import run
+from dvc.stage.exceptions import StageCmdFailedError
+
+from pipeline import warm
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere stages begin cold")
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_run", run._run)  # put back after the test
+    monkeypatch.setattr(warm, "LIBRARIES", ())
+    warm.use()
+
+
+def execute(command: str, folder: Path, **environment: str) -> None:
+    run._run(
+        "/bin/sh", command, cwd=str(folder), env={**os.environ, **environment}, close_fds=True, shell=False
+    )
+
+
+@pytest.mark.usefixtures("command")
+def test_a_failing_stage_is_an_error_with_its_message(
+    checkout: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(StageCmdFailedError, match=r"train nonsense, exited with 1"):
+        execute("python -m pipeline.stages.train nonsense", checkout)
+    assert "error: " in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("command")
+def test_the_working_folder_and_the_environment_are_those_of_dvc(tmp_path: Path) -> None:
+    """Seen in a project of its own, whose stage `train` writes down where it runs."""
+    stages = tmp_path / "stages"
+    stages.mkdir()
+    (stages / "train.py").write_text(
+        "import os, pathlib, sys\n"
+        "pathlib.Path('seen').write_text(' '.join([__name__, os.environ['DVC_STAGE'], *sys.argv[1:]]))\n"
+    )
+    here = Path.cwd()
+    execute("python -m stages.train a 'b c'", tmp_path, DVC_STAGE="train@a")
+    assert (tmp_path / "seen").read_text() == "__main__ train@a a b c"
+    assert Path.cwd() == here
+    assert "DVC_STAGE" not in os.environ
+
+
+@pytest.mark.usefixtures("command")
+def test_other_commands_are_run_as_ever(tmp_path: Path) -> None:
+    execute("python -m pipeline.stages.features --help > help.txt", tmp_path)
+    assert "features" in (tmp_path / "help.txt").read_text()
+    execute("echo done > done.txt", tmp_path)
+    assert (tmp_path / "done.txt").exists()
