@@ -33,7 +33,7 @@ lint: $(INSTALLED) ## ruff and mypy
 
 audit: $(INSTALLED) ## known faults of the locked packages, asked of the package index
 	$(PIP) install pip-audit
-	pip-audit --requirement requirements.lock --no-deps --disable-pip
+	pip-audit --strict --requirement requirements.lock --no-deps --disable-pip
 
 ui: $(INSTALLED) ## MLflow on http://127.0.0.1:5000
 	mlflow ui --host 127.0.0.1 --port 5000

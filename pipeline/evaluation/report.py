@@ -118,6 +118,8 @@ def comparison(
     """
     _check(entries)
     ranked = rank(entries)
+    with files.whole(out / "figures") as folder:
+        pictures = _pictures(ranked, leaks, folder)
     content = {
         "chosen": ranked[0],
         "sentences": _sentences(ranked),
@@ -130,7 +132,7 @@ def comparison(
         "confused": _confused(ranked[0]),
         "pictures": {
             picture.name: _marked(picture) if data.leaky else picture
-            for picture in _pictures(ranked, leaks, out / "figures")
+            for picture in pictures
         },
         "data": data,
         "clips": _clips(data.counts),

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from pipeline import paths
-from pipeline.files import read_json, remove
+from pipeline.files import read_json, remove, write_text
 from pipeline.stages import main
+from pipeline.stages.compare import compare
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.train import train
 
@@ -115,6 +117,29 @@ def test_training_and_evaluation_killed_at_several_points(
     end(start("evaluate", "mlp"))
     assert outputs("mlp") == expected
     assert not any((checkout / ".cache/train").iterdir()), "what is done leaves no partial work"
+
+
+def test_a_comparison_killed_half_way_is_made_again(setup: Setup) -> None:
+    setup(leak=[])
+    content = yaml.safe_load(paths.PARAMS.read_text())
+    content["experiments"] = {"majority": content["experiments"]["majority"]}
+    paths.PARAMS.write_text(yaml.safe_dump(content))
+    write_text(paths.AUDIT, "# Audit\n")
+    train("majority")
+    evaluate("majority")
+    compare()
+    expected = {file.name: file.read_bytes() for file in paths.REPORTS.rglob("*.*") if file.is_file()}
+    assert {"comparison.html", "comparison.md", "scores.png", "per-class.png"} <= set(expected)
+    for file in paths.REPORTS.glob("comparison.*"):
+        remove(file)
+    remove(paths.REPORTS / "figures")
+
+    kill_when(start("compare"), lambda: (paths.REPORTS / ".figures.partial/scores.png").exists())
+    assert {path.name for path in paths.REPORTS.iterdir()} == {paths.AUDIT.name, ".figures.partial"}
+    compare()
+    assert {
+        file.name: file.read_bytes() for file in paths.REPORTS.rglob("*.*") if file.is_file()
+    } == expected
 
 
 def full(*_: object, **__: object) -> None:
