@@ -130,10 +130,7 @@ def comparison(
         "calibration": _calibration(ranked),
         "extremes": [(entry.key, _extremes(entry.per_class)) for entry in ranked],
         "confused": _confused(ranked[0]),
-        "pictures": {
-            picture.name: _marked(picture) if data.leaky else picture
-            for picture in pictures
-        },
+        "pictures": {picture.name: _marked(picture) if data.leaky else picture for picture in pictures},
         "data": data,
         "clips": _clips(data.counts),
         "rejections": sum(data.rejected.values()),

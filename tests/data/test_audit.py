@@ -79,6 +79,21 @@ def test_no_memory_is_taken_for_what_a_header_announces(
     assert heard(file).reason.startswith(reason)
 
 
+@pytest.mark.parametrize("error", [MemoryError, TypeError, ValueError, ZeroDivisionError])
+def test_what_a_decoder_makes_of_impossible_numbers_is_a_reason(
+    tmp_path: Path, noise: Sound, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """What is raised hangs on the version of the decoder: here it is raised in its place."""
+
+    def impossible(_: Path) -> None:
+        raise error("a rate of 0")
+
+    file = tmp_path / "a.flac"
+    soundfile.write(file, noise(1), RATE)
+    monkeypatch.setattr(soundfile, "info", impossible)
+    assert heard(file).reason == "cannot be decoded: its header is broken (a rate of 0)"
+
+
 @pytest.mark.parametrize(
     ("samples", "reason"),
     [
