@@ -2,8 +2,12 @@
 
 import base64
 from dataclasses import dataclass
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from pipeline.evaluation import figures
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,12 @@ class Picture:
     @property
     def data_uri(self) -> str:
         return data_uri("image/png", self.png)
+
+
+def picture(file: Path, figure: Figure, alt: str, caption: str) -> Picture:
+    """The figure as a page shows it, also saved to ``file``."""
+    figures.save(figure, file)
+    return Picture(file.stem, alt, caption, file.read_bytes())
 
 
 def data_uri(kind: str, content: bytes) -> str:
