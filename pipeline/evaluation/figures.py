@@ -104,7 +104,7 @@ def curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
         axes.set_title(title, fontsize=11, loc="left")
         tidy(axes)
     for axes in grid[:, 0]:
-        _scale_loss(axes)
+        scale_loss(axes)
     for axes in (*grid[:, 1], grid[1, 2]):
         axes.set_ylim(0, 1)
     for axes in grid[1]:
@@ -312,7 +312,7 @@ def _f1_where_known(table: pd.DataFrame) -> pd.Series:
     return rows["f1"].where(rows["support"] > 0)
 
 
-def _scale_loss(axes: Any) -> None:
+def scale_loss(axes: Any) -> None:
     """Logarithmic, since one diverging model would press the others flat; ticks as plain numbers."""
     if not np.isfinite(axes.dataLim.minposy):
         return  # no loss above zero

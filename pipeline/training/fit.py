@@ -95,7 +95,8 @@ def fit(
     best = pl.callbacks.ModelCheckpoint(folder, "best", settings.monitor, mode=mode, **whole_epochs)
     # not save_last=True, which saves no epoch but the better ones; behind `best`, whose state it keeps
     last = pl.callbacks.ModelCheckpoint(folder, "last", **whole_epochs)
-    callbacks = [history, best, last, pl.callbacks.TQDMProgressBar(refresh_rate=4)]
+    kept = [best, last] if settings.monitor else [last]
+    callbacks = [history, *kept, pl.callbacks.TQDMProgressBar(refresh_rate=4)]
     if settings.patience is not None:
         callbacks.append(Patience(settings.monitor, mode=mode, patience=settings.patience))
     trainer = pl.Trainer(
@@ -121,7 +122,7 @@ def fit(
             ckpt_path=str(begun) if begun.exists() else None,
             weights_only=True,
         )
-    chosen = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    chosen = torch.load(kept[0].best_model_path, map_location="cpu", weights_only=True)
     module.load_state_dict(chosen["state_dict"])
     net.cpu().eval()
     return pd.DataFrame(history.rows, columns=["epoch", *module.logged])
