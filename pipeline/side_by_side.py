@@ -65,13 +65,15 @@ def _reproduce(stage: str) -> int:
 
 
 def _graph() -> Graph:
+    from dvc.dvcfile import PROJECT_FILE
     from dvc.repo import Repo
 
     with Repo() as repo:
         graph = repo.index.graph
-        # what has no command is data that `dvc add` keeps
-        stages = [stage for stage in graph if stage.cmd is not None]
+        # what has no command is data that `dvc add` keeps; what stands in another folder's dvc.yaml is a lesson
+        stages = {stage for stage in graph if stage.cmd is not None and stage.path_in_repo == PROJECT_FILE}
         return {
-            stage.addressing: {other.addressing for other in graph.successors(stage) if other.cmd is not None}
-            for stage in stages
+            stage.addressing: {other.addressing for other in graph.successors(stage) if other in stages}
+            for stage in graph
+            if stage in stages
         }

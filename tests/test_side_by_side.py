@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +64,14 @@ def test_nothing_begins_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(StageFailed, match="train@b"):
         run(monkeypatch, stages, 2)
     assert sorted(stages.ended) == ["data", "features", "train@b", "train@c"]
+
+
+def test_stages_of_the_lessons_are_not_of_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC's own graph has them, since it finds every dvc.yaml of the repository."""
+    root = Path(__file__).parents[1]
+    assert list(root.glob("lessons/*/dvc.yaml"))
+    monkeypatch.chdir(root)
+    graph = side_by_side._graph()
+    assert {"code", "compare"} <= set(graph)
+    assert "train@mlp" in graph["evaluate@mlp"]
+    assert not [stage for stage in graph if "lessons" in stage]

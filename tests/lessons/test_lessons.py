@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from pipeline import imports
+from pipeline.files import sha256
 from pipeline.params import ParamsError, check
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +44,7 @@ def test_a_stage_depends_on_its_modules_and_all_its_params(lesson: str) -> None:
     assert sorted(run["params"]) == sorted(raw(lesson))
 
 
-@pytest.mark.parametrize("lesson", ["overfitting", "perceptron"])
+@pytest.mark.parametrize("lesson", ["neuron", "perceptron"])
 def test_what_python_loads_is_written_down(lesson: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOADED, f"lessons.{lesson}.{lesson}"],
@@ -57,16 +58,16 @@ def test_what_python_loads_is_written_down(lesson: str) -> None:
     assert set(loaded) <= set(listed)
     assert "pipeline/tracking.py" in listed
     assert "pipeline/data/split.py" not in listed
-    assert torch == (lesson == "overfitting")
+    assert not torch, "seconds of imports for a lesson that trains no net"
 
 
-@pytest.mark.parametrize("lesson", ["neuron", "perceptron"])
-def test_a_light_lesson_needs_no_torch(lesson: str) -> None:
-    assert not [
-        file
-        for file in imports.versions(ROOT / "lessons" / lesson / f"{lesson}.py")
-        if "training" in file or "models" in file
-    ]
+def test_what_is_written_down_is_what_is_used_and_no_more() -> None:
+    listed = imports.versions(ROOT / "lessons" / "overfitting" / "overfitting.py")
+    assert {"pipeline/training/fit.py", "pipeline/training/regressor.py", "pipeline/models/mlp.py"} <= set(
+        listed
+    )
+    assert not {"pipeline/models/cnn.py", "pipeline/cli.py", "pipeline/evaluation/report.py"} & set(listed)
+    assert listed["pipeline/files.py"] == sha256(ROOT / "pipeline" / "files.py")
 
 
 @pytest.mark.parametrize(
