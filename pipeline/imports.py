@@ -1,8 +1,16 @@
-"""Which files of this package a module imports, found by reading it, so that nothing heavy is imported to know."""
+"""Which files of this package a module imports, found by reading it, so that nothing heavy is imported to know.
+
+``python -m pipeline.imports neuron.py code.json`` writes them down with their versions, for a lesson's DVC stage to
+depend on.
+"""
 
 import ast
+import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+
+from pipeline.files import sha256, write_json
 
 PACKAGE = Path(__file__).parent
 
@@ -12,8 +20,20 @@ def reached(*names: str) -> set[Path]:
 
     Imports inside functions count; modules loaded by a computed name do not.
     """
+    return _closure(file for name in names for file in _files(name))
+
+
+def versions(script: Path) -> dict[str, str]:
+    """sha256 by file of all that a script outside this package imports from it."""
+    return {
+        file.as_posix(): sha256(PACKAGE.parent / file)
+        for file in sorted(_closure(_imported(script.resolve())))
+    }
+
+
+def _closure(files: Iterable[Path]) -> set[Path]:
     found: set[Path] = set()
-    todo = [file for name in names for file in _files(name)]
+    todo = list(files)
     while todo:
         file = todo.pop()
         if file not in found:
@@ -41,3 +61,7 @@ def _files(name: str) -> list[Path]:
     bases = [Path(*parts[:end]) for end in range(1, len(parts) + 1)]
     candidates = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")]
     return [file for file in candidates if (PACKAGE.parent / file).is_file()]
+
+
+if __name__ == "__main__":
+    write_json(Path(sys.argv[2]), versions(Path(sys.argv[1])))

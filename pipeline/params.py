@@ -7,7 +7,7 @@ before it computes anything.
 import difflib
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -17,6 +17,7 @@ from pipeline import paths
 from pipeline.errors import UserError
 
 FeatureKind = Literal["tabular", "spectrogram", "wavelet"]
+Activation = Literal["linear", "sigmoid", "tanh", "relu", "softmax"]
 IMAGE_FEATURES = ("spectrogram", "wavelet")
 """Feature kinds that models see as windows of frames, aligned with each other."""
 
@@ -31,6 +32,9 @@ class ParamsError(UserError):
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 class Starter(Section):
@@ -167,6 +171,8 @@ class Mlp(Section):
     name: Literal["mlp"]
     hidden: Annotated[list[Positive], Field(min_length=1)]
     dropout: Fraction
+    activation: Activation = "relu"
+    """Between the layers; the answer is a softmax in any case."""
 
 
 class Cnn(Section):
@@ -220,8 +226,8 @@ class Training(Section):
     label_smoothing: Fraction
     patience: Annotated[int, Field(ge=1)] | None
     """Epochs without a better ``monitor`` before training stops; null trains all epochs."""
-    monitor: Literal["valid_macro_f1", "valid_loss"]
-    """What early stopping and the best checkpoint go by."""
+    monitor: Literal["valid_macro_f1", "valid_loss"] | None
+    """What early stopping and the best checkpoint go by; null keeps the last epoch."""
     class_weights: bool
     """Weight the loss by inverse label frequency (has no effect on balanced data)."""
     augment: Augment
@@ -231,6 +237,12 @@ class Training(Section):
     """What ``auto`` stands for: ``pipeline/training/hardware.py``."""
     channels_last: bool
     """Images lie in memory with their channels last, in which convolutions are up to twice as fast."""
+
+    @model_validator(mode="after")
+    def _patience_has_something_to_watch(self) -> Self:
+        if self.patience is not None and self.monitor is None:
+            raise ValueError("patience needs something to monitor: name it, or set patience to null")
+        return self
 
 
 class Experiment(Section):
@@ -278,10 +290,7 @@ class Params(Section):
     @model_validator(mode="before")
     @classmethod
     def _experiments_inherit_training(cls, raw: Any) -> Any:
-        if not (isinstance(raw, dict) and _is_section(raw, "training") and _is_section(raw, "experiments")):
-            return raw
-        blocks = raw["experiments"].items()
-        return {**raw, "experiments": {key: _inheriting(raw["training"], block) for key, block in blocks}}
+        return inheriting(raw)
 
     @model_validator(mode="after")
     def _leaks_are_experiments(self) -> Self:
@@ -310,22 +319,33 @@ def load(file: Path = paths.PARAMS) -> Params:
     Raises:
         ParamsError: the file is missing, is no YAML, or has a wrong key, type or value.
     """
+    return read(file, Params)
+
+
+def read(file: Path, kind: type[AnySection]) -> AnySection:
+    """As :func:`load`, for params of another kind."""
     try:
         # YAML 1.2, as DVC: `dvc exp run -S` writes 1e-05, which is a text in PyYAML's YAML 1.1
         raw = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ParamsError(f"{file} is not here: run from the checkout's top folder") from None
+        where = "the checkout's top folder" if kind is Params else "its folder, as `dvc repro` does"
+        raise ParamsError(f"{file} is not here: run from {where}") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{file} is not readable as YAML: {error}") from None
-    return parse(raw, file.name)
+    return check(raw, kind, file.name)
 
 
 def parse(raw: object, name: str = "params.yaml") -> Params:
     """Check what YAML gave; ``name`` is for messages."""
+    return check(raw, Params, name)
+
+
+def check(raw: object, kind: type[AnySection], name: str) -> AnySection:
+    """As :func:`parse`, for params of another kind."""
     try:
-        return Params.model_validate(raw)
+        return kind.model_validate(raw)
     except ValidationError as error:
-        lines = [f"  {_explain(item)}" for item in error.errors()]
+        lines = [f"  {_explain(item, kind)}" for item in error.errors()]
         raise ParamsError("\n".join([f"{name} has {len(lines)} problem(s):", *lines])) from None
 
 
@@ -336,6 +356,14 @@ def experiment(params: Params, key: str) -> Experiment:
             f"{_did_you_mean(key, list(params.experiments))}"
         )
     return params.experiments[key]
+
+
+def inheriting(raw: Any) -> Any:
+    """The params with each experiment's ``training`` filled up from the defaults in ``training``."""
+    if not (isinstance(raw, dict) and _is_section(raw, "training") and _is_section(raw, "experiments")):
+        return raw
+    blocks = raw["experiments"].items()
+    return {**raw, "experiments": {key: _inheriting(raw["training"], block) for key, block in blocks}}
 
 
 def _inheriting(defaults: dict[str, Any], block: Any) -> Any:
@@ -357,20 +385,19 @@ def _is_section(mapping: dict[str, Any], key: str) -> bool:
     return isinstance(mapping.get(key), dict)
 
 
-def _explain(item: Any) -> str:
+def _explain(item: Any, kind: type[Section]) -> str:
     key = ".".join(str(part) for part in item["loc"]) or "(top level)"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
-        known = _known_keys(item["loc"])
+        known = _known_keys(item["loc"], kind)
         return f"{key}: unknown key{_did_you_mean(str(item['loc'][-1]), known)}; allowed here: {', '.join(known)}"
     if item["type"] in ("missing", "value_error"):
         return f"{key}: {message}"
     return f"{key}: {message}, got {item['input']!r}"
 
 
-def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    """The keys allowed beside the unknown one at ``location``."""
-    kind: Any = Params
+def _known_keys(location: tuple[Any, ...], kind: Any) -> list[str]:
+    """The keys allowed beside the unknown one at ``location`` in params of this kind."""
     for part in location[:-1]:
         kind = _below(kind, part)
     return sorted(kind.model_fields)

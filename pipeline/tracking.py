@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 30.0
 """A server that did not answer is asked again after this many seconds."""
+LARGEST_BATCH = 1000
+"""Metrics that MLflow takes in one request."""
 OUTAGES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED")
 """MLflow's error codes that say nothing of what was sent."""
 LIBRARIES = ("torch", "pytorch-lightning", "librosa", "scikit-learn", "mlflow", "dvc", "numpy", "pandas")
@@ -109,6 +111,18 @@ class Run:
         """As a point of each curve, unless an interrupted training has logged that epoch already."""
         if not self._is_logged(epoch, next(iter(values))):
             self.log_metrics(values, step=epoch)
+
+    def log_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Whole curves at once, of a training that is over in no time; of each row, ``epoch`` is the step."""
+        now = _milliseconds()
+        points = [
+            (key, float(value), now, int(row["epoch"]))
+            for row in rows
+            for key, value in row.items()
+            if key != "epoch"
+        ]
+        for start in range(0, len(points), LARGEST_BATCH):
+            self._log("batch", {"metrics": points[start : start + LARGEST_BATCH]})
 
     def log_tables(self, tables: Mapping[str, Any]) -> None:
         """Data frames, which MLflow shows as tables."""

@@ -298,3 +298,13 @@ def test_tags_say_what_a_run_was_made_from(checkout: Path, monkeypatch: pytest.M
         "dvc.exp": "brown-bear",
     }
     assert (tags["git.commit"], tags["git.dirty"]) == (git("rev-parse", "HEAD"), "true")
+
+
+@pytest.mark.usefixtures("home")
+def test_a_whole_history_is_a_point_of_each_curve_for_each_epoch() -> None:
+    epochs = range(tracking.LARGEST_BATCH)  # two curves of this many points are two requests
+    with tracking.run(EXPERIMENT, "neuron", None, {}) as run:
+        run.log_history([{"epoch": epoch, "mse": epoch / 2, "m": -epoch} for epoch in epochs])
+    history = mlflow.MlflowClient().get_metric_history(run.id, "mse")
+    assert [(point.step, point.value) for point in history] == [(epoch, epoch / 2) for epoch in epochs]
+    assert mlflow.get_run(run.id).data.metrics == {"mse": epochs[-1] / 2, "m": -epochs[-1]}

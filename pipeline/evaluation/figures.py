@@ -42,7 +42,7 @@ DARK = 0.68
 def confusion(matrix: pd.DataFrame, title: str) -> Figure:
     """Counts of clips, rows actual and columns predicted; a cell's shade is its share of the row."""
     size = _between(0.55 * len(matrix) + 2.5, 5.0, WIDTH)
-    figure = _figure(size, size * 0.9)
+    figure = canvas(size, size * 0.9)
     axes = figure.add_subplot()
     _draw_confusion(axes, matrix, fontsize=10)
     axes.set_title(_plain(title, 3 * LONGEST), fontsize=12, loc="left")
@@ -60,7 +60,7 @@ def confusion_grid(matrices: Mapping[str, pd.DataFrame]) -> Figure:
     rows = -(-len(matrices) // columns)
     side = (WIDTH - 2.2) / columns
     points = 72 * side / labels  # of one cell
-    figure = _figure(WIDTH, 0.4 + rows * (0.5 + side))
+    figure = canvas(WIDTH, 0.4 + rows * (0.5 + side))
     cells = figure.subplots(rows, columns, squeeze=False).flatten()
     for number, (key, matrix) in enumerate(matrices.items()):
         axes = cells[number]
@@ -82,7 +82,7 @@ def curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
 
     Columns as in ``history/<key>.csv``, one line for each fold and seed. Models with no epochs are left out.
     """
-    figure = _figure(WIDTH, 6.0)
+    figure = canvas(WIDTH, 6.0)
     grid = figure.subplots(2, 3, sharex=True)
     styles = _styles(histories)
     trained = {key: history for key, history in histories.items() if len(history)}
@@ -102,9 +102,9 @@ def curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
                     rows["epoch"], rows[column], marker=marker, linewidth=1.3, alpha=faint, **styles[key]
                 )
         axes.set_title(title, fontsize=11, loc="left")
-        _tidy(axes)
+        tidy(axes)
     for axes in grid[:, 0]:
-        _scale_loss(axes)
+        scale_loss(axes)
     for axes in (*grid[:, 1], grid[1, 2]):
         axes.set_ylim(0, 1)
     for axes in grid[1]:
@@ -122,7 +122,7 @@ def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
             ``test_macro_f1_low`` and ``test_macro_f1_high`` a line over the bar shows the interval.
         baseline: the model whose test score is drawn as a line across; without it there is no line.
     """
-    figure = _figure(WIDTH, 1.1 + 0.55 * len(table))
+    figure = canvas(WIDTH, 1.1 + 0.55 * len(table))
     axes = figure.add_subplot()
     styles = _styles(table.index)
     for place, (key, row) in enumerate(table.iterrows()):
@@ -145,7 +145,7 @@ def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.set_xlim(0, 1)
     axes.set_xlabel("macro F1")
-    _tidy(axes, grid="x")
+    tidy(axes, grid="x")
     handles: list[Any] = [
         Patch(color=GREY, alpha=0.45, label="validation"),
         Patch(color=GREY, label="test"),
@@ -168,7 +168,7 @@ def per_class_heatmap(tables: Mapping[str, pd.DataFrame]) -> Figure:
     order = f1.mean(axis=1).sort_values(ascending=False, kind="stable").index
     f1 = f1.loc[order]
     support = next(iter(tables.values())).set_index("label")["support"].reindex(order, fill_value=0)
-    figure = _figure(_between(2.8 + 0.9 * f1.shape[1], 5.0, WIDTH), 1.4 + 0.42 * len(f1))
+    figure = canvas(_between(2.8 + 0.9 * f1.shape[1], 5.0, WIDTH), 1.4 + 0.42 * len(f1))
     axes = figure.add_subplot()
     mesh = _draw_cells(axes, np.ma.masked_invalid(f1))
     for (row, column), value in np.ndenumerate(f1.to_numpy()):
@@ -188,7 +188,7 @@ def reliability(tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figu
     """
     rows = -(-len(tables) // 4)
     columns = -(-len(tables) // rows)
-    figure = _figure(WIDTH, 0.8 + rows * (0.2 + min((WIDTH - 0.8) / columns, 4.0)))
+    figure = canvas(WIDTH, 0.8 + rows * (0.2 + min((WIDTH - 0.8) / columns, 4.0)))
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     styles = _styles(tables)
     ticks = np.linspace(0, 1, 6)
@@ -201,7 +201,7 @@ def reliability(tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figu
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=ticks, yticks=ticks, aspect="equal")
         axes.set_xlabel("highest probability" if number + columns >= len(tables) else "")
         axes.set_ylabel("accuracy" if number % columns == 0 else "")
-        _tidy(axes)
+        tidy(axes)
     for axes in panels[len(tables) :]:
         axes.set_visible(False)
     handles = [
@@ -218,7 +218,7 @@ def leak(table: pd.DataFrame) -> Figure:
     Args:
         table: indexed by model; ``grouped`` and ``random`` with their intervals in ``<name>_low``, ``<name>_high``.
     """
-    figure = _figure(WIDTH, 1.3 + 0.6 * len(table))
+    figure = canvas(WIDTH, 1.3 + 0.6 * len(table))
     axes = figure.add_subplot()
     for place, (_, row) in enumerate(table.iterrows()):
         ends = row["grouped"], row["random"]
@@ -250,7 +250,7 @@ def leak(table: pd.DataFrame) -> Figure:
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.set_xlim(0, 1)
     axes.set_xlabel("macro F1 on test")
-    _tidy(axes, grid="x")
+    tidy(axes, grid="x")
     figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9)
     return figure
 
@@ -267,7 +267,8 @@ def save(figure: Figure, file: Path) -> None:
         partial.write_bytes(png(figure))
 
 
-def _figure(width: float, height: float) -> Figure:
+def canvas(width: float, height: float) -> Figure:
+    """An empty figure, in inches."""
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
 
 
@@ -311,7 +312,7 @@ def _f1_where_known(table: pd.DataFrame) -> pd.Series:
     return rows["f1"].where(rows["support"] > 0)
 
 
-def _scale_loss(axes: Any) -> None:
+def scale_loss(axes: Any) -> None:
     """Logarithmic, since one diverging model would press the others flat; ticks as plain numbers."""
     if not np.isfinite(axes.dataLim.minposy):
         return  # no loss above zero
@@ -334,7 +335,8 @@ def _legend_of_models(axes: Any, styles: Mapping[str, Mapping[str, str]]) -> Non
     )
 
 
-def _tidy(axes: Any, grid: str = "both") -> None:
+def tidy(axes: Any, grid: str = "both") -> None:
+    """Pale lines behind the data on this axis or both, and no frame at the top and on the right."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis=grid, color="#e4e4e4", linewidth=0.8)
     axes.set_axisbelow(True)

@@ -1,9 +1,15 @@
 """What the HTML pages have in common: the templates' environment, tables, and embedded pictures."""
 
 import base64
+import math
 from dataclasses import dataclass
+from pathlib import Path
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from pipeline.evaluation import figures
 
 
 @dataclass(frozen=True)
@@ -13,6 +19,19 @@ class Table:
     columns: list[str]
     align: str
     rows: list[list[str]]
+
+
+def tabulated(frame: pd.DataFrame) -> Table:
+    """The frame without its index; numbers on the right, with three decimals where they are fractions."""
+    align = "".join("r" if pd.api.types.is_numeric_dtype(frame[name]) else "l" for name in frame)
+    rows = [[_shown(cell) for cell in row] for row in frame.itertuples(index=False)]
+    return Table(list(frame.columns), align, rows)
+
+
+def _shown(cell: object) -> str:
+    if isinstance(cell, float):
+        return f"{cell:,.3f}" if math.isfinite(cell) else "–"
+    return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
 
 
 @dataclass(frozen=True)
@@ -25,6 +44,12 @@ class Picture:
     @property
     def data_uri(self) -> str:
         return data_uri("image/png", self.png)
+
+
+def picture(file: Path, figure: Figure, alt: str, caption: str) -> Picture:
+    """The figure as a page shows it, also saved to ``file``."""
+    figures.save(figure, file)
+    return Picture(file.stem, alt, caption, file.read_bytes())
 
 
 def data_uri(kind: str, content: bytes) -> str:

@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jinja2 import Environment
-from matplotlib.figure import Figure
 
 from pipeline import files
 from pipeline.evaluation import figures
 from pipeline.evaluation.metrics import fluctuation, most_confused
-from pipeline.evaluation.pages import Picture, Table, environment
+from pipeline.evaluation.pages import Picture, Table, environment, picture
 from pipeline.evaluation.uncertainty import Comparison, Interval
 
 BASELINE = "majority"
@@ -355,7 +354,7 @@ def _pictures(ranked: list[Entry], leaks: list[Leak | NoLeak], folder: Path) -> 
     best = ranked[0]
     scores = pd.DataFrame([entry.metrics for entry in ranked], index=[entry.key for entry in ranked])
     return [
-        _picture(
+        picture(
             folder / "scores.png",
             figures.scores(scores, baseline=BASELINE),
             alt="Bars of macro F1 on validation and test for each model",
@@ -363,33 +362,33 @@ def _pictures(ranked: list[Entry], leaks: list[Leak | NoLeak], folder: Path) -> 
             f"Chosen: {best.key}.",
         ),
         *_leak_picture([leak for leak in leaks if isinstance(leak, Leak)], folder),
-        _picture(
+        picture(
             folder / "reliability.png",
             figures.reliability({entry.key: entry.reliability for entry in ranked}),
             alt="Accuracy by the probability of the answer for each model, before and after temperature scaling",
             caption="How often an answer is right, by how sure the model is of it; right probabilities lie on the "
             "diagonal. A dot's size is its share of the test clips.",
         ),
-        _picture(
+        picture(
             folder / "curves.png",
             figures.curves({entry.key: entry.history for entry in ranked}),
             alt="Curves of loss, accuracy and macro F1 by epoch for each model trained by epochs",
             caption="How loss and scores move while the models learn. The loss axes are logarithmic.",
         ),
-        _picture(
+        picture(
             folder / "per-class.png",
             figures.per_class_heatmap({entry.key: entry.per_class for entry in ranked}),
             alt="Heat map of F1 by label and model on the test part",
             caption="F1 of each label on the test part; labels that the models find easiest on top.",
         ),
-        _picture(
+        picture(
             folder / "confusion.png",
             figures.confusion(best.confusion, f"{best.key}, test part"),
             alt=f"Confusion matrix of {best.key} on the test part",
             caption=f"Test clips of {best.key} by actual and predicted label; "
             "a cell's shade is its share of the row.",
         ),
-        _picture(
+        picture(
             folder / "confusions.png",
             figures.confusion_grid({entry.key: entry.confusion for entry in ranked}),
             alt="Confusion matrices of all models on the test part, side by side",
@@ -410,18 +409,13 @@ def _leak_picture(leaks: list[Leak], folder: Path) -> list[Picture]:
     rows = [[*dataclasses.astuple(leak.grouped), *dataclasses.astuple(leak.random)] for leak in leaks]
     table = pd.DataFrame(rows, columns=names, index=[leak.key for leak in leaks])
     return [
-        _picture(
+        picture(
             folder / "leak.png",
             figures.leak(table),
             alt="Macro F1 with groups kept together and with groups ignored, for each model trained both ways",
             caption="What the same model scores, and what it would have claimed, with 95 % intervals.",
         )
     ]
-
-
-def _picture(file: Path, figure: Figure, alt: str, caption: str) -> Picture:
-    figures.save(figure, file)
-    return Picture(file.stem, alt, caption, file.read_bytes())
 
 
 def _markdown() -> Environment:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models import Input
+from pipeline.params import Activation
 
 
 class Standardise(nn.Module):
@@ -30,10 +31,18 @@ class Standardise(nn.Module):
         return (values - self.mean) / self.std
 
 
-def dense(inputs: int, hidden: Sequence[int], classes: int, dropout: float) -> nn.Sequential:
-    """Fully connected ReLU layers with dropout after each, and before the last one in any case."""
+def activate(name: Activation) -> nn.Module:
+    """A layer that applies this function; ``linear`` leaves values as they are."""
+    kinds = {"linear": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
+    return nn.Softmax(dim=1) if name == "softmax" else kinds[name]()
+
+
+def dense(
+    inputs: int, hidden: Sequence[int], classes: int, dropout: float, activation: Activation = "relu"
+) -> nn.Sequential:
+    """Fully connected, activated layers with dropout after each, and before the last one in any case."""
     layers: list[nn.Module] = [] if hidden else [nn.Dropout(dropout)]
     for width in hidden:
-        layers += [nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout)]
+        layers += [nn.Linear(inputs, width), activate(activation), nn.Dropout(dropout)]
         inputs = width
     return nn.Sequential(*layers, nn.Linear(inputs, classes))

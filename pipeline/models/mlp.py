@@ -9,6 +9,5 @@ from pipeline.params import Mlp
 
 def build(settings: Mlp, inputs: list[Input], classes: int) -> nn.Module:
     (table,) = inputs
-    return nn.Sequential(
-        Standardise(table), dense(table.shape[0], settings.hidden, classes, settings.dropout)
-    )
+    layers = dense(table.shape[0], settings.hidden, classes, settings.dropout, settings.activation)
+    return nn.Sequential(Standardise(table), layers)

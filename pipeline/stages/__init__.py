@@ -4,7 +4,8 @@ import argparse
 import errno
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from pipeline.errors import UserError
 
@@ -22,8 +23,15 @@ def main(stage: Callable[..., None], argument: str | None = None) -> None:
         parser.add_argument(argument)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("pipeline").setLevel(logging.INFO)
-    try:
+    with in_words():
         stage(*vars(parser.parse_args()).values())
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """End the process with a sentence and no traceback, where an error is the user's to mend."""
+    try:
+        yield
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:

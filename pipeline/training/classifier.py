@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.params import Augment, Training
+from pipeline.training import HISTORY
 from pipeline.training.lightning import pl
 
 
@@ -19,15 +20,42 @@ class Batch(NamedTuple):
     """Position of each window's clip among the clips of its part."""
 
 
-class Classifier(pl.LightningModule):
+class Learner(pl.LightningModule):
+    """What training does whatever the targets are: random numbers by epoch, the optimiser and its schedule."""
+
+    logged: tuple[str, ...]
+    """Names of the metrics that each epoch logs."""
+
+    def __init__(self, net: nn.Module, settings: Training, seed: int) -> None:
+        super().__init__()
+        self.net, self.settings, self.seed = net, settings, seed
+
+    def on_train_epoch_start(self) -> None:
+        # dropout and augmentation of an epoch follow from (seed, epoch), whether or not the run was resumed
+        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+
+    def configure_optimizers(self) -> Any:
+        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+        optimizer = kinds[self.settings.optimizer](
+            (p for p in self.net.parameters() if p.requires_grad),
+            lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+        )
+        if self.settings.schedule == "constant":
+            return optimizer
+        return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.settings.epochs)]
+
+
+class Classifier(Learner):
     """Logs train_loss and train_accuracy over windows; valid_loss, valid_accuracy and valid_macro_f1 over clips.
 
     A clip's probabilities are the mean over its windows.
     """
 
+    logged = HISTORY[1:]
+
     def __init__(self, net: nn.Module, settings: Training, weights: Tensor, clips: int, seed: int) -> None:
-        super().__init__()
-        self.net, self.settings, self.seed = net, settings, seed
+        super().__init__(net, settings, seed)
         self.classes = len(weights)
         self.register_buffer("class_weights", weights, persistent=False)
         self.valid_clips = clips
@@ -35,8 +63,7 @@ class Classifier(pl.LightningModule):
         """Loss and hits summed over the windows of this epoch, and their number."""
 
     def on_train_epoch_start(self) -> None:
-        # dropout and augmentation of an epoch follow from (seed, epoch), whether or not the run was resumed
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+        super().on_train_epoch_start()
         self.trained = torch.zeros(3, device=self.device)
 
     def training_step(self, batch: Batch) -> Tensor:
@@ -71,17 +98,6 @@ class Classifier(pl.LightningModule):
         valid_macro_f1 = macro_f1(self.targets, predicted, self.classes)
         shown = {"train_loss": train_loss, "valid_loss": loss, "valid_macro_f1": valid_macro_f1}
         self.log_dict(shown, prog_bar=True)
-
-    def configure_optimizers(self) -> Any:
-        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-        optimizer = kinds[self.settings.optimizer](
-            (p for p in self.net.parameters() if p.requires_grad),
-            lr=self.settings.learning_rate,
-            weight_decay=self.settings.weight_decay,
-        )
-        if self.settings.schedule == "constant":
-            return optimizer
-        return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.settings.epochs)]
 
 
 def macro_f1(targets: Tensor, predicted: Tensor, classes: int) -> Tensor:

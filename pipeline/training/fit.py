@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from pipeline.params import Training
-from pipeline.training import HISTORY, EpochSink
-from pipeline.training.classifier import Batch, Classifier
+from pipeline.training import EpochSink
+from pipeline.training.classifier import Batch, Classifier, Learner
 from pipeline.training.lightning import pl
+from pipeline.training.regressor import Regressor
 from pipeline.training.windows import EvenWindows, Index, RandomWindows, Windows
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -39,8 +40,8 @@ class History(pl.Callback):
         self.rows: list[dict[str, float]] = []
         self.sink = sink
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        metrics = {name: float(trainer.callback_metrics[name]) for name in HISTORY[1:]}
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        metrics = {name: float(trainer.callback_metrics[name]) for name in pl_module.logged}
         self.rows.append({"epoch": trainer.current_epoch, **metrics})
         self.sink(trainer.current_epoch, metrics)
 
@@ -66,29 +67,36 @@ def fit(
     seed: int,
     folder: Path,
     sink: EpochSink,
+    regression: bool = False,
 ) -> pd.DataFrame:
-    """Train ``net`` in place to its best epoch on ``valid``.
+    """Train ``net`` in place to its best epoch on ``valid``, or to the last where nothing is monitored.
 
     Args:
+        regression: the targets are numbers and not labels.
         folder: checkpoints; where it holds a last one, training goes on from there.
         sink: is told each epoch's number and metrics as soon as it ends.
 
     Returns:
-        One row per epoch with the columns of HISTORY.
+        One row per epoch with the columns of HISTORY; of a regression, ``epoch`` and what the Regressor logs.
     """
     keep_memory()
     pl.seed_everything(seed, verbose=False)
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a tenth of the time
-    module = Classifier(net, settings, _class_weights(train, settings), len(valid), seed)
+    module: Learner = (
+        Regressor(net, settings, seed)
+        if regression
+        else Classifier(net, settings, _class_weights(train, settings), len(valid), seed)
+    )
     history = History(sink)
     whole_epochs: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
-    mode = "min" if settings.monitor == "valid_loss" else "max"
+    mode = "max" if settings.monitor == "valid_macro_f1" else "min"
     best = pl.callbacks.ModelCheckpoint(folder, "best", settings.monitor, mode=mode, **whole_epochs)
     # not save_last=True, which saves no epoch but the better ones; behind `best`, whose state it keeps
     last = pl.callbacks.ModelCheckpoint(folder, "last", **whole_epochs)
-    callbacks = [history, best, last, pl.callbacks.TQDMProgressBar(refresh_rate=4)]
+    kept = [best, last] if settings.monitor else [last]
+    callbacks = [history, *kept, pl.callbacks.TQDMProgressBar(refresh_rate=4)]
     if settings.patience is not None:
         callbacks.append(Patience(settings.monitor, mode=mode, patience=settings.patience))
     trainer = pl.Trainer(
@@ -114,10 +122,10 @@ def fit(
             ckpt_path=str(begun) if begun.exists() else None,
             weights_only=True,
         )
-    chosen = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    chosen = torch.load(kept[0].best_model_path, map_location="cpu", weights_only=True)
     module.load_state_dict(chosen["state_dict"])
     net.cpu().eval()
-    return pd.DataFrame(history.rows, columns=list(HISTORY))
+    return pd.DataFrame(history.rows, columns=["epoch", *module.logged])
 
 
 def keep_memory() -> None:

@@ -13,11 +13,13 @@ from pipeline.models import Input
 
 Index = np.ndarray[Any, np.dtype[np.int64]]
 Array = np.ndarray[Any, np.dtype[np.float32]]
+Targets = np.ndarray[Any, Any]
+"""Labels by number (int64); of a regression, values (float32)."""
 
 
 class Batch(NamedTuple):
     inputs: tuple[Array, ...]
-    targets: Index
+    targets: Targets
     clips: Index
     """Position of each window's clip among the clips of its part."""
 
@@ -74,10 +76,29 @@ class Feature:
         return Input(self.shape, mean.astype(np.float32), std.astype(np.float32), self.floor)
 
 
+class Table:
+    """(clips, columns) in memory, one row for each."""
+
+    frames = 1
+
+    def __init__(self, values: Array) -> None:
+        self.values = values
+
+    def slack(self) -> Index:
+        return np.zeros(len(self.values), dtype=np.int64)
+
+    def cut(self, clips: Index, offsets: Index) -> Array:  # noqa: ARG002
+        return self.values[clips]
+
+    def describe(self) -> Input:
+        """Mean and standard deviation per column."""
+        return Input(self.values.shape[1:], self.values.mean(axis=0), self.values.std(axis=0))
+
+
 class Windows:
     """The windows of one part, indexed with the (clip, offset) pairs of a whole batch."""
 
-    def __init__(self, sources: Sequence[Source], targets: Index) -> None:
+    def __init__(self, sources: Sequence[Source], targets: Targets) -> None:
         self.sources = sources
         self.targets = targets
         # a summary has no frames to choose from: where there are windows, they set the offsets

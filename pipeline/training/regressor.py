@@ -1,0 +1,44 @@
+"""The LightningModule for targets that are numbers: a module from features to one value, trained on squared errors."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.params import Training
+from pipeline.training.classifier import Batch, Learner
+
+
+class Regressor(Learner):
+    """Logs the mean squared error as loss, and its root, in the targets' unit.
+
+    Those of training are means over an epoch in which the weights move and dropout is on.
+    """
+
+    logged = ("train_loss", "train_rmse", "valid_loss", "valid_rmse")
+
+    def __init__(self, net: nn.Module, settings: Training, seed: int) -> None:
+        super().__init__(net, settings, seed)
+        self.errors = {"train": torch.zeros(2), "valid": torch.zeros(2)}
+        """Of each part: squared errors summed over the windows of this epoch, and their number."""
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        self.errors = {part: torch.zeros(2, device=self.device) for part in self.errors}
+
+    def training_step(self, batch: Batch) -> Tensor:
+        return self._loss(batch, "train")
+
+    def validation_step(self, batch: Batch) -> None:
+        self._loss(batch, "valid")
+
+    def on_validation_epoch_end(self) -> None:
+        for part, (total, count) in self.errors.items():
+            self.log_dict(
+                {f"{part}_loss": total / count, f"{part}_rmse": (total / count).sqrt()}, prog_bar=True
+            )
+
+    def _loss(self, batch: Batch, part: str) -> Tensor:
+        loss = functional.mse_loss(self.net(*batch.inputs).squeeze(dim=1), batch.targets)
+        count = len(batch.targets)
+        self.errors[part] += torch.stack([loss.detach() * count, loss.new_tensor(count)])
+        return loss

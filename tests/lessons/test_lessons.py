@@ -1,0 +1,104 @@
+"""What holds for each lesson: its stage depends on all that Python loads, and its params are checked."""
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline import imports
+from pipeline.files import sha256
+from pipeline.params import ParamsError, check
+
+ROOT = Path(__file__).parents[2]
+LESSONS = ["activations", "neuron", "overfitting", "perceptron"]
+LOADED = """
+import importlib, json, pathlib, sys
+importlib.import_module(sys.argv[1])
+root = pathlib.Path.cwd()
+files = [module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "pipeline"]
+print(json.dumps([[pathlib.Path(file).relative_to(root).as_posix() for file in files], "torch" in sys.modules]))
+"""
+
+
+def stages(lesson: str) -> dict[str, Any]:
+    return dict(
+        yaml.safe_load((ROOT / "lessons" / lesson / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    )
+
+
+def raw(lesson: str) -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / "lessons" / lesson / "params.yaml").read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_stage_depends_on_its_modules_and_all_its_params(lesson: str) -> None:
+    code, run = stages(lesson)["code"], stages(lesson)["run"]
+    assert code["cmd"] == f"python -m pipeline.imports {lesson}.py code.json"
+    assert set(code["deps"]) == {"../../pipeline", f"{lesson}.py"}
+    assert {f"{lesson}.py", "code.json", "../../pipeline/evaluation/templates"} == set(run["deps"])
+    assert sorted(run["params"]) == sorted(raw(lesson))
+
+
+@pytest.mark.parametrize("lesson", ["neuron", "perceptron"])
+def test_what_python_loads_is_written_down(lesson: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, f"lessons.{lesson}.{lesson}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded, torch = json.loads(done.stdout)
+    listed = imports.versions(ROOT / "lessons" / lesson / f"{lesson}.py")
+    assert set(loaded) <= set(listed)
+    assert "pipeline/tracking.py" in listed
+    assert "pipeline/data/split.py" not in listed
+    assert not torch, "seconds of imports for a lesson that trains no net"
+
+
+def test_what_is_written_down_is_what_is_used_and_no_more() -> None:
+    listed = imports.versions(ROOT / "lessons" / "overfitting" / "overfitting.py")
+    assert {"pipeline/training/fit.py", "pipeline/training/regressor.py", "pipeline/models/mlp.py"} <= set(
+        listed
+    )
+    assert not {"pipeline/models/cnn.py", "pipeline/cli.py", "pipeline/evaluation/report.py"} & set(listed)
+    assert listed["pipeline/files.py"] == sha256(ROOT / "pipeline" / "files.py")
+
+
+@pytest.mark.parametrize(
+    ("lesson", "change", "complaint"),
+    [
+        ("perceptron", {"treshold": 1.0}, "treshold: unknown key (did you mean 'threshold'?)"),
+        ("perceptron", {"threshold": 99_900.0}, "threshold must lie between"),
+        (
+            "neuron",
+            {"batches": {"learning_rate": 0.1, "epoch": 1, "sizes": [1]}},
+            "batches.epoch: unknown key",
+        ),
+        ("neuron", {"epochs": "many"}, "epochs: Input should be a valid integer, got 'many'"),
+        ("activations", {"activations": ["gelu"]}, "activations.0: Input should be 'linear'"),
+        ("overfitting", {"degrees": [15]}, "15 points determine no degree above 14"),
+    ],
+)
+def test_a_wrong_param_is_an_error_in_words(lesson: str, change: dict[str, Any], complaint: str) -> None:
+    kind = importlib.import_module(f"lessons.{lesson}.{lesson}").Params
+    check(raw(lesson), kind, "params.yaml")
+    with pytest.raises(ParamsError) as caught:
+        check(raw(lesson) | change, kind, "params.yaml")
+    assert complaint in str(caught.value)
+
+
+def test_an_error_ends_a_lesson_without_a_traceback(tmp_path: Path) -> None:
+    script = ROOT / "lessons" / "neuron" / "neuron.py"
+    (tmp_path / "params.yaml").write_text("seed: 7\n")
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: params.yaml has 8 problem(s):")
+    assert "slope: Field required" in done.stderr
