@@ -4,6 +4,8 @@ import ast
 from functools import cache
 from pathlib import Path
 
+from pipeline.files import sha256
+
 PACKAGE = Path(__file__).parent
 
 
@@ -20,6 +22,11 @@ def reached(*names: str) -> set[Path]:
             found.add(file)
             todo += _imported(file)
     return found
+
+
+def versions(files: set[Path]) -> dict[str, str]:
+    """sha256 of files of the checkout, by their place in it, from whatever folder a stage runs in."""
+    return {file.as_posix(): sha256(PACKAGE.parent / file) for file in sorted(files)}
 
 
 @cache

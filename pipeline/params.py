@@ -7,7 +7,7 @@ before it computes anything.
 import difflib
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -16,8 +16,10 @@ from ruamel.yaml.error import YAMLError
 from pipeline import paths
 from pipeline.errors import UserError
 
-FeatureKind = Literal["tabular", "spectrogram", "wavelet"]
-IMAGE_FEATURES = ("spectrogram", "wavelet")
+Medium = Literal["sound", "picture"]
+"""What the clips of a data set are. What differs between the two stands in modules of these names."""
+FeatureKind = Literal["tabular", "spectrogram", "wavelet", "image"]
+WINDOWED = ("spectrogram", "wavelet")
 """Feature kinds that models see as windows of frames, aligned with each other."""
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -45,7 +47,12 @@ class Data(Section):
     """Base URL to fetch GTZAN archives from, instead of their public hosts."""
 
 
+class PictureData(Section):
+    source: Literal["digits", "shapes", "pictures", "sign-mnist", "sign-mnist-kaggle"]
+
+
 class Audit(Section):
+    medium: ClassVar[Medium] = "sound"
     min_seconds: Annotated[float, Field(gt=0)]
     max_seconds: Annotated[float, Field(gt=0)]
     silence_dbfs: Annotated[float, Field(lt=0)]
@@ -57,6 +64,15 @@ class Audit(Section):
         if self.max_seconds <= self.min_seconds:
             raise ValueError("max_seconds must be above min_seconds")
         return self
+
+
+class PictureAudit(Section):
+    medium: ClassVar[Medium] = "picture"
+    min_side: Positive
+    """Pixels of the shorter side."""
+    max_pixels: Annotated[int, Field(ge=1, le=89_478_485)]
+    """Of height times width; above the limit here Pillow itself refuses to open a picture."""
+    min_clips: Positive
 
 
 LEAKY = {
@@ -109,6 +125,7 @@ class Wavelet(Section):
 
 
 class Features(Section):
+    medium: ClassVar[Medium] = "sound"
     sample_rate: Positive
     tabular: Tabular
     spectrogram: Spectrogram
@@ -127,6 +144,23 @@ class Features(Section):
                 f"{self.wavelet.fmin} Hz reach above half the sample rate ({self.sample_rate / 2:.0f} Hz)"
             )
         return self
+
+
+class Image(Section):
+    size: Positive
+    """Pixels of either side: the middle of a picture is cut out and resized."""
+    channels: Literal[1, 3]
+    """1 for grey, 3 for red, green and blue."""
+
+
+class PictureFeatures(Section):
+    medium: ClassVar[Medium] = "picture"
+    image: Image
+
+
+def kinds(features: Features | PictureFeatures) -> list[str]:
+    """The kinds of feature that a data set of this medium has."""
+    return [kind for kind in get_args(FeatureKind) if kind in type(features).model_fields]
 
 
 class Window(Section):
@@ -166,12 +200,21 @@ class LogReg(Section):
 class Mlp(Section):
     name: Literal["mlp"]
     hidden: Annotated[list[Positive], Field(min_length=1)]
+    activations: list[Literal["relu", "sigmoid"]] | None = None
+    """One for each hidden layer; by default ReLU."""
+    standardise: bool = True
     dropout: Fraction
+
+    @model_validator(mode="after")
+    def _an_activation_for_each_layer(self) -> Self:
+        if self.activations is not None and len(self.activations) != len(self.hidden):
+            raise ValueError(f"activations: {len(self.hidden)} hidden layers need as many")
+        return self
 
 
 class Cnn(Section):
     name: Literal["cnn"]
-    arch: Literal["tutorial", "compact"]
+    arch: Literal["tutorial", "compact", "small"]
     dropout: Fraction
 
 
@@ -241,14 +284,16 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _model_fits_features(self) -> Self:
         name, given = self.model.name, self.features
-        if name in ("majority", "logreg", "mlp") and given != ["tabular"]:
+        if name in ("majority", "logreg") and given != ["tabular"]:
             raise ValueError(f"features: model {name!r} works on [tabular], not on {given}")
-        if name in ("cnn", "transfer") and (len(given) != 1 or given[0] not in IMAGE_FEATURES):
+        if name == "mlp" and given not in (["tabular"], ["image"]):
+            raise ValueError(f"features: model 'mlp' works on [tabular] or [image], not on {given}")
+        if name in ("cnn", "transfer") and (len(given) != 1 or given[0] not in (*WINDOWED, "image")):
             raise ValueError(
-                f"features: model {name!r} works on one of {list(IMAGE_FEATURES)}, not on {given}"
+                f"features: model {name!r} works on one of {[*WINDOWED, 'image']}, not on {given}"
             )
-        if name == "multimodal" and sorted(given) != sorted(IMAGE_FEATURES):
-            raise ValueError(f"features: model 'multimodal' fuses {list(IMAGE_FEATURES)}, not {given}")
+        if name == "multimodal" and sorted(given) != sorted(WINDOWED):
+            raise ValueError(f"features: model 'multimodal' fuses {list(WINDOWED)}, not {given}")
         return self
 
 
@@ -258,14 +303,17 @@ class Tracking(Section):
 
 
 class Params(Section):
+    """What is the same for sound and pictures; a file is read as one of the two classes below."""
+
+    medium: Medium
     seed: Seed
     """Every random choice follows from it."""
     seeds: list[Seed]
     """Each experiment is trained once with each of these; none: once, with ``seed``."""
-    data: Data
-    audit: Audit
+    data: Data | PictureData
+    audit: Audit | PictureAudit
     split: Split
-    features: Features
+    features: Features | PictureFeatures
     window: Window
     weights: dict[str, Weights]
     tracking: Tracking
@@ -282,6 +330,17 @@ class Params(Section):
             return raw
         blocks = raw["experiments"].items()
         return {**raw, "experiments": {key: _inheriting(raw["training"], block) for key, block in blocks}}
+
+    @model_validator(mode="after")
+    def _features_are_of_the_medium(self) -> Self:
+        known = kinds(self.features)
+        for key, experiment in self.experiments.items():
+            foreign = [kind for kind in experiment.features if kind not in known]
+            if foreign:
+                raise ValueError(
+                    f"experiments.{key}.features: of a {self.medium} there is no {foreign[0]!r}, but {known}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _leaks_are_experiments(self) -> Self:
@@ -304,6 +363,36 @@ class Params(Section):
         return self
 
 
+class SoundParams(Params):
+    medium: Literal["sound"] = "sound"
+    data: Data
+    audit: Audit
+    features: Features
+
+
+class PictureParams(Params):
+    medium: Literal["picture"]
+    data: PictureData
+    audit: PictureAudit
+    features: PictureFeatures
+    window: Window = Window(frames=1)
+    """A picture is seen whole."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_picture_is_one_window(cls, raw: Any) -> Any:
+        if not (isinstance(raw, dict) and _is_section(raw, "training")):
+            return raw
+        return {**raw, "training": {**WHOLE, **raw["training"]}}
+
+
+WHOLE: dict[str, Any] = {
+    "windows_per_clip": 1,
+    "augment": {"time_masks": 0, "time_width": 0, "band_masks": 0, "band_width": 0, "gain_db": 0.0},
+}
+"""What of ``training`` is about windows of sound, for a picture."""
+
+
 def load(file: Path = paths.PARAMS) -> Params:
     """Read and check the whole file.
 
@@ -320,12 +409,21 @@ def load(file: Path = paths.PARAMS) -> Params:
     return parse(raw, file.name)
 
 
+def load_sound(file: Path = paths.PARAMS) -> SoundParams:
+    """As :func:`load`, for what is about sound alone."""
+    settings = load(file)
+    if not isinstance(settings, SoundParams):
+        raise ParamsError(f"{file} is for pictures (medium), and this needs sound")
+    return settings
+
+
 def parse(raw: object, name: str = "params.yaml") -> Params:
     """Check what YAML gave; ``name`` is for messages."""
+    kind = PictureParams if isinstance(raw, dict) and raw.get("medium") == "picture" else SoundParams
     try:
-        return Params.model_validate(raw)
+        return kind.model_validate(raw)
     except ValidationError as error:
-        lines = [f"  {_explain(item)}" for item in error.errors()]
+        lines = [f"  {_explain(item, kind)}" for item in error.errors()]
         raise ParamsError("\n".join([f"{name} has {len(lines)} problem(s):", *lines])) from None
 
 
@@ -357,20 +455,20 @@ def _is_section(mapping: dict[str, Any], key: str) -> bool:
     return isinstance(mapping.get(key), dict)
 
 
-def _explain(item: Any) -> str:
+def _explain(item: Any, top: type[Params]) -> str:
     key = ".".join(str(part) for part in item["loc"]) or "(top level)"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
-        known = _known_keys(item["loc"])
+        known = _known_keys(item["loc"], top)
         return f"{key}: unknown key{_did_you_mean(str(item['loc'][-1]), known)}; allowed here: {', '.join(known)}"
     if item["type"] in ("missing", "value_error"):
         return f"{key}: {message}"
     return f"{key}: {message}, got {item['input']!r}"
 
 
-def _known_keys(location: tuple[Any, ...]) -> list[str]:
+def _known_keys(location: tuple[Any, ...], top: type[Params]) -> list[str]:
     """The keys allowed beside the unknown one at ``location``."""
-    kind: Any = Params
+    kind: Any = top
     for part in location[:-1]:
         kind = _below(kind, part)
     return sorted(kind.model_fields)

@@ -57,7 +57,7 @@ def complaint(raw: object) -> str:
 
 
 def test_the_file_as_it_comes_is_right() -> None:
-    read = params.load(FILE)
+    read = params.load_sound(FILE)
     assert set(read.experiments) == set(DEFAULTS["experiments"])
     assert read.features.sample_rate == DEFAULTS["features"]["sample_rate"]
 

@@ -9,7 +9,7 @@ from pipeline.models import Input
 
 
 class Standardise(nn.Module):
-    """Zero mean, unit variance per column or band, by the training part's statistics.
+    """Zero mean, unit variance per column, band or channel, by the training part's statistics.
 
     They are buffers: saved and exported with the model, so that inference cannot scale otherwise.
     """
@@ -30,10 +30,22 @@ class Standardise(nn.Module):
         return (values - self.mean) / self.std
 
 
-def dense(inputs: int, hidden: Sequence[int], classes: int, dropout: float) -> nn.Sequential:
-    """Fully connected ReLU layers with dropout after each, and before the last one in any case."""
+def planes(image: Tensor) -> Tensor:
+    """(B, channels, height, width) of an image, or of a window (B, bands, frames), which is one plane."""
+    return image.unsqueeze(1) if image.ndim == 3 else image
+
+
+def dense(
+    inputs: int,
+    hidden: Sequence[int],
+    classes: int,
+    dropout: float,
+    activations: Sequence[str] | None = None,
+) -> nn.Sequential:
+    """Fully connected layers, by default ReLU, with dropout after each, and before the last one in any case."""
+    kinds = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid}
     layers: list[nn.Module] = [] if hidden else [nn.Dropout(dropout)]
-    for width in hidden:
-        layers += [nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout)]
+    for width, activation in zip(hidden, activations or ["relu"] * len(hidden), strict=True):
+        layers += [nn.Linear(inputs, width), kinds[activation](), nn.Dropout(dropout)]
         inputs = width
     return nn.Sequential(*layers, nn.Linear(inputs, classes))

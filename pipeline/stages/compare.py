@@ -1,5 +1,7 @@
 """Set all experiments side by side: a report as Markdown and HTML, also kept in MLflow."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from pipeline import params, paths, tracking
@@ -53,8 +55,8 @@ def _entry(key: str, experiment: Experiment, test: pd.DataFrame) -> Entry:
         description=f"{experiment.model.name} on {' + '.join(experiment.features)}",
         metrics=read_json(paths.METRICS / f"{key}.json"),
         history=pd.read_csv(paths.HISTORY / f"{key}.csv"),
-        per_class=pd.read_csv(folder / "per_class.csv"),
-        confusion=pd.read_csv(folder / "confusion.csv", index_col="actual"),
+        per_class=_labelled(folder / "per_class.csv", "label"),
+        confusion=_labelled(folder / "confusion.csv", "actual").set_index("actual"),
         reliability=(calibration.reliability(test), calibration.reliability(calibration.tempered(test))),
         test_clips=int(test["clip_id"].nunique()),
         trials=len(test[["fold", "seed"]].drop_duplicates()),
@@ -62,6 +64,11 @@ def _entry(key: str, experiment: Experiment, test: pd.DataFrame) -> Entry:
         wall_time_s=training["train_seconds"],
         parameters=training["parameters"],
     )
+
+
+def _labelled(file: Path, column: str) -> pd.DataFrame:
+    """A label may be called 7 or NA, which pandas would take for a number or for a missing value."""
+    return pd.read_csv(file, dtype={column: str}, keep_default_na=False)
 
 
 def _data(split: Split) -> DataSummary:
