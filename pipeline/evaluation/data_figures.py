@@ -35,8 +35,8 @@ WIDE = 20.0
 """From this ratio of the longest to the shortest clip durations are shown on a logarithmic axis."""
 
 
-def groups(table: pd.DataFrame) -> Figure:
-    """Clips by label, the first label on top: a segment for each group, coloured by part, large ones first.
+def groups(table: pd.DataFrame, thing: str = "clip") -> Figure:
+    """Clips (or what else a ``thing`` is) by label, the first label on top: a segment for each group, coloured by part, large ones first.
 
     Args:
         table: one row per clip, with ``label``, ``group`` and ``part`` (of PARTS, or NO_PART).
@@ -60,7 +60,7 @@ def groups(table: pd.DataFrame) -> Figure:
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(0, most)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("clips")
+    axes.set_xlabel(f"{thing}s")
     _tidy(axes, grid="x")
     present = set(table["part"])
     handles = [Patch(color=colour, label=part) for part, colour in COLOURS.items() if part in present]

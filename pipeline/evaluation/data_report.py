@@ -83,7 +83,7 @@ def data_report(data: DataSet, stores: Mapping[str, Store], seed: int, out: Path
         **common(data, "clip"),
         "sentences": _sentences(good, rejected),
         "labels": _labels(good),
-        "pictures": {"groups": groups(dealt), "durations": _durations(dealt)},
+        "pictures": {"groups": groups(dealt, "clip"), "durations": _durations(dealt)},
         "examples": _examples(good[good["label"].isin(shown)], stores, floor, seed),
         "without_examples": good["label"].nunique() - len(shown),
         "seconds": SECONDS,
@@ -102,11 +102,13 @@ def common(data: DataSet, thing: str) -> dict[str, Any]:
     return {
         "source": ", ".join(sorted(data.clips["source"].unique())),
         "protocol": data.protocol,
-        "origins": _kinds(good["origin"].str.split(" ").str[:4].str.join(" "), f"what the {thing}s are"),
-        "licences": _kinds(good["licence"], "licence"),
-        "parts": _parts(dealt_out(good, data.split)),
+        "origins": _kinds(
+            good["origin"].str.split(" ").str[:4].str.join(" "), f"what the {thing}s are", thing
+        ),
+        "licences": _kinds(good["licence"], "licence", thing),
+        "parts": _parts(dealt_out(good, data.split), thing),
         "folds": data.split["fold"].nunique(),
-        "rejected": _rejected(rejected),
+        "rejected": _rejected(rejected, thing),
         "rejections": len(rejected),
         "audit": paths.AUDIT.as_posix(),
         "pairs": len(data.duplicates),
@@ -130,14 +132,14 @@ def _sentences(good: pd.DataFrame, rejected: pd.DataFrame) -> list[str]:
     ]
 
 
-def _kinds(texts: pd.Series, name: str) -> Table:
+def _kinds(texts: pd.Series, name: str, thing: str) -> Table:
     """How often each text comes, the most frequent ones first."""
     counts = texts.replace("", "not stated").value_counts().sort_index()
     counts = counts.sort_values(ascending=False, kind="stable")
     rows = [[text, f"{count:,}"] for text, count in counts.iloc[:MOST_KINDS].items()]
     if rest := len(counts) - len(rows):
         rows.append([f"{rest:,} others", f"{counts.iloc[MOST_KINDS:].sum():,}"])
-    return Table([name, "clips"], "lr", rows)
+    return Table([name, f"{thing}s"], "lr", rows)
 
 
 def _labels(good: pd.DataFrame) -> Table:
@@ -169,12 +171,12 @@ def _label(name: str, own: pd.DataFrame) -> list[str]:
     ]
 
 
-def _parts(dealt: pd.DataFrame) -> Table:
+def _parts(dealt: pd.DataFrame, thing: str) -> Table:
     """Clips and groups by label and part; a group that lies in several parts counts in each."""
     present = set(dealt["part"])
     parts = [*PARTS, *({NO_PART} & present)]
     rows = [_part_cells(str(label), own, parts) for label, own in dealt.groupby("label")]
-    columns = [f"{part}: {what}" for part in parts for what in ("clips", "groups")]
+    columns = [f"{part}: {what}" for part in parts for what in (f"{thing}s", "groups")]
     return Table(["label", *columns], "l" + "r" * len(columns), [*rows, _part_cells("all", dealt, parts)])
 
 
@@ -186,12 +188,12 @@ def _part_cells(name: str, own: pd.DataFrame, parts: list[str]) -> list[str]:
     return cells
 
 
-def groups(dealt: pd.DataFrame, thing: str = "Clips") -> Picture:
+def groups(dealt: pd.DataFrame, thing: str) -> Picture:
     return Picture(
         "groups",
-        f"Bars of {thing.lower()} by label, cut into groups and coloured by part",
-        f"{thing} by label. A segment is a group, or what of it lies in one part; the large ones come first.",
-        figures.png(data_figures.groups(dealt)),
+        f"Bars of {thing}s by label, cut into groups and coloured by part",
+        f"{thing.capitalize()}s by label. A segment is a group, or what of it lies in one part; the large ones come first.",
+        figures.png(data_figures.groups(dealt, thing)),
     )
 
 
@@ -269,14 +271,16 @@ def _ticks(seconds: float) -> list[tuple[float, str]]:
     return [(100 * time / seconds, f"{time:g}") for time in times]
 
 
-def _rejected(rejected: pd.DataFrame) -> Table:
+def _rejected(rejected: pd.DataFrame, thing: str) -> Table:
     """Each clip, or only the reasons if there are many."""
     if len(rejected) <= MOST_ROWS:
         rows = rejected.sort_values("clip_id")[["clip_id", "label", "reason"]].to_numpy().tolist()
-        return Table(["clip", "label", "reason"], "lll", rows)
+        return Table([thing, "label", "reason"], "lll", rows)
     # the reason names the other file or the measured value after this
-    reasons = rejected["reason"].str.replace(r"(?s)^identical to .*", "identical to another clip", regex=True)
-    return _kinds(reasons.str.split(":").str[0], "reason")
+    reasons = rejected["reason"].str.replace(
+        r"(?s)^identical to .*", f"identical to another {thing}", regex=True
+    )
+    return _kinds(reasons.str.split(":").str[0], "reason", thing)
 
 
 def _duplicates(pairs: pd.DataFrame) -> Table:

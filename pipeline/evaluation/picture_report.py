@@ -32,7 +32,7 @@ def picture_report(data: DataSet, store: Store, seed: int, out: Path) -> None:
             f"Rejected: {count(rejected, 'more picture')}." if rejected else "No picture was rejected.",
         ],
         "shown": _shown(good, store, seed),
-        "groups": groups(dealt_out(good, data.split), "Pictures"),
+        "groups": groups(dealt_out(good, data.split), "picture"),
         "duplicates": _duplicates(data.duplicates),
     }
     files.write_text(out, environment().get_template("pictures.html.j2").render(content))

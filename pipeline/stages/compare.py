@@ -11,7 +11,7 @@ from pipeline.evaluation import calibration, metrics, uncertainty
 from pipeline.evaluation.report import DataSummary, Entry, Leak, NoLeak, comparison
 from pipeline.evaluation.uncertainty import Interval
 from pipeline.files import read_json
-from pipeline.params import LEAKY, Experiment, Split
+from pipeline.params import LEAKY, Experiment, Params
 from pipeline.stages import main, recording
 
 
@@ -21,7 +21,7 @@ def compare() -> None:
     answers = {key: _test_answers(key) for key in settings.experiments}
     entries = [_entry(key, one, answers[key]) for key, one in settings.experiments.items()]
     pairs = uncertainty.compare(answers, settings.seed)
-    comparison(entries, pairs, [_leak(key) for key in settings.leak], _data(settings.split), paths.REPORTS)
+    comparison(entries, pairs, [_leak(key) for key in settings.leak], _data(settings), paths.REPORTS)
     with recording.opened(settings, "comparison", None, None) as run:
         run.log_folder(paths.REPORTS / "figures", "figures")
         for report in ("comparison.md", "comparison.html", paths.AUDIT.name):
@@ -71,7 +71,7 @@ def _labelled(file: Path, column: str) -> pd.DataFrame:
     return pd.read_csv(file, dtype={column: str}, keep_default_na=False)
 
 
-def _data(split: Split) -> DataSummary:
+def _data(settings: Params) -> DataSummary:
     table = clips.computed()
     rows = pd.read_parquet(paths.SPLIT)
     parts = clips.good(table).merge(rows[rows["fold"] == 0], on="clip_id")
@@ -82,8 +82,8 @@ def _data(split: Split) -> DataSummary:
     return DataSummary(
         source=str(table["source"].iloc[0]),
         origin=f"What the clips are: {', '.join(f'{kind} ({count})' for kind, count in kinds.items())}.",
-        protocol=explained(split),
-        leaky=split.protocol in LEAKY,
+        protocol=explained(settings.split, settings.medium),
+        leaky=settings.split.protocol in LEAKY,
         counts=pd.crosstab(parts["label"], parts["part"])[["train", "valid", "test"]],
         few_groups=[str(label) for label in groups.index[groups < 3]],
         rejected={str(reason): int(count) for reason, count in rejected.items()},

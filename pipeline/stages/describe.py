@@ -17,7 +17,7 @@ def describe() -> None:
         clips=clips.computed(),
         split=pd.read_parquet(paths.SPLIT),
         duplicates=_duplicates(),
-        protocol=explained(settings.split),
+        protocol=explained(settings.split, settings.medium),
     )
     if settings.medium == "picture":
         picture_report(data, Store(paths.FEATURES / "image"), settings.seed, paths.DATA_REPORT)
