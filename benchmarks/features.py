@@ -9,20 +9,22 @@ import librosa
 
 from benchmarks import peers
 from benchmarks.timing import Row, row, seconds
+from pipeline import params
 from pipeline.features.extract import Task, blocks
 from pipeline.parallel import cores, each, workers
 from pipeline.params import Features
-from pipeline.stages.features import KINDS, MODULES
+from pipeline.stages.features import modules
 
 
 def run(files: list[Path], settings: Features, repeats: int) -> Iterator[Row]:
     """Processes are started and warmed before: what is compared is the time per clip."""
     pictures, librosas = "the tutorial's pictures", "plain librosa calls"
-    sets = {"spectrogram + wavelet": KINDS[1:], "tabular": KINDS[:1], "all three": KINDS}
+    every = params.kinds(settings)
+    sets = {"spectrogram + wavelet": every[1:], "tabular": every[:1], "all three": every}
     times: dict[str, list[float]] = {name: [] for name in (*sets, pictures, librosas)}
-    with tempfile.TemporaryDirectory() as folder, workers(len(files), *MODULES) as pool:
+    with tempfile.TemporaryDirectory() as folder, workers(len(files), *modules(settings)) as pool:
         compute = partial(blocks, settings=settings)
-        list(each(pool, compute, [Task(file, KINDS) for file in files[: 2 * cores()]], "warming"))
+        list(each(pool, compute, [Task(file, every) for file in files[: 2 * cores()]], "warming"))
         _plain(files[:1])
         _pictures(files[:1], Path(folder))
         for _ in range(repeats):

@@ -42,6 +42,11 @@ def _closure(files: Iterable[Path]) -> set[Path]:
     return found
 
 
+def versions(files: set[Path]) -> dict[str, str]:
+    """sha256 of files of the checkout, by their place in it, from whatever folder a stage runs in."""
+    return {file.as_posix(): sha256(PACKAGE.parent / file) for file in sorted(files)}
+
+
 @cache
 def _imported(file: Path) -> frozenset[Path]:
     names: set[str] = set()

@@ -7,7 +7,7 @@ before it computes anything.
 import difflib
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -16,9 +16,11 @@ from ruamel.yaml.error import YAMLError
 from pipeline import paths
 from pipeline.errors import UserError
 
-FeatureKind = Literal["tabular", "spectrogram", "wavelet"]
 Activation = Literal["linear", "sigmoid", "tanh", "relu", "softmax"]
-IMAGE_FEATURES = ("spectrogram", "wavelet")
+Medium = Literal["sound", "picture"]
+"""What the clips of a data set are. What differs between the two stands in modules of these names."""
+FeatureKind = Literal["tabular", "spectrogram", "wavelet", "image"]
+WINDOWED = ("spectrogram", "wavelet")
 """Feature kinds that models see as windows of frames, aligned with each other."""
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -49,7 +51,12 @@ class Data(Section):
     """Base URL to fetch GTZAN archives from, instead of their public hosts."""
 
 
+class PictureData(Section):
+    source: Literal["digits", "shapes", "pictures", "sign-mnist", "sign-mnist-kaggle"]
+
+
 class Audit(Section):
+    medium: ClassVar[Medium] = "sound"
     min_seconds: Annotated[float, Field(gt=0)]
     max_seconds: Annotated[float, Field(gt=0)]
     silence_dbfs: Annotated[float, Field(lt=0)]
@@ -61,6 +68,15 @@ class Audit(Section):
         if self.max_seconds <= self.min_seconds:
             raise ValueError("max_seconds must be above min_seconds")
         return self
+
+
+class PictureAudit(Section):
+    medium: ClassVar[Medium] = "picture"
+    min_side: Positive
+    """Pixels of the shorter side."""
+    max_pixels: Annotated[int, Field(ge=1, le=89_478_485)]
+    """Of height times width; above the limit here Pillow itself refuses to open a picture."""
+    min_clips: Positive
 
 
 LEAKY = {
@@ -113,6 +129,7 @@ class Wavelet(Section):
 
 
 class Features(Section):
+    medium: ClassVar[Medium] = "sound"
     sample_rate: Positive
     tabular: Tabular
     spectrogram: Spectrogram
@@ -131,6 +148,23 @@ class Features(Section):
                 f"{self.wavelet.fmin} Hz reach above half the sample rate ({self.sample_rate / 2:.0f} Hz)"
             )
         return self
+
+
+class Image(Section):
+    size: Positive
+    """Pixels of either side: the middle of a picture is cut out and resized."""
+    channels: Literal[1, 3]
+    """1 for grey, 3 for red, green and blue."""
+
+
+class PictureFeatures(Section):
+    medium: ClassVar[Medium] = "picture"
+    image: Image
+
+
+def kinds(features: Features | PictureFeatures) -> list[str]:
+    """The kinds of feature that a data set of this medium has."""
+    return [kind for kind in get_args(FeatureKind) if kind in type(features).model_fields]
 
 
 class Window(Section):
@@ -170,14 +204,21 @@ class LogReg(Section):
 class Mlp(Section):
     name: Literal["mlp"]
     hidden: Annotated[list[Positive], Field(min_length=1)]
+    activations: list[Activation] | None = None
+    """One for each hidden layer; by default ReLU."""
+    standardise: bool = True
     dropout: Fraction
-    activation: Activation = "relu"
-    """Between the layers; the answer is a softmax in any case."""
+
+    @model_validator(mode="after")
+    def _an_activation_for_each_layer(self) -> Self:
+        if self.activations is not None and len(self.activations) != len(self.hidden):
+            raise ValueError(f"activations: {len(self.hidden)} hidden layers need as many")
+        return self
 
 
 class Cnn(Section):
     name: Literal["cnn"]
-    arch: Literal["tutorial", "compact"]
+    arch: Literal["tutorial", "compact", "small"]
     dropout: Fraction
 
 
@@ -253,14 +294,16 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _model_fits_features(self) -> Self:
         name, given = self.model.name, self.features
-        if name in ("majority", "logreg", "mlp") and given != ["tabular"]:
+        if name in ("majority", "logreg") and given != ["tabular"]:
             raise ValueError(f"features: model {name!r} works on [tabular], not on {given}")
-        if name in ("cnn", "transfer") and (len(given) != 1 or given[0] not in IMAGE_FEATURES):
+        if name == "mlp" and given not in (["tabular"], ["image"]):
+            raise ValueError(f"features: model 'mlp' works on [tabular] or [image], not on {given}")
+        if name in ("cnn", "transfer") and (len(given) != 1 or given[0] not in (*WINDOWED, "image")):
             raise ValueError(
-                f"features: model {name!r} works on one of {list(IMAGE_FEATURES)}, not on {given}"
+                f"features: model {name!r} works on one of {[*WINDOWED, 'image']}, not on {given}"
             )
-        if name == "multimodal" and sorted(given) != sorted(IMAGE_FEATURES):
-            raise ValueError(f"features: model 'multimodal' fuses {list(IMAGE_FEATURES)}, not {given}")
+        if name == "multimodal" and sorted(given) != sorted(WINDOWED):
+            raise ValueError(f"features: model 'multimodal' fuses {list(WINDOWED)}, not {given}")
         return self
 
 
@@ -270,14 +313,17 @@ class Tracking(Section):
 
 
 class Params(Section):
+    """What is the same for sound and pictures; a file is read as one of the two classes below."""
+
+    medium: Medium
     seed: Seed
     """Every random choice follows from it."""
     seeds: list[Seed]
     """Each experiment is trained once with each of these; none: once, with ``seed``."""
-    data: Data
-    audit: Audit
+    data: Data | PictureData
+    audit: Audit | PictureAudit
     split: Split
-    features: Features
+    features: Features | PictureFeatures
     window: Window
     weights: dict[str, Weights]
     tracking: Tracking
@@ -291,6 +337,17 @@ class Params(Section):
     @classmethod
     def _experiments_inherit_training(cls, raw: Any) -> Any:
         return inheriting(raw)
+
+    @model_validator(mode="after")
+    def _features_are_of_the_medium(self) -> Self:
+        known = kinds(self.features)
+        for key, experiment in self.experiments.items():
+            foreign = [kind for kind in experiment.features if kind not in known]
+            if foreign:
+                raise ValueError(
+                    f"experiments.{key}.features: of a {self.medium} there is no {foreign[0]!r}, but {known}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _leaks_are_experiments(self) -> Self:
@@ -313,31 +370,72 @@ class Params(Section):
         return self
 
 
+class SoundParams(Params):
+    medium: Literal["sound"] = "sound"
+    data: Data
+    audit: Audit
+    features: Features
+
+
+class PictureParams(Params):
+    medium: Literal["picture"]
+    data: PictureData
+    audit: PictureAudit
+    features: PictureFeatures
+    window: Window = Window(frames=1)
+    """A picture is seen whole."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_picture_is_one_window(cls, raw: Any) -> Any:
+        if not (isinstance(raw, dict) and _is_section(raw, "training")):
+            return raw
+        return {**raw, "training": {**WHOLE, **raw["training"]}}
+
+
+WHOLE: dict[str, Any] = {
+    "windows_per_clip": 1,
+    "augment": {"time_masks": 0, "time_width": 0, "band_masks": 0, "band_width": 0, "gain_db": 0.0},
+}
+"""What of ``training`` is about windows of sound, for a picture."""
+
+
 def load(file: Path = paths.PARAMS) -> Params:
     """Read and check the whole file.
 
     Raises:
         ParamsError: the file is missing, is no YAML, or has a wrong key, type or value.
     """
-    return read(file, Params)
+    return parse(_yaml(file, "the checkout's top folder"), file.name)
 
 
 def read(file: Path, kind: type[AnySection]) -> AnySection:
     """As :func:`load`, for params of another kind."""
+    return check(_yaml(file, "its folder, as `dvc repro` does"), kind, file.name)
+
+
+def _yaml(file: Path, place: str) -> Any:
     try:
         # YAML 1.2, as DVC: `dvc exp run -S` writes 1e-05, which is a text in PyYAML's YAML 1.1
-        raw = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+        return YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        where = "the checkout's top folder" if kind is Params else "its folder, as `dvc repro` does"
-        raise ParamsError(f"{file} is not here: run from {where}") from None
+        raise ParamsError(f"{file} is not here: run from {place}") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{file} is not readable as YAML: {error}") from None
-    return check(raw, kind, file.name)
+
+
+def load_sound(file: Path = paths.PARAMS) -> SoundParams:
+    """As :func:`load`, for what is about sound alone."""
+    settings = load(file)
+    if not isinstance(settings, SoundParams):
+        raise ParamsError(f"{file} is for pictures (medium), and this needs sound")
+    return settings
 
 
 def parse(raw: object, name: str = "params.yaml") -> Params:
     """Check what YAML gave; ``name`` is for messages."""
-    return check(raw, Params, name)
+    kind = PictureParams if isinstance(raw, dict) and raw.get("medium") == "picture" else SoundParams
+    return check(raw, kind, name)
 
 
 def check(raw: object, kind: type[AnySection], name: str) -> AnySection:

@@ -8,9 +8,15 @@ LOCK = Path("dvc.lock")
 
 MUSIC = Path("data/music")
 """A person's own music, brought in by ``soundtrack import`` and versioned with ``dvc add``."""
+PICTURES = Path("data/pictures")
+"""A person's own pictures, copied or linked there."""
+SIGN_MNIST = Path("data/sign-mnist")
+"""A person's CSV files of Sign Language MNIST, copied or linked there."""
 SOURCES = Path("data/sources")
 AUDIO = Path("data/audio")
-FILES = AUDIO / "files.csv"
+IMAGES = Path("data/images")
+FILES = Path("files.csv")
+"""The list of the clips, in the folder of either."""
 CLIPS = Path("data/clips.parquet")
 DUPLICATES = Path("data/duplicates.csv")
 SPLIT = Path("data/split.parquet")
@@ -29,6 +35,11 @@ METRICS = Path("metrics")
 REPORTS = Path("reports")
 AUDIT = REPORTS / "audit.md"
 DATA_REPORT = REPORTS / "data.html"
+
+
+def downloaded(medium: str) -> Path:
+    """What the data source gives."""
+    return {"sound": AUDIO, "picture": IMAGES}[medium]
 
 
 def home() -> Path:

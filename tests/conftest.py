@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import params
 from pipeline.features import numba_cache
-from pipeline.params import Params, Training
+from pipeline.params import SoundParams, Training
 
 ROOT = Path(__file__).parents[1]
 RATE = 22050
@@ -19,7 +19,7 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 
 def pytest_sessionstart() -> None:
     """Before xdist starts its workers, which would compile librosa's functions side by side."""
-    numba_cache.fill(params.load(ROOT / "params.yaml").features)
+    numba_cache.fill(params.load_sound(ROOT / "params.yaml").features)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,13 +50,13 @@ def noise() -> Callable[..., Array]:
 
 
 @pytest.fixture(scope="session")
-def settings() -> Params:
+def settings() -> SoundParams:
     """params.yaml as it comes."""
-    return params.load(ROOT / "params.yaml")
+    return params.load_sound(ROOT / "params.yaml")
 
 
 @pytest.fixture(scope="session")
-def training(settings: Params) -> Callable[..., Training]:
+def training(settings: SoundParams) -> Callable[..., Training]:
     """``training(epochs=3)``: the defaults, on one thread of the CPU, with these changes."""
 
     def make(**changes: Any) -> Training:

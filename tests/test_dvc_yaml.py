@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import paths
+from pipeline import imports, paths
 from pipeline.files import sha256
 from pipeline.imports import reached
+from pipeline.params import SoundParams
 from pipeline.stages import code
 from pipeline.stages.inputs import model_code
 
@@ -23,6 +24,10 @@ for name in sys.argv[1:]:
 files = {pathlib.Path(module.__file__) for name, module in sys.modules.items() if name.split(".")[0] == "pipeline"}
 print(*(file.relative_to(pathlib.Path.cwd()).as_posix() for file in files), sep="\\n")
 """
+
+
+def of_source(settings: SoundParams, source: str) -> SoundParams:
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"source": source})})
 
 
 def deps(stage: str) -> list[str]:
@@ -52,31 +57,37 @@ def test_each_stage_is_listed() -> None:
 
 
 @pytest.mark.parametrize("stage", ["download", "features", "split"])
-def test_what_python_loads_is_on_the_list(stage: str) -> None:
+def test_what_python_loads_is_on_the_list(stage: str, settings: SoundParams) -> None:
     by_name = {"features": ["pipeline.features.tabular"], "download": ["pipeline.data.sources.gtzan_mini"]}
     names = [f"pipeline.stages.{stage}", *by_name.get(stage, [])]
     done = subprocess.run(
         [sys.executable, "-c", IMPORTS, *names], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    listed = set(code.versions(stage, "gtzan-mini"))
+    listed = set(code.versions(stage, of_source(settings, "gtzan-mini")))
     assert set(done.stdout.split()) <= listed
 
 
-def test_a_list_holds_what_is_used_and_no_more() -> None:
-    train, download = set(code.versions("train", "starter")), set(code.versions("download", "starter"))
+def test_a_list_holds_what_is_used_and_no_more(settings: SoundParams) -> None:
+    train, download = set(code.versions("train", settings)), set(code.versions("download", settings))
     assert "pipeline/training/fit.py" in train  # imported inside a function
     assert not [file for file in train if file.startswith(("pipeline/evaluation", "pipeline/data/sources"))]
     assert "pipeline/data/sources/render.py" in download
     assert "pipeline/data/sources/gtzan.py" not in download
-    assert "pipeline/features/wavelet.py" in code.versions("features", "starter")
+    assert "pipeline/data/media/sound.py" in code.versions("audit", settings)
+    assert not [
+        file
+        for listed in (train, download, set(code.versions("features", settings)))
+        for file in listed
+        if "picture" in file
+    ]
+    assert "pipeline/features/wavelet.py" in code.versions("features", settings)
 
 
 def test_a_changed_module_changes_the_lists_it_is_on(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changed = Path("pipeline/features/median.py")
-    monkeypatch.setattr(code, "sha256", lambda file: sha256(ROOT / file))
     code.code()
     before = {file.name: file.read_bytes() for file in (checkout / paths.CODE).iterdir()}
-    monkeypatch.setattr(code, "sha256", lambda file: "other" if file == changed else sha256(ROOT / file))
+    monkeypatch.setattr(imports, "sha256", lambda file: "other" if file == ROOT / changed else sha256(file))
     code.code()
     after = {file.name: file.read_bytes() for file in (checkout / paths.CODE).iterdir()}
     assert {name for name in after if after[name] != before[name]} == {"features.json"}

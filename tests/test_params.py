@@ -57,7 +57,7 @@ def complaint(raw: object) -> str:
 
 
 def test_the_file_as_it_comes_is_right() -> None:
-    read = params.load(FILE)
+    read = params.load_sound(FILE)
     assert set(read.experiments) == set(DEFAULTS["experiments"])
     assert read.features.sample_rate == DEFAULTS["features"]["sample_rate"]
 
@@ -273,3 +273,49 @@ def test_anything_else_is_refused_in_words(raw: object) -> None:
 def test_anything_in_place_of_a_value_is_refused_in_words(place: Place, value: object) -> None:
     parses_or_complains(changed(place, value))
     parses_or_complains(changed((*place[:-1], "extra"), value))
+
+
+PICTURES = Path(__file__).parents[1] / "lessons/sign-language/params.yaml"
+
+
+def pictures() -> dict[str, Any]:
+    raw: dict[str, Any] = yaml.safe_load(PICTURES.read_text(encoding="utf-8"))
+    return raw
+
+
+def test_pictures_have_params_of_their_own() -> None:
+    read = parse(pictures())
+    assert isinstance(read, params.PictureParams)
+    assert read.window.frames == 1
+    assert params.kinds(read.features) == ["image"]
+    assert params.kinds(params.load_sound(FILE).features) == ["tabular", "spectrogram", "wavelet"]
+    with pytest.raises(ParamsError, match="is for pictures"):
+        params.load_sound(PICTURES)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"features": {"image": {"size": 28}}}, "features.image.channels: Field required"),
+        ({"features": {"imag": {"size": 28, "channels": 1}}}, "did you mean 'image'?"),
+        ({"audit": {"min_side": 8, "max_pixels": 10**9, "min_clips": 5}}, "audit.max_pixels"),
+        ({"data": {"source": "sign_mnist"}}, "data.source"),
+        ({"medium": "pictures"}, "medium: Input should be 'sound', got 'pictures'"),
+    ],
+)
+def test_what_is_wrong_with_params_of_pictures_is_named(change: dict[str, Any], message: str) -> None:
+    assert message in complaint({**pictures(), **change})
+
+
+def test_features_of_the_other_medium_are_refused() -> None:
+    message = complaint(changed(("experiments", "cnn", "features"), ["image"]))
+    assert "experiments.cnn.features: of a sound there is no 'image'" in message
+    raw = pictures()
+    raw["experiments"]["cnn"]["features"] = ["spectrogram"]
+    assert "experiments.cnn.features: of a picture there is no 'spectrogram'" in complaint(raw)
+
+
+def test_each_hidden_layer_has_an_activation() -> None:
+    raw = pictures()
+    raw["experiments"]["mlp"]["model"]["activations"] = ["relu"]
+    assert "activations: 2 hidden layers need as many" in complaint(raw)

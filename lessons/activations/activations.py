@@ -112,12 +112,17 @@ def spirals(settings: Spirals, rng: np.random.Generator) -> tuple[Array, Array]:
 def trained(
     name: Activation, params: Params, points: Table, train: Windows, valid: Windows, run: tracking.Run
 ) -> tuple[nn.Module, pd.DataFrame]:
-    model = params.model.model_copy(update={"activation": name})
+    model = params.model.model_copy(update={"activations": [name] * len(params.model.hidden)})
     torch.manual_seed(params.seed)
     net = mlp.build(model, [points.describe()], params.spirals.arms)
     run.log_params(
         tracking.flat(
-            {"seed": params.seed, "model": model.model_dump(), "training": params.training.model_dump()}
+            {
+                "seed": params.seed,
+                "activation": name,
+                "model": model.model_dump(),
+                "training": params.training.model_dump(),
+            }
         )
     )
     with TemporaryDirectory() as folder:
@@ -127,9 +132,9 @@ def trained(
 
 def distance_to_one_layer(net: nn.Module, points: Array) -> float:
     """How far a net's answers are, at most, from those of its weights multiplied out."""
-    scale, layers = net.children()
+    scale, flat, layers = net.children()
     with torch.no_grad():
-        scaled = scale(torch.from_numpy(points))
+        scaled = flat(scale(torch.from_numpy(points)))
         return float((layers(scaled) - merged_all(layers)(scaled)).abs().max())
 
 

@@ -2,57 +2,45 @@
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 
-from pipeline.data import gtzan
-from pipeline.data.audio import Samples, decode
-from pipeline.data.duplicates import Array, fingerprint, near
+from pipeline import paths
+from pipeline.data import gtzan, media
 from pipeline.data.groups import join
+from pipeline.data.media import Array, Finding, Fingerprints, Pair
 from pipeline.errors import UserError
 from pipeline.parallel import each, workers
-from pipeline.params import Audit
+from pipeline.params import Audit, Medium, PictureAudit
 
-UNKNOWN_LENGTH = 2**63 - 1
-"""libsndfile's SF_COUNT_MAX: the frames of a FLAC whose encoder wrote to a pipe."""
+MOST_PAIRS = 200
+"""Pairs of clips that the report names."""
 
 
 class AuditError(UserError):
     """The data set as a whole cannot be used; the message says which label lacks what."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What decoding one file showed; ``reason`` is empty for a good clip."""
-
-    duration_s: float
-    sample_rate: int
-    sha256: str
-    reason: str
-    fingerprint: Array = field(default_factory=lambda: np.zeros(0, np.uint32), repr=False)
-    """Of a good clip, see :mod:`pipeline.data.duplicates`."""
-
-
-def audit(files: pd.DataFrame, limits: Audit) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What listening to each file gives, for ``files`` with clip_id, path, label and group.
+def audit(files: pd.DataFrame, limits: Audit | PictureAudit) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What decoding each file gives, for ``files`` with clip_id, path, label and group.
 
     Returns:
-        The clips table, in which clips of the same audio have been put into one group, and the pairs of such clips:
-        first, second (clip ids), kind (``identical`` or ``near-identical``), error_rate (share of differing
-        fingerprint bits), shift_s, labels_differ.
+        The clips table, in which clips of the same content have been put into one group, and the pairs of such clips:
+        first, second (clip ids), kind (``identical`` or ``near-identical``), error_rate (of sound the share of
+        differing fingerprint bits, of pictures 1 less their correlation), shift_s, labels_differ.
     """
     work = partial(inspect, limits=limits)
-    with workers(len(files), __name__) as pool:
+    medium = media.load(limits.medium)
+    with workers(len(files), __name__, medium.__name__) as pool:
         findings = list(each(pool, work, [Path(path) for path in files["path"]], "audit"))
     table = files.reset_index(drop=True)
     for column in ("duration_s", "sample_rate", "sha256", "reason"):
         table[column] = [getattr(finding, column) for finding in findings]
-    pairs = _same_audio(table, [finding.fingerprint for finding in findings])
+    pairs = _same(table, [finding.fingerprint for finding in findings], medium.near)
     table["group"] = join(
         table.set_index("clip_id")["group"], zip(pairs["first"], pairs["second"], strict=True)
     ).to_numpy()
@@ -61,23 +49,25 @@ def audit(files: pd.DataFrame, limits: Audit) -> tuple[pd.DataFrame, pd.DataFram
     return table, pairs
 
 
-def _same_audio(table: pd.DataFrame, fingerprints: list[Array]) -> pd.DataFrame:
-    """Pairs of sound clips with the same bytes, and of those that a listener would call the same."""
+def _same(
+    table: pd.DataFrame, fingerprints: list[Array], near: Callable[[Fingerprints], list[Pair]]
+) -> pd.DataFrame:
+    """Pairs of sound clips with the same bytes, and of those that eye or ear would call the same."""
     sound = table[table["reason"] == ""]
     label = sound.set_index("clip_id")["label"]
     rows: list[tuple[str, str, str, float, float]] = []
-    heard = {}
+    known = {}
     for _, copies in sound.groupby("sha256", sort=False):
         first, *others = copies["clip_id"]
         rows += [(first, other, "identical", 0.0, 0.0) for other in others]
-        heard[first] = fingerprints[copies.index[0]]
-    rows += [(m.first, m.second, "near-identical", m.error_rate, m.shift_s) for m in near(heard)]
+        known[first] = fingerprints[copies.index[0]]
+    rows += [(first, second, "near-identical", rate, shift) for first, second, rate, shift in near(known)]
     pairs = pd.DataFrame(rows, columns=["first", "second", "kind", "error_rate", "shift_s"])
     differ = [label[first] != label[second] for first, second, *_ in rows]
     return pairs.assign(labels_differ=pd.Series(differ, dtype=bool))
 
 
-def inspect(file: Path, limits: Audit) -> Finding:
+def inspect(file: Path, limits: Audit | PictureAudit) -> Finding:
     """Decode one file whole and name the first thing that is wrong with it."""
     try:
         content = file.read_bytes()
@@ -86,47 +76,7 @@ def inspect(file: Path, limits: Audit) -> Finding:
     digest = hashlib.sha256(content).hexdigest()
     if not content:
         return Finding(0.0, 0, digest, "empty file")
-    if file.suffix.lower() == ".raw":
-        return Finding(0.0, 0, digest, "cannot be decoded: a .raw file does not say its format")
-    try:
-        header = soundfile.info(file)
-        if reason := _header_fault(header.frames, header.duration, limits):
-            return Finding(0.0, header.samplerate, digest, reason)
-        samples, rate = decode(file)
-    except soundfile.LibsndfileError as error:
-        return Finding(0.0, 0, digest, f"cannot be decoded: {error.error_string}")
-    except (ArithmeticError, MemoryError, TypeError, ValueError) as error:  # of a rate or size that cannot be
-        return Finding(0.0, 0, digest, f"cannot be decoded: its header is broken ({error})")
-    duration = len(samples) / rate
-    if reason := _fault(samples, duration, limits):
-        return Finding(duration, rate, digest, reason)
-    return Finding(duration, rate, digest, "", fingerprint(samples.mean(axis=1), rate))
-
-
-def _header_fault(frames: int, duration: float, limits: Audit) -> str:
-    """Known before memory is set aside for the samples: a broken header can announce years."""
-    if frames == UNKNOWN_LENGTH:
-        return "its header gives no length: encode it anew"
-    if duration > limits.max_seconds:
-        return f"too long: {duration:.0f} s, at most {limits.max_seconds:g} s (cut it, or raise audit.max_seconds)"
-    return ""
-
-
-def _fault(samples: Samples, duration: float, limits: Audit) -> str:
-    if duration < limits.min_seconds:
-        return f"too short: {duration:.2f} s, at least {limits.min_seconds:g} s needed"
-    if not np.isfinite(samples).all():
-        return "contains NaN or infinite samples"
-    # a constant offset is no sound
-    level = 10 * np.log10(np.mean(np.var(samples, axis=0, dtype=np.float64)) + 1e-20)
-    if level < limits.silence_dbfs:
-        return f"silent: {level:.0f} dBFS, below {limits.silence_dbfs:g} dBFS"
-    clipped = float(np.mean(np.abs(samples) >= 0.999))
-    if clipped > limits.max_clipped:
-        return (
-            f"clipped: {clipped:.0%} of the samples at full scale, at most {limits.max_clipped:.0%} allowed"
-        )
-    return ""
+    return media.load(limits.medium).inspect(file, digest, limits)
 
 
 def _reject_copies(table: pd.DataFrame) -> list[str]:
@@ -144,7 +94,7 @@ def _reject_copies(table: pd.DataFrame) -> list[str]:
     return reasons
 
 
-def check(table: pd.DataFrame, limits: Audit) -> None:
+def check(table: pd.DataFrame, limits: Audit | PictureAudit) -> None:
     """Raise AuditError when the good clips cannot make a classification data set."""
     rejected = table[table["status"] == "rejected"]
     why = (
@@ -162,7 +112,7 @@ def check(table: pd.DataFrame, limits: Audit) -> None:
         raise AuditError(f"too few good clips: {named}; audit.min_clips is {limits.min_clips}{why}")
 
 
-def summary(table: pd.DataFrame, pairs: pd.DataFrame) -> str:
+def summary(table: pd.DataFrame, pairs: pd.DataFrame, medium: Medium = "sound") -> str:
     """A short Markdown text: how many clips of each label are good, why each other one is not, and what occurs twice."""
     counts = pd.crosstab(table["label"], table["status"]).reindex(columns=["ok", "rejected"], fill_value=0)
     lines = ["# Audit", "", "| label | good clips | rejected |", "|---|---|---|"]
@@ -172,12 +122,14 @@ def summary(table: pd.DataFrame, pairs: pd.DataFrame) -> str:
         lines += ["", "| rejected file | reason |", "|---|---|"]
         lines += [f"| {_cell(row.path)} | {_cell(row.reason)} |" for row in rejected.itertuples()]
     if len(pairs):
-        lines += ["", "Clips of the same audio are put into one group:", ""]
+        lines += ["", f"{media.load(medium).SAME} are put into one group:", ""]
         lines += ["| clip | the same as | how | labels |", "|---|---|---|---|"]
         lines += [
             f"| {_cell(row.first)} | {_cell(row.second)} | {row.kind} | {'differ' if row.labels_differ else 'agree'} |"
-            for row in pairs.itertuples()
+            for row in pairs.iloc[:MOST_PAIRS].itertuples()
         ]
+        if len(pairs) > MOST_PAIRS:
+            lines += ["", f"and {len(pairs) - MOST_PAIRS} more, see {paths.DUPLICATES}"]
     known = [(path, gtzan.faults().get(gtzan.id_of(path) or "")) for path in table["path"]]
     if faulty := [(path, fault) for path, fault in known if fault]:
         lines += [

@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.data import gtzan
 from pipeline.errors import UserError
-from pipeline.params import LEAKY, Split
+from pipeline.params import LEAKY, Medium, Split
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -37,11 +37,15 @@ def split(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
     return rows.sort_values(["fold", "clip_id"], ignore_index=True)
 
 
-def explained(settings: Split) -> str:
+GROUPS = {"sound": "artist, recording or piece", "picture": "pictures that look the same"}
+"""What belongs together, in a data set of either medium."""
+
+
+def explained(settings: Split, medium: Medium = "sound") -> str:
     """The protocol in a sentence, with a warning where its scores promise too much."""
     folds = f"{settings.folds} folds, each clip a test clip once" if settings.folds > 1 else "one split"
     text = {
-        "grouped": f"{folds}, stratified by label; no group (artist, recording or piece) is cut",
+        "grouped": f"{folds}, stratified by label; no group ({GROUPS[medium]}) is cut",
         "random": f"{folds}, stratified by label, clip by clip",
         "tutorial": "GTZAN's clips 0 to 59 of each genre to train, 60 to 99 to test, as the tutorials do",
         "filtered": "GTZAN's fault-filtered, artist-aware split (Kereliuk, Sturm and Larsen 2015)",

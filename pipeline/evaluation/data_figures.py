@@ -5,6 +5,7 @@
 
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,14 @@ COLOURS = dict(zip((*PARTS, NO_PART), (OKABE_ITO[0], OKABE_ITO[4], OKABE_ITO[2],
 LEVELS = 32
 """Colours of a time-frequency picture: with 80 dB, steps of 2.5 dB, in less than half the bytes that 256 take."""
 BINS = 40
+COLUMNS = 10
+"""Pictures in a row."""
 WIDE = 20.0
 """From this ratio of the longest to the shortest clip durations are shown on a logarithmic axis."""
 
 
-def groups(table: pd.DataFrame) -> Figure:
-    """Clips by label, the first label on top: a segment for each group, coloured by part, large ones first.
+def groups(table: pd.DataFrame, thing: str = "clip") -> Figure:
+    """Clips (or what else a ``thing`` is) by label, the first label on top: a segment for each group, coloured by part, large ones first.
 
     Args:
         table: one row per clip, with ``label``, ``group`` and ``part`` (of PARTS, or NO_PART).
@@ -57,7 +60,7 @@ def groups(table: pd.DataFrame) -> Figure:
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(0, most)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("clips")
+    axes.set_xlabel(f"{thing}s")
     _tidy(axes, grid="x")
     present = set(table["part"])
     handles = [Patch(color=colour, label=part) for part, colour in COLOURS.items() if part in present]
@@ -99,6 +102,20 @@ def durations(seconds: pd.Series) -> Figure:
     axes.set_xlabel("duration in s")
     axes.set_ylabel("clips")
     _tidy(axes, grid="y")
+    return figure
+
+
+def pictures(pixels: Levels, labels: Sequence[str]) -> Figure:
+    """Pictures (number, channels, height, width) in rows of COLUMNS, each with its label above it."""
+    rows = -(-len(labels) // COLUMNS)
+    figure = _figure(rows * 1.25)
+    cells = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
+    for axes in cells:
+        axes.set_axis_off()
+    for axes, planes, label in zip(cells, pixels, labels, strict=False):
+        colours = planes if len(planes) == 3 else np.repeat(planes, 3, axis=0)
+        axes.imshow(colours.transpose(1, 2, 0))
+        axes.set_title(_short(label), fontsize=10, parse_math=False)
     return figure
 
 

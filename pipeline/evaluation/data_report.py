@@ -76,37 +76,48 @@ def data_report(data: DataSet, stores: Mapping[str, Store], seed: int, out: Path
     """
     good = clips.good(data.clips)
     rejected = data.clips[data.clips["status"] == "rejected"]
-    dealt = _dealt(good, data.split)
+    dealt = dealt_out(good, data.split)
     shown = sorted(good["label"].unique())[:MOST_LABELS]
     floor = min(float(store.spec["floor"]) for store in stores.values())
     content = {
-        "source": ", ".join(sorted(data.clips["source"].unique())),
+        **common(data, "clip"),
         "sentences": _sentences(good, rejected),
-        "protocol": data.protocol,
-        "origins": _kinds(good["origin"].str.split(" ").str[:4].str.join(" "), "what the clips are"),
-        "licences": _kinds(good["licence"], "licence"),
         "labels": _labels(good),
-        "parts": _parts(dealt),
-        "folds": data.split["fold"].nunique(),
-        "pictures": _pictures(dealt),
+        "pictures": {"groups": groups(dealt, "clip"), "durations": _durations(dealt)},
         "examples": _examples(good[good["label"].isin(shown)], stores, floor, seed),
         "without_examples": good["label"].nunique() - len(shown),
         "seconds": SECONDS,
         "floor": f"{floor:g}",
         "scale": data_uri("image/png", data_figures.scale()),
         "kinds": [f"{_reader_name(kind)} ({store.spec['bands']})" for kind, store in stores.items()],
-        "rejected": _rejected(rejected),
-        "rejections": len(rejected),
-        "audit": paths.AUDIT.as_posix(),
         "duplicates": _duplicates(data.duplicates),
-        "pairs": len(data.duplicates),
-        "contradictions": int(data.duplicates["labels_differ"].astype(bool).sum()),
-        "most_rows": MOST_ROWS,
     }
     files.write_text(out, environment().get_template("data.html.j2").render(content))
 
 
-def _dealt(good: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
+def common(data: DataSet, thing: str) -> dict[str, Any]:
+    """What a page says of any data set, whose files are each called a ``thing``."""
+    good = clips.good(data.clips)
+    rejected = data.clips[data.clips["status"] == "rejected"]
+    return {
+        "source": ", ".join(sorted(data.clips["source"].unique())),
+        "protocol": data.protocol,
+        "origins": _kinds(
+            good["origin"].str.split(" ").str[:4].str.join(" "), f"what the {thing}s are", thing
+        ),
+        "licences": _kinds(good["licence"], "licence", thing),
+        "parts": _parts(dealt_out(good, data.split), thing),
+        "folds": data.split["fold"].nunique(),
+        "rejected": _rejected(rejected, thing),
+        "rejections": len(rejected),
+        "audit": paths.AUDIT.as_posix(),
+        "pairs": len(data.duplicates),
+        "contradictions": int(data.duplicates["labels_differ"].astype(bool).sum()),
+        "most_rows": MOST_ROWS,
+    }
+
+
+def dealt_out(good: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
     """The good clips with their part in the first fold."""
     first = split.loc[split["fold"] == 0, ["clip_id", "part"]]
     dealt = good.merge(first, on="clip_id", how="left")
@@ -115,20 +126,20 @@ def _dealt(good: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
 
 def _sentences(good: pd.DataFrame, rejected: pd.DataFrame) -> list[str]:
     return [
-        f"{_count(len(good), 'clip')} with {_count(good['label'].nunique(), 'label')} in "
-        f"{_count(good['group'].nunique(), 'group')}, {good['duration_s'].sum() / 60:,.1f} minutes in all.",
-        f"Rejected: {_count(len(rejected), 'more clip')}." if len(rejected) else "No clip was rejected.",
+        f"{count(len(good), 'clip')} with {count(good['label'].nunique(), 'label')} in "
+        f"{count(good['group'].nunique(), 'group')}, {good['duration_s'].sum() / 60:,.1f} minutes in all.",
+        f"Rejected: {count(len(rejected), 'more clip')}." if len(rejected) else "No clip was rejected.",
     ]
 
 
-def _kinds(texts: pd.Series, name: str) -> Table:
+def _kinds(texts: pd.Series, name: str, thing: str) -> Table:
     """How often each text comes, the most frequent ones first."""
     counts = texts.replace("", "not stated").value_counts().sort_index()
     counts = counts.sort_values(ascending=False, kind="stable")
     rows = [[text, f"{count:,}"] for text, count in counts.iloc[:MOST_KINDS].items()]
     if rest := len(counts) - len(rows):
         rows.append([f"{rest:,} others", f"{counts.iloc[MOST_KINDS:].sum():,}"])
-    return Table([name, "clips"], "lr", rows)
+    return Table([name, f"{thing}s"], "lr", rows)
 
 
 def _labels(good: pd.DataFrame) -> Table:
@@ -160,12 +171,12 @@ def _label(name: str, own: pd.DataFrame) -> list[str]:
     ]
 
 
-def _parts(dealt: pd.DataFrame) -> Table:
+def _parts(dealt: pd.DataFrame, thing: str) -> Table:
     """Clips and groups by label and part; a group that lies in several parts counts in each."""
     present = set(dealt["part"])
     parts = [*PARTS, *({NO_PART} & present)]
     rows = [_part_cells(str(label), own, parts) for label, own in dealt.groupby("label")]
-    columns = [f"{part}: {what}" for part in parts for what in ("clips", "groups")]
+    columns = [f"{part}: {what}" for part in parts for what in (f"{thing}s", "groups")]
     return Table(["label", *columns], "l" + "r" * len(columns), [*rows, _part_cells("all", dealt, parts)])
 
 
@@ -177,21 +188,22 @@ def _part_cells(name: str, own: pd.DataFrame, parts: list[str]) -> list[str]:
     return cells
 
 
-def _pictures(dealt: pd.DataFrame) -> dict[str, Picture]:
-    return {
-        "groups": Picture(
-            "groups",
-            "Bars of clips by label, cut into groups and coloured by part",
-            "Clips by label. A segment is a group, or what of it lies in one part; the large ones come first.",
-            figures.png(data_figures.groups(dealt)),
-        ),
-        "durations": Picture(
-            "durations",
-            "Histogram of the clips' durations",
-            "Durations of all good clips.",
-            figures.png(data_figures.durations(dealt["duration_s"])),
-        ),
-    }
+def groups(dealt: pd.DataFrame, thing: str) -> Picture:
+    return Picture(
+        "groups",
+        f"Bars of {thing}s by label, cut into groups and coloured by part",
+        f"{thing.capitalize()}s by label. A segment is a group, or what of it lies in one part; the large ones come first.",
+        figures.png(data_figures.groups(dealt, thing)),
+    )
+
+
+def _durations(dealt: pd.DataFrame) -> Picture:
+    return Picture(
+        "durations",
+        "Histogram of the clips' durations",
+        "Durations of all good clips.",
+        figures.png(data_figures.durations(dealt["duration_s"])),
+    )
 
 
 def _examples(
@@ -259,14 +271,16 @@ def _ticks(seconds: float) -> list[tuple[float, str]]:
     return [(100 * time / seconds, f"{time:g}") for time in times]
 
 
-def _rejected(rejected: pd.DataFrame) -> Table:
+def _rejected(rejected: pd.DataFrame, thing: str) -> Table:
     """Each clip, or only the reasons if there are many."""
     if len(rejected) <= MOST_ROWS:
         rows = rejected.sort_values("clip_id")[["clip_id", "label", "reason"]].to_numpy().tolist()
-        return Table(["clip", "label", "reason"], "lll", rows)
+        return Table([thing, "label", "reason"], "lll", rows)
     # the reason names the other file or the measured value after this
-    reasons = rejected["reason"].str.replace(r"(?s)^identical to .*", "identical to another clip", regex=True)
-    return _kinds(reasons.str.split(":").str[0], "reason")
+    reasons = rejected["reason"].str.replace(
+        r"(?s)^identical to .*", f"identical to another {thing}", regex=True
+    )
+    return _kinds(reasons.str.split(":").str[0], "reason", thing)
 
 
 def _duplicates(pairs: pd.DataFrame) -> Table:
@@ -297,5 +311,5 @@ def _number(value: float, form: str) -> str:
     return f"{value:{form}}" if np.isfinite(value) else UNKNOWN
 
 
-def _count(number: int, thing: str) -> str:
+def count(number: int, thing: str) -> str:
     return f"{number:,} {thing}" + ("" if number == 1 else "s")

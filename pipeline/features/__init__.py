@@ -2,9 +2,10 @@
 
 A feature module has two functions::
 
-    compute(sound, settings) -> array (rows, width)
+    compute(clip, settings) -> array (rows, width)
     describe(settings) -> what the store's spec says of it
 
-``rows`` is 1 for a summary of the clip, else its number of frames; then ``windowed`` is true in the spec and
-``floor`` is the value that stands for no sound.
+The clip is what ``read`` of :mod:`pipeline.features.sound` or :mod:`pipeline.features.picture` gives. ``rows`` is 1 for a
+summary of the clip, else its number of frames; then ``windowed`` is true in the spec and ``floor`` is the value that
+stands for no sound. An image is one row; ``image`` in the spec is its shape.
 """

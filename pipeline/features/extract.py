@@ -1,13 +1,12 @@
-"""All kinds of feature of one clip, from one decoded signal."""
+"""All kinds of feature of one clip, which is decoded once."""
 
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.features import numba_cache
 from pipeline.features.store import Block, block
-from pipeline.params import Features
+from pipeline.params import Features, PictureFeatures, kinds
 
 
 class Task(NamedTuple):
@@ -21,20 +20,25 @@ class Failure(NamedTuple):
     reason: str
 
 
-def spec(kind: str, settings: Features) -> dict[str, Any]:
+def spec(kind: str, settings: Features | PictureFeatures) -> dict[str, Any]:
     """What the store of a kind says of it."""
     own = getattr(settings, kind)
     about = importlib.import_module(f"pipeline.features.{kind}").describe(own)
     return {
         "kind": kind,
-        "sample_rate": settings.sample_rate,
+        **shared(settings),
         "params": own.model_dump(),
         "dtype": "float16" if about["windowed"] else "float32",
         **about,
     }
 
 
-def attempt(task: Task, settings: Features) -> dict[str, Block] | Failure:
+def shared(settings: Features | PictureFeatures) -> dict[str, Any]:
+    """What is the same for all kinds: the sample rate, of pictures nothing."""
+    return settings.model_dump(exclude=set(kinds(settings)))
+
+
+def attempt(task: Task, settings: Features | PictureFeatures) -> dict[str, Block] | Failure:
     """As :func:`blocks`, with what is wrong with this one clip told as a reason: it must not cost the others."""
     try:
         return blocks(task, settings)
@@ -44,15 +48,12 @@ def attempt(task: Task, settings: Features) -> dict[str, Block] | Failure:
         return Failure(f"its features cannot be computed: {type(error).__name__}: {error}")
 
 
-def blocks(task: Task, settings: Features) -> dict[str, Block]:
+def blocks(task: Task, settings: Features | PictureFeatures) -> dict[str, Block]:
     """The features of these kinds, as their stores hold them."""
-    from pipeline.data.audio import mono  # with librosa, seconds that a run without new clips can do without
-    from pipeline.features.sound import Sound
-
-    numba_cache.fill(settings)
-    sound = Sound(mono(task.file, settings.sample_rate), settings.sample_rate)
+    # librosa takes seconds to import, which a run without new clips can do without
+    clip = importlib.import_module(f"pipeline.features.{settings.medium}").read(task.file, settings)
     found = {}
     for kind in task.kinds:
-        values = importlib.import_module(f"pipeline.features.{kind}").compute(sound, getattr(settings, kind))
+        values = importlib.import_module(f"pipeline.features.{kind}").compute(clip, getattr(settings, kind))
         found[kind] = block(values, spec(kind, settings)["dtype"])
     return found

@@ -9,12 +9,11 @@ import sys
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from filelock import FileLock
 
-from pipeline.params import FeatureKind, Features, load
+from pipeline.params import Features, kinds, load_sound
 
 
 @cache
@@ -31,10 +30,10 @@ def fill(settings: Features) -> None:
 
             noise = np.random.default_rng(0).normal(size=settings.sample_rate).astype(np.float32)
             sound = Sound(noise, settings.sample_rate)
-            for kind in get_args(FeatureKind):
+            for kind in kinds(settings):
                 importlib.import_module(f"pipeline.features.{kind}").compute(sound, getattr(settings, kind))
             filled.touch()
 
 
 if __name__ == "__main__":
-    fill(load().features)
+    fill(load_sound().features)

@@ -24,7 +24,7 @@ from pipeline.features.store import ARRAY, INDEX, SUMS, Block, Writer
 from pipeline.files import read_json, remove, whole
 from pipeline.imports import reached
 
-LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr")
+LIBRARIES = ("librosa", "numpy", "pillow", "scipy", "soundfile", "soxr")
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,16 @@ def opened(folder: Path, spec: Callable[[], dict[str, Any]]) -> Iterator[Reuse]:
             remove(known.writer.folder)
 
 
-def key(kind: str, rate: int, settings: BaseModel) -> str:
-    """What decides a clip's features besides the clip: sample rate, params, code and the libraries' versions."""
-    digest = hashlib.sha256(f"{rate} {settings.model_dump_json()}".encode())
+def key(kind: str, shared: dict[str, Any], settings: BaseModel) -> str:
+    """What decides a clip's features besides the clip: params, code and the libraries' versions.
+
+    Args:
+        shared: params that all kinds have in common.
+    """
+    digest = hashlib.sha256(f"{shared} {settings.model_dump_json()}".encode())
     package = Path(__file__).parents[2]
     for file in sorted(reached("pipeline.features.extract", f"pipeline.features.{kind}")):
-        if "features" in file.parts or file.name == "audio.py":
+        if "features" in file.parts or file.name in ("audio.py", "picture.py"):
             digest.update((package / file).read_bytes())
     digest.update(" ".join(f"{name}=={version(name)}" for name in LIBRARIES).encode())
     return digest.hexdigest()[:16]

@@ -1,6 +1,7 @@
 """A decoded clip, and the spectra of it that several kinds of feature share."""
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import librosa.filters
@@ -8,6 +9,10 @@ import numpy as np
 import scipy.fft
 import scipy.sparse
 from numpy.lib.stride_tricks import sliding_window_view
+
+from pipeline.data.audio import mono
+from pipeline.features import numba_cache
+from pipeline.params import Features
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Spectrum = np.ndarray[Any, np.dtype[np.complex64]]
@@ -32,6 +37,11 @@ class Sound:
             frames = sliding_window_view(padded, n_fft)[::hop_length]
             self._stft[key] = scipy.fft.rfft(frames * hann(n_fft), axis=1)
         return self._stft[key]
+
+
+def read(file: Path, settings: Features) -> Sound:
+    numba_cache.fill(settings)
+    return Sound(mono(file, settings.sample_rate), settings.sample_rate)
 
 
 @lru_cache

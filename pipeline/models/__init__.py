@@ -21,12 +21,17 @@ class Input:
     """What a model is told of one of its inputs: a batch is (B, *shape)."""
 
     shape: tuple[int, ...]
-    """(columns,) for a summary of the clip, (bands, frames) for a window."""
+    """(columns,) for a summary of the clip, (bands, frames) for a window, (channels, height, width) for an image."""
     mean: Array
-    """Per column or band, over the training part alone."""
+    """Per column, band or channel, over the training part alone."""
     std: Array
     floor: float = 0.0
-    """Least value of a window, in dB; the greatest is 0. Meaningless for a summary."""
+    """Least value of a window, in dB; the greatest is 0. Meaningless for a summary; an image is from 0 to 1."""
+
+    @property
+    def channels(self) -> int:
+        """Planes of what a convolution sees: a window is a single one."""
+        return self.shape[0] if len(self.shape) == 3 else 1
 
 
 def load(name: str) -> ModuleType:

@@ -1,7 +1,8 @@
-"""Convolutional networks on a window of a spectrogram or scalogram.
+"""Convolutional networks on a window of a spectrogram or scalogram, or on an image.
 
 ``tutorial`` is the basic CNN of the well-known GTZAN tutorial; ``compact`` is the better default: normalised per
-band, batch norm, and pooling over time in place of a dense layer over every pixel.
+band, batch norm, and pooling over time in place of a dense layer over every pixel. ``small`` is for images of 8 to 64
+pixels, of which ``compact`` would leave nothing.
 """
 
 from itertools import pairwise
@@ -10,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models import Input
-from pipeline.models.layers import Standardise
+from pipeline.models.layers import Standardise, planes
 from pipeline.params import Cnn
 
 
 class Compact(nn.Module):
-    """Trunk of four strided blocks and mean and maximum over what they give: (B, bands, frames) -> (B, width)."""
+    """Trunk of four blocks and mean and maximum over what they give: (B, bands, frames) or an image -> (B, width)."""
 
     width = 256
 
@@ -23,11 +24,11 @@ class Compact(nn.Module):
         super().__init__()
         self.scale = Standardise(source)
         self.blocks = nn.Sequential(
-            _block(1, 16, kernel=5, stride=2), _block(16, 32), _block(32, 64), _block(64, 128)
+            _block(source.channels, 16, kernel=5, stride=2), _block(16, 32), _block(32, 64), _block(64, 128)
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        maps = self.blocks(self.scale(image).unsqueeze(1))
+        maps = self.blocks(planes(self.scale(image)))
         return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
 
 
@@ -49,7 +50,7 @@ class Tutorial(nn.Module):
 
     def __init__(self, source: Input, classes: int, dropout: float) -> None:
         super().__init__()
-        bands, frames = source.shape
+        bands, frames = source.shape[-2:]
         self.floor = source.floor
         widths = (3, 32, 32, 64)
         layers: list[nn.Module] = []
@@ -66,12 +67,22 @@ class Tutorial(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        grey = (1 - image / self.floor).unsqueeze(1)
-        return self.body(grey.expand(-1, 3, -1, -1))
+        shares = image if image.ndim == 4 else (1 - image / self.floor).unsqueeze(1)
+        return self.body(shares.expand(-1, 3, -1, -1))
+
+
+def _small(source: Input, classes: int, dropout: float) -> nn.Module:
+    """Conv 32, Conv 64, Conv 128 (3x3, each pooled by 2), dropout, logits over what is left of the picture."""
+    height, width = (side // 8 for side in source.shape[1:])
+    blocks = [_block(source.channels, 32), _block(32, 64), _block(64, 128)]
+    flat = nn.Linear(128 * height * width, classes)
+    return nn.Sequential(Standardise(source), *blocks, nn.Flatten(), nn.Dropout(dropout), flat)
 
 
 def build(settings: Cnn, inputs: list[Input], classes: int) -> nn.Module:
     (image,) = inputs
     if settings.arch == "tutorial":
         return Tutorial(image, classes, settings.dropout)
+    if settings.arch == "small":
+        return _small(image, classes, settings.dropout)
     return nn.Sequential(Compact(image), nn.Dropout(settings.dropout), nn.Linear(Compact.width, classes))

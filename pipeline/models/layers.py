@@ -10,7 +10,7 @@ from pipeline.params import Activation
 
 
 class Standardise(nn.Module):
-    """Zero mean, unit variance per column or band, by the training part's statistics.
+    """Zero mean, unit variance per column, band or channel, by the training part's statistics.
 
     They are buffers: saved and exported with the model, so that inference cannot scale otherwise.
     """
@@ -37,12 +37,21 @@ def activate(name: Activation) -> nn.Module:
     return nn.Softmax(dim=1) if name == "softmax" else kinds[name]()
 
 
+def planes(image: Tensor) -> Tensor:
+    """(B, channels, height, width) of an image, or of a window (B, bands, frames), which is one plane."""
+    return image.unsqueeze(1) if image.ndim == 3 else image
+
+
 def dense(
-    inputs: int, hidden: Sequence[int], classes: int, dropout: float, activation: Activation = "relu"
+    inputs: int,
+    hidden: Sequence[int],
+    classes: int,
+    dropout: float,
+    activations: Sequence[Activation] | None = None,
 ) -> nn.Sequential:
-    """Fully connected, activated layers with dropout after each, and before the last one in any case."""
+    """Fully connected layers, by default ReLU, with dropout after each, and before the last one in any case."""
     layers: list[nn.Module] = [] if hidden else [nn.Dropout(dropout)]
-    for width in hidden:
+    for width, activation in zip(hidden, activations or ["relu"] * len(hidden), strict=True):
         layers += [nn.Linear(inputs, width), activate(activation), nn.Dropout(dropout)]
         inputs = width
     return nn.Sequential(*layers, nn.Linear(inputs, classes))

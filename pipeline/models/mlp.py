@@ -1,4 +1,6 @@
-"""Multi-layer perceptron on the tabular features: by default the tutorials' 512, 512, softmax."""
+"""Multi-layer perceptron on the tabular features or on an image's pixels: by default the tutorials' 512, 512, softmax."""
+
+from math import prod
 
 from torch import nn
 
@@ -8,6 +10,7 @@ from pipeline.params import Mlp
 
 
 def build(settings: Mlp, inputs: list[Input], classes: int) -> nn.Module:
-    (table,) = inputs
-    layers = dense(table.shape[0], settings.hidden, classes, settings.dropout, settings.activation)
-    return nn.Sequential(Standardise(table), layers)
+    (source,) = inputs
+    scale = Standardise(source) if settings.standardise else nn.Identity()
+    layers = dense(prod(source.shape), settings.hidden, classes, settings.dropout, settings.activations)
+    return nn.Sequential(scale, nn.Flatten(), layers)

@@ -1,37 +1,42 @@
-"""A pre-trained image backbone and a small head on a window of a spectrogram or scalogram."""
+"""A pre-trained image backbone and a small head on a window of a spectrogram or scalogram, or on an image."""
 
 import torch
 from torch import Tensor, nn
 
 from pipeline import paths
 from pipeline.models import Input
-from pipeline.models.layers import dense
+from pipeline.models.layers import dense, planes
 from pipeline.models.weights.loading import load
 from pipeline.params import Transfer as Settings
 
 
 class Backbone(nn.Module):
-    """Window to embedding, (B, bands, frames) -> (B, width): means over the backbone's last feature maps.
+    """Window or image to embedding, (B, width): means over the backbone's last feature maps.
 
-    The picture has three equal channels in [-1, 1], as the ImageNet models were trained on: the training part's
-    mean is grey, two standard deviations are black or white.
+    It sees three channels in [-1, 1], as the ImageNet models were trained on. Those of a window are equal: the training
+    part's mean is grey, two standard deviations are black or white. An image keeps its own black and white.
     """
 
     def __init__(self, source: Input, network: nn.Module, trainable: bool) -> None:
         super().__init__()
         self.network = network.requires_grad_(trainable)
         self.trainable = trainable
-        self.centre = float(source.mean.mean())
-        self.spread = 2 * float(((source.std**2 + (source.mean - source.mean.mean()) ** 2).mean()) ** 0.5)
+        self.centre, self.spread = (0.5, 0.5) if len(source.shape) == 3 else _range(source)
 
     def forward(self, image: Tensor) -> Tensor:
-        grey = ((image - self.centre) / self.spread).clamp(-1, 1).unsqueeze(1)
-        maps: Tensor = self.network(grey.expand(-1, 3, -1, -1)).last_hidden_state
+        seen = planes(((image - self.centre) / self.spread).clamp(-1, 1))
+        maps: Tensor = self.network(seen.expand(-1, 3, -1, -1)).last_hidden_state
         return maps.mean(dim=(2, 3))
 
     def train(self, mode: bool = True) -> "Backbone":
         # a frozen backbone keeps its batch norms' running statistics too
         return super().train(mode and self.trainable)
+
+
+def _range(source: Input) -> tuple[float, float]:
+    """Mean and twice the standard deviation over all bands."""
+    centre = source.mean.mean()
+    return float(centre), 2 * float(((source.std**2 + (source.mean - centre) ** 2).mean()) ** 0.5)
 
 
 class Transfer(nn.Module):

@@ -1,6 +1,7 @@
 """Decode every clip once, and reject bad ones with a reason."""
 
 import logging
+from pathlib import Path
 
 import pandas as pd
 
@@ -15,17 +16,23 @@ log = logging.getLogger("pipeline.stages")
 
 def audit() -> None:
     limits = params.load().audit
-    files = pd.read_csv(paths.FILES, dtype="string", keep_default_na=False)
-    roots = (f"{paths.AUDIO.as_posix()}/", f"{paths.MUSIC.as_posix()}/")
-    names = [path.removeprefix(roots[0]).removeprefix(roots[1]) for path in files["path"]]
-    table, pairs = auditing.audit(files.assign(clip_id=names), limits)
-    report = auditing.summary(table, pairs)
+    downloaded = paths.downloaded(limits.medium)
+    files = pd.read_csv(downloaded / paths.FILES, dtype="string", keep_default_na=False)
+    table, pairs = auditing.audit(files.assign(clip_id=_names(files["path"], downloaded)), limits)
+    report = auditing.summary(table, pairs, limits.medium)
     log.info(report)
     write_text(paths.AUDIT, report)
     auditing.check(table, limits)
     clips.write(table)
     with whole(paths.DUPLICATES) as file:
         pairs.to_csv(file, index=False)
+
+
+def _names(files: pd.Series, downloaded: Path) -> list[str]:
+    """A clip is called as its file, without the folder that all are in."""
+    for folder in (downloaded, paths.MUSIC, paths.PICTURES):
+        files = files.str.removeprefix(f"{folder.as_posix()}/")
+    return list(files)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,10 @@ has changed, and not when another has; and dvc.lock, which DVC reads and writes 
 """
 
 from pathlib import Path
-from typing import get_args
 
-from pipeline import params, paths
-from pipeline.files import sha256, write_json
-from pipeline.imports import reached
+from pipeline import imports, params, paths
+from pipeline.files import write_json
+from pipeline.params import Params, kinds
 from pipeline.stages import main
 
 HELPERS = ("__init__", "recording", "resuming")
@@ -17,9 +16,9 @@ HELPERS = ("__init__", "recording", "resuming")
 
 
 def code() -> None:
-    source = params.load().data.source
+    settings = params.load()
     for stage in stages():
-        write_json(paths.CODE / f"{stage}.json", versions(stage, source))
+        write_json(paths.CODE / f"{stage}.json", versions(stage, settings))
 
 
 def stages() -> list[str]:
@@ -28,18 +27,19 @@ def stages() -> list[str]:
     return sorted(names - {*HELPERS, Path(__file__).stem})
 
 
-def versions(stage: str, source: str) -> dict[str, str]:
+def versions(stage: str, settings: Params) -> dict[str, str]:
     """sha256 by file of all that a stage imports; of models, what an experiment uses stands in its inputs."""
-    files = reached(f"pipeline.stages.{stage}", *_by_name(stage, source))
-    return {file.as_posix(): sha256(file) for file in sorted(files)}
+    return imports.versions(imports.reached(f"pipeline.stages.{stage}", *_by_name(stage, settings)))
 
 
-def _by_name(stage: str, source: str) -> list[str]:
+def _by_name(stage: str, settings: Params) -> list[str]:
     """Modules that a stage picks by a name in params.yaml, which no import statement shows."""
     if stage == "download":
-        return [f"pipeline.data.sources.{source.replace('-', '_')}"]
+        return [f"pipeline.data.sources.{settings.data.source.replace('-', '_')}"]
+    if stage == "audit":
+        return [f"pipeline.data.media.{settings.medium}"]
     if stage == "features":
-        return [f"pipeline.features.{kind}" for kind in get_args(params.FeatureKind)]
+        return [f"pipeline.features.{name}" for name in (settings.medium, *kinds(settings.features))]
     return []
 
 

@@ -1,5 +1,7 @@
 """Set all experiments side by side: a report as Markdown and HTML, also kept in MLflow."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from pipeline import params, paths, tracking
@@ -9,7 +11,7 @@ from pipeline.evaluation import calibration, metrics, uncertainty
 from pipeline.evaluation.report import DataSummary, Entry, Leak, NoLeak, comparison
 from pipeline.evaluation.uncertainty import Interval
 from pipeline.files import read_json
-from pipeline.params import LEAKY, Experiment, Split
+from pipeline.params import LEAKY, Experiment, Params
 from pipeline.stages import main, recording
 
 
@@ -19,7 +21,7 @@ def compare() -> None:
     answers = {key: _test_answers(key) for key in settings.experiments}
     entries = [_entry(key, one, answers[key]) for key, one in settings.experiments.items()]
     pairs = uncertainty.compare(answers, settings.seed)
-    comparison(entries, pairs, [_leak(key) for key in settings.leak], _data(settings.split), paths.REPORTS)
+    comparison(entries, pairs, [_leak(key) for key in settings.leak], _data(settings), paths.REPORTS)
     with recording.opened(settings, "comparison", None, None) as run:
         run.log_folder(paths.REPORTS / "figures", "figures")
         for report in ("comparison.md", "comparison.html", paths.AUDIT.name):
@@ -53,8 +55,8 @@ def _entry(key: str, experiment: Experiment, test: pd.DataFrame) -> Entry:
         description=f"{experiment.model.name} on {' + '.join(experiment.features)}",
         metrics=read_json(paths.METRICS / f"{key}.json"),
         history=pd.read_csv(paths.HISTORY / f"{key}.csv"),
-        per_class=pd.read_csv(folder / "per_class.csv"),
-        confusion=pd.read_csv(folder / "confusion.csv", index_col="actual"),
+        per_class=_labelled(folder / "per_class.csv", "label"),
+        confusion=_labelled(folder / "confusion.csv", "actual").set_index("actual"),
         reliability=(calibration.reliability(test), calibration.reliability(calibration.tempered(test))),
         test_clips=int(test["clip_id"].nunique()),
         trials=len(test[["fold", "seed"]].drop_duplicates()),
@@ -64,7 +66,12 @@ def _entry(key: str, experiment: Experiment, test: pd.DataFrame) -> Entry:
     )
 
 
-def _data(split: Split) -> DataSummary:
+def _labelled(file: Path, column: str) -> pd.DataFrame:
+    """A label may be called 7 or NA, which pandas would take for a number or for a missing value."""
+    return pd.read_csv(file, dtype={column: str}, keep_default_na=False)
+
+
+def _data(settings: Params) -> DataSummary:
     table = clips.computed()
     rows = pd.read_parquet(paths.SPLIT)
     parts = clips.good(table).merge(rows[rows["fold"] == 0], on="clip_id")
@@ -75,8 +82,8 @@ def _data(split: Split) -> DataSummary:
     return DataSummary(
         source=str(table["source"].iloc[0]),
         origin=f"What the clips are: {', '.join(f'{kind} ({count})' for kind, count in kinds.items())}.",
-        protocol=explained(split),
-        leaky=split.protocol in LEAKY,
+        protocol=explained(settings.split, settings.medium),
+        leaky=settings.split.protocol in LEAKY,
         counts=pd.crosstab(parts["label"], parts["part"])[["train", "valid", "test"]],
         few_groups=[str(label) for label in groups.index[groups < 3]],
         rejected={str(reason): int(count) for reason, count in rejected.items()},

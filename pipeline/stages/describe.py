@@ -6,6 +6,7 @@ from pipeline import params, paths
 from pipeline.data import clips
 from pipeline.data.split import explained
 from pipeline.evaluation.data_report import PICTURES, DataSet, data_report
+from pipeline.evaluation.picture_report import picture_report
 from pipeline.features.store import Store
 from pipeline.stages import main
 
@@ -16,10 +17,13 @@ def describe() -> None:
         clips=clips.computed(),
         split=pd.read_parquet(paths.SPLIT),
         duplicates=_duplicates(),
-        protocol=explained(settings.split),
+        protocol=explained(settings.split, settings.medium),
     )
-    stores = {kind: Store(paths.FEATURES / kind) for kind in PICTURES}
-    data_report(data, stores, settings.seed, paths.REPORTS / "data.html")
+    if settings.medium == "picture":
+        picture_report(data, Store(paths.FEATURES / "image"), settings.seed, paths.DATA_REPORT)
+    else:
+        stores = {kind: Store(paths.FEATURES / kind) for kind in PICTURES}
+        data_report(data, stores, settings.seed, paths.DATA_REPORT)
 
 
 def _duplicates() -> pd.DataFrame:

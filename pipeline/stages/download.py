@@ -1,4 +1,4 @@
-"""Bring the audio of the data source here, and list its files."""
+"""Bring the clips of the data source here, and list its files."""
 
 from dataclasses import asdict
 
@@ -14,7 +14,7 @@ def download() -> None:
     settings = params.load()
     cache = paths.cache() / "download" / settings.data.source
     cache.mkdir(parents=True, exist_ok=True)
-    with whole(paths.AUDIO) as staging:
+    with whole(paths.downloaded(settings.medium)) as staging:
         staging.mkdir()
         clips = sources.load(settings.data.source)(staging, cache, settings.data, settings.seed)
         table = pd.DataFrame([asdict(clip) for clip in clips]).sort_values("path")

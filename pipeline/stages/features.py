@@ -5,7 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 
@@ -17,17 +17,9 @@ from pipeline.features.extract import Failure, Task
 from pipeline.features.reuse import Reuse
 from pipeline.files import whole
 from pipeline.parallel import each, workers
-from pipeline.params import FeatureKind, Features
+from pipeline.params import Features, PictureFeatures, kinds
 from pipeline.stages import main
 
-KINDS = get_args(FeatureKind)
-MODULES = (
-    "pipeline.data.audio",
-    "pipeline.data.clips",
-    "pipeline.features.extract",
-    "pipeline.features.reuse",
-    *(f"pipeline.features.{kind}" for kind in KINDS),
-)
 log = logging.getLogger("pipeline.stages")
 
 
@@ -40,12 +32,12 @@ def features() -> None:
     good = clips.good(clips.read())
     failed: dict[str, str] = {}
     # librosa takes seconds to import: the workers do so once for all, and only where there is something to compute
-    with workers(len(good), *MODULES) as pool, ExitStack() as stack:
+    with workers(len(good), *modules(settings)) as pool, ExitStack() as stack:
         stores = {
             kind: stack.enter_context(
                 reuse.opened(_known(kind, settings), partial(_spec, pool, kind, settings))
             )
-            for kind in KINDS
+            for kind in kinds(settings)
         }
         tasks = _missing(good, stores)
         log.info("%d of %d clips have features to compute", len(tasks), len(good))
@@ -68,7 +60,13 @@ def features() -> None:
         pd.DataFrame(failed.items(), columns=["clip_id", "reason"]).to_csv(file, index=False)
 
 
-def _spec(pool: ProcessPoolExecutor, kind: str, settings: Features) -> dict[str, Any]:
+def modules(settings: Features | PictureFeatures) -> list[str]:
+    """What a worker needs."""
+    own = [f"pipeline.features.{name}" for name in (settings.medium, *kinds(settings))]
+    return ["pipeline.data.clips", "pipeline.features.extract", "pipeline.features.reuse", *own]
+
+
+def _spec(pool: ProcessPoolExecutor, kind: str, settings: Features | PictureFeatures) -> dict[str, Any]:
     return pool.submit(extract.spec, kind, settings).result()
 
 
@@ -81,8 +79,8 @@ def _missing(good: pd.DataFrame, stores: dict[str, Reuse]) -> dict[int, Task]:
     return tasks
 
 
-def _known(kind: str, settings: Features) -> Path:
-    own = reuse.key(kind, settings.sample_rate, getattr(settings, kind))
+def _known(kind: str, settings: Features | PictureFeatures) -> Path:
+    own = reuse.key(kind, extract.shared(settings), getattr(settings, kind))
     return paths.cache() / "features" / f"{kind}-{own}"
 
 

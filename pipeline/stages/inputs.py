@@ -7,7 +7,7 @@ small file, so it reruns when one of its own inputs changed and not when another
 from pipeline import params, paths
 from pipeline.features.store import Store
 from pipeline.files import sha256, write_json
-from pipeline.imports import reached
+from pipeline.imports import reached, versions
 from pipeline.stages import main
 
 
@@ -24,7 +24,7 @@ def inputs(key: str) -> None:
 def model_code(name: str) -> dict[str, str]:
     """sha256 of the model's module and of those of ``pipeline/models`` that it imports."""
     files = reached(f"pipeline.models.{name}")
-    return {file.as_posix(): sha256(file) for file in sorted(files) if "models" in file.parts}
+    return versions({file for file in files if "models" in file.parts})
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pandas as pd
 from pipeline import paths, tracking
 from pipeline.files import read_json
 from pipeline.models.exported import Exported
-from pipeline.params import LEAKY, Experiment, Params
+from pipeline.params import LEAKY, Experiment, Params, kinds
 from pipeline.training.parts import Parts, examples
 from pipeline.training.trials import Trial, trials
 
@@ -44,7 +44,7 @@ def trial(
 
 def described(settings: Params, experiment: Experiment, one: Trial) -> dict[str, Any]:
     """The params that decide a trial's result."""
-    features = settings.features.model_dump()
+    unused = set(kinds(settings.features)) - set(experiment.features)
     return tracking.flat(
         {
             "seed": one.seed,
@@ -53,8 +53,7 @@ def described(settings: Params, experiment: Experiment, one: Trial) -> dict[str,
             "features": "+".join(experiment.features),
             "window": settings.window.model_dump(),
             "training": experiment.training.model_dump(),
-            "sample_rate": settings.features.sample_rate,
-            **{kind: features[kind] for kind in experiment.features},
+            **settings.features.model_dump(exclude=unused),
             "split": settings.split.model_dump(),
         }
     )

@@ -2,7 +2,7 @@
 
 import torch
 
-from pipeline.params import Experiment, ParamsError, Training
+from pipeline.params import Cnn, Experiment, Multimodal, ParamsError, Training, Transfer
 
 FULL = "32-true"
 
@@ -29,7 +29,9 @@ def precision(experiment: Experiment) -> str:
         raise ParamsError("training.precision: 16-mixed needs a GPU; auto and bf16-mixed do not")
     if settings.precision != "auto":
         return settings.precision
-    convolves = experiment.features != ["tabular"] and not getattr(experiment.model, "frozen", False)
+    convolves = isinstance(experiment.model, Cnn | Transfer | Multimodal) and not getattr(
+        experiment.model, "frozen", False
+    )
     return _fastest(settings) if convolves else FULL
 
 

@@ -39,7 +39,7 @@ class Source(Protocol):
 
 
 class Feature:
-    """One stored feature of some clips: a summary per clip, or frames of which models see windows."""
+    """One stored feature of some clips: a summary or an image per clip, or frames of which models see windows."""
 
     def __init__(self, store: Store, clip_ids: Sequence[str], frames: int) -> None:
         index = store.index(clip_ids)
@@ -50,15 +50,18 @@ class Feature:
         self.windowed = bool(store.spec["windowed"])
         self.frames = frames if self.windowed else 1
         self.floor = float(store.spec.get("floor", 0.0))
-        self.shape = (self.array.shape[1], frames) if self.windowed else (self.array.shape[1],)
+        self.full_scale = float(store.spec.get("full_scale", 1.0))
+        whole = tuple(store.spec.get("image", self.array.shape[1:]))
+        self.shape = (self.array.shape[1], frames) if self.windowed else whole
 
     def slack(self) -> Index:
         return np.maximum(self.stops - self.starts - self.frames, 0)
 
     def cut(self, clips: Index, offsets: Index) -> Array:
-        """(B, columns), or windows (B, bands, frames); past a clip's end comes the floor."""
+        """(B, columns), images (B, channels, height, width), or windows (B, bands, frames); past a clip's end comes the
+        floor."""
         if not self.windowed:
-            return self.array[self.starts[clips]].astype(np.float32)
+            return self._scaled(self.array[self.starts[clips]]).reshape(-1, *self.shape)
         rows = (self.starts[clips] + offsets)[:, None] + np.arange(self.frames)
         ends = self.stops[clips][:, None]
         values = self.array[np.minimum(rows, ends - 1)].astype(np.float32)
@@ -66,14 +69,21 @@ class Feature:
         return values.transpose(0, 2, 1)
 
     def describe(self) -> Input:
-        """Shape, and mean and standard deviation per column over all rows of these clips."""
+        """Shape, and mean and standard deviation per column, band or channel over all these clips."""
         count, total, squares = 0, np.zeros(self.shape[0]), np.zeros(self.shape[0])
         for start, stop in zip(self.starts, self.stops, strict=True):
-            rows = self.array[start:stop].astype(np.float64)
+            rows = self._scaled(self.array[start:stop]).astype(np.float64)
+            if len(self.shape) == 3:
+                rows = rows.reshape(self.shape[0], -1).T
             count, total, squares = count + len(rows), total + rows.sum(0), squares + (rows**2).sum(0)
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0))
         return Input(self.shape, mean.astype(np.float32), std.astype(np.float32), self.floor)
+
+    def _scaled(self, stored: Any) -> Array:
+        """Bytes as shares of the brightest; all else is stored as it is used."""
+        values: Array = stored.astype(np.float32)
+        return values if self.full_scale == 1 else values / np.float32(self.full_scale)
 
 
 class Table:

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from pipeline.data.audit import AuditError, Finding, audit, check, inspect, summary
+from pipeline.data.audit import AuditError, audit, check, inspect, summary
+from pipeline.data.media import Finding
 from pipeline.params import Audit
 
 RATE = 22050

@@ -22,7 +22,7 @@ from pipeline.data.audit import inspect
 from pipeline.data.sources.folder import fetch, find
 from pipeline.features.store import Store
 from pipeline.files import remove
-from pipeline.params import Params
+from pipeline.params import SoundParams
 from pipeline.stages.features import features
 
 RATE = 22050
@@ -117,7 +117,7 @@ def make_bad(folder: Path, noise: Sound) -> dict[str, str]:
     }
 
 
-def audited(checkout: Path, settings: Params) -> pd.DataFrame:
+def audited(checkout: Path, settings: SoundParams) -> pd.DataFrame:
     """The clips table of data/music, as the stages download and audit write it."""
     listed = pd.DataFrame([vars(clip) for clip in fetch(checkout, checkout, settings.data, 7)])
     names = [path.removeprefix(f"{paths.MUSIC.as_posix()}/") for path in listed["path"]]
@@ -127,7 +127,7 @@ def audited(checkout: Path, settings: Params) -> pd.DataFrame:
 
 
 def test_every_file_is_used_or_named_and_good_ones_are_unchanged(
-    checkout: Path, noise: Sound, settings: Params
+    checkout: Path, noise: Sound, settings: SoundParams
 ) -> None:
     music = checkout / paths.MUSIC
     used = make_used(music, noise)
@@ -189,7 +189,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory, noise: Sound) -> list[by
 )
 @given(data=st.data())
 def test_no_damage_to_a_file_raises(
-    data: st.DataObject, originals: list[bytes], tmp_path: Path, settings: Params
+    data: st.DataObject, originals: list[bytes], tmp_path: Path, settings: SoundParams
 ) -> None:
     """Bytes of a real file changed, most of them in its header, and its end cut off."""
     content = bytearray(data.draw(st.sampled_from(originals)))

@@ -17,10 +17,11 @@ from pipeline.data import clips
 from pipeline.features import extract, reuse
 from pipeline.features.store import Store
 from pipeline.files import sha256
-from pipeline.stages.features import KINDS, FeaturesError, features
+from pipeline.stages.features import FeaturesError, features
 
 pytestmark = pytest.mark.usefixtures("music")
 RATE = 22050
+KINDS = ["tabular", "spectrogram", "wavelet"]
 
 
 @pytest.fixture
@@ -120,9 +121,11 @@ def test_removed_renamed_and_relabelled_clips_compute_nothing(caplog: pytest.Log
 
 def test_other_params_of_one_kind_compute_that_kind() -> None:
     features()
-    own = params.load().features
+    own = params.load_sound().features
     other = own.model_copy(update={"spectrogram": own.spectrogram.model_copy(update={"bands": 64})})
-    keys = [{kind: reuse.key(kind, s.sample_rate, getattr(s, kind)) for kind in KINDS} for s in (own, other)]
+    keys = [
+        {kind: reuse.key(kind, extract.shared(s), getattr(s, kind)) for kind in KINDS} for s in (own, other)
+    ]
     assert [kind for kind in KINDS if keys[0][kind] != keys[1][kind]] == ["spectrogram"]
     assert len({key for both in keys for key in both.values()}) == 4
 
@@ -155,8 +158,9 @@ def test_a_killed_run_goes_on_where_it_was(caplog: pytest.LogCaptureFixture) -> 
     )
     assert done.returncode == -signal.SIGKILL
     assert not paths.FEATURES.exists()
+    own = params.load_sound().features
     for kind in KINDS:
-        unfinished = reuse.key(kind, RATE, getattr(params.load().features, kind))
+        unfinished = reuse.key(kind, extract.shared(own), getattr(own, kind))
         (paths.cache() / "features" / f"{kind}-{unfinished}" / "0001").mkdir()
     features()
     assert computed(caplog) == 6  # the fifth lacks two kinds
@@ -172,7 +176,7 @@ def test_what_is_kept_takes_no_space_of_its_own() -> None:
 
 def test_a_clip_has_the_features_of_its_own_signal() -> None:
     features()
-    settings = params.load().features
+    settings = params.load_sound().features
     own = extract.blocks(extract.Task(Path("audio/low/3.wav"), KINDS), settings)
     for kind in KINDS:
         store = Store(paths.FEATURES / kind)

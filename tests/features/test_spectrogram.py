@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.features import spectrogram, wavelet
 from pipeline.features.sound import Sound
-from pipeline.params import Params, Spectrogram, Wavelet
+from pipeline.params import SoundParams, Spectrogram, Wavelet
 
 RATE = 22050
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -17,12 +17,12 @@ Make = Callable[..., Array]
 
 
 @pytest.fixture(scope="module")
-def own(settings: Params) -> Spectrogram:
+def own(settings: SoundParams) -> Spectrogram:
     return settings.features.spectrogram.model_copy(update={"bands": 64})
 
 
 @pytest.fixture(scope="module")
-def scalogram(settings: Params) -> Wavelet:
+def scalogram(settings: SoundParams) -> Wavelet:
     return settings.features.wavelet.model_copy(update={"bands": 64, "bands_per_octave": 8})
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.features import wavelet
 from pipeline.features.sound import Sound
-from pipeline.params import Params, Wavelet
+from pipeline.params import SoundParams, Wavelet
 
 RATE = 22050
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -16,7 +16,7 @@ Make = Callable[..., Array]
 
 
 @pytest.fixture(scope="module")
-def own(settings: Params) -> Wavelet:
+def own(settings: SoundParams) -> Wavelet:
     return settings.features.wavelet.model_copy(update={"bands": 64, "bands_per_octave": 8})
 
 
@@ -47,7 +47,7 @@ def test_it_is_the_transform_by_definition(noise: Make, own: Wavelet) -> None:
     np.testing.assert_allclose(values - values.mean(), decibels - decibels.mean(), atol=0.01)
 
 
-def test_the_defaults_give_every_band(noise: Make, settings: Params) -> None:
+def test_the_defaults_give_every_band(noise: Make, settings: SoundParams) -> None:
     """Also the highest band and the longest wavelet of params.yaml as it comes fit into a second of sound."""
     own = settings.features.wavelet
     values = wavelet.compute(Sound(noise(1, 1.0), RATE), own)
@@ -86,7 +86,7 @@ def test_tones_a_band_apart_are_told_apart_at_every_pitch(tone: Make, own: Wavel
         assert far[band + 4] - far[band] > 6
 
 
-def test_a_click_is_sharper_in_high_bands_than_in_low_ones(settings: Params) -> None:
+def test_a_click_is_sharper_in_high_bands_than_in_low_ones(settings: SoundParams) -> None:
     own = settings.features.wavelet
     frame = 2 * RATE // own.hop_length
     signal = np.zeros(4 * RATE, np.float32)

@@ -132,5 +132,5 @@ def test_the_lesson(ran: Callable[..., pd.DataFrame], leaves: Callable[[str, set
     assert runs.loc["relu", "metrics.valid_accuracy"] > runs.loc["linear", "metrics.valid_accuracy"] + 0.1
     assert runs.loc["linear", "metrics.distance_to_one_layer"] < 1e-5
     assert runs.loc["relu", "metrics.distance_to_one_layer"] > 0.1
-    assert runs.loc["relu", "params.model.activation"] == "relu"
+    assert runs.loc["relu", "params.activation"] == "relu"
     leaves("activations", {"regions", "functions", "curves"})

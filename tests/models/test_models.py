@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -291,3 +292,28 @@ def test_a_backbone_sees_the_training_parts_mean_as_grey(tmp_path: Path) -> None
     assert picture.abs().max() <= 1
     assert picture.mean() == pytest.approx(0, abs=0.01)
     assert picture.std() == pytest.approx(0.5, abs=0.05), "two standard deviations are black or white"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_backbone_sees_a_picture_from_minus_one_to_one(channels: int) -> None:
+    """As it was trained, whatever the data set's own mean; grey as three equal channels."""
+    seen: list[Tensor] = []
+
+    class Network(nn.Module):
+        def forward(self, image: Tensor) -> SimpleNamespace:
+            seen.append(image)
+            return SimpleNamespace(last_hidden_state=image)
+
+    low = np.full(channels, 0.1, np.float32)
+    backbone = transfer.Backbone(Input((channels, 4, 4), low, low), Network(), trainable=False)
+    images = torch.rand(2, channels, 4, 4)
+    assert backbone(images).shape == (2, 3)
+    torch.testing.assert_close(seen[0], (images * 2 - 1).expand(-1, 3, -1, -1))
+
+
+def test_the_small_cnn_is_for_pictures_that_leave_nothing_of_the_compact_one() -> None:
+    source = Input((1, 28, 28), np.zeros(1, np.float32), np.ones(1, np.float32))
+    images = torch.rand(2, 1, 28, 28)
+    with pytest.raises(RuntimeError, match="too small"):
+        cnn.build(Cnn(name="cnn", arch="compact", dropout=0.0), [source], 24)(images)
+    assert cnn.build(Cnn(name="cnn", arch="small", dropout=0.0), [source], 24)(images).shape == (2, 24)

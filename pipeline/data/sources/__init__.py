@@ -4,17 +4,17 @@ A source module has one function::
 
     fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]
 
-It puts audio under ``staging`` (an empty folder that becomes ``data/audio`` once ``fetch`` has returned),
-may keep partial work in ``cache`` (survives a killed run), and returns one ``Clip`` per file.
+It puts files under ``staging`` (an empty folder that becomes ``data/audio``, or ``data/images``, once ``fetch`` has
+returned), may keep partial work in ``cache`` (survives a killed run), and returns one ``Clip`` per file.
 """
 
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import UserError
-from pipeline.params import Data
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Clip:
     group: str
     """What a split must never cut: artist, else recording, else piece, else file."""
     origin: str
-    """What the audio is, for a reader: ``synthesised from the score bach/bwv1.6`` or ``recording``."""
+    """What it is, for a reader: ``synthesised from the score bach/bwv1.6`` or ``recording``."""
     licence: str
 
 
@@ -35,7 +35,7 @@ class SourceError(UserError):
     """A source cannot deliver; the message says what was tried and what to do."""
 
 
-Fetch = Callable[[Path, Path, Data, int], list[Clip]]
+Fetch = Callable[[Path, Path, Any, int], list[Clip]]
 
 
 def load(name: str) -> Fetch:

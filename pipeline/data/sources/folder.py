@@ -17,17 +17,29 @@ log = logging.getLogger(__name__)
 
 
 def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]:  # noqa: ARG001
-    """List the files; the audio stays where it is."""
-    files = find(paths.MUSIC)
+    """List the files; the audio stays where it is.
+
+    Raises:
+        SourceError: there are none.
+    """
+    return listed(
+        paths.MUSIC, "run `soundtrack import FOLDER` on a folder with one sub-folder of audio for each label"
+    )
+
+
+def listed(folder: Path, cure: str) -> list[Clip]:
+    """The files of ``folder``, which has a sub-folder for each label and may have a CSV of groups.
+
+    Raises:
+        SourceError: there are none; ``cure`` says what to do.
+    """
+    files = find(folder)
     if not files:
-        raise SourceError(
-            f"{paths.MUSIC} holds no <label>/<clip> files: run `soundtrack import FOLDER` on a folder with one "
-            "sub-folder of audio for each label"
-        )
-    groups = read_groups(paths.MUSIC / GROUPS) if (paths.MUSIC / GROUPS).exists() else None
+        raise SourceError(f"{folder} holds no <label>/<clip> files: {cure}")
+    groups = read_groups(folder / GROUPS) if (folder / GROUPS).exists() else None
     return [
         Clip(
-            path=(paths.MUSIC / file).as_posix(),
+            path=(folder / file).as_posix(),
             label=file.parts[0],
             group=_group(file, groups),
             origin="file of the user's",

@@ -1,0 +1,65 @@
+"""Audio: decoded whole, and named by the first thing that is wrong with it."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from pipeline.data import duplicates
+from pipeline.data.audio import Samples, decode
+from pipeline.data.media import Finding, Fingerprints, Pair
+from pipeline.params import Audit
+
+SAME = "Clips of the same audio"
+UNKNOWN_LENGTH = 2**63 - 1
+"""libsndfile's SF_COUNT_MAX: the frames of a FLAC whose encoder wrote to a pipe."""
+
+
+def near(fingerprints: Fingerprints) -> list[Pair]:
+    """Clips that a listener would call the same."""
+    found = duplicates.near(fingerprints)
+    return [(match.first, match.second, match.error_rate, match.shift_s) for match in found]
+
+
+def inspect(file: Path, digest: str, limits: Audit) -> Finding:
+    if file.suffix.lower() == ".raw":
+        return Finding(0.0, 0, digest, "cannot be decoded: a .raw file does not say its format")
+    try:
+        header = soundfile.info(file)
+        if reason := _header_fault(header.frames, header.duration, limits):
+            return Finding(0.0, header.samplerate, digest, reason)
+        samples, rate = decode(file)
+    except soundfile.LibsndfileError as error:
+        return Finding(0.0, 0, digest, f"cannot be decoded: {error.error_string}")
+    except (ArithmeticError, MemoryError, TypeError, ValueError) as error:  # of a rate or size that cannot be
+        return Finding(0.0, 0, digest, f"cannot be decoded: its header is broken ({error})")
+    duration = len(samples) / rate
+    if reason := _fault(samples, duration, limits):
+        return Finding(duration, rate, digest, reason)
+    return Finding(duration, rate, digest, "", duplicates.fingerprint(samples.mean(axis=1), rate))
+
+
+def _header_fault(frames: int, duration: float, limits: Audit) -> str:
+    """Known before memory is set aside for the samples: a broken header can announce years."""
+    if frames == UNKNOWN_LENGTH:
+        return "its header gives no length: encode it anew"
+    if duration > limits.max_seconds:
+        return f"too long: {duration:.0f} s, at most {limits.max_seconds:g} s (cut it, or raise audit.max_seconds)"
+    return ""
+
+
+def _fault(samples: Samples, duration: float, limits: Audit) -> str:
+    if duration < limits.min_seconds:
+        return f"too short: {duration:.2f} s, at least {limits.min_seconds:g} s needed"
+    if not np.isfinite(samples).all():
+        return "contains NaN or infinite samples"
+    # a constant offset is no sound
+    level = 10 * np.log10(np.mean(np.var(samples, axis=0, dtype=np.float64)) + 1e-20)
+    if level < limits.silence_dbfs:
+        return f"silent: {level:.0f} dBFS, below {limits.silence_dbfs:g} dBFS"
+    clipped = float(np.mean(np.abs(samples) >= 0.999))
+    if clipped > limits.max_clipped:
+        return (
+            f"clipped: {clipped:.0%} of the samples at full scale, at most {limits.max_clipped:.0%} allowed"
+        )
+    return ""

@@ -1,0 +1,12 @@
+"""A decoded picture, which kinds of feature are computed from."""
+
+from pathlib import Path
+
+from PIL.Image import Image
+
+from pipeline.data.picture import decode
+from pipeline.params import PictureFeatures
+
+
+def read(file: Path, settings: PictureFeatures) -> Image:  # noqa: ARG001 (sound needs them)
+    return decode(file)
