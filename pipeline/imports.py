@@ -23,12 +23,9 @@ def reached(*names: str) -> set[Path]:
     return _closure(file for name in names for file in _files(name))
 
 
-def versions(script: Path) -> dict[str, str]:
-    """sha256 by file of all that a script outside this package imports from it."""
-    return {
-        file.as_posix(): sha256(PACKAGE.parent / file)
-        for file in sorted(_closure(_imported(script.resolve())))
-    }
+def reached_from(script: Path) -> set[Path]:
+    """As :func:`reached`, of all that a script outside this package imports from it."""
+    return _closure(_imported(script.resolve()))
 
 
 def _closure(files: Iterable[Path]) -> set[Path]:
@@ -69,4 +66,4 @@ def _files(name: str) -> list[Path]:
 
 
 if __name__ == "__main__":
-    write_json(Path(sys.argv[2]), versions(Path(sys.argv[1])))
+    write_json(Path(sys.argv[2]), versions(reached_from(Path(sys.argv[1]))))

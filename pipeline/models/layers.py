@@ -51,7 +51,8 @@ def dense(
 ) -> nn.Sequential:
     """Fully connected layers, by default ReLU, with dropout after each, and before the last one in any case."""
     layers: list[nn.Module] = [] if hidden else [nn.Dropout(dropout)]
-    for width, activation in zip(hidden, activations or ["relu"] * len(hidden), strict=True):
+    relus: list[Activation] = ["relu"] * len(hidden)
+    for width, activation in zip(hidden, activations or relus, strict=True):
         layers += [nn.Linear(inputs, width), activate(activation), nn.Dropout(dropout)]
         inputs = width
     return nn.Sequential(*layers, nn.Linear(inputs, classes))

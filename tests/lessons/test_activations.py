@@ -104,17 +104,17 @@ def test_two_linear_layers_are_one_by_hand() -> None:
 def test_a_stack_of_linear_layers_is_one_and_no_other_stack_is() -> None:
     values = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
-    stack = dense(3, [8, 8], 2, 0.0, "linear")
+    stack = dense(3, [8, 8], 2, 0.0, ["linear", "linear"])
     with torch.no_grad():
         assert (stack(values) - merged_all(stack)(values)).abs().max() < 1e-5
-        bent = dense(3, [8, 8], 2, 0.0, "relu")
+        bent = dense(3, [8, 8], 2, 0.0, ["relu", "relu"])
         assert (bent(values) - merged_all(bent)(values)).abs().max() > 0.01
 
 
 def test_a_net_has_relu_unless_told_otherwise() -> None:
     kinds = [type(layer) for layer in dense(3, [4, 4], 2, 0.0)]
     assert kinds == [nn.Linear, nn.ReLU, nn.Dropout, nn.Linear, nn.ReLU, nn.Dropout, nn.Linear]
-    assert nn.Tanh in [type(layer) for layer in dense(3, [4], 2, 0.0, "tanh")]
+    assert nn.Tanh in [type(layer) for layer in dense(3, [4], 2, 0.0, ["tanh"])]
 
 
 def test_arms_are_of_equal_size_and_turn_into_each_other() -> None:

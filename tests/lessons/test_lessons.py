@@ -54,7 +54,7 @@ def test_what_python_loads_is_written_down(lesson: str) -> None:
         check=True,
     )
     loaded, torch = json.loads(done.stdout)
-    listed = imports.versions(ROOT / "lessons" / lesson / f"{lesson}.py")
+    listed = imports.versions(imports.reached_from(ROOT / "lessons" / lesson / f"{lesson}.py"))
     assert set(loaded) <= set(listed)
     assert "pipeline/tracking.py" in listed
     assert "pipeline/data/split.py" not in listed
@@ -62,7 +62,7 @@ def test_what_python_loads_is_written_down(lesson: str) -> None:
 
 
 def test_what_is_written_down_is_what_is_used_and_no_more() -> None:
-    listed = imports.versions(ROOT / "lessons" / "overfitting" / "overfitting.py")
+    listed = imports.versions(imports.reached_from(ROOT / "lessons" / "overfitting" / "overfitting.py"))
     assert {"pipeline/training/fit.py", "pipeline/training/regressor.py", "pipeline/models/mlp.py"} <= set(
         listed
     )
