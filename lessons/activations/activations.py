@@ -272,7 +272,7 @@ def draw_functions(reach: float) -> Figure:
         axes.set_title(name, fontsize=11, loc="left")
         tidy(axes)
         axes.spines[["left", "bottom"]].set_position("zero")
-        axes.set_xticks([-reach * 2 / 3, reach * 2 / 3])
+        axes.set_xticks([-reach / 2, reach / 2])
         axes.legend(fontsize=8, loc="lower right", frameon=False)
     panels[-1].set_visible(False)
     return figure

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.data.audit import audit, inspect, summary
+from pipeline.data.groups import join
+from pipeline.data.media.picture import fingerprint, near
 from pipeline.data.picture import PictureError, decode
+from pipeline.data.sources.sign_mnist import PIXELS, read
 from pipeline.params import PictureAudit
 
 LIMITS = PictureAudit(min_side=8, max_pixels=1_000_000, min_clips=2)
@@ -205,3 +208,16 @@ def test_the_one_photograph_that_is_there_twice_is_found(shared: Path) -> None:
     assert [(Path(pair.first).stem, Path(pair.second).stem) for pair in pairs.itertuples()] == [
         ("dogs_00276", "dogs_00404")
     ]
+
+
+def test_sign_language_mnist_is_made_of_few_photographs(shared: Path) -> None:
+    """Kaggle says that all 34,627 pictures come from 1704 photographs, which is 353 for these 7172."""
+    rows = read(shared / "data/sign-mnist/sign_mnist_test.csv.gz")
+    pixels = rows[PIXELS].to_numpy(np.uint8).reshape(-1, 28, 28)
+    names = [f"{number:04}" for number in range(len(rows))]
+    prints = {name: fingerprint(Image.fromarray(one)) for name, one in zip(names, pixels, strict=True)}
+    links = [(first, second) for first, second, *_ in near(prints)]
+    groups = join(pd.Series(names, index=names), links)
+    assert 330 <= groups.nunique() <= 360
+    labels = pd.Series(rows["label"].to_numpy(), index=names)
+    assert (labels.groupby(groups).nunique() == 1).all()

@@ -3,7 +3,7 @@
 from pathlib import Path
 from random import Random
 
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 
 from pipeline import paths
 from pipeline.data.sources import Clip
@@ -37,20 +37,20 @@ def _picture(label: str, number: int, staging: Path, random: Random) -> Clip:
 
 
 def draw_shape(label: str, random: Random) -> Image.Image:
-    """Size, place, angle and both colours are drawn from one distribution for all labels; edges are blurred."""
-    ground, colour = _colour(random), _colour(random)
+    """Size, place, angle and both colours are drawn from one distribution for all labels; the shape is the brighter."""
+    ground, colour = _colour(random, 0, 120), _colour(random, 136, 256)
     picture = Image.new("RGB", (SIDE, SIDE), ground)
     draw = ImageDraw.Draw(picture)
-    radius = random.uniform(0.12, 0.3) * SIDE
+    radius = random.uniform(0.2, 0.35) * SIDE
     x, y = (random.uniform(radius, SIDE - radius) for _ in range(2))
-    angle = random.uniform(0, 360)
+    angle = random.uniform(-15, 15)
     if label == "circle":
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
     else:
         sides = {"square": 4, "triangle": 3}[label]
         draw.regular_polygon((x, y, radius), sides, rotation=angle, fill=colour)
-    return picture.filter(ImageFilter.GaussianBlur(random.uniform(0, 2)))
+    return picture
 
 
-def _colour(random: Random) -> tuple[int, int, int]:
-    return random.randrange(256), random.randrange(256), random.randrange(256)
+def _colour(random: Random, low: int, high: int) -> tuple[int, int, int]:
+    return random.randrange(low, high), random.randrange(low, high), random.randrange(low, high)
