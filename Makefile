@@ -3,6 +3,8 @@
 PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
+OUTPUTS := data/audio data/images data/clips.parquet data/split.parquet data/duplicates.csv data/code data/inputs code.json \
+	features weights models history evaluation reports results
 INSTALLED := .venv/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -12,13 +14,16 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test lint bench audit ui clean
+.PHONY: help install repro lessons test lint bench audit ui clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: $(INSTALLED) ## run the pipeline: data, features, models, comparison (JOBS=1: one stage at a time)
 	$(if $(filter 1,$(JOBS)),dvc repro,soundtrack repro --jobs $(JOBS))
+
+lessons: $(INSTALLED) ## run the six small lessons, from the perceptron to animal faces (lessons/*/README.md)
+	soundtrack repro --jobs $(JOBS) lessons/*/dvc.yaml
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
 	pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
@@ -42,7 +47,7 @@ install: $(INSTALLED) ## make .venv with the pinned packages
 
 clean: ## remove the environment and what can be computed again (not the DVC cache, not the runs)
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
-	rm -rf data/audio data/clips.parquet data/split.parquet data/duplicates.csv data/code data/inputs features weights models history evaluation reports
+	for folder in . lessons/*/; do (cd $$folder && rm -rf $(OUTPUTS)); done
 
 # Made anew when missing or older than what it was made from. Resolving is left out, which takes pip minutes: the lock
 # is complete, and the last pip adds what a CUDA build of torch needs beyond it. Compiling is done on all cores; a few
