@@ -78,11 +78,17 @@ def test_the_largest_learning_rate_is_a_sharp_limit(
         assert found.end == pytest.approx(neuron.least_squares(*points), abs=1e-3)
 
 
-def test_numbers_that_overflow_count_as_divergence(points: tuple[Array, Array]) -> None:
+@pytest.mark.parametrize(
+    ("start", "rate", "end"), [((0.0, 0.0), 1e200, math.inf), ((3000.0, -3450.0), 1e308, math.nan)]
+)
+def test_numbers_that_overflow_count_as_divergence(
+    points: tuple[Array, Array], start: tuple[float, float], rate: float, end: float
+) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
-        found = neuron.descend(*points, (0.0, 0.0), 1e200, POINTS, 10, 1000.0, np.random.default_rng(1))
+        found = neuron.descend(*points, start, rate, POINTS, 10, 1000.0, np.random.default_rng(1))
     assert found.diverged
-    assert len(found.history) <= 3
+    assert found.history["mse"].iloc[-1] == pytest.approx(end, nan_ok=True)
+    assert len(found.history) == 2
 
 
 @pytest.mark.parametrize(("size", "updates"), [(1, 40), (7, 6), (40, 1)])
