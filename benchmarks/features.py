@@ -10,10 +10,9 @@ import librosa
 from benchmarks import peers
 from benchmarks.timing import Row, row, seconds
 from pipeline import params
-from pipeline.features.extract import Task, blocks
+from pipeline.features.extract import Task, blocks, modules
 from pipeline.parallel import cores, each, workers
 from pipeline.params import Features
-from pipeline.stages.features import modules
 
 
 def run(files: list[Path], settings: Features, repeats: int) -> Iterator[Row]:
@@ -22,7 +21,7 @@ def run(files: list[Path], settings: Features, repeats: int) -> Iterator[Row]:
     every = params.kinds(settings)
     sets = {"spectrogram + wavelet": every[1:], "tabular": every[:1], "all three": every}
     times: dict[str, list[float]] = {name: [] for name in (*sets, pictures, librosas)}
-    with tempfile.TemporaryDirectory() as folder, workers(len(files), *modules(settings)) as pool:
+    with tempfile.TemporaryDirectory() as folder, workers(*modules(settings)) as pool:
         compute = partial(blocks, settings=settings)
         list(each(pool, compute, [Task(file, every) for file in files[: 2 * cores()]], "warming"))
         _plain(files[:1])

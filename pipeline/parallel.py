@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
+from multiprocessing import forkserver
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -26,18 +27,19 @@ def cores() -> int:
 
 
 @contextmanager
-def workers(count: int, *modules: str) -> Iterator[ProcessPoolExecutor]:
+def workers(*modules: str) -> Iterator[ProcessPoolExecutor]:
     """Processes of one thread each: the clips share out the cores, and sums do not depend on the machine's size.
 
     Args:
-        modules: imported once for all workers.
+        modules: imported once for all workers, from now on, beside what this process does.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     try:
-        with ProcessPoolExecutor(min(cores(), max(1, count)), context, end_with_parent) as pool:
+        forkserver.ensure_running()
+        with ProcessPoolExecutor(cores(), context, end_with_parent) as pool:
             yield pool
     finally:
         for name, value in before.items():

@@ -35,7 +35,7 @@ def audit(files: pd.DataFrame, limits: Audit | PictureAudit) -> tuple[pd.DataFra
     """
     work = partial(inspect, limits=limits)
     medium = media.load(limits.medium)
-    with workers(len(files), __name__, medium.__name__) as pool:
+    with workers(__name__, medium.__name__) as pool:
         findings = list(each(pool, work, [Path(path) for path in files["path"]], "audit"))
     table = files.reset_index(drop=True)
     for column in ("duration_s", "sample_rate", "sha256", "reason"):

@@ -20,6 +20,11 @@ class Failure(NamedTuple):
     reason: str
 
 
+def modules(settings: Features | PictureFeatures) -> list[str]:
+    """What a process needs that computes features."""
+    return [__name__, *(f"pipeline.features.{name}" for name in (settings.medium, *kinds(settings)))]
+
+
 def spec(kind: str, settings: Features | PictureFeatures) -> dict[str, Any]:
     """What the store of a kind says of it."""
     own = getattr(settings, kind)

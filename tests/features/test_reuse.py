@@ -15,9 +15,10 @@ import soundfile
 from pipeline import params, paths
 from pipeline.data import clips
 from pipeline.features import extract, reuse
+from pipeline.features.compute import FeaturesError
 from pipeline.features.store import Store
 from pipeline.files import sha256
-from pipeline.stages.features import FeaturesError, features
+from pipeline.stages.features import features
 
 pytestmark = pytest.mark.usefixtures("music")
 RATE = 22050

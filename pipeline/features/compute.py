@@ -1,0 +1,80 @@
+"""The packed stores of a data set: every kind of feature for every good clip."""
+
+import logging
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline import paths
+from pipeline.data import clips
+from pipeline.errors import UserError
+from pipeline.features import extract, reuse
+from pipeline.features.extract import Failure, Task
+from pipeline.features.reuse import Reuse
+from pipeline.files import whole
+from pipeline.parallel import each
+from pipeline.params import Features, PictureFeatures, kinds
+
+log = logging.getLogger(__name__)
+
+
+class FeaturesError(UserError):
+    """Nothing can be computed; the message says why."""
+
+
+def compute(settings: Features | PictureFeatures, pool: ProcessPoolExecutor) -> None:
+    """Write the stores and ``features/failed.csv``; only what is not known yet goes through the pool.
+
+    Raises:
+        FeaturesError: no clip has features.
+    """
+    good = clips.good(clips.read())
+    failed: dict[str, str] = {}
+    with ExitStack() as stack:
+        stores = {
+            kind: stack.enter_context(
+                reuse.opened(_known(kind, settings), partial(_spec, pool, kind, settings))
+            )
+            for kind in kinds(settings)
+        }
+        tasks = _missing(good, stores)
+        log.info("%d of %d clips have features to compute", len(tasks), len(good))
+        computed = each(pool, partial(extract.attempt, settings=settings), list(tasks.values()), "features")
+        for clip in good.itertuples():
+            fresh = next(computed) if clip.Index in tasks else {}
+            if isinstance(fresh, Failure):
+                failed[clip.clip_id] = fresh.reason
+                log.warning("%s is left out: %s", clip.path, fresh.reason)
+                continue
+            for kind, store in stores.items():
+                store.add(clip.clip_id, clip.sha256, fresh.get(kind) or store.read(clip.sha256))
+        if len(failed) == len(good):
+            raise FeaturesError(
+                f"of no clip can features be computed; of the first, {next(iter(failed.values()))}"
+            )
+        for kind, store in stores.items():
+            store.finish(paths.FEATURES / kind)
+    with whole(paths.FAILED) as file:
+        pd.DataFrame(failed.items(), columns=["clip_id", "reason"]).to_csv(file, index=False)
+
+
+def _spec(pool: ProcessPoolExecutor, kind: str, settings: Features | PictureFeatures) -> dict[str, Any]:
+    return pool.submit(extract.spec, kind, settings).result()
+
+
+def _missing(good: pd.DataFrame, stores: dict[str, Reuse]) -> dict[int, Task]:
+    """By row, the clips and the kinds of which nothing is known yet."""
+    tasks = {}
+    for clip in good.itertuples():
+        if kinds := [kind for kind, store in stores.items() if clip.sha256 not in store]:
+            tasks[clip.Index] = Task(Path(clip.path), kinds)
+    return tasks
+
+
+def _known(kind: str, settings: Features | PictureFeatures) -> Path:
+    own = reuse.key(kind, extract.shared(settings), getattr(settings, kind))
+    return paths.cache() / "features" / f"{kind}-{own}"
