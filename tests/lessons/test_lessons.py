@@ -44,6 +44,17 @@ def test_a_stage_depends_on_its_modules_and_all_its_params(lesson: str) -> None:
     assert sorted(run["params"]) == sorted(raw(lesson))
 
 
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "lessons").glob("*/dvc.yaml")), ids=lambda file: file.parent.name
+)
+def test_no_output_is_one_that_a_checkout_of_the_root_would_miss(file: Path) -> None:
+    """`dvc checkout`, `pull` and `exp apply` fail where an output of any stage has never been made."""
+    for stage in yaml.safe_load(file.read_text(encoding="utf-8"))["stages"].values():
+        for out in stage.get("do", stage)["outs"]:
+            ((_, flags),) = out.items()
+            assert flags == {"cache": False}
+
+
 @pytest.mark.parametrize("lesson", ["neuron", "perceptron"])
 def test_what_python_loads_is_written_down(lesson: str) -> None:
     done = subprocess.run(
