@@ -283,10 +283,14 @@ def _rejected(rejected: pd.DataFrame, thing: str) -> Table:
     return _kinds(reasons.str.split(":").str[0], "reason", thing)
 
 
-def _duplicates(pairs: pd.DataFrame) -> Table:
-    """Those with two labels first: one of them is wrong."""
+def first_duplicates(pairs: pd.DataFrame) -> pd.DataFrame:
+    """As many as a page lists, those with two labels first: one of them is wrong."""
     differ = pairs["labels_differ"].astype(bool)
     ordered = pairs.assign(labels_differ=differ).sort_values("labels_differ", ascending=False, kind="stable")
+    return ordered.iloc[:MOST_ROWS]
+
+
+def _duplicates(pairs: pd.DataFrame) -> Table:
     rows = [
         [
             pair.first,
@@ -296,7 +300,7 @@ def _duplicates(pairs: pd.DataFrame) -> Table:
             _number(pair.shift_s, "+.2f"),
             "yes" if pair.labels_differ else "no",
         ]
-        for pair in ordered.iloc[:MOST_ROWS].itertuples()
+        for pair in first_duplicates(pairs).itertuples()
     ]
     return Table(
         ["clip", "other clip", "kind", "bits that differ", "shift in s", "two labels"], "lllrrl", rows

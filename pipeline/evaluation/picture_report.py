@@ -8,7 +8,7 @@ import pandas as pd
 from pipeline import files
 from pipeline.data import clips
 from pipeline.evaluation import data_figures, figures
-from pipeline.evaluation.data_report import MOST_ROWS, DataSet, common, count, dealt_out, groups
+from pipeline.evaluation.data_report import DataSet, common, count, dealt_out, first_duplicates, groups
 from pipeline.evaluation.pages import Picture, Table, environment
 from pipeline.features.store import Store
 
@@ -54,9 +54,6 @@ def _shown(good: pd.DataFrame, store: Store, seed: int) -> Picture:
 
 
 def _duplicates(pairs: pd.DataFrame) -> Table:
-    """Those with two labels first: one of them is wrong."""
-    differ = pairs["labels_differ"].astype(bool)
-    ordered = pairs.assign(labels_differ=differ).sort_values("labels_differ", ascending=False, kind="stable")
     rows = [
         [
             pair.first,
@@ -65,6 +62,6 @@ def _duplicates(pairs: pd.DataFrame) -> Table:
             f"{1 - pair.error_rate:.3f}",
             "yes" if pair.labels_differ else "no",
         ]
-        for pair in ordered.iloc[:MOST_ROWS].itertuples()
+        for pair in first_duplicates(pairs).itertuples()
     ]
     return Table(["picture", "other picture", "kind", "correlation", "two labels"], "lllrl", rows)
