@@ -4,7 +4,7 @@ PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
 OUTPUTS := data/audio data/images data/clips.parquet data/split.parquet data/duplicates.csv data/code data/inputs code.json \
-	features weights models history evaluation reports results
+	features weights models history evaluation candidate reports results
 INSTALLED := .venv/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -14,7 +14,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro lessons test lint bench audit ui clean
+.PHONY: help install repro lessons test lint bench audit ui serve page clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ lessons: $(INSTALLED) ## run the six small lessons, from the perceptron to anima
 	soundtrack repro --jobs $(JOBS) lessons/*/dvc.yaml
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
-	pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bench: $(INSTALLED) ## how fast it is, beside what people do otherwise (CLIPS=folder; data/audio by default)
 	python -m benchmarks $(if $(CLIPS),--clips $(CLIPS))
@@ -42,6 +42,12 @@ audit: $(INSTALLED) ## known faults of the locked packages, asked of the package
 
 ui: $(INSTALLED) ## MLflow on http://127.0.0.1:5000
 	mlflow ui --host 127.0.0.1 --port 5000
+
+serve: $(INSTALLED) ## the champion as a server on http://127.0.0.1:5001 (README, Use the champion)
+	soundtrack serve
+
+page: $(INSTALLED) ## try the champion: drop a song on http://127.0.0.1:8000
+	soundtrack page
 
 install: $(INSTALLED) ## make .venv with the pinned packages
 

@@ -13,7 +13,7 @@ from pipeline import params
 from pipeline.files import write_json
 from pipeline.parallel import cores
 
-PARTS = ("features", "training", "reruns", "memory")
+PARTS = ("features", "training", "reruns", "memory", "champion")
 
 
 def main() -> None:
@@ -77,6 +77,10 @@ def _rows(parts: list[str], files: list[Path], repeats: int) -> Iterator[dict[st
 
         for count, megabytes in reruns.memory(files, (1000, 10000)):
             yield {"what": f"memory of the features stage, {count} clips of 3 s", "MB": megabytes}
+    if "champion" in parts:
+        from benchmarks import champion
+
+        yield from champion.run(files)
 
 
 def _processor() -> str:

@@ -4,15 +4,14 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import soundfile
 
+from benchmarks.memory import peak
 from benchmarks.timing import Row, row, seconds
 from pipeline import paths
 from pipeline.data import clips
@@ -43,7 +42,7 @@ def memory(files: list[Path], counts: tuple[int, ...]) -> Iterator[tuple[int, fl
         made = _repeated(files, folder, max(counts), 3.0)
         for count in counts:
             _list(folder, made[:count])
-            yield count, _peak(folder)
+            yield count, peak(STAGE, folder, _environment())
 
 
 def _repeated(files: list[Path], folder: Path, count: int, excerpt: float | None) -> list[Path]:
@@ -75,30 +74,3 @@ def _environment() -> dict[str, str]:
 
 def _stage(folder: Path) -> None:
     subprocess.run(STAGE, cwd=folder, env=_environment(), stderr=subprocess.DEVNULL, check=True)
-
-
-def _peak(folder: Path) -> float:
-    running = subprocess.Popen(STAGE, cwd=folder, env=_environment(), stderr=subprocess.DEVNULL)
-    tree, peak, ended = psutil.Process(running.pid), 0, threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not ended.wait(0.1):
-            peak = max(peak, sum(map(_own_memory, [tree, *tree.children(recursive=True)])))
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    code = running.wait()
-    ended.set()
-    watching.join()
-    if code:
-        raise RuntimeError(f"the features stage ended with {code}")
-    return peak / 2**20
-
-
-def _own_memory(process: psutil.Process) -> int:
-    """Resident memory without what is shared with other processes, 0 for one that has just ended."""
-    try:
-        return process.memory_full_info().uss
-    except psutil.NoSuchProcess:
-        return 0

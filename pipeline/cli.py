@@ -41,6 +41,62 @@ def main() -> None:
     again.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="stages at a time (default: %(default)s)"
     )
+    listen = commands.add_parser(
+        "classify",
+        help="what the best model makes of a folder of music",
+        description="Name the label of every song below FOLDER, or say that it is unsure or out of its depth. Songs may "
+        "be of any length. An interrupted run goes on where it was, and what is known is not heard again.",
+        epilog="Example: soundtrack classify ~/Music --playlists ~/Playlists --csv songs.csv",
+    )
+    listen.add_argument("folder", type=Path, help="music, in folders of any depth; or one file")
+    listen.add_argument(
+        "--top", type=int, default=3, metavar="N", help="labels shown of a song (default: %(default)s)"
+    )
+    listen.add_argument(
+        "--precision",
+        type=float,
+        metavar="SHARE",
+        help="name labels of which this share was right on validation; a lower one names more (default: the model's own)",
+    )
+    listen.add_argument("--csv", type=Path, metavar="FILE", help="write all probabilities as a table")
+    listen.add_argument("--json", type=Path, metavar="FILE", help="the same as JSON")
+    listen.add_argument(
+        "--playlists", type=Path, metavar="DIR", help="write a playlist (M3U8) for each label"
+    )
+    listen.add_argument(
+        "--write-tags",
+        action="store_true",
+        help="show which genre tags would change; with --yes, change them",
+    )
+    listen.add_argument(
+        "--yes", action="store_true", help="write the tags; a backup of the old ones is kept here"
+    )
+    drop = commands.add_parser(
+        "page",
+        help="a page to try the best model: drop a song, see what it makes of it",
+        description="Serve a page, to this machine alone, that shows of a song its spectrogram, the probabilities of "
+        "labels over time, and the label. It runs the code that the model was made with.",
+        epilog="Example: soundtrack page --port 8080",
+    )
+    drop.add_argument("--port", type=int, default=8000, metavar="N", help="(default: %(default)s)")
+    server = commands.add_parser(
+        "serve",
+        help="the best model as a server, for other programs",
+        description="`mlflow models serve`, for this machine alone: POST /invocations takes songs as the bytes of a file "
+        "(column audio, base64) or as a path, and answers label, verdict and probabilities.",
+        epilog="Example: soundtrack serve --port 5001 --workers 2",
+    )
+    server.add_argument("--port", type=int, default=5001, metavar="N", help="(default: %(default)s)")
+    server.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes that answer (default: %(default)s)"
+    )
+    back = commands.add_parser(
+        "restore-tags",
+        help="give files the genres back that --write-tags replaced",
+        description="Write the genres that BACKUP holds into the files they came from.",
+        epilog="Example: soundtrack restore-tags genres-before-20260102-030405.jsonl",
+    )
+    back.add_argument("backup", type=Path)
     commands.add_parser(
         "sync",
         help="send to MLflow what could not be sent while its server did not answer",
@@ -48,9 +104,21 @@ def main() -> None:
         "does so too, before its own work.",
         epilog="Example: MLFLOW_TRACKING_URI=http://127.0.0.1:5000 soundtrack sync",
     )
+    for asking in (listen, drop, server):
+        asking.add_argument(
+            "--model", metavar="URI", help="models:/<name>/<version>, or a folder (default: the champion)"
+        )
     arguments = parser.parse_args()
     if arguments.command == "repro" and arguments.jobs < 1:
         again.error("--jobs: at least 1")
+    if arguments.command == "classify" and arguments.top < 1:
+        listen.error("--top: at least 1")
+    if arguments.command == "classify" and not 0 < (arguments.precision or 1) <= 1:
+        listen.error("--precision: above 0, at most 1")
+    if arguments.command in ("page", "serve") and arguments.port not in range(1, 65536):
+        parser.error("--port: from 1 to 65535")
+    if arguments.command == "serve" and arguments.workers < 1:
+        server.error("--workers: at least 1")
 
     try:
         COMMANDS[arguments.command](arguments)
@@ -71,6 +139,30 @@ def _repro(arguments: argparse.Namespace) -> None:
         print("Data and pipelines are up to date.")
 
 
+def _classify(arguments: argparse.Namespace) -> None:
+    from pipeline.inference import command
+
+    command.classify(arguments)
+
+
+def _page(arguments: argparse.Namespace) -> None:
+    from pipeline.inference import command
+
+    command.page(arguments)
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    from pipeline.inference import command
+
+    command.serve(arguments)
+
+
+def _restore_tags(arguments: argparse.Namespace) -> None:
+    from pipeline.inference import command
+
+    command.restore_tags(arguments)
+
+
 def _sync(arguments: argparse.Namespace) -> None:  # noqa: ARG001
     from pipeline import tracking
 
@@ -82,7 +174,15 @@ def _sync(arguments: argparse.Namespace) -> None:  # noqa: ARG001
     print(f"{sent} entries were sent to {tracking.uri()}; nothing waits")
 
 
-COMMANDS = {"import": _import, "repro": _repro, "sync": _sync}
+COMMANDS = {
+    "import": _import,
+    "repro": _repro,
+    "classify": _classify,
+    "page": _page,
+    "serve": _serve,
+    "restore-tags": _restore_tags,
+    "sync": _sync,
+}
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import forkserver
+from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -35,12 +37,31 @@ def workers(*modules: str) -> Iterator[ProcessPoolExecutor]:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-    try:
+    with _one_thread():
         forkserver.ensure_running()
         with ProcessPoolExecutor(cores(), context, end_with_parent) as pool:
             yield pool
+
+
+@contextmanager
+def strangers(code: Path) -> Iterator[ProcessPoolExecutor]:
+    """As :func:`workers`, which import packages, this one too, from the folder ``code`` first."""
+    context = multiprocessing.get_context("spawn")  # nothing imported here reaches them
+    sys.path.insert(0, str(code))  # they are given this process's path
+    try:
+        with _one_thread(), ProcessPoolExecutor(cores(), context, end_with_parent) as pool:
+            yield pool
+    finally:
+        sys.path.remove(str(code))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """For the processes that begin meanwhile."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    try:
+        yield
     finally:
         for name, value in before.items():
             if value is None:
@@ -62,14 +83,14 @@ def end_with_parent() -> None:
 
 
 def each(
-    pool: ProcessPoolExecutor, function: Callable[[T], R], items: Sequence[T], title: str
+    pool: ProcessPoolExecutor, function: Callable[[T], R], items: Sequence[T], title: str, unit: str = "clip"
 ) -> Iterator[R]:
     """``function(item)`` in the order of ``items``, begun at once; ``function`` is a module-level one."""
     rest = iter(items)
     waiting = deque(pool.submit(function, item) for item in islice(rest, AHEAD * cores()))
 
     def results() -> Iterator[R]:
-        with tqdm(total=len(items), desc=title, unit="clip", dynamic_ncols=True) as bar:
+        with tqdm(total=len(items), desc=title, unit=unit, dynamic_ncols=True) as bar:
             while waiting:
                 result = waiting.popleft().result()
                 waiting.extend(pool.submit(function, item) for item in islice(rest, 1))

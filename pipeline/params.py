@@ -312,6 +312,19 @@ class Tracking(Section):
     """Name of the MLflow experiment that the runs stand under."""
 
 
+class Champion(Section):
+    """Which model is used: the registered one with the alias ``champion``."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """Of the model in MLflow's registry."""
+    min_valid_macro_f1: Fraction
+    """A model below is never the champion."""
+    precision: Annotated[float, Field(gt=0, le=1)]
+    """Share of right ones among the labels that it names on validation; what it is less sure of is ``unsure``."""
+    familiar: Annotated[float, Field(gt=0, le=1)]
+    """Share of validation clips that lie near enough to the training clips; what lies farther is out of its depth."""
+
+
 class Params(Section):
     """What is the same for sound and pictures; a file is read as one of the two classes below."""
 
@@ -375,6 +388,7 @@ class SoundParams(Params):
     data: Data
     audit: Audit
     features: Features
+    champion: Champion
 
 
 class PictureParams(Params):

@@ -32,9 +32,14 @@ HISTORY = Path("history")
 EVALUATION = Path("evaluation")
 LEAK = EVALUATION / "leak"
 METRICS = Path("metrics")
+CANDIDATE = Path("candidate")
+"""The best model as it is handed out, whether or not it became the champion."""
 REPORTS = Path("reports")
 AUDIT = REPORTS / "audit.md"
+CARD = REPORTS / "model-card.md"
+DEPTH = REPORTS / "depth.png"
 DATA_REPORT = REPORTS / "data.html"
+MODEL_REPORTS = REPORTS / "models"
 
 
 def downloaded(medium: str) -> Path:

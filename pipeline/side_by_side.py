@@ -5,8 +5,9 @@ dvc.lock whole. What runs, and what comes out, is what one plain ``dvc repro`` g
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -59,14 +60,19 @@ def repro(jobs: int, files: Sequence[Path]) -> int:
     return len(graph)
 
 
-def _processes(jobs: int) -> Executor:
+@contextmanager
+def _processes(jobs: int) -> Iterator[Executor]:
     """Each imports DVC once, which takes longer than most of what it then does."""
-    return ProcessPoolExecutor(jobs, warm.context(), _begin)
+    with (
+        warm.starter() as address,
+        ProcessPoolExecutor(jobs, warm.context(), _begin, (address,)) as pool,
+    ):
+        yield pool
 
 
-def _begin() -> None:
+def _begin(starter: str) -> None:
     end_with_parent()
-    warm.use()
+    warm.use(starter)
 
 
 def _reproduce(stage: str) -> int:

@@ -1,4 +1,4 @@
-"""Everything that is logged to MLflow, and the only module that knows MLflow.
+"""Everything that is logged to MLflow. Of its runs no other module knows; of its models, ``registry`` does.
 
 DVC's outputs are the truth; a run shows them for comparison. So a run that is lost, or unknown to the store at
 hand (a fresh clone after ``dvc pull``), is made anew from the files and tagged ``restored``.
@@ -29,6 +29,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # a server that does not answer is given up after seconds, by default after minutes: what it misses is kept
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of copies within this disk
 
 log = logging.getLogger(__name__)
 

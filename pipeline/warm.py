@@ -10,14 +10,17 @@ import os
 import runpy
 import shlex
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.connection import Client, Connection, Listener
 from multiprocessing.context import BaseContext
 from typing import Any
 
 from pipeline import tracking  # noqa: F401  # its settings of MLflow hold for the preloaded process
 from pipeline.parallel import end_with_parent
 
-STAGES = ("train", "evaluate", "leak", "compare")
+STAGES = ("train", "evaluate", "explain", "leak", "compare", "champion")
 """Those that import what is preloaded. Others start processes themselves, or in less than a second."""
 LIBRARIES = (
     "mlflow.onnx",
@@ -33,6 +36,9 @@ LIBRARIES = (
     "dvc.cli",
 )
 
+Task = tuple[list[str], str, Mapping[str, str]]
+"""Module and arguments, working folder, environment."""
+
 
 def context() -> BaseContext:
     """How to start processes: as forks of the preloaded one on Linux, elsewhere from nothing."""
@@ -43,8 +49,19 @@ def context() -> BaseContext:
     return forks
 
 
-def use() -> None:
-    """Let DVC, in this process, run these stages warm."""
+@contextmanager
+def starter() -> Iterator[str]:
+    """Let this process start stages for those that run DVC, so that one preloaded process serves them all.
+
+    Gives the address that :func:`use` asks.
+    """
+    with Listener(family="AF_UNIX") as listener:
+        threading.Thread(target=_serve, args=(listener,), daemon=True).start()
+        yield str(listener.address)
+
+
+def use(address: str) -> None:
+    """Let DVC, in this process, run these stages warm, started at the ``address`` of a :func:`starter`."""
     if sys.platform != "linux":
         return
     from dvc.stage import run
@@ -58,13 +75,38 @@ def use() -> None:
             cold(executable, command, **options)
             return
         task = (arguments[1:], options["cwd"], options["env"])
-        process = context().Process(target=_stage, args=task)  # type: ignore[attr-defined]
-        process.start()
-        process.join()
-        if process.exitcode:
-            raise StageCmdFailedError(command, process.exitcode)
+        if code := _asked(address, task):
+            raise StageCmdFailedError(command, code)
 
     run._run = warm
+
+
+def _serve(listener: Listener) -> None:
+    while True:
+        try:
+            connection = listener.accept()
+        except OSError:  # it was closed
+            return
+        threading.Thread(target=_answer, args=(connection,), daemon=True).start()
+
+
+def _answer(connection: Connection) -> None:
+    with connection:
+        connection.send(_run(connection.recv()))
+
+
+def _asked(address: str, task: Task) -> int:
+    with Client(address) as starter:
+        starter.send(task)
+        return int(starter.recv())
+
+
+def _run(task: Task) -> int:
+    """The exit code of a stage."""
+    process = context().Process(target=_stage, args=task)  # type: ignore[attr-defined]
+    process.start()
+    process.join()
+    return int(process.exitcode)
 
 
 def _stage(command: list[str], folder: str, environment: Mapping[str, str]) -> None:

@@ -46,8 +46,10 @@ def test_a_stage_depends_on_the_list_of_its_own_modules(stage: str) -> None:
         "audit": ["pipeline/data/gtzan"],
         "split": ["pipeline/data/gtzan"],
         "inputs": ["pipeline/models"],
+        "explain": ["pipeline/evaluation/templates"],
         "describe": ["pipeline/evaluation/templates"],
         "compare": ["pipeline/evaluation/templates"],
+        "champion": ["pipeline/evaluation/templates"],
     }
     assert [dep for dep in deps(stage) if dep.startswith("pipeline")] == others.get(stage, [])
 
@@ -90,7 +92,7 @@ def test_a_changed_module_changes_the_lists_it_is_on(checkout: Path, monkeypatch
     monkeypatch.setattr(imports, "sha256", lambda file: "other" if file == ROOT / changed else sha256(file))
     code.code()
     after = {file.name: file.read_bytes() for file in (checkout / paths.CODE).iterdir()}
-    assert {name for name in after if after[name] != before[name]} == {"features.json"}
+    assert {name for name in after if after[name] != before[name]} == {"features.json", "champion.json"}
 
 
 def test_inputs_follow_the_model_code() -> None:

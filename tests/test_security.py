@@ -78,6 +78,13 @@ def test_servers_listen_to_this_machine_alone() -> None:
     servers = [line for line in lines if "mlflow ui" in line or "mlflow server" in line]
     assert servers
     assert all("--host 127.0.0.1" in line for line in servers)
+    assert '["--host", "127.0.0.1",' in (ROOT / "pipeline/inference/command.py").read_text()
+    runs = [node for _, name, node in calls() if name == "uvicorn.run"]
+    assert runs
+    for node in runs:
+        assert {"host": "'127.0.0.1'"}.items() <= {
+            keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords
+        }.items()
 
 
 def test_usage_is_not_reported() -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere stage
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> None:
+def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(run, "_run", run._run)  # put back after the test
     monkeypatch.setattr(warm, "LIBRARIES", ())
-    warm.use()
+    with warm.starter() as address:
+        warm.use(address)
+        yield
 
 
 def execute(command: str, folder: Path, **environment: str) -> None:
@@ -30,7 +33,8 @@ def execute(command: str, folder: Path, **environment: str) -> None:
 def test_a_failing_stage_is_an_error_with_its_message(checkout: Path) -> None:
     """In a process of its own, since forks write to where the first of them did."""
     script = (
-        "import os; from dvc.stage import run; from pipeline import warm; warm.LIBRARIES = (); warm.use(); "
+        "import os; from dvc.stage import run; from pipeline import warm; warm.LIBRARIES = ()\n"
+        "with warm.starter() as address: warm.use(address); "
         "run._run('/bin/sh', 'python -m pipeline.stages.train nonsense', cwd='.', env=dict(os.environ))"
     )
     done = subprocess.run(

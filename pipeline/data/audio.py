@@ -23,5 +23,10 @@ def decode(file: Path) -> tuple[Samples, int]:
 def mono(file: Path, rate: int) -> Samples:
     """The mean of the channels, resampled to ``rate`` Hz (soxr HQ, as librosa.load does)."""
     samples, own = decode(file)
-    signal = samples.mean(axis=1)
+    return resampled(samples, own, rate)
+
+
+def resampled(samples: Samples, own: int, rate: int) -> Samples:
+    """As :func:`mono`, of samples (frames, channels) at ``own`` Hz."""
+    signal: Samples = samples.mean(axis=1)
     return signal if own == rate else soxr.resample(signal, own, rate, quality="HQ")

@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 
-from pipeline.evaluation.metrics import LOWEST_PROBABILITY, PROBABILITY, label_names
+from pipeline.evaluation.metrics import PROBABILITY, label_names
+from pipeline.evaluation.temperature import Matrix, at_temperature, logits
 
 BINS = 15
 """As in Guo et al. 2017."""
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
-
-Matrix = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def ece(rows: pd.DataFrame, bins: int = BINS) -> float:
@@ -46,19 +44,24 @@ def reliability(rows: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
     """
     if rows.empty:
         raise ValueError("there are no predictions whose calibration could be measured")
-    confidence = _probabilities(rows).max(axis=1)
+    sure = confidence(rows)
     edges = np.linspace(0, 1, bins + 1)
     # Softmax in float32 may exceed 1 by rounding.
-    place = np.clip(np.searchsorted(edges, confidence) - 1, 0, bins - 1)
+    place = np.clip(np.searchsorted(edges, sure) - 1, 0, bins - 1)
     right = rows["label"].to_numpy() == rows["predicted"].to_numpy()
     table = (
-        pd.DataFrame({"place": place, "confidence": confidence, "accuracy": right})
+        pd.DataFrame({"place": place, "confidence": sure, "accuracy": right})
         .groupby("place")
         .agg(clips=("accuracy", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean"))
     )
     table.insert(0, "low", edges[table.index])
     table.insert(1, "high", edges[table.index + 1])
     return table.reset_index(drop=True)
+
+
+def confidence(rows: pd.DataFrame) -> Matrix:
+    """The highest probability of each row."""
+    return _probabilities(rows).max(axis=1)
 
 
 def temperature(rows: pd.DataFrame) -> float:
@@ -74,13 +77,15 @@ def temperature(rows: pd.DataFrame) -> float:
     Raises:
         ValueError: a true label has no probability column.
     """
-    logits, true = _logits(rows), _places_of_true_labels(rows)
+    from scipy.optimize import minimize_scalar  # half a second, which who fits no temperature does without
+
+    known, true = logits(_probabilities(rows)), _places_of_true_labels(rows)
     each = np.arange(len(rows))
-    if (logits[each, true] >= logits.max(axis=1)).all():
+    if (known[each, true] >= known.max(axis=1)).all():
         return 1.0
 
     def loss(log_t: float) -> float:
-        return float(-log_softmax(logits / np.exp(log_t), axis=1)[each, true].mean())
+        return float(-log_softmax(known / np.exp(log_t), axis=1)[each, true].mean())
 
     bounds = np.log([LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE])
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
@@ -92,10 +97,8 @@ def scaled(rows: pd.DataFrame, t: float) -> pd.DataFrame:
     Raises:
         ValueError: t is not above 0.
     """
-    if not t > 0:
-        raise ValueError(f"a temperature is above 0, not {t}")
-    tempered = softmax(_logits(rows) / t, axis=1)
-    return rows.assign(**dict(zip(_columns(rows), tempered.T, strict=True)))
+    columns = at_temperature(_probabilities(rows), t).T
+    return rows.assign(**dict(zip(_columns(rows), columns, strict=True)))
 
 
 def tempered(rows: pd.DataFrame) -> pd.DataFrame:
@@ -109,10 +112,6 @@ def _columns(rows: pd.DataFrame) -> list[str]:
 
 def _probabilities(rows: pd.DataFrame) -> Matrix:
     return rows[_columns(rows)].to_numpy(dtype=float)
-
-
-def _logits(rows: pd.DataFrame) -> Matrix:
-    return np.log(np.clip(_probabilities(rows), LOWEST_PROBABILITY, None))
 
 
 def _places_of_true_labels(rows: pd.DataFrame) -> Any:

@@ -125,19 +125,28 @@ def bands(decibels: Array, floor: float) -> bytes:
     The darkest colour stands for ``floor`` dB and less, the brightest for 0 dB.
     """
     shares = 1 - np.asarray(decibels, dtype=np.float32) / floor
-    return _png(np.clip(shares * LEVELS, 0, LEVELS - 1).astype(np.uint8).T[::-1])
+    return indexed_png(np.clip(shares * LEVELS, 0, LEVELS - 1).astype(np.uint8).T[::-1], _colours())
 
 
 def scale() -> bytes:
     """PNG of the colours of :func:`bands`, from the floor at the left to 0 dB."""
-    return _png(np.arange(LEVELS, dtype=np.uint8)[np.newaxis])
+    return indexed_png(np.arange(LEVELS, dtype=np.uint8)[np.newaxis], _colours())
 
 
-def _png(levels: Levels) -> bytes:
+def _colours() -> Levels:
+    colours: Levels = colormaps["magma"].resampled(LEVELS)(range(LEVELS), bytes=True)[:, :3]
+    return colours
+
+
+def indexed_png(levels: Levels, colours: Levels) -> bytes:
     """An image with a palette (PNG specification, https://www.w3.org/TR/png-3/): a byte per pixel, where
-    matplotlib's own has four."""
+    matplotlib's own has four.
+
+    Args:
+        levels: (height, width) numbers of colours.
+        colours: (colours, 3), at most 256.
+    """
     height, width = levels.shape
-    colours = colormaps["magma"].resampled(LEVELS)(range(LEVELS), bytes=True)[:, :3]
     lines = np.pad(levels, ((0, 0), (1, 0)))  # a zero before every line: no filter
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -1,6 +1,5 @@
 """The data set as one HTML page: what is in it, how it is split, looks and sounds, and what was left out."""
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,23 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import soundfile
-import soxr
 
 from pipeline import files, paths
 from pipeline.data import clips
 from pipeline.data.split import PARTS
 from pipeline.evaluation import data_figures, figures
 from pipeline.evaluation.data_figures import NO_PART
+from pipeline.evaluation.examples import SECONDS, Example, examples, floor, reader_name
 from pipeline.evaluation.pages import Picture, Table, data_uri, environment
 from pipeline.features.store import Store
-
-SECONDS = 10
-"""What is seen and heard of an example, from its start."""
-RATE = 22_050
-"""Hz of an example's sound."""
-COMPRESSION = 0.8
-"""On libsndfile's scale from 0 to 1; this makes 40 kbit/s at RATE."""
 
 EXAMPLES = 3
 """Of each label."""
@@ -37,10 +28,6 @@ MOST_ROWS = 200
 MOST_KINDS = 10
 """Origins or licences that are named."""
 
-PICTURES = {"spectrogram": "spectrogram", "wavelet": "scalogram"}
-"""What a reader calls the picture of a feature kind."""
-TICKS = (0.1, 0.2, 0.5, 1.0, 2.0)
-"""Seconds between the numbers under an example."""
 UNKNOWN = "–"
 
 
@@ -56,17 +43,6 @@ class DataSet:
     """How the clips were split, as a sentence."""
 
 
-@dataclass(frozen=True)
-class Example:
-    clip_id: str
-    group: str
-    pictures: list[Picture]
-    ticks: list[tuple[float, str]]
-    """Of the time axis: place in percent of the width, and text."""
-    sound: str | None
-    """MP3 as data URI; none if the file cannot be read."""
-
-
 def data_report(data: DataSet, stores: Mapping[str, Store], seed: int, out: Path) -> None:
     """Write one HTML file that needs nothing from outside.
 
@@ -78,18 +54,17 @@ def data_report(data: DataSet, stores: Mapping[str, Store], seed: int, out: Path
     rejected = data.clips[data.clips["status"] == "rejected"]
     dealt = dealt_out(good, data.split)
     shown = sorted(good["label"].unique())[:MOST_LABELS]
-    floor = min(float(store.spec["floor"]) for store in stores.values())
     content = {
         **common(data, "clip"),
         "sentences": _sentences(good, rejected),
         "labels": _labels(good),
         "pictures": {"groups": groups(dealt, "clip"), "durations": _durations(dealt)},
-        "examples": _examples(good[good["label"].isin(shown)], stores, floor, seed),
+        "examples": _examples(good[good["label"].isin(shown)], stores, seed),
         "without_examples": good["label"].nunique() - len(shown),
         "seconds": SECONDS,
-        "floor": f"{floor:g}",
+        "floor": f"{floor(stores):g}",
         "scale": data_uri("image/png", data_figures.scale()),
-        "kinds": [f"{_reader_name(kind)} ({store.spec['bands']})" for kind, store in stores.items()],
+        "kinds": [f"{reader_name(kind)} ({store.spec['bands']})" for kind, store in stores.items()],
         "duplicates": _duplicates(data.duplicates),
     }
     files.write_text(out, environment().get_template("data.html.j2").render(content))
@@ -206,31 +181,13 @@ def _durations(dealt: pd.DataFrame) -> Picture:
     )
 
 
-def _examples(
-    good: pd.DataFrame, stores: Mapping[str, Store], floor: float, seed: int
-) -> dict[str, list[Example]]:
+def _examples(good: pd.DataFrame, stores: Mapping[str, Store], seed: int) -> dict[str, list[Example]]:
+    """By label."""
     chosen = _chosen(good, seed)
-    decibels = {kind: _starts(store, chosen["clip_id"]) for kind, store in stores.items()}
-    examples: dict[str, list[Example]] = {}
-    for number, clip in enumerate(chosen.itertuples()):
-        pictures = [
-            Picture(
-                _reader_name(kind),
-                f"{_reader_name(kind)} of {clip.clip_id}",
-                _reader_name(kind),
-                data_figures.bands(blocks[number], floor),
-            )
-            for kind, blocks in decibels.items()
-        ]
-        example = Example(
-            clip.clip_id,
-            clip.group,
-            pictures,
-            _ticks(min(clip.duration_s, SECONDS)),
-            _sound(Path(clip.path)),
-        )
-        examples.setdefault(clip.label, []).append(example)
-    return examples
+    shown: dict[str, list[Example]] = {}
+    for label, example in zip(chosen["label"], examples(chosen, stores), strict=True):
+        shown.setdefault(label, []).append(example)
+    return shown
 
 
 def _chosen(good: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -241,34 +198,6 @@ def _chosen(good: pd.DataFrame, seed: int) -> pd.DataFrame:
     turn = shuffled.groupby(["label", "group"]).cumcount()
     few = shuffled.loc[turn.sort_values(kind="stable").index].groupby("label").head(count)
     return few.sort_values("label", kind="stable", ignore_index=True)
-
-
-def _starts(store: Store, clip_ids: pd.Series) -> list[Any]:
-    """What of each clip is shown, (frames, bands)."""
-    frames = round(SECONDS * store.spec["sample_rate"] / store.spec["params"]["hop_length"])
-    return [
-        np.asarray(store.array[start : min(stop, start + frames)])
-        for start, stop in zip(*store.rows(clip_ids), strict=True)
-    ]
-
-
-def _sound(file: Path) -> str | None:
-    try:
-        with soundfile.SoundFile(file) as stream:
-            own = stream.samplerate
-            samples = stream.read(SECONDS * own, dtype="float32", always_2d=True).mean(axis=1)
-    except (OSError, soundfile.LibsndfileError):
-        return None
-    mp3 = io.BytesIO()
-    signal = soxr.resample(samples, own, RATE)
-    soundfile.write(mp3, signal, RATE, format="MP3", compression_level=COMPRESSION, bitrate_mode="CONSTANT")
-    return data_uri("audio/mpeg", mp3.getvalue())
-
-
-def _ticks(seconds: float) -> list[tuple[float, str]]:
-    step = next((step for step in TICKS if seconds / step <= 6), TICKS[-1])
-    times = [number * step for number in range(int(seconds / step + 1e-6) + 1)]
-    return [(100 * time / seconds, f"{time:g}") for time in times]
 
 
 def _rejected(rejected: pd.DataFrame, thing: str) -> Table:
@@ -305,10 +234,6 @@ def _duplicates(pairs: pd.DataFrame) -> Table:
     return Table(
         ["clip", "other clip", "kind", "bits that differ", "shift in s", "two labels"], "lllrrl", rows
     )
-
-
-def _reader_name(kind: str) -> str:
-    return PICTURES.get(kind, kind)
 
 
 def _number(value: float, form: str) -> str:

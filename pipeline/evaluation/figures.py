@@ -5,7 +5,7 @@ A model has the same colour in all figures that are given the same set of models
 """
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +252,25 @@ def leak(table: pd.DataFrame) -> Figure:
     axes.set_xlabel("macro F1 on test")
     tidy(axes, grid="x")
     figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+    return figure
+
+
+def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
+    """What share of foreign clips a threshold refuses (up), and what share of familiar ones with them (across).
+
+    Args:
+        curves: by what a legend calls it, the shares of familiar and of foreign clips refused.
+    """
+    figure = canvas(5.2, 4.6)
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
+    for (name, (familiar, foreign)), style in zip(curves.items(), _styles(curves).values(), strict=True):
+        axes.plot(familiar, foreign, label=_plain(name), **style)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    axes.set_xlabel("familiar clips refused")
+    axes.set_ylabel("foreign clips refused")
+    tidy(axes)
+    axes.legend(loc="lower right", frameon=False, fontsize=9)
     return figure
 
 

@@ -4,18 +4,17 @@ Predictions are a table with one row per clip: ``clip_id``, ``part`` (``valid`` 
 (the true one), ``predicted``, and one column ``p:<label>`` per label with its probability.
 """
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+from pipeline.evaluation.temperature import LOWEST_PROBABILITY
 
 PROBABILITY = "p:"
 """Prefix of the probability columns."""
-
-LOWEST_PROBABILITY = 1e-7
-"""The loss sees no probability below this (about the resolution of float32), so that a single clip costs at
-most 16.1 and one sure mistake does not make the mean infinite."""
 
 
 def label_names(predictions: pd.DataFrame) -> list[str]:
@@ -51,7 +50,7 @@ def scores(predictions: pd.DataFrame, part: str) -> dict[str, float]:
         ValueError: the part is empty, a true label has no column, or a probability is not in [0, 1].
     """
     rows = of_part(predictions, part)
-    loss, accuracy = _loss(rows), float(accuracy_score(rows["label"], rows["predicted"]))
+    loss, accuracy = _loss(rows), float((rows["label"] == rows["predicted"]).mean())
     macro, weighted = (_averages(rows, average) for average in ("macro", "weighted"))
     few = {f"{part}_macro_f1": macro["f1"], f"{part}_accuracy": accuracy, f"{part}_loss": loss}
     if part == "valid":
@@ -90,10 +89,9 @@ def per_class(predictions: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
 
 def confusion(predictions: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
     """Counts of clips: a row per actual, a column per predicted label, both in the order of ``labels``."""
-    counts = confusion_matrix(predictions["label"], predictions["predicted"], labels=labels)
-    return pd.DataFrame(
-        counts, index=pd.Index(labels, name="actual"), columns=pd.Index(labels, name="predicted")
-    )
+    counts = pd.crosstab(predictions["label"], predictions["predicted"])
+    actual, predicted = (pd.Index(labels, name=name) for name in ("actual", "predicted"))
+    return counts.reindex(index=actual, columns=predicted, fill_value=0)
 
 
 def most_confused(matrix: pd.DataFrame) -> tuple[list[tuple[str, str]], int]:
@@ -107,6 +105,15 @@ def most_confused(matrix: pd.DataFrame) -> tuple[list[tuple[str, str]], int]:
         return [], 0
     pairs = [(str(matrix.index[a]), str(matrix.index[b])) for a, b in np.argwhere(both == both.max())]
     return pairs, int(both.max())
+
+
+def ranked(key: str, scores: Mapping[str, float]) -> tuple[float, float, str]:
+    """What models are sorted by, best first: macro F1 on validation, of equals loss on validation, then the key.
+
+    A score that is not finite is worse than any other.
+    """
+    f1, loss = scores["valid_macro_f1"], scores["valid_loss"]
+    return (-f1 if math.isfinite(f1) else math.inf, loss if math.isfinite(loss) else math.inf, key)
 
 
 def fluctuation(history: pd.Series) -> float:
@@ -146,6 +153,10 @@ def _averages(rows: pd.DataFrame, average: str) -> dict[str, float]:
 
 
 def _by_label(rows: pd.DataFrame, labels: list[str], average: str | None) -> tuple[Any, Any, Any, Any]:
+    from sklearn.metrics import (
+        precision_recall_fscore_support,
+    )  # 2 s, which who asks for no score does without
+
     precision, recall, f1, support = precision_recall_fscore_support(
         rows["label"], rows["predicted"], labels=labels, average=average, zero_division=0
     )

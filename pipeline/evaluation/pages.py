@@ -1,7 +1,9 @@
 """What the HTML pages have in common: the templates' environment, tables, and embedded pictures."""
 
 import base64
+import html
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,3 +68,17 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def markdown() -> Environment:
+    """Every value that a template prints is escaped for Markdown, as autoescape does for HTML."""
+    return environment().overlay(
+        autoescape=False,
+        finalize=lambda value: escape_markdown(value) if isinstance(value, str) else value,
+    )
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown (GitHub's too) shows as it is, on one line, also inside a table."""
+    one_line = re.sub(r"\s+", " ", html.escape(text, quote=False))
+    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", one_line)

@@ -4,21 +4,18 @@ The model is chosen on the validation part alone; test scores stand beside it an
 """
 
 import dataclasses
-import html
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment
 
 from pipeline import files
 from pipeline.evaluation import figures
-from pipeline.evaluation.metrics import fluctuation, most_confused
-from pipeline.evaluation.pages import Picture, Table, environment, picture
+from pipeline.evaluation.metrics import fluctuation, most_confused, ranked
+from pipeline.evaluation.pages import Picture, Table, environment, markdown, picture
 from pipeline.evaluation.uncertainty import Comparison, Interval
 
 BASELINE = "majority"
@@ -65,6 +62,8 @@ class Entry:
     wall_time_s: float
     parameters: int
     """Trainable weights."""
+    page: str | None = None
+    """Where the page on its mistakes lies, from the report's folder; models of pictures have none."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +120,7 @@ def comparison(
         pictures = _pictures(ranked, leaks, folder)
     content = {
         "chosen": ranked[0],
+        "pages": [(entry.key, entry.page) for entry in ranked if entry.page],
         "sentences": _sentences(ranked),
         "scores": _scores(ranked, data.leaky),
         "interval_note": _interval_note(data.few_groups),
@@ -139,26 +139,12 @@ def comparison(
     files.write_text(
         out / "comparison.html", environment().get_template("comparison.html.j2").render(content)
     )
-    files.write_text(out / "comparison.md", _markdown().get_template("comparison.md.j2").render(content))
+    files.write_text(out / "comparison.md", markdown().get_template("comparison.md.j2").render(content))
 
 
 def rank(entries: list[Entry]) -> list[Entry]:
-    """Best first: by macro F1 on validation, of equals by loss on validation, then by key.
-
-    A score that is not finite is worse than any other.
-    """
-
-    def badness(entry: Entry) -> tuple[float, float, str]:
-        f1, loss = entry.metrics["valid_macro_f1"], entry.metrics["valid_loss"]
-        return (-f1 if math.isfinite(f1) else math.inf, loss if math.isfinite(loss) else math.inf, entry.key)
-
-    return sorted(entries, key=badness)
-
-
-def escape_markdown(text: str) -> str:
-    """Text that Markdown (GitHub's too) shows as it is, on one line, also inside a table."""
-    one_line = re.sub(r"\s+", " ", html.escape(text, quote=False))
-    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", one_line)
+    """Best first, see :func:`pipeline.evaluation.metrics.ranked`."""
+    return sorted(entries, key=lambda entry: ranked(entry.key, entry.metrics))
 
 
 def _check(entries: list[Entry]) -> None:
@@ -416,14 +402,6 @@ def _leak_picture(leaks: list[Leak], folder: Path) -> list[Picture]:
             caption="What the same model scores, and what it would have claimed, with 95 % intervals.",
         )
     ]
-
-
-def _markdown() -> Environment:
-    """Every value that a template prints is escaped for Markdown, as autoescape does for HTML."""
-    return environment().overlay(
-        autoescape=False,
-        finalize=lambda value: escape_markdown(value) if isinstance(value, str) else value,
-    )
 
 
 def _interval(entry: Entry) -> str:

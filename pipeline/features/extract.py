@@ -57,8 +57,13 @@ def blocks(task: Task, settings: Features | PictureFeatures) -> dict[str, Block]
     """The features of these kinds, as their stores hold them."""
     # librosa takes seconds to import, which a run without new clips can do without
     clip = importlib.import_module(f"pipeline.features.{settings.medium}").read(task.file, settings)
+    return of_decoded(clip, task.kinds, settings)
+
+
+def of_decoded(clip: Any, kinds: Sequence[str], settings: Features | PictureFeatures) -> dict[str, Block]:
+    """As :func:`blocks`, of a clip that its medium's module has read."""
     found = {}
-    for kind in task.kinds:
+    for kind in kinds:
         values = importlib.import_module(f"pipeline.features.{kind}").compute(clip, getattr(settings, kind))
         found[kind] = block(values, spec(kind, settings)["dtype"])
     return found

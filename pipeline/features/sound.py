@@ -1,9 +1,25 @@
 """A decoded clip, and the spectra of it that several kinds of feature share."""
 
+import importlib.util
+import sys
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+
+def _without_resamplers() -> None:
+    """librosa looks for two resamplers, not used here. Where they are missing it goes through the source of all that is
+    imported, for an error message to come: beside MLflow that takes three seconds.
+    """
+    for name in ("samplerate", "resampy"):
+        if name not in sys.modules and importlib.util.find_spec(name) is None:
+            sys.modules[name] = ModuleType(name)
+
+
+_without_resamplers()
+
+# ruff: noqa: E402
 import librosa.filters
 import numpy as np
 import scipy.fft

@@ -39,8 +39,14 @@ def _by_name(stage: str, settings: Params) -> list[str]:
     if stage == "audit":
         return [f"pipeline.data.media.{settings.medium}"]
     if stage == "features":
-        return [f"pipeline.features.{name}" for name in (settings.medium, *kinds(settings.features))]
+        return _of_features(settings)
+    if stage == "champion":
+        return ["pipeline.inference.served", *_of_features(settings)]
     return []
+
+
+def _of_features(settings: Params) -> list[str]:
+    return [f"pipeline.features.{name}" for name in (settings.medium, *kinds(settings.features))]
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def compare() -> None:
     settings = params.load()
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     answers = {key: _test_answers(key) for key in settings.experiments}
-    entries = [_entry(key, one, answers[key]) for key, one in settings.experiments.items()]
+    entries = [_entry(settings, key, one, answers[key]) for key, one in settings.experiments.items()]
     pairs = uncertainty.compare(answers, settings.seed)
     comparison(entries, pairs, [_leak(key) for key in settings.leak], _data(settings), paths.REPORTS)
     with recording.opened(settings, "comparison", None, None) as run:
@@ -47,7 +47,7 @@ def _leak(key: str) -> Leak | NoLeak:
     )
 
 
-def _entry(key: str, experiment: Experiment, test: pd.DataFrame) -> Entry:
+def _entry(settings: Params, key: str, experiment: Experiment, test: pd.DataFrame) -> Entry:
     folder = paths.EVALUATION / key
     training = read_json(folder / "training.json")
     return Entry(
@@ -63,7 +63,13 @@ def _entry(key: str, experiment: Experiment, test: pd.DataFrame) -> Entry:
         run_id=training["run_id"],
         wall_time_s=training["train_seconds"],
         parameters=training["parameters"],
+        page=_page(key) if settings.medium == "sound" else None,
     )
+
+
+def _page(key: str) -> str:
+    """Made by the stage `explain`."""
+    return (paths.MODEL_REPORTS / f"{key}.html").relative_to(paths.REPORTS).as_posix()
 
 
 def _labelled(file: Path, column: str) -> pd.DataFrame:

@@ -5,7 +5,8 @@ import pandas as pd
 from pipeline import params, paths
 from pipeline.data import clips
 from pipeline.data.split import explained
-from pipeline.evaluation.data_report import PICTURES, DataSet, data_report
+from pipeline.evaluation.data_report import DataSet, data_report
+from pipeline.evaluation.examples import PICTURES
 from pipeline.evaluation.picture_report import picture_report
 from pipeline.features.store import Store
 from pipeline.stages import main

@@ -41,7 +41,7 @@ def load(
     stores = [Store(paths.FEATURES / kind) for kind in experiment.features]
     members = {str(part): rows.reset_index(drop=True) for part, rows in joined.groupby("part")}
     features = {
-        part: [Feature(store, rows["clip_id"], window.frames) for store in stores]
+        part: [Feature.stored(store, rows["clip_id"], window.frames) for store in stores]
         for part, rows in members.items()
     }
     number = {label: position for position, label in enumerate(labels)}

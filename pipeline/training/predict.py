@@ -1,6 +1,8 @@
 """What a trained model answers for the clips of valid and test."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,9 @@ from pipeline.models.exported import Exported
 from pipeline.params import Training
 from pipeline.training.parts import Parts
 from pipeline.training.trials import Trial
+from pipeline.training.windows import Batch
+
+Probabilities = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def predictions(model: Path, data: Parts, settings: Training, trial: Trial) -> pd.DataFrame:
@@ -21,12 +26,8 @@ def predictions(model: Path, data: Parts, settings: Training, trial: Trial) -> p
     tables = []
     for part in ("valid", "test"):
         windows = data.windows[part]
-        summed = np.zeros((len(windows), len(data.labels)))
-        counts = np.zeros((len(windows), 1))
-        for batch in tqdm(windows.batches(settings.batch_size), part, unit="batch", dynamic_ncols=True):
-            np.add.at(summed, batch.clips, run(batch.inputs))
-            np.add.at(counts, batch.clips, 1)
-        probabilities = summed / counts
+        batches = tqdm(windows.batches(settings.batch_size), part, unit="batch", dynamic_ncols=True)
+        probabilities = averaged(run, batches, len(windows), len(data.labels))
         table = data.clips[part][["clip_id", "group", "part", "label"]].copy()
         table.insert(2, "fold", trial.fold)
         table.insert(3, "seed", trial.seed)
@@ -35,3 +36,12 @@ def predictions(model: Path, data: Parts, settings: Training, trial: Trial) -> p
             table.join(pd.DataFrame(probabilities, columns=[f"p:{label}" for label in data.labels]))
         )
     return pd.concat(tables, ignore_index=True)
+
+
+def averaged(run: Exported, batches: Iterable[Batch], clips: int, labels: int) -> Probabilities:
+    """(clips, labels): means over the windows of each clip."""
+    summed, counts = np.zeros((clips, labels)), np.zeros((clips, 1))
+    for batch in batches:
+        np.add.at(summed, batch.clips, run(batch.inputs))
+        np.add.at(counts, batch.clips, 1)
+    return summed / counts

@@ -3,11 +3,12 @@
 A batch is cut out of the memory-mapped stores with one indexing operation per feature.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
+from pipeline.features.store import Array as Stored
 from pipeline.features.store import Store
 from pipeline.models import Input
 
@@ -39,20 +40,32 @@ class Source(Protocol):
 
 
 class Feature:
-    """One stored feature of some clips: a summary or an image per clip, or frames of which models see windows."""
+    """One feature of some clips: a summary or an image per clip, or frames of which models see windows."""
 
-    def __init__(self, store: Store, clip_ids: Sequence[str], frames: int) -> None:
-        index = store.index(clip_ids)
-        self.array = store.array
-        self.starts, self.stops = index["start"].to_numpy(), index["stop"].to_numpy()
-        self.digests = list(index["digest"])
-        """What tells a clip's rows from all others."""
-        self.windowed = bool(store.spec["windowed"])
+    def __init__(
+        self, array: Stored, starts: Index, stops: Index, spec: Mapping[str, Any], frames: int
+    ) -> None:
+        """
+        Args:
+            array: (rows, columns) of all clips, those of each from ``starts`` to ``stops``.
+            spec: what a store says of such rows.
+        """
+        self.array, self.starts, self.stops = array, starts, stops
+        self.digests: list[str] = []
+        """What tells a clip's rows from all others; known of stored ones."""
+        self.windowed = bool(spec["windowed"])
         self.frames = frames if self.windowed else 1
-        self.floor = float(store.spec.get("floor", 0.0))
-        self.full_scale = float(store.spec.get("full_scale", 1.0))
-        whole = tuple(store.spec.get("image", self.array.shape[1:]))
-        self.shape = (self.array.shape[1], frames) if self.windowed else whole
+        self.floor = float(spec.get("floor", 0.0))
+        self.full_scale = float(spec.get("full_scale", 1.0))
+        whole = tuple(spec.get("image", array.shape[1:]))
+        self.shape = (array.shape[1], frames) if self.windowed else whole
+
+    @classmethod
+    def stored(cls, store: Store, clip_ids: Sequence[str], frames: int) -> Self:
+        index = store.index(clip_ids)
+        feature = cls(store.array, index["start"].to_numpy(), index["stop"].to_numpy(), store.spec, frames)
+        feature.digests = list(index["digest"])
+        return feature
 
     def slack(self) -> Index:
         return np.maximum(self.stops - self.starts - self.frames, 0)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.evaluation import calibration, metrics
+from pipeline.evaluation.temperature import LOWEST_PROBABILITY
 
 LABELS = ["jazz", "polka", "rock"]
 COLUMNS = [metrics.PROBABILITY + label for label in LABELS]
@@ -106,7 +107,7 @@ def test_scaling_by_hand() -> None:
     cold, same, hot = (calibration.scaled(rows, t)[COLUMNS].to_numpy()[0] for t in (0.5, 1, 2))
     assert cold == pytest.approx([16 / 17, 1 / 17, 0], abs=1e-6)
     assert same == pytest.approx([0.8, 0.2, 0], abs=1e-6)
-    smallest = math.sqrt(metrics.LOWEST_PROBABILITY)
+    smallest = math.sqrt(LOWEST_PROBABILITY)
     whole = math.sqrt(0.8) + math.sqrt(0.2) + smallest
     assert hot == pytest.approx([math.sqrt(0.8) / whole, math.sqrt(0.2) / whole, smallest / whole])
 

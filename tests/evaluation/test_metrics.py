@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.evaluation import metrics
+from pipeline.evaluation.temperature import LOWEST_PROBABILITY
 
 LABELS = ["jazz", "polka", "rock"]
 
@@ -65,7 +66,7 @@ def test_always_the_same_answer() -> None:
     scores = metrics.scores(table(rows), "test")
     assert scores["test_macro_f1"] == pytest.approx((2 * (1 / 3) / (1 / 3 + 1)) / 3)
     assert scores["test_accuracy"] == pytest.approx(1 / 3)
-    assert scores["test_loss"] == pytest.approx(-math.log(metrics.LOWEST_PROBABILITY) * 4 / 6)
+    assert scores["test_loss"] == pytest.approx(-math.log(LOWEST_PROBABILITY) * 4 / 6)
 
 
 def test_sure_and_right_has_loss_zero() -> None:

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from pipeline.evaluation import calibration, metrics
-from pipeline.evaluation.report import DataSummary, Entry, Leak, NoLeak, comparison, escape_markdown, rank
+from pipeline.evaluation.pages import escape_markdown
+from pipeline.evaluation.report import DataSummary, Entry, Leak, NoLeak, comparison, rank
 from pipeline.evaluation.uncertainty import Comparison, Interval
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -258,6 +259,15 @@ def test_a_leaky_split_is_marked_beside_its_scores(tmp_path: Path) -> None:
     assert all(name.endswith("(leaky)") for name in scores)
     assert "Leaky: groups are cut." in page.text
     assert page.text.count("Scores of a leaky split.") == len(page.images())
+
+
+def test_models_with_a_page_are_linked(tmp_path: Path) -> None:
+    paged = [dataclasses.replace(one, page=f"models/{one.key}.html") for one in (CNN, MLP)]
+    comparison([*paged, MAJORITY], [], [], DATA, tmp_path)
+    page = Page((tmp_path / "comparison.html").read_text(encoding="utf-8"))
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert links == ["models/cnn.html", "models/m_l_p.html"]
+    assert "[cnn](models/cnn.html)," in (tmp_path / "comparison.md").read_text(encoding="utf-8")
 
 
 def test_a_leak_that_could_not_be_measured_says_why(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_models_see_shares_of_the_brightest(tmp_path: Path) -> None:
         one.save(tmp_path / f"{name}.png")
         writer.add(name, "", blocks(Task(tmp_path / f"{name}.png", ["image"]), COLOUR)["image"])
     writer.finish()
-    feature = Feature(Store(tmp_path / "store"), ["b", "a"], frames=1)
+    feature = Feature.stored(Store(tmp_path / "store"), ["b", "a"], frames=1)
     images = feature.cut(np.array([0, 1]), np.array([0, 0]))
     assert images.shape == (2, 3, 4, 4)
     assert images.dtype == np.float32

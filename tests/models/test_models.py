@@ -208,7 +208,7 @@ def features(folder: Path, count: int, clips: int = 32) -> tuple[list[Feature], 
         blocks = rng.normal(-50, 8, (clips, 40, 32)).astype(np.float32)
         blocks[targets == 1, :, 16:] += 6
         write(folder / f"{number}", ids, iter(blocks), "float16", {"windowed": True, "floor": -80.0})
-        found.append(Feature(Store(folder / f"{number}"), ids, 40))
+        found.append(Feature.stored(Store(folder / f"{number}"), ids, 40))
     return found, Windows(found, targets)
 
 

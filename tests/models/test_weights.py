@@ -128,7 +128,9 @@ def test_what_pip_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_unknown_name_is_told_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"weights.vgg: .* only \['mobilenet_v2'\]"):
+    with pytest.raises(
+        WeightsError, match=r"weights.vgg: .* only \['mobilenet_v2', 'musicnn_msd', 'musicnn_mtt'\]"
+    ):
         bring("vgg", PIP, tmp_path / "out")
 
 

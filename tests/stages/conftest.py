@@ -54,7 +54,12 @@ def setup(checkout: Path, tracking_store: str, monkeypatch: pytest.MonkeyPatch) 
 
 def a_table() -> pd.DataFrame:
     rows = [
-        {"label": label, "group": f"{label} {group}", "clip_id": f"{label}/{group}-{clip}.wav"}
+        {
+            "label": label,
+            "group": f"{label} {group}",
+            "clip_id": f"{label}/{group}-{clip}.wav",
+            "sha256": f"of {label}/{group}-{clip}",
+        }
         for label in LABELS
         for group in range(GROUPS)
         for clip in range(3)
@@ -62,7 +67,6 @@ def a_table() -> pd.DataFrame:
     fixed = {
         "path": "",
         "source": "folder",
-        "sha256": "",
         "status": "ok",
         "reason": "",
         "origin": "",

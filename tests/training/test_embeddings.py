@@ -46,7 +46,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def windows(store: Store, clips: str) -> Windows:
-    return Windows([Feature(store, list(clips), FRAMES)], np.arange(len(clips)))
+    return Windows([Feature.stored(store, list(clips), FRAMES)], np.arange(len(clips)))
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def table(folder: Path, seed: int, clips: int = 48, spread: float = 1.0) -> tupl
     values[np.arange(clips), targets] += 4
     ids = [f"{number}" for number in range(clips)]
     write(folder / f"table {seed}", ids, values[:, None], "float32", {"windowed": False})
-    features = [Feature(Store(folder / f"table {seed}"), ids, 1)]
+    features = [Feature.stored(Store(folder / f"table {seed}"), ids, 1)]
     return features, Windows(features, targets)
 
 
@@ -56,7 +56,7 @@ def pictures(folder: Path, seed: int, clips: int = 18) -> tuple[list[Feature], W
         blocks.append(block.astype(np.float32))
     ids = [f"{number}" for number in range(clips)]
     write(folder / f"pictures {seed}", ids, blocks, "float16", {"windowed": True, "floor": -80.0})
-    features = [Feature(Store(folder / f"pictures {seed}"), ids, 32)]
+    features = [Feature.stored(Store(folder / f"pictures {seed}"), ids, 32)]
     return features, Windows(features, targets)
 
 

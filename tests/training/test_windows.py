@@ -33,7 +33,7 @@ def stored(folder: Path, bands: int, windowed: bool = True) -> Store:
 @pytest.fixture
 def feature(tmp_path: Path) -> Feature:
     """Five bands of the clips c, a and b, in that order."""
-    return Feature(stored(tmp_path / "five", 5), ["c", "a", "b"], FRAMES)
+    return Feature.stored(stored(tmp_path / "five", 5), ["c", "a", "b"], FRAMES)
 
 
 def sliced(clip: str, bands: int, offset: int) -> Array:
@@ -57,7 +57,7 @@ def test_a_window_is_a_slice_padded_with_the_floor(feature: Feature) -> None:
 
 
 def test_a_summary_is_its_row(tmp_path: Path) -> None:
-    feature = Feature(stored(tmp_path / "s", 5, windowed=False), ["b", "a"], FRAMES)
+    feature = Feature.stored(stored(tmp_path / "s", 5, windowed=False), ["b", "a"], FRAMES)
     assert (feature.shape, feature.frames, list(feature.slack())) == ((5,), 1, [0, 0])
     rows = feature.cut(np.array([1, 0, 1]), np.array([0, 0, 0]))
     expected = np.stack([content(5)[clip][0] for clip in "aba"])
@@ -76,13 +76,13 @@ def test_a_column_that_never_varies_has_no_deviation_at_all(tmp_path: Path) -> N
     """Else the rounding of large numbers would pass for one, and scale noise up."""
     rows = [np.array([[3000.1, float(clip)]], np.float32) for clip in range(7)]
     write(tmp_path / "s", list("abcdefg"), rows, "float32", {"windowed": False})
-    told = Feature(Store(tmp_path / "s"), list("abcdefg"), FRAMES).describe()
+    told = Feature.stored(Store(tmp_path / "s"), list("abcdefg"), FRAMES).describe()
     np.testing.assert_array_equal(told.mean, np.array([3000.1, 3.0], np.float32))
     np.testing.assert_array_equal(told.std, np.array([0.0, 2.0], np.float32))
 
 
 def test_a_batch_has_the_same_place_of_every_feature(tmp_path: Path) -> None:
-    features = [Feature(stored(tmp_path / str(bands), bands), ["a", "b"], FRAMES) for bands in (5, 3)]
+    features = [Feature.stored(stored(tmp_path / str(bands), bands), ["a", "b"], FRAMES) for bands in (5, 3)]
     windows = Windows(features, np.array([1, 0]))
     batch = windows[np.array([(0, 4), (1, 0), (0, 11)])]
     assert len(windows) == 2

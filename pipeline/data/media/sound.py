@@ -34,7 +34,7 @@ def inspect(file: Path, digest: str, limits: Audit) -> Finding:
     except (ArithmeticError, MemoryError, TypeError, ValueError) as error:  # of a rate or size that cannot be
         return Finding(0.0, 0, digest, f"cannot be decoded: its header is broken ({error})")
     duration = len(samples) / rate
-    if reason := _fault(samples, duration, limits):
+    if reason := fault(samples, duration, limits):
         return Finding(duration, rate, digest, reason)
     return Finding(duration, rate, digest, "", duplicates.fingerprint(samples.mean(axis=1), rate))
 
@@ -48,7 +48,8 @@ def _header_fault(frames: int, duration: float, limits: Audit) -> str:
     return ""
 
 
-def _fault(samples: Samples, duration: float, limits: Audit) -> str:
+def fault(samples: Samples, duration: float, limits: Audit) -> str:
+    """What is wrong with samples (frames, channels) that last ``duration`` seconds; nothing is an empty text."""
     if duration < limits.min_seconds:
         return f"too short: {duration:.2f} s, at least {limits.min_seconds:g} s needed"
     if not np.isfinite(samples).all():

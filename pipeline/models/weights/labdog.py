@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.models.weights import WeightsError
+from pipeline.models.weights import check_names
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,10 +96,7 @@ def to_torch(tensors: Mapping[str, NDArray[np.float32]]) -> "dict[str, Tensor]":
     import torch
 
     names = _names()
-    if missing := sorted(names.keys() - tensors.keys()):
-        raise WeightsError(f"{MEMBER} lacks {', '.join(missing)}")
-    if unknown := sorted(tensors.keys() - names.keys()):
-        raise WeightsError(f"{MEMBER} holds what MobileNetV2 has no place for: {', '.join(unknown)}")
+    check_names(MEMBER, "MobileNetV2", names, tensors)
     state = {names[name]: torch.from_numpy(_turned(name, tensor)) for name, tensor in tensors.items()}
     # Keras counts no batches, torch does
     counters = {f"{layer}.normalization.num_batches_tracked": torch.tensor(0) for layer in LAYERS.values()}

@@ -1,8 +1,9 @@
 """Load a backbone from its folder."""
 
 import inspect
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.models.weights import WeightsError
 
@@ -18,19 +19,46 @@ def load(folder: Path) -> "nn.Module":
     (batch, 1280, height / 32, width / 32), rounded up. Tensors must bear the names that the installed
     transformers gives them; checkpoints that it renames while loading (ViT's) are refused.
 
+    A config.json of ``model_type`` "musicnn" gives a Musicnn, which transformers does not know.
+
     Raises:
         WeightsError: a file is unreadable, the architecture is unknown to transformers, or a tensor is
             missing, left over or of another shape.
     """
-    file = folder / "model.safetensors"
-    model: nn.Module = _empty_backbone(folder / "config.json")
-    state = _headless(_read(file), model)
+    config_file, file = folder / "config.json", folder / "model.safetensors"
+    config = _config(config_file)
+    model: nn.Module
+    if config.get("model_type") == "musicnn":
+        model = _empty_musicnn(config_file, config)
+        state = _read(file)
+    else:
+        model = _empty_backbone(config_file)
+        state = _headless(_read(file), model)
     if problems := _mismatches(model.state_dict(), state):
         more = [f"and {len(problems) - 10} more"] if len(problems) > 10 else []
         raise WeightsError(f"{file} does not fit its config.json: {'; '.join(problems[:10] + more)}")
     model.load_state_dict(state)
     _use_torch_momentum(model)
     return model.eval()
+
+
+def _config(file: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{file} gives no model that transformers knows: {error}") from error
+    if not isinstance(config, dict):
+        raise WeightsError(f"{file} gives no model that transformers knows: it holds no keys and values")
+    return config
+
+
+def _empty_musicnn(file: Path, config: dict[str, Any]) -> "nn.Module":
+    from pipeline.models.musicnn import Musicnn
+
+    tags = config.get("tags")
+    if not isinstance(tags, list):
+        raise WeightsError(f"{file} gives no musicnn: it lacks the list of its tags")
+    return Musicnn(len(tags))
 
 
 def _empty_backbone(config_file: Path) -> "PreTrainedModel":

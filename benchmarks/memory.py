@@ -1,0 +1,44 @@
+"""The memory that a command takes."""
+
+import os
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+
+def peak(
+    command: Sequence[str], folder: Path | None = None, environment: Mapping[str, str] = os.environ
+) -> float:
+    """The most memory in MB that it and all its processes had together.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    quiet = subprocess.DEVNULL
+    running = subprocess.Popen(command, cwd=folder, env=environment, stdout=quiet, stderr=quiet)
+    tree, most, ended = psutil.Process(running.pid), 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not ended.wait(0.1):
+            most = max(most, sum(map(_own_memory, [tree, *tree.children(recursive=True)])))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    code = running.wait()
+    ended.set()
+    watching.join()
+    if code:
+        raise RuntimeError(f"{command} ended with {code}")
+    return most / 2**20
+
+
+def _own_memory(process: psutil.Process) -> int:
+    """Resident memory without what is shared with other processes, 0 for one that has just ended."""
+    try:
+        return process.memory_full_info().uss
+    except psutil.NoSuchProcess:
+        return 0

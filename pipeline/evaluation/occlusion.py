@@ -1,0 +1,88 @@
+"""What part of its input an answer hangs on: each part is hidden in its turn, and the model asked again.
+
+Occlusion (Zeiler and Fergus 2014, Visualizing and understanding convolutional networks, arXiv:1311.2901, section
+4.2) needs no gradients, and so works for every model alike.
+"""
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
+Run = Callable[[Sequence[Array]], Array]
+"""(B, labels) probabilities from one array per input."""
+
+GRID = 6
+"""Patches along each side of a window: of the usual window of 5.9 s, a second each."""
+BATCH = 16
+"""Copies of the input that are asked about at once."""
+
+
+def of_patches(run: Run, inputs: Sequence[Array], place: int, label: int) -> Array:
+    """By how much the probability of ``label`` falls with each patch of a window hidden.
+
+    What is hidden is replaced by its bands' means over the window. One mean for all bands would be noise where a
+    band is silent, and the answer would fall to that.
+
+    Args:
+        inputs: of one window, (1, ...) each; that at ``place`` is (1, bands, frames), the others stay as they are.
+
+    Returns:
+        (band patches, time patches); below zero where the probability rises.
+    """
+    (window,) = inputs[place]
+    means = window.mean(axis=1, keepdims=True)
+    rows, columns = (pieces(length) for length in window.shape)
+    patches = [(row, column) for row in rows for column in columns]
+    hidden = np.repeat(inputs[place], len(patches), axis=0)
+    for copy, (row, column) in zip(hidden, patches, strict=True):
+        copy[row, column] = means[row]
+    return _falls(run, inputs, place, label, hidden).reshape(len(rows), len(columns))
+
+
+def of_columns(
+    run: Run, inputs: Sequence[Array], place: int, label: int, means: Array, families: Mapping[str, list[int]]
+) -> dict[str, float]:
+    """By how much the probability of ``label`` falls with each family of columns replaced by its ``means``.
+
+    Args:
+        inputs: as above; that at ``place`` is (1, columns).
+        means: (columns,) over the training part.
+        families: numbers of columns by name.
+    """
+    hidden = np.repeat(inputs[place], len(families), axis=0)
+    for copy, columns in zip(hidden, families.values(), strict=True):
+        copy[columns] = means[columns]
+    falls = _falls(run, inputs, place, label, hidden)
+    return dict(zip(families, falls.tolist(), strict=True))
+
+
+def families(columns: Sequence[str]) -> dict[str, list[int]]:
+    """Columns that say the same kind of thing: ``mfcc1_mean`` and ``mfcc20_var`` are both of ``mfcc``."""
+    found: dict[str, list[int]] = {}
+    for number, name in enumerate(columns):
+        found.setdefault(re.sub(r"\d*_(mean|var)$", "", name), []).append(number)
+    return found
+
+
+def pieces(length: int) -> list[slice]:
+    """``length`` cut into GRID pieces, as equal as can be; fewer where it is shorter."""
+    edges = np.linspace(0, length, min(GRID, length) + 1).round().astype(int)
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+
+
+def _falls(run: Run, inputs: Sequence[Array], place: int, label: int, hidden: Array) -> Array:
+    before = run(inputs)[0, label]
+    after = [run(given)[:, label] for given in _batches(inputs, place, hidden)]
+    return before - np.concatenate(after)
+
+
+def _batches(inputs: Sequence[Array], place: int, hidden: Array) -> Iterator[list[Array]]:
+    for start in range(0, len(hidden), BATCH):
+        batch = hidden[start : start + BATCH]
+        given = [np.repeat(values, len(batch), axis=0) for values in inputs]
+        given[place] = batch
+        yield given

@@ -1,0 +1,161 @@
+"""Register the best model by validation, and make it the champion if it passes the gate."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline import params, paths, registry, tracking
+from pipeline.data import clips
+from pipeline.data.split import explained
+from pipeline.evaluation import metrics, uncertainty
+from pipeline.files import read_json, whole
+from pipeline.inference import card, depth, gate, listening, package, sureness
+from pipeline.inference.about import FAMILIAR, About
+from pipeline.inference.card import Card
+from pipeline.inference.classifier import Classifier
+from pipeline.inference.familiarity import Familiarity
+from pipeline.inference.gate import Decision
+from pipeline.inference.package import Trained
+from pipeline.params import LEAKY, SoundParams
+from pipeline.stages import main
+from pipeline.training.trials import Trial
+
+LATENCY_RUNS = 3
+
+
+def champion() -> None:
+    settings = params.load_sound()
+    name = settings.champion.name
+    tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
+    trained = _best(settings)
+    with whole(paths.CANDIDATE) as folder:
+        about = package.write(trained, settings, folder)
+    dealt = package.members(trained.trial.fold)
+    present = registry.champion(name)
+    decision = _decide(settings, trained, dealt, present)
+    clip = dealt[dealt["part"] == "valid"].sort_values("duration_s").iloc[-1]
+    latency = _latency(Path(clip["path"]))
+    size = sum(file.stat().st_size for file in paths.CANDIDATE.iterdir()) / 1e6
+    # its tags stay: they say what it was trained from, and this may be another experiment of DVC's
+    with tracking.run(settings.tracking.experiment, trained.key, about.run_id, {}) as run:
+        number = registry.register(name, paths.CANDIDATE, run.id, {"experiment": trained.key})
+        run.log_metrics({"model_mb": size, "latency_ms": 1000 * latency})
+    told = _told(number, present, decision)
+    if decision.passed:
+        registry.promote(name, number)
+    print(f"{name} {number} ({trained.key}): {told}")
+    scores = read_json(paths.METRICS / f"{trained.key}.json")
+    parts = package.tabular(dealt)
+    known = Familiarity.load(paths.CANDIDATE / FAMILIAR)
+    found = Card(
+        about=about,
+        name=name,
+        version=number,
+        decision=told,
+        description=f"{settings.experiments[trained.key].model.name} on {' + '.join(about.kinds)}",
+        parameters=read_json(paths.MODELS / trained.key / trained.trial.name / "spec.json")["parameters"],
+        data=_data(dealt),
+        protocol=explained(settings.split, settings.medium),
+        scores=scores,
+        test=metrics.of_part(trained.answers, "test"),
+        distances=known.distances(parts["test"].values),
+        rocs={
+            "noises": depth.noises(known, parts["valid"], about, float(clip["duration_s"]), settings.seed),
+            "labels": depth.labels(parts, settings.champion.familiar),
+        },
+        limits=_limits(settings, dealt, about),
+        size_mb=size,
+        latency_ms=1000 * latency,
+        latency_of_s=float(clip["duration_s"]),
+    )
+    card.write(found, paths.CARD, paths.DEPTH)
+    registry.describe(name, number, paths.CARD.read_text(encoding="utf-8"))
+
+
+def _best(settings: SoundParams) -> Trained:
+    """By validation the best trial of the best experiment."""
+    scores = {key: read_json(paths.METRICS / f"{key}.json") for key in settings.experiments}
+    key = min(scores, key=lambda key: metrics.ranked(key, scores[key]))
+    answers = pd.read_parquet(paths.EVALUATION / key / "predictions.parquet")
+    runs = uncertainty.by_run(metrics.of_part(answers, "valid"))
+    best = runs.loc[runs["macro_f1"].idxmax()]
+    trial = Trial(int(best["fold"]), int(best["seed"]))
+    own = (answers["fold"] == trial.fold) & (answers["seed"] == trial.seed)
+    return Trained(key, trial, answers[own])
+
+
+def _decide(
+    settings: SoundParams, trained: Trained, dealt: pd.DataFrame, present: registry.Registered | None
+) -> Decision:
+    valid = metrics.of_part(trained.answers, "valid")
+    floor = settings.champion.min_valid_macro_f1
+    if present is None:
+        return gate.decide(valid, floor, None, False, settings.seed)
+    labels = read_json(present.package / "about.json")["labels"]
+    if sorted(labels) != sorted(metrics.label_names(valid)):
+        return gate.decide(valid, floor, None, True, settings.seed)
+    return gate.decide(valid, floor, _of_present(present, dealt), False, settings.seed)
+
+
+def _of_present(present: registry.Registered, dealt: pd.DataFrame) -> pd.DataFrame:
+    """clip_id and predicted, of the validation clips that the present champion was not trained on."""
+    seen = pd.read_parquet(present.package / sureness.SEEN)
+    valid = dealt.loc[dealt["part"] == "valid", ["clip_id", "path", "sha256"]]
+    valid = valid[~valid["sha256"].isin(seen.loc[seen["part"] == "train", "sha256"])]
+    answers = seen[seen["part"] == "valid"].drop_duplicates("sha256").set_index("sha256")["predicted"]
+    valid["predicted"] = valid["sha256"].map(answers)
+    unknown = valid["predicted"].isna()
+    if unknown.any():
+        with listening.listening(present.package, present.code) as listen:
+            told = listen([Path(path) for path in valid.loc[unknown, "path"]])
+            # what it cannot hear it gets wrong
+            valid.loc[unknown, "predicted"] = [one.get("label", "") for one in told]
+    return valid[["clip_id", "predicted"]]
+
+
+def _told(number: str, present: registry.Registered | None, decision: Decision) -> str:
+    before = f"; before it was version {present.version}" if present and present.version != number else ""
+    if decision.passed:
+        return f"It is the champion{before}. {decision.reason}."
+    stays = f"version {present.version} stays the champion" if present else "there is no champion"
+    return f"Refused, {stays}. {decision.reason}."
+
+
+def _latency(clip: Path) -> float:
+    """Seconds for one clip on one thread, the median of some runs."""
+    classifier = Classifier(paths.CANDIDATE)
+    classifier(clip)
+    times = []
+    for _ in range(LATENCY_RUNS):
+        start = time.perf_counter()
+        classifier(clip)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def _data(dealt: pd.DataFrame) -> str:
+    train = dealt[dealt["part"] == "train"]
+    return (
+        f"{len(train)} clips of {train['group'].nunique()} groups, {train['duration_s'].sum() / 60:.0f} minutes, "
+        f"source {dealt['source'].iloc[0]}"
+    )
+
+
+def _limits(settings: SoundParams, dealt: pd.DataFrame, about: About) -> list[str]:
+    limits = [
+        f"It knows {len(about.labels)} labels and gives one of them to all music that it takes to be of their kind.",
+        f"It was trained and judged on clips of {dealt['duration_s'].min():.1f} to {about.longest_s:.1f} s. How well "
+        f"the mean over the sections of a whole song does was not measured.",
+    ]
+    if settings.split.protocol in LEAKY:
+        limits.append(f"Its scores promise too much: {LEAKY[settings.split.protocol]}.")
+    origins = clips.good(dealt)["origin"].str.split(" ").str[:4].str.join(" ").unique()
+    if any(origin.startswith("synth") for origin in origins):
+        limits.append("Its clips are synthesised from scores: recordings are out of its depth.")
+    return limits
+
+
+if __name__ == "__main__":
+    main(champion)

@@ -1,0 +1,98 @@
+"""Show one trained model's most confident mistakes on the test part, and what its answers hang on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import params, paths
+from pipeline.data import clips
+from pipeline.evaluation import calibration, metrics, occlusion
+from pipeline.evaluation.examples import SECONDS
+from pipeline.evaluation.explanation import Columns, Model, Patches, Saliency, explanation, looked_into
+from pipeline.evaluation.temperature import at_temperature
+from pipeline.features.store import Store
+from pipeline.models.exported import Exported
+from pipeline.params import LEAKY, Experiment, Params
+from pipeline.stages import main
+from pipeline.training import parts
+from pipeline.training.parts import Parts
+from pipeline.training.trials import Trial
+
+SHOWN = "spectrogram"
+"""The picture of a clip, whatever the model hears."""
+
+
+def explain(key: str) -> None:
+    settings = params.load_sound()
+    experiment = params.experiment(settings, key)
+    answers = pd.read_parquet(paths.EVALUATION / key / "predictions.parquet")
+    test = calibration.tempered(metrics.of_part(answers, "test"))
+    explanation(
+        Model(
+            key,
+            f"{experiment.model.name} on {' + '.join(experiment.features)}",
+            LEAKY.get(settings.split.protocol),
+        ),
+        test,
+        _saliencies(settings, experiment, key, looked_into(test)),
+        clips.computed(),
+        {SHOWN: Store(paths.FEATURES / SHOWN)},
+        (paths.EVALUATION / key / "confusion.png").read_bytes(),
+        paths.MODEL_REPORTS / f"{key}.html",
+    )
+
+
+def _saliencies(settings: Params, experiment: Experiment, key: str, answers: pd.DataFrame) -> list[Saliency]:
+    """One for each answer, in their order; a trial's model and data are read once."""
+    table, split = clips.computed(), pd.read_parquet(paths.SPLIT)
+    found: dict[Any, Saliency] = {}
+    for (fold, seed), own in answers.groupby(["fold", "seed"]):
+        data = parts.load(experiment, settings.window, table, split, int(fold))
+        file = paths.MODELS / key / Trial(int(fold), int(seed)).name / "model.onnx"
+        graph = Exported(file, experiment.training.threads)
+        found |= {place: _saliency(answer, data, graph) for place, answer in own.iterrows()}
+    return [found[place] for place in answers.index]
+
+
+def _saliency(answer: Any, data: Parts, graph: Exported) -> Saliency:
+    """Of the window that speaks most for the answer, or of the summary."""
+
+    def run(inputs: Sequence[occlusion.Array]) -> occlusion.Array:
+        return at_temperature(graph(inputs).astype(np.float64), answer["temperature"])
+
+    windows = data.windows["test"]
+    (clip,) = np.flatnonzero(data.clips["test"]["clip_id"] == answer["clip_id"])
+    pairs = windows.even(windows.frames)
+    pairs = pairs[pairs[:, 0] == clip]
+    label = data.labels.index(answer["predicted"])
+    heard = windows[pairs].inputs
+    strongest = int(run(heard)[:, label].argmax())
+    inputs = [values[[strongest]] for values in heard]
+    shown = [_shown(run, inputs, place, label, data) for place in range(len(inputs))]
+    spec = _spec(data.kinds[0])
+    if not spec["windowed"]:
+        return Saliency(0.0, SECONDS, shown)
+    frame_s = spec["params"]["hop_length"] / spec["sample_rate"]
+    return Saliency(float(pairs[strongest, 1]) * frame_s, windows.frames * frame_s, shown)
+
+
+def _shown(
+    run: occlusion.Run, inputs: Sequence[occlusion.Array], place: int, label: int, data: Parts
+) -> Patches | Columns:
+    spec = _spec(data.kinds[place])
+    if spec["windowed"]:
+        falls = occlusion.of_patches(run, inputs, place, label)
+        return Patches(data.kinds[place], spec, inputs[place][0], falls)
+    means = data.features["train"][place].describe().mean
+    families = occlusion.families(spec["columns"])
+    return Columns(occlusion.of_columns(run, inputs, place, label, means, families))
+
+
+def _spec(kind: str) -> dict[str, Any]:
+    return Store(paths.FEATURES / kind).spec
+
+
+if __name__ == "__main__":
+    main(explain, "key")

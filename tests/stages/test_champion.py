@@ -1,0 +1,90 @@
+"""Which model becomes the champion, in a real registry."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+import yaml
+
+from pipeline import paths, registry
+from pipeline.files import read_json
+from pipeline.inference import depth
+from pipeline.inference.depth import Roc
+from pipeline.stages import champion as stage
+from pipeline.stages.champion import champion
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.train import train
+
+Setup = Callable[..., None]
+MODELS = {
+    "majority": {"features": ["tabular"], "model": {"name": "majority"}},
+    "logreg": {"features": ["tabular"], "model": {"name": "logreg", "c": 1.0}},
+}
+
+
+@pytest.fixture
+def run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """``run("majority", "logreg", min_valid_macro_f1=0.0)``: the stage, of these experiments; gives the card."""
+    monkeypatch.setattr(stage, "_latency", lambda _: 0.1)  # the clips have no audio
+    monkeypatch.setattr(depth, "noises", lambda *_: Roc([0.0, 1.0], [0.0, 1.0], 0.5, 0.0, 1))
+    setup(leak=[], split={"valid": 0.5, "test": 0.2})
+    params = yaml.safe_load(paths.PARAMS.read_text())
+    params["experiments"] = MODELS
+    paths.PARAMS.write_text(yaml.safe_dump(params))
+    for key in MODELS:
+        train(key)
+        evaluate(key)
+
+    def make(*keys: str, **settings: object) -> str:
+        params["experiments"] = {key: MODELS[key] for key in keys}
+        params["champion"] |= settings
+        paths.PARAMS.write_text(yaml.safe_dump(params))
+        champion()
+        return paths.CARD.read_text()
+
+    return make
+
+
+def alias(name: str) -> tuple[str, str]:
+    found = mlflow.MlflowClient().get_model_version_by_alias(name, registry.ALIAS)
+    return str(found.version), found.tags["experiment"]
+
+
+def test_a_worse_candidate_is_refused_and_the_alias_stays(run: Callable[..., str], checkout: Path) -> None:
+    name = checkout.parent.name
+    card = run("majority", name=name)
+    assert "Refused, there is no champion." in card
+    assert "is below the floor 0.3" in card
+    assert registry.champion(name) is None
+
+    assert "It is the champion." in run("majority", "logreg")
+    assert read_json(paths.CANDIDATE / "about.json")["experiment"] == "logreg"
+    before = alias(name)
+    assert before[1] == "logreg"
+
+    card = run("majority", min_valid_macro_f1=0.0)
+    assert f"Refused, version {before[0]} stays the champion." in card
+    assert "the present champion beats it by" in card
+    assert alias(name) == before
+
+    # the same model again is the same version
+    assert "It is the champion." in run("logreg")
+    assert alias(name) == before
+
+
+def test_the_run_knows_size_latency_and_version(run: Callable[..., str], checkout: Path) -> None:
+    run("logreg", name=checkout.parent.name)
+    about = read_json(paths.CANDIDATE / "about.json")
+    logged = mlflow.get_run(about["run_id"]).data.metrics
+    assert logged["latency_ms"] == 100.0
+    assert logged["model_mb"] == pytest.approx(
+        sum(file.stat().st_size for file in paths.CANDIDATE.iterdir()) / 1e6
+    )
+    (version,) = mlflow.MlflowClient().search_model_versions(f"name = '{checkout.parent.name}'")
+    assert version.run_id == about["run_id"]
+    assert "How good it is" in version.description
+    seen = pd.read_parquet(paths.CANDIDATE / "seen.parquet")
+    split = pd.read_parquet(paths.SPLIT)
+    assert len(seen) == (split["part"] != "test").sum()
