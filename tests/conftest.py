@@ -3,16 +3,19 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from pipeline import params
-from pipeline.features import numba_cache
-from pipeline.params import SoundParams, Training
+from pipeline.data import audit, media
+from pipeline.features import extract, numba_cache
+from pipeline.parallel import workers
+from pipeline.params import Medium, SoundParams, Training
 
 ROOT = Path(__file__).parents[1]
+MEDIA = get_args(Medium)
 RATE = 22050
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -22,10 +25,43 @@ def pytest_sessionstart() -> None:
     numba_cache.fill(params.load_sound(ROOT / "params.yaml").features)
 
 
+LONG = (
+    "test_pipeline.py",  # first: it makes the checkout that the other end-to-end tests wait for
+    "test_starter.py",
+    "test_awkward.py",
+    "test_kills.py",
+    "test_reuse.py",
+    "test_picture_lessons.py",
+    "test_outages.py",
+    "test_tracking.py",
+    "test_trials.py",
+    "test_activations.py",
+    "test_neuron.py",
+    "test_copies.py",
+    "test_fit.py",
+    "test_jobs.py",
+    "test_models.py",
+    "test_ways_in.py",
+    "test_params.py",
+    "test_versions.py",
+)
+"""Files of tests, those that take longest before the others; short tests stand between the last ones, since a worker
+takes several files of few tests at once."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long end-to-end tests at both ends: one worker makes their checkout, and when it is there each takes one."""
-    places = {"test_pipeline.py": 0, "test_copies.py": 2, "test_jobs.py": 2, "test_versions.py": 2}
-    items.sort(key=lambda item: places.get(item.path.name, 1))
+    """Long tests first, so that no worker is left alone with them at the end."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _preloaded(settings: SoundParams) -> None:
+    """A process starts one server of workers: here with all that any test's workers need, imported once."""
+    with workers(
+        *extract.modules(settings.features), audit.__name__, *(f"{media.__name__}.{name}" for name in MEDIA)
+    ):
+        pass
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,8 @@
 """A tracking server that stops costs nothing: what it missed is sent once it is back, and nothing twice."""
 
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,9 @@ import onnx
 import onnx.parser
 import pandas as pd
 import pytest
+import requests
 from mlflow.exceptions import MlflowException
+from processes import free_port, wait_until
 
 from pipeline import cli, outbox, paths, tracking
 from pipeline.models.exported import Exported
@@ -33,10 +32,8 @@ class Server:
     """A real `mlflow server` on loopback, to be stopped and started."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.folder, self.address = folder, f"http://127.0.0.1:{self.port}"
+        self.folder, self.port = folder, free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         store = ["--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
@@ -44,14 +41,16 @@ class Server:
         place = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
         with (self.folder / "server.log").open("ab") as output:
             command = [sys.executable, "-m", "mlflow", "server", *store, *place]
-            self.process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{self.address}/health", timeout=5).close()
-                return
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                time.sleep(0.1)
-        raise AssertionError((self.folder / "server.log").read_text())
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=output, text=True, start_new_session=True
+            )
+        wait_until(self._answers, self.process)
+
+    def _answers(self) -> bool:
+        try:
+            return requests.get(f"{self.address}/health", timeout=5).ok
+        except requests.RequestException:
+            return False
 
     def stop(self) -> None:
         subprocess.run(["pkill", "-KILL", "-s", str(self.process.pid)], check=False)

@@ -12,13 +12,13 @@ import subprocess
 import sys
 import tarfile
 import threading
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from processes import wait_until
 
 from pipeline.data.download import TRIES, ArchiveError, DownloadError, Remote, download, unpacked
 
@@ -158,10 +158,8 @@ def test_a_killed_download_is_resumed(site: Site, tmp_path: Path) -> None:
         f"download({remote(site.url())!r}, Path({str(tmp_path)!r}))"
     )
     part = tmp_path / "file.bin.part"
-    with subprocess.Popen([sys.executable, "-c", script]) as process:
-        deadline = time.monotonic() + 30
-        while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
-            time.sleep(0.01)
+    with subprocess.Popen([sys.executable, "-c", script], text=True) as process:
+        wait_until(lambda: part.exists() and part.stat().st_size, process)
         process.kill()
     assert process.returncode == -signal.SIGKILL
     have = part.stat().st_size

@@ -29,6 +29,9 @@ def test_every_model_is_in_the_report_and_in_mlflow(finished: Path) -> None:
     assert len(found.loc["mlp", "git.commit"]) == 40
     assert "The leak" in page
     assert "<audio" in (finished / "reports/data.html").read_text()
+    for key in experiments:
+        assert f'href="models/{key}.html"' in page
+        assert f"Mistakes of {key}" in (finished / f"reports/models/{key}.html").read_text()
 
 
 def test_a_second_repro_does_nothing(checkout: Path) -> None:
@@ -40,7 +43,10 @@ def test_a_second_repro_does_nothing(checkout: Path) -> None:
 
 def test_another_epoch_count_reruns_one_train_one_evaluate_and_compare(checkout: Path) -> None:
     edit_params(checkout, lambda content: content["experiments"]["mlp"].update(training={"epochs": 3}))
-    assert ran(run(checkout, "dvc", "repro")) == ["train@mlp", "evaluate@mlp", "compare"]
+    """And what tells of them: the comparison, the champion, the page on that one model."""
+    told = ["champion", "compare", "explain@mlp"]
+    output = run(checkout, sys.executable, "-m", "pipeline.cli", "repro", "--jobs", "2")
+    assert sorted(ran(output)) == sorted(["train@mlp", "evaluate@mlp", *told])
     assert len(pd.read_csv(checkout / "history/mlp.csv")) == 3
 
 
@@ -50,4 +56,4 @@ def test_a_changed_model_trains_what_uses_it(checkout: Path) -> None:
     stages = ran(run(checkout, "dvc", "repro", "--glob", "inputs@*"))
     assert stages[0] == "code"
     changed = re.findall(r"^(\S+):$", run(checkout, "dvc", "status", "dvc.yaml"), re.MULTILINE)
-    assert changed == ["train@majority", "evaluate@majority"]
+    assert changed == ["train@majority", "evaluate@majority", "explain@majority"]

@@ -43,7 +43,7 @@ def test_versions_of_a_data_set(checkout: Path, tmp_path: Path) -> None:
 
     run(checkout, sys.executable, "-m", "pipeline.cli", "import", str(music))
     assert {"download", "split", "features", "train@logreg", "compare"} <= set(
-        ran(run(checkout, "dvc", "repro"))
+        ran(run(checkout, sys.executable, "-m", "pipeline.cli", "repro", "--jobs", "2"))
     )
     commit(checkout, "six clips more, one relabelled")
     clips = pd.read_parquet(checkout / "data/clips.parquet")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from processes import PATIENCE_S
 
 from pipeline import params, paths
 from pipeline.data import clips
@@ -155,7 +156,7 @@ def test_a_killed_run_goes_on_where_it_was(caplog: pytest.LogCaptureFixture) -> 
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     # reading to the end of what they print waits for the workers too: they must not outlive the run
     done = subprocess.run(
-        [sys.executable, "-c", KILLED], env=environment, capture_output=True, timeout=60, check=False
+        [sys.executable, "-c", KILLED], env=environment, capture_output=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == -signal.SIGKILL
     assert not paths.FEATURES.exists()

@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from processes import PATIENCE_S, wait_until
 
 from pipeline import paths
 from pipeline.files import read_json, remove, write_text
@@ -40,16 +40,12 @@ def start(stage: str, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def end(process: "subprocess.Popen[str]") -> None:
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, errors
 
 
 def kill_when(process: "subprocess.Popen[str]", reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not reached():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(reached, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
 

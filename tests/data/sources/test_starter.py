@@ -7,15 +7,14 @@ import os
 import random
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from processes import wait_until
 
 from pipeline import paths
 from pipeline.data.sources import Clip, SourceError, load, scores, starter
@@ -133,14 +132,6 @@ load("starter")(Path("staging"), Path("cache"), settings, 7)
     build.kill()
     build.wait()
     wait_until(lambda: not group_lives(build.pid))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError("waited a minute in vain")
 
 
 def group_lives(process_group: int) -> bool:
