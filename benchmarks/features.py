@@ -9,7 +9,6 @@ import librosa
 
 from benchmarks import peers
 from benchmarks.timing import Row, row, seconds
-from pipeline import params
 from pipeline.features.extract import Task, blocks, modules
 from pipeline.parallel import cores, each, workers
 from pipeline.params import Features
@@ -18,12 +17,12 @@ from pipeline.params import Features
 def run(files: list[Path], settings: Features, repeats: int) -> Iterator[Row]:
     """Processes are started and warmed before: what is compared is the time per clip."""
     pictures, librosas = "the tutorial's pictures", "plain librosa calls"
-    every = params.kinds(settings)
-    sets = {"spectrogram + wavelet": every[1:], "tabular": every[:1], "all three": every}
+    pair, table = ["spectrogram", "wavelet"], ["tabular"]
+    sets = {"spectrogram + wavelet": pair, "tabular": table, "all three": pair + table}
     times: dict[str, list[float]] = {name: [] for name in (*sets, pictures, librosas)}
     with tempfile.TemporaryDirectory() as folder, workers(*modules(settings)) as pool:
         compute = partial(blocks, settings=settings)
-        list(each(pool, compute, [Task(file, every) for file in files[: 2 * cores()]], "warming"))
+        list(each(pool, compute, [Task(file, pair + table) for file in files[: 2 * cores()]], "warming"))
         _plain(files[:1])
         _pictures(files[:1], Path(folder))
         for _ in range(repeats):

@@ -19,9 +19,11 @@ from pipeline.errors import UserError
 Activation = Literal["linear", "sigmoid", "tanh", "relu", "softmax"]
 Medium = Literal["sound", "picture"]
 """What the clips of a data set are. What differs between the two stands in modules of these names."""
-FeatureKind = Literal["tabular", "spectrogram", "wavelet", "image"]
-WINDOWED = ("spectrogram", "wavelet")
-"""Feature kinds that models see as windows of frames, aligned with each other."""
+FeatureKind = Literal["tabular", "spectrogram", "wavelet", "musicnn", "image"]
+WINDOWED = ("spectrogram", "wavelet", "musicnn")
+"""Feature kinds that models see as windows of frames."""
+ALIGNED = ("spectrogram", "wavelet")
+"""Those of them with the same frames."""
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -128,12 +130,17 @@ class Wavelet(Section):
     top_db: Annotated[float, Field(gt=0)]
 
 
+class MusicnnInput(Section):
+    """Nothing to choose: the networks were trained on it as it is."""
+
+
 class Features(Section):
     medium: ClassVar[Medium] = "sound"
     sample_rate: Positive
     tabular: Tabular
     spectrogram: Spectrogram
     wavelet: Wavelet
+    musicnn: MusicnnInput = MusicnnInput()
 
     @model_validator(mode="after")
     def _aligned(self) -> Self:
@@ -170,6 +177,11 @@ def kinds(features: Features | PictureFeatures) -> list[str]:
 class Window(Section):
     frames: Positive
     """Frames of one model input; a shorter clip is padded with the feature's floor."""
+    musicnn: Positive = 187
+    """The same for the feature of this name, whose frames are shorter; 187 are the 3 s of its networks' training."""
+
+    def of(self, kind: FeatureKind) -> int:
+        return self.musicnn if kind == "musicnn" else self.frames
 
 
 class PipWeights(Section):
@@ -201,6 +213,12 @@ class LogReg(Section):
     c: Annotated[float, Field(gt=0)]
 
 
+class Lda(Section):
+    name: Literal["lda"]
+    shrinkage: Annotated[float, Field(ge=0, le=1)]
+    """From the covariance as found, 0, to one of independent columns of equal variance, 1."""
+
+
 class Mlp(Section):
     name: Literal["mlp"]
     hidden: Annotated[list[Positive], Field(min_length=1)]
@@ -224,11 +242,25 @@ class Cnn(Section):
 
 class Transfer(Section):
     name: Literal["transfer"]
-    backbone: str
-    """A key of ``weights`` in params.yaml."""
+    backbone: str | Annotated[list[str], Field(min_length=1)]
+    """A key of ``weights`` in params.yaml, or several, whose embeddings are joined."""
     frozen: bool
+    shrinkage: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Of a linear discriminant (:class:`Lda`), which then is the head; null trains one of ``hidden`` layers."""
     hidden: list[Positive]
     dropout: Fraction
+
+    @property
+    def backbones(self) -> list[str]:
+        return [self.backbone] if isinstance(self.backbone, str) else self.backbone
+
+    @model_validator(mode="after")
+    def _a_discriminant_hears_what_stays(self) -> Self:
+        if self.shrinkage is not None and not (self.frozen and not self.hidden):
+            raise ValueError(
+                "shrinkage: the head is then fitted in closed form: frozen must be true, hidden []"
+            )
+        return self
 
 
 class Multimodal(Section):
@@ -237,7 +269,7 @@ class Multimodal(Section):
 
 
 Model = Annotated[
-    Majority | LogReg | Mlp | Cnn | Transfer | Multimodal,
+    Majority | LogReg | Lda | Mlp | Cnn | Transfer | Multimodal,
     Field(discriminator="name"),
 ]
 
@@ -294,7 +326,7 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _model_fits_features(self) -> Self:
         name, given = self.model.name, self.features
-        if name in ("majority", "logreg") and given != ["tabular"]:
+        if name in ("majority", "logreg", "lda") and given != ["tabular"]:
             raise ValueError(f"features: model {name!r} works on [tabular], not on {given}")
         if name == "mlp" and given not in (["tabular"], ["image"]):
             raise ValueError(f"features: model 'mlp' works on [tabular] or [image], not on {given}")
@@ -302,8 +334,8 @@ class Experiment(Section):
             raise ValueError(
                 f"features: model {name!r} works on one of {[*WINDOWED, 'image']}, not on {given}"
             )
-        if name == "multimodal" and sorted(given) != sorted(WINDOWED):
-            raise ValueError(f"features: model 'multimodal' fuses {list(WINDOWED)}, not {given}")
+        if name == "multimodal" and sorted(given) != sorted(ALIGNED):
+            raise ValueError(f"features: model 'multimodal' fuses {list(ALIGNED)}, not {given}")
         return self
 
 
@@ -375,11 +407,12 @@ class Params(Section):
     @model_validator(mode="after")
     def _backbones_have_weights(self) -> Self:
         for key, experiment in self.experiments.items():
-            if isinstance(experiment.model, Transfer) and experiment.model.backbone not in self.weights:
-                raise ValueError(
-                    f"experiments.{key}.model.backbone: {experiment.model.backbone!r} is not among the weights "
-                    f"{sorted(self.weights)}{_did_you_mean(experiment.model.backbone, list(self.weights))}"
-                )
+            for name in experiment.model.backbones if isinstance(experiment.model, Transfer) else []:
+                if name not in self.weights:
+                    raise ValueError(
+                        f"experiments.{key}.model.backbone: {name!r} is not among the weights "
+                        f"{sorted(self.weights)}{_did_you_mean(name, list(self.weights))}"
+                    )
         return self
 
 

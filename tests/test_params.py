@@ -288,7 +288,7 @@ def test_pictures_have_params_of_their_own() -> None:
     assert isinstance(read, params.PictureParams)
     assert read.window.frames == 1
     assert params.kinds(read.features) == ["image"]
-    assert params.kinds(params.load_sound(FILE).features) == ["tabular", "spectrogram", "wavelet"]
+    assert params.kinds(params.load_sound(FILE).features) == ["tabular", "spectrogram", "wavelet", "musicnn"]
     with pytest.raises(ParamsError, match="is for pictures"):
         params.load_sound(PICTURES)
 

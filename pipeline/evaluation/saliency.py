@@ -43,11 +43,12 @@ def window(decibels: Array, falls: Array, limit: float, floor: float) -> bytes:
     The louder the darker; time runs to the right, the first band is at the bottom.
 
     Args:
-        decibels: (bands, frames) from ``floor`` to 0.
+        decibels: (bands, frames) from ``floor`` to 0, or to its own maximum where that is above.
         falls: (band patches, time patches) from :func:`pipeline.evaluation.occlusion.of_patches`.
         limit: the fall of the strongest colour; as much of a rise has the strongest of the other.
     """
-    greys = np.clip((1 - decibels / floor) * GREYS, 0, GREYS - 1).astype(np.uint8)
+    top = max(0.0, float(decibels.max()))
+    greys = np.clip((decibels - floor) / (top - floor) * GREYS, 0, GREYS - 1).astype(np.uint8)
     tints = np.rint(np.clip(falls / limit, -1, 1) * TINTS).astype(np.int64) + TINTS
     patches = np.ix_(*(_patches(length) for length in decibels.shape))
     levels = (tints[patches] * GREYS + greys).astype(np.uint8)

@@ -24,6 +24,7 @@ import librosa.filters
 import numpy as np
 import scipy.fft
 import scipy.sparse
+import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
 from pipeline.data.audio import mono
@@ -40,6 +41,10 @@ class Sound:
     def __init__(self, signal: Array, rate: int) -> None:
         self.signal, self.rate = signal, rate
         self._stft: dict[tuple[int, int], Spectrum] = {}
+
+    def at(self, rate: int) -> "Sound":
+        """The same at another sample rate, resampled as :func:`pipeline.data.audio.mono` does."""
+        return Sound(soxr.resample(self.signal, self.rate, rate, quality="HQ"), rate)
 
     def at_least(self, samples: int) -> Array:
         """The signal, with zeros behind it where it is shorter."""

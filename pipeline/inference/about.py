@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from pipeline import params
-from pipeline.params import Audit, FeatureKind, Features, Section
+from pipeline.params import Audit, FeatureKind, Features, Section, Window
 
 FILE = "about.json"
 GRAPH = "model.onnx"
@@ -21,7 +21,7 @@ class About(Section):
     kinds: list[FeatureKind]
     """In the order of the graph's inputs."""
     features: Features
-    window_frames: int
+    window: Window
     batch_size: int
     audit: Audit
     longest_s: float = Field(gt=0)

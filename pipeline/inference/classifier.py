@@ -119,6 +119,6 @@ class Classifier:
         for kind in known.kinds:
             rows = self._rows(kind, blocks[kind])
             ends = np.array([0, len(rows)])
-            features.append(Feature(rows, ends[:1], ends[1:], self._specs[kind], known.window_frames))
+            features.append(Feature(rows, ends[:1], ends[1:], self._specs[kind], known.window.of(kind)))
         batches = Windows(features, np.zeros(1, np.int64)).batches(known.batch_size)
         return at_temperature(averaged(self._graph, batches, 1, len(known.labels))[0], known.temperature)

@@ -59,7 +59,7 @@ def write(trained: Trained, settings: SoundParams, folder: Path) -> About:
         labels=spec["labels"],
         kinds=spec["features"],
         features=settings.features,
-        window_frames=settings.window.frames,
+        window=settings.window,
         batch_size=settings.experiments[trained.key].training.batch_size,
         audit=settings.audit,
         longest_s=float(dealt["duration_s"].max()),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline.models import Input
+from pipeline.models import Array, Input
 from pipeline.params import Activation
 
 
@@ -29,6 +29,27 @@ class Standardise(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         return (values - self.mean) / self.std
+
+
+def scaled(values: Array) -> tuple[Standardise, Array]:
+    """The layer that standardises these rows, and what it makes of them."""
+    layer = Standardise(Input((values.shape[1],), values.mean(axis=0), values.std(axis=0)))
+    with torch.no_grad():
+        return layer, layer(torch.from_numpy(values)).numpy()
+
+
+def fitted_linear(coefficients: Array, intercept: Array, classes: int) -> nn.Linear:
+    """The layer that computes what scikit-learn's linear model decides by."""
+    layer = nn.Linear(coefficients.shape[1], classes)
+    with torch.no_grad():
+        if classes == 2:
+            # scikit-learn keeps one row for two classes: the log odds of the second against the first
+            layer.weight[0], layer.bias[0] = 0.0, 0.0
+            layer.weight[1], layer.bias[1] = torch.from_numpy(coefficients[0]), float(intercept[0])
+        else:
+            layer.weight.copy_(torch.from_numpy(coefficients))
+            layer.bias.copy_(torch.from_numpy(intercept))
+    return layer
 
 
 def activate(name: Activation) -> nn.Module:

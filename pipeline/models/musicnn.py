@@ -55,7 +55,8 @@ class Musicnn(nn.Module):
 
     The first 200 columns are the original's "penultimate" (after its ReLU and batch norm), then come 753 of
     "max_pool" and 753 of "mean_pool": greatest value and mean over time of all that the layers found. The
-    weights were trained on 187 frames, which is 3 s; other lengths are possible.
+    weights were trained on 187 frames, which is 3 s; other lengths are possible. Frames of zeros at the end, with
+    which a shorter sound is filled up, count for nothing: the embedding is that of the sound alone.
 
     The sound: mono, 16 kHz; mel: librosa's of 96 bands, ``n_fft=512, hop_length=256``.
     """
@@ -73,8 +74,10 @@ class Musicnn(nn.Module):
         self.output = nn.Linear(PENULTIMATE, tags)
 
     def forward(self, window: Tensor) -> Tensor:
-        found = self._found(window)
-        greatest, mean = found.amax(dim=2), found.mean(dim=2)
+        heard = _heard(window)
+        found = self._found(window, heard)
+        greatest = found.masked_fill(~heard, -torch.inf).amax(dim=2)
+        mean = found.sum(dim=2) / heard.sum(dim=2)
         # the original interleaves the two
         pooled = torch.stack([greatest, mean], dim=2).flatten(1)
         penultimate = self.dense_norm(self.dense(self.pool_norm(pooled)).relu())
@@ -85,11 +88,22 @@ class Musicnn(nn.Module):
         logits: Tensor = self.output(self(window)[:, :PENULTIMATE])
         return logits.sigmoid()
 
-    def _found(self, window: Tensor) -> Tensor:
-        """(B, 753, frames): what the front's filters and each layer behind them answer."""
-        image = self.input_norm(window.unsqueeze(1))
-        front = torch.cat([filters(image) for filters in self.front], dim=1)
-        first = self.middle[0](front)
-        second = self.middle[1](first) + first
-        third = self.middle[2](second) + second
+    def _found(self, window: Tensor, heard: Tensor) -> Tensor:
+        """(B, 753, frames): what the front's filters and each layer behind them answer, zero where nothing is heard.
+
+        So they are padded as at the end of a window that ends there.
+        """
+        image = self.input_norm(window.unsqueeze(1)) * heard.unsqueeze(1)
+        front = torch.cat([filters(image) for filters in self.front], dim=1) * heard
+        first = self.middle[0](front) * heard
+        second = self.middle[1](first) * heard + first
+        third = self.middle[2](second) * heard + second
         return torch.cat([front, first, second, third], dim=1)
+
+
+def _heard(window: Tensor) -> Tensor:
+    """(B, 1, frames): whether this frame or a later one holds a sound; the first counts in any case."""
+    sounding = window.amax(dim=1, keepdim=True) > 0
+    later = sounding.flip(2).to(window.dtype).cumsum(dim=2).flip(2) > 0
+    first = torch.arange(window.shape[2], device=window.device) == 0
+    return later | first

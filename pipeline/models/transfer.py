@@ -1,26 +1,42 @@
-"""A pre-trained image backbone and a small head on a window of a spectrogram or scalogram, or on an image."""
+"""One or several pre-trained backbones and a small head on a window of a feature, or on an image."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pipeline import paths
-from pipeline.models import Input
+from pipeline.errors import UserError
+from pipeline.models import Array, Input, lda
 from pipeline.models.layers import dense, planes
+from pipeline.models.musicnn import BANDS, PENULTIMATE, Musicnn
 from pipeline.models.weights.loading import load
+from pipeline.params import Lda
 from pipeline.params import Transfer as Settings
 
 
 class Backbone(nn.Module):
-    """Window or image to embedding, (B, width): means over the backbone's last feature maps.
+    """Window or image to embedding, (B, width)."""
+
+    def __init__(self, network: nn.Module, trainable: bool) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(trainable)
+        self.trainable = trainable
+
+    def train(self, mode: bool = True) -> Any:
+        # a frozen backbone keeps its batch norms' running statistics too
+        return super().train(mode and self.trainable)
+
+
+class ImageBackbone(Backbone):
+    """Means over the last feature maps of a network for pictures.
 
     It sees three channels in [-1, 1], as the ImageNet models were trained on. Those of a window are equal: the training
     part's mean is grey, two standard deviations are black or white. An image keeps its own black and white.
     """
 
     def __init__(self, source: Input, network: nn.Module, trainable: bool) -> None:
-        super().__init__()
-        self.network = network.requires_grad_(trainable)
-        self.trainable = trainable
+        super().__init__(network, trainable)
         self.centre, self.spread = (0.5, 0.5) if len(source.shape) == 3 else _range(source)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -28,9 +44,18 @@ class Backbone(nn.Module):
         maps: Tensor = self.network(seen.expand(-1, 3, -1, -1)).last_hidden_state
         return maps.mean(dim=(2, 3))
 
-    def train(self, mode: bool = True) -> "Backbone":
-        # a frozen backbone keeps its batch norms' running statistics too
-        return super().train(mode and self.trainable)
+
+class MusicBackbone(Backbone):
+    """The layer before musicnn's tags, of a window in dB; what is at the floor is silence."""
+
+    def __init__(self, source: Input, network: Musicnn, trainable: bool) -> None:
+        super().__init__(network, trainable)
+        self.floor = source.floor
+
+    def forward(self, window: Tensor) -> Tensor:
+        levels = torch.log10(1e4 * 10 ** (window / 10) + 1)
+        heard: Tensor = self.network(torch.where(window > self.floor, levels, 0))
+        return heard[:, :PENULTIMATE]
 
 
 def _range(source: Input) -> tuple[float, float]:
@@ -40,20 +65,44 @@ def _range(source: Input) -> tuple[float, float]:
 
 
 class Transfer(nn.Module):
-    """``frozen`` tells the training loop that ``backbone`` may be run once per window and kept."""
+    """``frozen`` tells the training loop that ``backbones`` may be run once per window and their embeddings kept."""
 
-    def __init__(self, backbone: Backbone, head: nn.Module, frozen: bool) -> None:
+    def __init__(self, backbones: list[Backbone], head: nn.Module, frozen: bool) -> None:
         super().__init__()
-        self.backbone, self.head, self.frozen = backbone, head, frozen
+        self.backbones, self.head, self.frozen = nn.ModuleList(backbones), head, frozen
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.head(self.backbone(image))
+        return self.head(torch.cat([backbone(image) for backbone in self.backbones], dim=1))
 
 
 def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
+    """
+    Raises:
+        UserError: a backbone was trained on another feature than the experiment gives it.
+    """
     (image,) = inputs
-    network = load(paths.WEIGHTS / settings.backbone)
-    backbone = Backbone(image, network, trainable=not settings.frozen)
+    backbones = [_backbone(name, image, trainable=not settings.frozen) for name in settings.backbones]
+    example = torch.zeros(1, *image.shape)
     with torch.no_grad():
-        width = backbone.eval()(torch.zeros(1, *image.shape)).shape[1]
-    return Transfer(backbone, dense(width, settings.hidden, classes, settings.dropout), settings.frozen)
+        width = sum(backbone.eval()(example).shape[1] for backbone in backbones)
+    return Transfer(backbones, dense(width, settings.hidden, classes, settings.dropout), settings.frozen)
+
+
+def fit_head(
+    settings: Settings, embeddings: Array, targets: Array, classes: int, seed: int
+) -> nn.Module | None:
+    """The head where the settings name one that is fitted in closed form."""
+    if settings.shrinkage is None:
+        return None
+    return lda.fit(Lda(name="lda", shrinkage=settings.shrinkage), embeddings, targets, classes, seed)
+
+
+def _backbone(name: str, source: Input, trainable: bool) -> Backbone:
+    network = load(paths.WEIGHTS / name)
+    if not isinstance(network, Musicnn):
+        return ImageBackbone(source, network, trainable)
+    if source.shape[:-1] != (BANDS,):
+        raise UserError(
+            f"weights.{name} hear windows of {BANDS} bands, not {source.shape[:-1]}: give the experiment `features: [musicnn]`"
+        )
+    return MusicBackbone(source, network, trainable)

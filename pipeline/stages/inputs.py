@@ -15,8 +15,8 @@ def inputs(key: str) -> None:
     experiment = params.experiment(params.load(), key)
     used = {f"features/{kind}": Store(paths.FEATURES / kind).spec["digest"] for kind in experiment.features}
     if isinstance(experiment.model, params.Transfer):
-        folder = paths.WEIGHTS / experiment.model.backbone
-        used |= {file.as_posix(): sha256(file) for file in sorted(folder.iterdir())}
+        for name in experiment.model.backbones:
+            used |= {file.as_posix(): sha256(file) for file in sorted((paths.WEIGHTS / name).iterdir())}
     used |= model_code(experiment.model.name)
     write_json(paths.INPUTS / f"{key}.json", used)
 

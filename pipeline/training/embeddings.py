@@ -1,8 +1,8 @@
-"""What a frozen backbone makes of windows: computed once for each window and backbone, and kept."""
+"""What frozen backbones make of windows: computed once for each window and backbone, and kept."""
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +38,23 @@ class Embeddings:
         return self.values[self.starts[clips] + offsets]
 
 
-def embed(parts: Sequence[Windows], backbone: nn.Module, settings: Training, kept: Path) -> list[Windows]:
-    """Windows of one feature, half a window apart, seen through ``backbone``.
+def embed(
+    parts: Sequence[Windows], backbones: Iterable[nn.Module], settings: Training, kept: Path
+) -> list[Windows]:
+    """Windows of one feature, half a window apart, seen through the backbones, whose embeddings are joined.
 
     Args:
         kept: where embeddings are kept, by the backbone's graph with its weights, and by the clip's rows.
     """
+    seen = [_through(backbone, parts, settings, kept) for backbone in backbones]
+    return [
+        Windows([Embeddings(np.concatenate(values, axis=1), _counts(windows))], windows.targets)
+        for windows, values in zip(parts, zip(*seen, strict=True), strict=True)
+    ]
+
+
+def _through(backbone: nn.Module, parts: Sequence[Windows], settings: Training, kept: Path) -> list[Array]:
+    """(windows, width) of each part."""
     example = torch.from_numpy(_feature(parts[0]).cut(*parts[0].even(1)[:2].T))
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "backbone.onnx"
@@ -55,16 +66,22 @@ def embed(parts: Sequence[Windows], backbone: nn.Module, settings: Training, kep
         return [_seen(windows, run, known, settings) for windows in parts]
 
 
-def _seen(windows: Windows, run: Run, known: Reuse, settings: Training) -> Windows:
-    digests = _feature(windows).digests
-    pairs = windows.even(max(1, windows.frames // 2))
+def _pairs(windows: Windows) -> Index:
+    return windows.even(max(1, windows.frames // 2))
+
+
+def _counts(windows: Windows) -> Index:
+    """Windows of each clip."""
+    return np.bincount(_pairs(windows)[:, 0], minlength=len(windows))
+
+
+def _seen(windows: Windows, run: Run, known: Reuse, settings: Training) -> Array:
+    digests, pairs = _feature(windows).digests, _pairs(windows)
     missing = [clip for clip, digest in enumerate(digests) if digest not in known]
     for clip, values in zip(missing, _embedded(windows, pairs, missing, run, settings), strict=True):
         known.add(str(clip), digests[clip], block(values, "float32"))
     rows = [np.frombuffer(known.read(digest).content, np.float32) for digest in digests]
-    counts = np.bincount(pairs[:, 0], minlength=len(windows))
-    values = np.concatenate(rows).reshape(counts.sum(), -1)
-    return Windows([Embeddings(values, counts)], windows.targets)
+    return np.concatenate(rows).reshape(len(pairs), -1)
 
 
 def _feature(windows: Windows) -> Feature:

@@ -40,7 +40,11 @@ def fitted(
         net = net.to(memory_format=torch.channels_last)
     trained = net
     if getattr(net, "frozen", False):
-        windows, valid = embed([windows, valid], net.backbone, settings, kept)
+        windows, valid = embed([windows, valid], net.backbones, settings, kept)
+        every = windows[windows.even(1)]
+        if head := module.fit_head(experiment.model, every.inputs[0], every.targets, len(data.labels), seed):
+            net.head = head
+            return net.cpu().eval(), pd.DataFrame(columns=list(HISTORY))
         trained = net.head
     history = fit(trained, windows, valid, settings, seed, work, sink)
     return net.cpu().eval(), history

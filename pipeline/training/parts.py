@@ -38,10 +38,10 @@ def load(
     """
     labels = clips.labels(table)
     joined = clips.good(table).merge(split[split["fold"] == fold], on="clip_id")
-    stores = [Store(paths.FEATURES / kind) for kind in experiment.features]
+    stores = {kind: Store(paths.FEATURES / kind) for kind in experiment.features}
     members = {str(part): rows.reset_index(drop=True) for part, rows in joined.groupby("part")}
     features = {
-        part: [Feature.stored(store, rows["clip_id"], window.frames) for store in stores]
+        part: [Feature.stored(store, rows["clip_id"], window.of(kind)) for kind, store in stores.items()]
         for part, rows in members.items()
     }
     number = {label: position for position, label in enumerate(labels)}

@@ -23,7 +23,7 @@ from pipeline.stages.features import features
 
 pytestmark = pytest.mark.usefixtures("music")
 RATE = 22050
-KINDS = ["tabular", "spectrogram", "wavelet"]
+KINDS = ["tabular", "spectrogram", "wavelet", "musicnn"]
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_other_params_of_one_kind_compute_that_kind() -> None:
         {kind: reuse.key(kind, extract.shared(s), getattr(s, kind)) for kind in KINDS} for s in (own, other)
     ]
     assert [kind for kind in KINDS if keys[0][kind] != keys[1][kind]] == ["spectrogram"]
-    assert len({key for both in keys for key in both.values()}) == 4
+    assert len({key for both in keys for key in both.values()}) == len(KINDS) + 1
 
 
 KILLED = """
@@ -138,7 +138,7 @@ from pipeline.features import store
 from pipeline.stages.features import features
 add, done = store.Writer.add, []
 def killing(self, *given):
-    if len(done) == 3 * 4 + 1:
+    if len(done) == 4 * 4 + 1:
         self.array.write(b"half a block")
         self.array.flush()
         self.index.write(f"{given[0]},0,1,{given[1]},{given[2].digest[:9]}")

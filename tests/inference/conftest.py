@@ -95,7 +95,7 @@ def _package(settings: SoundParams, tmp_path_factory: pytest.TempPathFactory) ->
         labels=list(LABELS),
         kinds=["tabular"],
         features=settings.features,
-        window_frames=256,
+        window=settings.window,
         batch_size=4,
         audit=settings.audit,
         longest_s=SECONDS,

@@ -71,7 +71,7 @@ def package(tmp_path_factory: pytest.TempPathFactory, settings: SoundParams, noi
         labels=["jazz", HOSTILE, "rock"],
         kinds=["tabular"],
         features=settings.features,
-        window_frames=256,
+        window=settings.window,
         batch_size=32,
         audit=settings.audit,
         longest_s=SECTION_S,

@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from pipeline import models
+from pipeline.errors import UserError
 from pipeline.features.store import Store, write
-from pipeline.models import Input, cnn, logreg, majority, multimodal, transfer
+from pipeline.models import Input, cnn, lda, logreg, majority, multimodal, transfer
 from pipeline.models.exported import Exported, export
 from pipeline.models.layers import Standardise
-from pipeline.params import Cnn, LogReg, Majority, Mlp, Multimodal, Training, Transfer
+from pipeline.models.musicnn import Musicnn
+from pipeline.params import Cnn, Lda, LogReg, Majority, Mlp, Multimodal, Training, Transfer
 from pipeline.training.embeddings import embed
 from pipeline.training.experiment import Probabilities
 from pipeline.training.fit import Batches, fit
@@ -32,10 +35,15 @@ Trainings = Callable[..., Training]
 MODELS: dict[str, tuple[Any, int]] = {
     "majority": (Majority(name="majority"), 0),
     "logreg": (LogReg(name="logreg", c=1.0), 0),
+    "lda": (Lda(name="lda", shrinkage=0.5), 0),
     "mlp": (Mlp(name="mlp", hidden=[16, 8], dropout=0.1), 0),
     "cnn": (Cnn(name="cnn", arch="compact", dropout=0.1), 1),
     "tutorial": (Cnn(name="cnn", arch="tutorial", dropout=0.1), 1),
     "transfer": (Transfer(name="transfer", backbone="resnet", frozen=True, hidden=[8], dropout=0.1), 1),
+    "two backbones": (
+        Transfer(name="transfer", backbone=["resnet", "smaller"], frozen=True, hidden=[], dropout=0.1),
+        1,
+    ),
     "multimodal": (Multimodal(name="multimodal", dropout=0.1), 2),
 }
 """Settings, and how many images the model sees; with none it sees the table."""
@@ -84,14 +92,22 @@ def make(key: str) -> Made:
 
 @pytest.fixture(scope="module", autouse=True)
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A working folder with untrained backbones where the weights stand: a narrow MobileNetV2, a short ResNet."""
+    """A working folder with untrained backbones where the weights stand: a narrow MobileNetV2, two short ResNets."""
     from transformers import MobileNetV2Config, MobileNetV2Model, ResNetConfig, ResNetModel
 
     checkout = tmp_path_factory.mktemp("checkout")
     torch.manual_seed(7)
     mobile = MobileNetV2Config(depth_multiplier=0.1, finegrained_output=False)
-    short = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
-    for name, network in {"mobilenet": MobileNetV2Model(mobile), "resnet": ResNetModel(short)}.items():
+    short, smaller = (
+        ResNetConfig(embedding_size=8, hidden_sizes=[8, width], depths=[1, 1], layer_type="basic")
+        for width in (16, 12)
+    )
+    networks = {
+        "mobilenet": MobileNetV2Model(mobile),
+        "resnet": ResNetModel(short),
+        "smaller": ResNetModel(smaller),
+    }
+    for name, network in networks.items():
         folder = checkout / "weights" / name
         folder.mkdir(parents=True)
         network.config.architectures = [type(network).__name__]
@@ -163,6 +179,18 @@ def test_logreg_is_scikit_learns(classes: int) -> None:
         found = net(torch.from_numpy(values)).softmax(dim=1)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     assert expected.max(axis=1).std() > 0.05, "rows are told apart"
+
+
+@pytest.mark.parametrize("classes", [2, CLASSES])
+def test_lda_is_scikit_learns(classes: int) -> None:
+    values, targets = table(classes)
+    scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+    reference = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.4).fit(scaled, targets)
+    net = lda.fit(Lda(name="lda", shrinkage=0.4), values, targets, classes, seed=7)
+    with torch.no_grad():
+        found = net(torch.from_numpy(values)).softmax(dim=1)
+    np.testing.assert_allclose(found, reference.predict_proba(scaled), rtol=0, atol=1e-4)
+    assert found.max(dim=1).values.std() > 0.05, "rows are told apart"
 
 
 def test_majority_answers_the_frequencies() -> None:
@@ -265,13 +293,13 @@ def backbone_net(folder: Path, frozen: bool) -> tuple[transfer.Transfer, Windows
 def test_a_frozen_backbone_does_not_move(tmp_path: Path, training: Trainings) -> None:
     """No parameter and no running statistic, whether its embeddings are kept or it runs in every step."""
     net, windows = backbone_net(tmp_path, frozen=True)
-    before = state(net.backbone)
-    (embedded,) = embed([windows], net.backbone, training(batch_size=8), tmp_path / "kept")
+    before = state(net.backbones)
+    (embedded,) = embed([windows], net.backbones, training(batch_size=8), tmp_path / "kept")
     head = state(net.head)
     fit(net.head, embedded, embedded, training(epochs=2, batch_size=8), 7, tmp_path / "head", lambda *_: None)
     assert moved(head, net.head) == set(head)
     fit(net, windows, windows, training(epochs=1, batch_size=8), 7, tmp_path / "net", lambda *_: None)
-    assert not moved(before, net.backbone)
+    assert not moved(before, net.backbones)
 
 
 def test_a_fine_tuned_backbone_moves_in_all_its_parts(tmp_path: Path, training: Trainings) -> None:
@@ -281,10 +309,55 @@ def test_a_fine_tuned_backbone_moves_in_all_its_parts(tmp_path: Path, training: 
     assert moved(before, net) == set(before), "parameters, running means and variances, and their counters"
 
 
+def test_embeddings_of_several_backbones_are_joined(tmp_path: Path, training: Trainings) -> None:
+    """And a discriminant on them is the head, whose answers are those of the whole net."""
+    (feature,), windows = features(tmp_path, 1)
+    settings = Transfer(
+        name="transfer",
+        backbone=["resnet", "smaller"],
+        frozen=True,
+        shrinkage=0.5,
+        hidden=[],
+        dropout=0.0,
+    )
+    net = transfer.build(settings, [feature.describe()], 2)
+    assert isinstance(net, transfer.Transfer)
+    (embedded,) = embed([windows], net.backbones, training(batch_size=8), tmp_path / "kept")
+    every = embedded[embedded.even(1)]
+    with torch.no_grad():
+        inputs = Batches(windows)[windows.even(1)].inputs
+        joined = torch.cat([backbone(*inputs) for backbone in net.backbones], dim=1)
+    np.testing.assert_allclose(every.inputs[0], joined, rtol=1e-3, atol=1e-3)
+    head = transfer.fit_head(settings, every.inputs[0], every.targets, 2, seed=7)
+    assert head is not None
+    net.head = head
+    with torch.no_grad():
+        hits = net.eval()(*inputs).argmax(dim=1).numpy() == windows.targets
+    assert hits.mean() > 0.9
+
+
+def test_musicnn_hears_its_own_feature_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "load", lambda _: Musicnn(2))
+    settings = Transfer(name="transfer", backbone="musicnn_msd", frozen=True, hidden=[], dropout=0.0)
+    with pytest.raises(
+        UserError, match=r"weights\.musicnn_msd hear windows of 96 bands.*features: \[musicnn\]"
+    ):
+        transfer.build(settings, [image()], 2)
+    net = transfer.build(settings, [image(bands=96)], 2).eval()
+    levels = torch.rand(3, 96, 40) * 4
+    with torch.no_grad():
+        decibels = (10 * torch.log10((10**levels - 1) / 1e4)).clamp_min(-80)
+        assert isinstance(net, transfer.Transfer)
+        (backbone,) = net.backbones
+        found, expected = backbone(decibels), backbone.get_submodule("network")(levels)[:, :200]
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
 def test_a_backbone_sees_the_training_parts_mean_as_grey(tmp_path: Path) -> None:
     net, windows = backbone_net(tmp_path, frozen=True)
     seen: list[Tensor] = []
-    net.backbone.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    (backbone,) = net.backbones
+    backbone.get_submodule("network").register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     net(*Batches(windows)[windows.even(windows.frames)].inputs)
     (picture,) = seen
     assert picture.shape == (32, 3, 32, 40)
@@ -305,7 +378,7 @@ def test_a_backbone_sees_a_picture_from_minus_one_to_one(channels: int) -> None:
             return SimpleNamespace(last_hidden_state=image)
 
     low = np.full(channels, 0.1, np.float32)
-    backbone = transfer.Backbone(Input((channels, 4, 4), low, low), Network(), trainable=False)
+    backbone = transfer.ImageBackbone(Input((channels, 4, 4), low, low), Network(), trainable=False)
     images = torch.rand(2, channels, 4, 4)
     assert backbone(images).shape == (2, 3)
     torch.testing.assert_close(seen[0], (images * 2 - 1).expand(-1, 3, -1, -1))

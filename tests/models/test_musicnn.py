@@ -170,6 +170,20 @@ def test_it_hears_genres(weights: Path, shared: Path) -> None:
         assert tags[int(means.argmax())] == expected
 
 
+def test_what_fills_a_window_up_is_not_heard(weights: Path) -> None:
+    """Zeros behind a sound leave its embedding as it is; the original's answer changes with each frame of them."""
+    net = network(weights / "musicnn_msd")
+    window = synthetic(2)
+    filled = window.clone()
+    filled[0, :, 120:] = 0
+    with torch.inference_mode():
+        alone, whole = net(window[:1, :, :120]), net(window[1:])
+        found, nothing = net(filled), net(torch.zeros(1, 96, 187))
+    torch.testing.assert_close(found[:1], alone, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found[1:], whole, rtol=1e-4, atol=1e-4)
+    assert nothing.isfinite().all()
+
+
 def test_the_exported_embedding_is_the_same_for_any_batch(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = Musicnn(2).eval()

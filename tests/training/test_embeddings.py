@@ -66,7 +66,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_embeddings_are_the_backbones_and_aligned_with_the_clips(
     store: Store, tmp_path: Path, training: Trainings
 ) -> None:
-    (embedded,) = embed([windows(store, "cab")], Told().train(), training(batch_size=2), tmp_path)
+    (embedded,) = embed([windows(store, "cab")], [Told().train()], training(batch_size=2), tmp_path)
     (source,) = embedded.sources
     assert isinstance(source, Embeddings)
     assert embedded.targets.tolist() == [0, 1, 2]
@@ -92,11 +92,11 @@ def test_only_windows_not_seen_before_run_through_the_backbone(
     store: Store, tmp_path: Path, training: Trainings, ran: list[int], batch_size: int
 ) -> None:
     settings = training(batch_size=batch_size)
-    embed([windows(store, "ca")], Told(), settings, tmp_path)
+    embed([windows(store, "ca")], [Told()], settings, tmp_path)
     del ran[:]
-    (again,) = embed([windows(store, "dabc")], Told(), settings, tmp_path)
+    (again,) = embed([windows(store, "dabc")], [Told()], settings, tmp_path)
     assert sum(ran[1:]) == 3, "two windows of d and one of b, after the example that tells the width"
-    (fresh,) = embed([windows(store, "dabc")], Told(), settings, tmp_path / "other")
+    (fresh,) = embed([windows(store, "dabc")], [Told()], settings, tmp_path / "other")
     pairs = again.even(1)
     np.testing.assert_array_equal(again[pairs].inputs[0], fresh[pairs].inputs[0])
 
@@ -104,8 +104,8 @@ def test_only_windows_not_seen_before_run_through_the_backbone(
 def test_other_weights_are_another_backbone(
     store: Store, tmp_path: Path, training: Trainings, ran: list[int]
 ) -> None:
-    (first,) = embed([windows(store, "a")], Told(1.0), training(), tmp_path)
+    (first,) = embed([windows(store, "a")], [Told(1.0)], training(), tmp_path)
     del ran[:]
-    (other,) = embed([windows(store, "a")], Told(2.0), training(), tmp_path)
+    (other,) = embed([windows(store, "a")], [Told(2.0)], training(), tmp_path)
     assert sum(ran[1:]) == 4
     np.testing.assert_allclose(other[other.even(1)].inputs[0], 2 * first[first.even(1)].inputs[0], rtol=1e-6)

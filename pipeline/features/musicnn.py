@@ -1,0 +1,38 @@
+"""The mel spectrogram that the musicnn networks hear, in dB, at their own rate and in their own frames.
+
+Its loudness is absolute: they were trained on sound as it is, not on sound scaled to its loudest point.
+"""
+
+from typing import Any
+
+from librosa import power_to_db
+
+from pipeline.features.sound import Array, Sound, mel
+from pipeline.params import MusicnnInput
+
+RATE, N_FFT, HOP_LENGTH, BANDS = 16_000, 512, 256, 96
+"""SR, FFT_SIZE, FFT_HOP and N_MELS in configuration.py of the package musicnn 0.1.0."""
+FLOOR = -80.0
+"""dB; the networks take log10(10000 x + 1) of a power x, of which 1e-8 leaves nothing."""
+
+
+def describe(settings: MusicnnInput) -> dict[str, Any]:  # noqa: ARG001
+    return {
+        "windowed": True,
+        "width": BANDS,
+        "bands": "mel",
+        "unit": "dB",
+        "floor": FLOOR,
+        "sample_rate": RATE,
+        "params": {"n_fft": N_FFT, "hop_length": HOP_LENGTH},
+    }
+
+
+def compute(sound: Sound, settings: MusicnnInput) -> Array:  # noqa: ARG001
+    """(frames, bands), 0 dB for a power of 1, at least FLOOR; frame t is centred on t * HOP_LENGTH at RATE."""
+    sound = sound.at(RATE)
+    frames = 1 + len(sound.signal) // HOP_LENGTH
+    spectrum = sound.stft(N_FFT, HOP_LENGTH)[:frames]
+    power = mel(spectrum.real**2 + spectrum.imag**2, RATE, BANDS)
+    decibels: Array = power_to_db(power, amin=10 ** (FLOOR / 10), top_db=None)
+    return decibels
