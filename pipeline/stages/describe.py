@@ -6,7 +6,6 @@ from pipeline import params, paths
 from pipeline.data import clips
 from pipeline.data.split import explained
 from pipeline.evaluation.data_report import DataSet, data_report
-from pipeline.evaluation.examples import PICTURES
 from pipeline.evaluation.picture_report import picture_report
 from pipeline.features.store import Store
 from pipeline.stages import main
@@ -23,7 +22,7 @@ def describe() -> None:
     if settings.medium == "picture":
         picture_report(data, Store(paths.FEATURES / "image"), settings.seed, paths.DATA_REPORT)
     else:
-        stores = {kind: Store(paths.FEATURES / kind) for kind in PICTURES}
+        stores = {kind: Store(paths.FEATURES / kind) for kind in params.ALIGNED}
         data_report(data, stores, settings.seed, paths.DATA_REPORT)
 
 
