@@ -268,8 +268,16 @@ class Multimodal(Section):
     dropout: Fraction
 
 
+class Fusion(Section):
+    """Models of their own, trained apart; on valid it is learned how much the answer of each counts."""
+
+    name: Literal["fusion"]
+    branches: Annotated[dict[str, "Experiment"], Field(min_length=2)]
+    """Each as an experiment; of ``training`` it inherits what the fusion has."""
+
+
 Model = Annotated[
-    Majority | LogReg | Lda | Mlp | Cnn | Transfer | Multimodal,
+    Majority | LogReg | Lda | Mlp | Cnn | Transfer | Multimodal | Fusion,
     Field(discriminator="name"),
 ]
 
@@ -290,6 +298,9 @@ class Augment(Section):
 class Training(Section):
     epochs: Positive
     batch_size: Positive
+    members: Positive = 1
+    """Above 1, as many models in one: train and valid are dealt anew into as many folds, and each is chosen on one of
+    them and learns from the others."""
     windows_per_clip: Positive
     """Windows drawn at random from each clip and epoch."""
     optimizer: Literal["adam", "adamw"]
@@ -336,7 +347,33 @@ class Experiment(Section):
             )
         if name == "multimodal" and sorted(given) != sorted(ALIGNED):
             raise ValueError(f"features: model 'multimodal' fuses {list(ALIGNED)}, not {given}")
+        if isinstance(self.model, Fusion):
+            _check_branches(self.model.branches, given)
         return self
+
+
+def _check_branches(branches: dict[str, Experiment], given: list[FeatureKind]) -> None:
+    for name, branch in branches.items():
+        if isinstance(branch.model, Fusion):
+            raise ValueError(f"model.branches.{name}: a branch is no fusion itself")
+        if branch.training.members > 1:
+            raise ValueError(
+                f"model.branches.{name}: members are set for the fusion as a whole, in its training"
+            )
+    heard = {kind for branch in branches.values() for kind in branch.features}
+    if heard != set(given) or len(given) != len(heard):
+        raise ValueError(f"features: the branches work on {sorted(heard)}, not on {given}")
+
+
+def backbones(experiment: Experiment) -> list[str]:
+    """The weights that it is made of."""
+    models = [part.model for part in parts(experiment)]
+    return [name for model in models if isinstance(model, Transfer) for name in model.backbones]
+
+
+def parts(experiment: Experiment) -> list[Experiment]:
+    """The experiment itself, or the branches it is made of."""
+    return list(experiment.model.branches.values()) if isinstance(experiment.model, Fusion) else [experiment]
 
 
 class Tracking(Section):
@@ -407,7 +444,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _backbones_have_weights(self) -> Self:
         for key, experiment in self.experiments.items():
-            for name in experiment.model.backbones if isinstance(experiment.model, Transfer) else []:
+            for name in backbones(experiment):
                 if name not in self.weights:
                     raise ValueError(
                         f"experiments.{key}.model.backbone: {name!r} is not among the weights "
@@ -514,7 +551,17 @@ def inheriting(raw: Any) -> Any:
 def _inheriting(defaults: dict[str, Any], block: Any) -> Any:
     """The experiment with ``training`` filled up; what is no mapping is left for the check that follows."""
     own = (block.get("training") or {}) if isinstance(block, dict) else None
-    return {**block, "training": _merged(defaults, own)} if isinstance(own, dict) else block
+    if not isinstance(own, dict):
+        return block
+    training = _merged(defaults, own)
+    filled = {**block, "training": training}
+    if _is_section(block, "model") and _is_section(block["model"], "branches"):
+        branches = {
+            name: _inheriting({**training, "members": 1}, branch)
+            for name, branch in block["model"]["branches"].items()
+        }
+        filled["model"] = {**block["model"], "branches": branches}
+    return filled
 
 
 def _merged(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

@@ -77,6 +77,21 @@ def grouped(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
     return pd.concat(folds)
 
 
+def inner(table: pd.DataFrame, settings: Split, members: int, seed: int) -> pd.DataFrame:
+    """Clips to learn from and to choose on dealt into folds: clip_id, fold, part; each is once in valid, else in train.
+
+    Raises:
+        SplitError: a label has fewer groups than ``members``.
+    """
+    if settings.protocol in LEAKY:
+        table = table.assign(group=table["clip_id"])
+    sizes = pd.crosstab(table["group"], table["label"])
+    _enough_groups(sizes, members)
+    fold_of = table["group"].map(_deal(sizes, [1 / members] * members, seed))
+    parts = [fold_of.eq(fold).map({True: "valid", False: "train"}) for fold in range(members)]
+    return pd.concat([_rows(table, fold, part) for fold, part in enumerate(parts)])
+
+
 def random(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
     """Stratified by label, clip by clip, as most published work on GTZAN does (Sturm 2013, arXiv:1306.1461).
 
@@ -141,7 +156,7 @@ def _enough_groups(sizes: pd.DataFrame, needed: int) -> None:
         named = ", ".join(f"{label!r} has {count}" for label, count in poor.items())
         raise SplitError(
             f"too few groups to have each label in every part without cutting a group: {named}, "
-            f"{needed} are needed; add clips of other artists, correct the groups, ask for fewer split.folds, or set split.protocol "
+            f"{needed} are needed; add clips of other artists, correct the groups, ask for fewer split.folds or training.members, or set split.protocol "
             "to random, whose scores are leaky"
         )
 

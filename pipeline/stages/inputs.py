@@ -14,10 +14,10 @@ from pipeline.stages import main
 def inputs(key: str) -> None:
     experiment = params.experiment(params.load(), key)
     used = {f"features/{kind}": Store(paths.FEATURES / kind).spec["digest"] for kind in experiment.features}
-    if isinstance(experiment.model, params.Transfer):
-        for name in experiment.model.backbones:
-            used |= {file.as_posix(): sha256(file) for file in sorted((paths.WEIGHTS / name).iterdir())}
-    used |= model_code(experiment.model.name)
+    for name in params.backbones(experiment):
+        used |= {file.as_posix(): sha256(file) for file in sorted((paths.WEIGHTS / name).iterdir())}
+    for part in [experiment, *params.parts(experiment)]:
+        used |= model_code(part.model.name)
     write_json(paths.INPUTS / f"{key}.json", used)
 
 

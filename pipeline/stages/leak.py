@@ -15,7 +15,7 @@ from pipeline.evaluation.uncertainty import Interval
 from pipeline.files import remove, whole, write_json
 from pipeline.params import Experiment, Params, Split
 from pipeline.stages import main, recording, resuming
-from pipeline.training import parts
+from pipeline.training import parts, untold
 from pipeline.training.predict import predictions
 from pipeline.training.trials import Trial
 
@@ -38,9 +38,13 @@ def leak(key: str) -> None:
             write_json(folder / "leak.json", {"impossible": str(error)})
             return
         ungrouped = grouped.model_copy(update={"protocol": "random"})
-        splits = {"grouped": rows, "random": split(clips.good(table), ungrouped, settings.seed)}
+        splits = {
+            "grouped": (grouped, rows),
+            "random": (ungrouped, split(clips.good(table), ungrouped, settings.seed)),
+        }
         answers = {
-            name: _answers(settings, experiment, table, rows, work / name) for name, rows in splits.items()
+            name: _answers(settings.model_copy(update={"split": own}), experiment, table, rows, work / name)
+            for name, (own, rows) in splits.items()
         }
         tables = [rows.assign(protocol=name) for name, rows in answers.items()]
         pd.concat(tables).to_parquet(folder / "predictions.parquet", index=False)
@@ -79,7 +83,7 @@ def _answers(
     settings: Params, experiment: Experiment, table: pd.DataFrame, rows: pd.DataFrame, work: Path
 ) -> pd.DataFrame:
     """Test predictions over all folds of a split, from models that are not kept."""
-    from pipeline.training.experiment import fitted, save  # torch takes seconds to import
+    from pipeline.training.ensemble import keep, trained  # torch takes seconds to import
 
     files = []
     for fold in sorted(rows["fold"].unique()):
@@ -90,16 +94,14 @@ def _answers(
         folder.mkdir(parents=True, exist_ok=True)
         trial = Trial(int(fold), settings.seed)
         data = parts.load(experiment, settings.window, table, rows, trial.fold)
-        net, _ = fitted(experiment, data, trial.seed, folder / "checkpoints", paths.embeddings(), _untold)
-        save(net, data, folder / "model.onnx")
+        members = parts.members(experiment, data, settings.window, table, settings.split, settings.seed)
+        checkpoints = folder / "checkpoints"
+        found = trained(experiment, data, members, trial.seed, checkpoints, paths.embeddings(), untold)
+        keep(found, data, folder)
         answers = predictions(folder / "model.onnx", data, experiment.training, trial)
         with whole(files[-1]) as file:
             metrics.of_part(answers, "test").to_parquet(file, index=False)
     return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
-
-
-def _untold(epoch: int, scores: dict[str, float]) -> None:
-    """The curves of these trainings are not kept."""
 
 
 def _gap(answers: dict[str, pd.DataFrame], seed: int) -> Interval:

@@ -12,7 +12,7 @@ from pipeline.files import read_json, remove, whole, write_json
 from pipeline.params import Experiment, Params
 from pipeline.stages import main, recording, resuming
 from pipeline.training import hardware, parts
-from pipeline.training.experiment import fitted, save
+from pipeline.training.ensemble import keep, trained
 from pipeline.training.trials import Trial, trials
 
 
@@ -34,11 +34,13 @@ def train(key: str) -> None:
 
 
 def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, run: tracking.Run) -> None:
-    data = parts.load(experiment, settings.window, clips.computed(), pd.read_parquet(paths.SPLIT), trial.fold)
+    table = clips.computed()
+    data = parts.load(experiment, settings.window, table, pd.read_parquet(paths.SPLIT), trial.fold)
+    members = parts.members(experiment, data, settings.window, table, settings.split, settings.seed)
     run.log_params(recording.described(settings, experiment, trial))
     start = time.monotonic()
-    net, history = fitted(
-        experiment, data, trial.seed, work / "checkpoints", paths.embeddings(), run.log_epoch
+    found = trained(
+        experiment, data, members, trial.seed, work / "checkpoints", paths.embeddings(), run.log_epoch
     )
     spec = {
         "run_id": run.id,
@@ -47,16 +49,16 @@ def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, r
         "labels": data.labels,
         "features": experiment.features,
         "window": settings.window.model_dump(),
-        "parameters": sum(p.numel() for p in net.parameters() if p.requires_grad),
+        "parameters": sum(p.numel() for p in found.net.parameters() if p.requires_grad),
         "device": hardware.device(experiment.training),
         "precision": hardware.precision(experiment),
         "train_seconds": round(time.monotonic() - start, 1),
     }
     with whole(work / "result") as folder:
         folder.mkdir()
-        save(net, data, folder / "model.onnx")
+        keep(found, data, folder)
         write_json(folder / "spec.json", spec)
-        history.to_csv(folder / "history.csv", index=False)
+        found.history.to_csv(folder / "history.csv", index=False)
         recording.model(run, folder, data)
 
 

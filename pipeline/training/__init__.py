@@ -7,3 +7,7 @@ HISTORY = ("epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accurac
 
 EpochSink = Callable[[int, dict[str, float]], None]
 """Is told each epoch's number and metrics as soon as it ends."""
+
+
+def untold(epoch: int, scores: dict[str, float]) -> None:
+    """For trainings whose curves are not kept."""

@@ -1,17 +1,24 @@
 """One trial of an experiment: a model built for its features, fitted, and kept as an ONNX graph."""
 
+import logging
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from pipeline import models
 from pipeline.models.exported import export
-from pipeline.params import Experiment
-from pipeline.training import HISTORY, EpochSink
+from pipeline.params import Experiment, Fusion
+from pipeline.training import HISTORY, EpochSink, untold
 from pipeline.training.hardware import precision
 from pipeline.training.parts import Parts, examples
+from pipeline.training.windows import Windows
+
+BATCH = 32
+log = logging.getLogger(__name__)
 
 
 def fitted(
@@ -23,6 +30,8 @@ def fitted(
         work: checkpoints; where it holds some, training goes on from there.
         kept: what a frozen backbone made of windows, for the trainings to come.
     """
+    if isinstance(experiment.model, Fusion):
+        return _fused(experiment.model, data, seed, work, kept), pd.DataFrame(columns=list(HISTORY))
     module = models.load(experiment.model.name)
     windows, valid = data.windows["train"], data.windows["valid"]
     if hasattr(module, "fit"):
@@ -48,6 +57,35 @@ def fitted(
         trained = net.head
     history = fit(trained, windows, valid, settings, seed, work, sink)
     return net.cpu().eval(), history
+
+
+def _fused(settings: Fusion, data: Parts, seed: int, work: Path, kept: Path) -> nn.Module:
+    """The branches, each with its own features, and the powers learned on valid."""
+    from pipeline.models import fusion
+
+    nets, places = [], []
+    for name, branch in settings.branches.items():
+        log.info("branch %s", name)
+        net, _ = fitted(branch, data.of(branch.features), seed, work / name, kept, untold)
+        nets.append(net)
+        places.append([data.kinds.index(kind) for kind in branch.features])
+    windows = data.windows["valid"]
+    each = [fusion.Fusion([net], [own], np.ones(1)) for net, own in zip(nets, places, strict=True)]
+    logs = np.stack([np.log(answers(net, windows).clip(1e-12)) for net in each])
+    powers = fusion.learned(logs, windows.even(windows.frames)[:, 0], windows.targets)
+    log.info("powers: %s", ", ".join(f"{n} {p:.2f}" for n, p in zip(settings.branches, powers, strict=True)))
+    return fusion.Fusion(nets, places, powers)
+
+
+def answers(net: nn.Module, windows: Windows) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """(windows, labels): probabilities for the windows that cover every clip, in their order."""
+    net.eval()
+    with torch.inference_mode():
+        found = [
+            net(*map(torch.from_numpy, batch.inputs)).softmax(dim=1).double().numpy()
+            for batch in windows.batches(BATCH)
+        ]
+    return np.concatenate(found)
 
 
 class Probabilities(nn.Module):

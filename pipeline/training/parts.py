@@ -1,5 +1,6 @@
 """The windows of train, valid and test for an experiment, from the clips, split and feature files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +9,9 @@ import pandas as pd
 
 from pipeline import paths
 from pipeline.data import clips
+from pipeline.data.split import inner
 from pipeline.features.store import Store
-from pipeline.params import Experiment, FeatureKind, Window
+from pipeline.params import Experiment, FeatureKind, Split, Window
 from pipeline.training.windows import Feature, Windows
 
 EXAMPLE_CLIPS = 2
@@ -25,6 +27,13 @@ class Parts:
     """The clips of each part, in the order of its windows' clip numbers."""
     features: dict[str, list[Feature]]
     windows: dict[str, Windows]
+
+    def of(self, kinds: Sequence[FeatureKind]) -> "Parts":
+        """The same with these features alone."""
+        places = [self.kinds.index(kind) for kind in kinds]
+        features = {part: [every[place] for place in places] for part, every in self.features.items()}
+        windows = {part: Windows(features[part], own.targets) for part, own in self.windows.items()}
+        return Parts(list(kinds), self.labels, self.clips, features, windows)
 
 
 def load(
@@ -50,6 +59,18 @@ def load(
         for part, rows in members.items()
     }
     return Parts(experiment.features, labels, members, features, windows)
+
+
+def members(
+    experiment: Experiment, data: Parts, window: Window, table: pd.DataFrame, split: Split, seed: int
+) -> list[Parts]:
+    """For each member of an ensemble, train and valid of ``data`` dealt anew; none for a single training."""
+    count = experiment.training.members
+    if count == 1:
+        return []
+    dealt = pd.concat([data.clips["train"], data.clips["valid"]])
+    rows = inner(dealt, split, count, seed)
+    return [load(experiment, window, table, rows, fold) for fold in range(count)]
 
 
 def examples(data: Parts) -> dict[str, np.ndarray[Any, Any]]:

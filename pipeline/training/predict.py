@@ -1,6 +1,6 @@
 """What a trained model answers for the clips of valid and test."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,30 @@ from pipeline.models.exported import Exported
 from pipeline.params import Training
 from pipeline.training.parts import Parts
 from pipeline.training.trials import Trial
-from pipeline.training.windows import Batch
+from pipeline.training.windows import Array, Batch
 
 Probabilities = np.ndarray[Any, np.dtype[np.float64]]
+
+VALID = "valid.parquet"
+"""Beside the graph of an ensemble: clip_id and ``p:<label>``, each clip's by members that did not learn from it."""
 
 
 def predictions(model: Path, data: Parts, settings: Training, trial: Trial) -> pd.DataFrame:
     """One row per clip: clip_id, group, fold, seed, part, label, the predicted label, and ``p:<label>``.
 
-    A clip's probabilities are the means over its windows.
+    A clip's probabilities are the means over its windows. For the clips of valid an ensemble does not speak itself, for
+    it has learned from them: their probabilities stand beside it.
     """
     run = Exported(model, settings.threads)
     tables = []
     for part in ("valid", "test"):
-        windows = data.windows[part]
-        batches = tqdm(windows.batches(settings.batch_size), part, unit="batch", dynamic_ncols=True)
-        probabilities = averaged(run, batches, len(windows), len(data.labels))
+        windows, kept = data.windows[part], model.with_name(VALID)
+        if part == "valid" and kept.exists():
+            known = pd.read_parquet(kept).set_index("clip_id")
+            probabilities = known.loc[data.clips[part]["clip_id"]].to_numpy()
+        else:
+            batches = tqdm(windows.batches(settings.batch_size), part, unit="batch", dynamic_ncols=True)
+            probabilities = averaged(run, batches, len(windows), len(data.labels))
         table = data.clips[part][["clip_id", "group", "part", "label"]].copy()
         table.insert(2, "fold", trial.fold)
         table.insert(3, "seed", trial.seed)
@@ -38,7 +46,9 @@ def predictions(model: Path, data: Parts, settings: Training, trial: Trial) -> p
     return pd.concat(tables, ignore_index=True)
 
 
-def averaged(run: Exported, batches: Iterable[Batch], clips: int, labels: int) -> Probabilities:
+def averaged(
+    run: Callable[[Sequence[Array]], Array], batches: Iterable[Batch], clips: int, labels: int
+) -> Probabilities:
     """(clips, labels): means over the windows of each clip."""
     summed, counts = np.zeros((clips, labels)), np.zeros((clips, 1))
     for batch in batches:

@@ -119,22 +119,33 @@ class Table:
 
 
 class Windows:
-    """The windows of one part, indexed with the (clip, offset) pairs of a whole batch."""
+    """The windows of one part, indexed with the (clip, offset) pairs of a whole batch.
+
+    Sources may have frames of different lengths. Offsets are those of the one that needs most windows to be seen whole;
+    the others' windows lie as far between a clip's start and end. A summary is the same in all of a clip's windows.
+    """
 
     def __init__(self, sources: Sequence[Source], targets: Targets) -> None:
         self.sources = sources
         self.targets = targets
-        # a summary has no frames to choose from: where there are windows, they set the offsets
-        longest = max(source.frames for source in sources)
-        self.frames = longest
-        self.slack = np.min([s.slack() for s in sources if s.frames == longest], axis=0)
+        slacks = [source.slack() for source in sources]
+        needed = [
+            (int(np.ceil(slack / source.frames).sum()), source.frames)
+            for slack, source in zip(slacks, sources, strict=True)
+        ]
+        leading = needed.index(max(needed))
+        self.frames, self.slack = sources[leading].frames, slacks[leading]
+        self.shares = [slack / np.maximum(self.slack, 1) for slack in slacks]
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def __getitem__(self, pairs: Index) -> Batch:
         clips, offsets = pairs[:, 0], pairs[:, 1]
-        inputs = tuple(source.cut(clips, offsets) for source in self.sources)
+        inputs = tuple(
+            source.cut(clips, np.rint(offsets * share[clips]).astype(np.int64))
+            for source, share in zip(self.sources, self.shares, strict=True)
+        )
         return Batch(inputs, self.targets[clips], clips)
 
     def even(self, spacing: int) -> Index:
