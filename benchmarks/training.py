@@ -131,7 +131,7 @@ def _backbone(images: Array, repeats: int) -> Row:
     net, inputs = net.to(memory_format=torch.channels_last), torch.from_numpy(images)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "net.onnx"
-        export(net, [inputs[:2]], ["window"], "embedding", file)
+        export(net, [inputs[:2]], ["window"], ["embedding"], file)
         exported = Exported(file, cores())
 
         def once() -> None:

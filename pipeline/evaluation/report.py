@@ -62,6 +62,8 @@ class Entry:
     wall_time_s: float
     parameters: int
     """Trainable weights."""
+    ablation: pd.DataFrame | None = None
+    """Of a fusion, from :func:`pipeline.evaluation.ablation.table`."""
     page: str | None = None
     """Where the page on its mistakes lies, from the report's folder; models of pictures have none."""
 
@@ -126,6 +128,7 @@ def comparison(
         "interval_note": _interval_note(data.few_groups),
         "pairs": [pair.sentence for pair in sorted(pairs, key=lambda pair: not pair.distinct)],
         "leaks": [_leaked(leak) for leak in leaks],
+        "ablation": _ablation(ranked),
         "calibration": _calibration(ranked),
         "extremes": [(entry.key, _extremes(entry.per_class)) for entry in ranked],
         "confused": _confused(ranked[0]),
@@ -297,6 +300,22 @@ def _leaked(leak: Leak | NoLeak) -> str:
     if leak.gap.low > 0:
         return f"{text}the leak alone is worth {_range(leak.gap)}."
     return f"{text}a leak cannot be told from chance, {_range(leak.gap)}."
+
+
+def _ablation(ranked: list[Entry]) -> Table:
+    rows = [
+        [
+            entry.key,
+            str(row.branch),
+            _number(row.macro_f1),
+            f"{row.worth:+.3f}",
+            f"{row.low:+.3f} to {row.high:+.3f}",
+        ]
+        for entry in ranked
+        if entry.ablation is not None
+        for row in entry.ablation.itertuples()
+    ]
+    return Table(["model", "branch", "macro F1 without it", "worth", "interval"], "llrrr", rows)
 
 
 def _calibration(ranked: list[Entry]) -> Table:

@@ -13,8 +13,14 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
-def export(net: Any, examples: Sequence[Any], names: Sequence[str], output: str, file: Path) -> None:
-    """Write ``net`` as it computes ``output`` from ``examples``, batches of at least two.
+EACH = "each"
+"""A second output, of a fusion: (B, members, branches, labels) log probabilities."""
+
+
+def export(
+    net: Any, examples: Sequence[Any], names: Sequence[str], outputs: Sequence[str], file: Path
+) -> None:
+    """Write ``net`` as it computes the ``outputs`` from ``examples``, batches of at least two.
 
     Every input has a free batch size and the name of its feature.
     """
@@ -29,23 +35,28 @@ def export(net: Any, examples: Sequence[Any], names: Sequence[str], output: str,
             str(file),
             dynamo=False,
             input_names=list(names),
-            output_names=[output],
-            dynamic_axes={name: {0: "batch"} for name in (*names, output)},
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "batch"} for name in (*names, *outputs)},
         )
 
 
 class Exported:
     """Runs an exported model on the CPU."""
 
-    def __init__(self, file: Path, threads: int) -> None:
+    def __init__(self, file: Path, threads: int, output: str | None = None) -> None:
+        """
+        Args:
+            output: by default the first; of what only others need, nothing is computed.
+        """
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self.session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        self.output = output or self.session.get_outputs()[0].name
         self.names = [source.name for source in self.session.get_inputs()]
 
     def __call__(self, inputs: Sequence[Array]) -> Array:
-        """(B, labels or width) from one array per feature, in the experiment's order."""
-        (output,) = self.session.run(None, dict(zip(self.names, inputs, strict=True)))
+        """(B, labels or width), or what ``output`` has, from one array per feature, in the experiment's order."""
+        (output,) = self.session.run([self.output], dict(zip(self.names, inputs, strict=True)))
         return output

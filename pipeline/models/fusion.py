@@ -33,13 +33,19 @@ class Fusion(nn.Module):
         super().__init__()
         self.branches, self.places = nn.ModuleList(branches), places
         self.register_buffer("powers", torch.from_numpy(powers.astype(np.float32)))
+        self.without: dict[str, Array] = {}
+        """By branch, the powers where it is left out."""
 
     def forward(self, *inputs: Tensor) -> Tensor:
+        return torch.tensordot(self.powers, self.logs(*inputs), dims=1)
+
+    def logs(self, *inputs: Tensor) -> Tensor:
+        """(branches, B, labels)"""
         logs = [
             branch(*(inputs[place] for place in places)).log_softmax(dim=1)
             for branch, places in zip(self.branches, self.places, strict=True)
         ]
-        return torch.tensordot(self.powers, torch.stack(logs), dims=1)
+        return torch.stack(logs)
 
 
 class Ensemble(nn.Module):
@@ -53,6 +59,17 @@ class Ensemble(nn.Module):
         probabilities = torch.stack([member(*inputs).softmax(dim=1) for member in self.members]).mean(dim=0)
         # what all members hold for impossible would be no number
         return probabilities.clamp_min(1e-12).log()
+
+
+def fusions(net: nn.Module) -> list[Fusion]:
+    """The net itself, or the members of an ensemble; none where they are no fusions."""
+    members = list(net.members) if isinstance(net, Ensemble) else [net]
+    return [member for member in members if isinstance(member, Fusion)]
+
+
+def each(net: nn.Module, *inputs: Tensor) -> Tensor:
+    """(B, members, branches, labels): log probabilities of the branches of a fusion, or of an ensemble of fusions."""
+    return torch.stack([member.logs(*inputs) for member in fusions(net)]).permute(2, 0, 1, 3)
 
 
 def learned(logs: Array, clips: Index, targets: Index) -> Array:

@@ -1,5 +1,6 @@
 """One or several pre-trained backbones and a small head on a window of a feature, or on an image."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from pipeline import paths
 from pipeline.errors import UserError
 from pipeline.models import Array, Input, lda
+from pipeline.models.fusion import Ensemble
 from pipeline.models.layers import dense, planes
 from pipeline.models.musicnn import BANDS, PENULTIMATE, Musicnn
 from pipeline.models.weights.loading import load
@@ -86,6 +88,16 @@ def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
     with torch.no_grad():
         width = sum(backbone.eval()(example).shape[1] for backbone in backbones)
     return Transfer(backbones, dense(width, settings.hidden, classes, settings.dropout), settings.frozen)
+
+
+def joined(nets: Sequence[nn.Module]) -> nn.Module:
+    """The ensemble of these, in which they share backbones that heard music, for these are the same in all."""
+    transfers = [net for net in nets if isinstance(net, Transfer) and net.frozen]
+    first = [backbone for net in transfers[:1] for backbone in net.backbones]
+    music: list[Backbone] = [backbone for backbone in first if isinstance(backbone, MusicBackbone)]
+    if len(transfers) < len(nets) or len(music) < len(first):
+        return Ensemble(nets)
+    return Transfer(music, Ensemble([net.head for net in transfers]), frozen=True)
 
 
 def fit_head(

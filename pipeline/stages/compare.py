@@ -11,7 +11,7 @@ from pipeline.evaluation import calibration, metrics, uncertainty
 from pipeline.evaluation.report import DataSummary, Entry, Leak, NoLeak, comparison
 from pipeline.evaluation.uncertainty import Interval
 from pipeline.files import read_json
-from pipeline.params import LEAKY, Experiment, Params
+from pipeline.params import LEAKY, Experiment, Fusion, Params
 from pipeline.stages import main, recording
 
 
@@ -63,6 +63,9 @@ def _entry(settings: Params, key: str, experiment: Experiment, test: pd.DataFram
         run_id=training["run_id"],
         wall_time_s=training["train_seconds"],
         parameters=training["parameters"],
+        ablation=_labelled(folder / "ablation.csv", "branch")
+        if isinstance(experiment.model, Fusion)
+        else None,
         page=_page(key) if settings.medium == "sound" else None,
     )
 

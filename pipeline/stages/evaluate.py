@@ -4,9 +4,9 @@ import pandas as pd
 
 from pipeline import params, paths, tracking
 from pipeline.data import clips
-from pipeline.evaluation import calibration, figures, metrics, uncertainty
+from pipeline.evaluation import ablation, calibration, figures, metrics, uncertainty
 from pipeline.files import read_json, whole, write_json
-from pipeline.params import Experiment, Params
+from pipeline.params import Experiment, Fusion, Params
 from pipeline.stages import main, recording
 from pipeline.training import parts
 from pipeline.training.predict import predictions
@@ -23,12 +23,15 @@ def evaluate(key: str) -> None:
     experiment = params.experiment(settings, key)
     done = trials(settings)
     answers = pd.concat([_answers(settings, experiment, key, trial) for trial in done], ignore_index=True)
+    ablated = _ablated(settings, experiment, key)
     test = metrics.of_part(answers, "test")
     labels = metrics.label_names(answers)
     scores = _scores(answers, settings.seed)
     per_class, confusion = metrics.per_class(test, labels), metrics.confusion(test, labels)
     picture = figures.confusion(confusion, f"{key}: test clips")
     tables = {"per_class": per_class, "confusion": confusion.reset_index()}
+    if ablated:
+        tables["ablation"] = ablation.table(ablated, settings.seed)
 
     with whole(paths.EVALUATION / key) as folder:
         folder.mkdir()
@@ -57,6 +60,18 @@ def _answers(settings: Params, experiment: Experiment, key: str, trial: Trial) -
     data = parts.load(experiment, settings.window, clips.computed(), pd.read_parquet(paths.SPLIT), trial.fold)
     rows = predictions(paths.MODELS / key / trial.name / "model.onnx", data, experiment.training, trial)
     return rows.assign(temperature=calibration.temperature(metrics.of_part(rows, "valid")))
+
+
+def _ablated(settings: Params, experiment: Experiment, key: str) -> dict[str, pd.DataFrame]:
+    """Of a fusion: test predictions over all trials, the whole one's and without each branch."""
+    if not isinstance(experiment.model, Fusion):
+        return {}
+    found = []
+    for trial in trials(settings):
+        table, split = clips.computed(), pd.read_parquet(paths.SPLIT)
+        data = parts.load(experiment, settings.window, table, split, trial.fold)
+        found.append(ablation.answers(paths.MODELS / key / trial.name, data, experiment.training, trial))
+    return {name: pd.concat([own[name] for own in found], ignore_index=True) for name in found[0]}
 
 
 def _scores(answers: pd.DataFrame, seed: int) -> dict[str, float]:

@@ -58,7 +58,7 @@ def _through(backbone: nn.Module, parts: Sequence[Windows], settings: Training, 
     example = torch.from_numpy(_feature(parts[0]).cut(*parts[0].even(1)[:2].T))
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "backbone.onnx"
-        export(backbone.eval(), [example], ["window"], "embedding", graph)
+        export(backbone.eval(), [example], ["window"], ["embedding"], graph)
         run = _on_gpu(backbone) if has_gpu(settings) else _on_cpu(graph, settings.threads)
         key = hashlib.sha256(graph.read_bytes() + f"{parts[0].frames} {has_gpu(settings)}".encode())
     spec = {"dtype": "float32", "width": run(example.numpy()).shape[1]}

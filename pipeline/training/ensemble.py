@@ -12,12 +12,14 @@ import pandas as pd
 import torch
 from torch import nn
 
-from pipeline.models.fusion import Ensemble
+from pipeline.files import write_json
+from pipeline.models.fusion import fusions
+from pipeline.models.transfer import joined
 from pipeline.params import Experiment
 from pipeline.training import EpochSink, untold
 from pipeline.training.experiment import fitted, save
 from pipeline.training.parts import Parts
-from pipeline.training.predict import VALID, Probabilities, averaged
+from pipeline.training.predict import POWERS, VALID, Probabilities, averaged
 from pipeline.training.windows import Array, Windows
 
 BATCH = 32
@@ -57,7 +59,7 @@ def trained(
     history = pd.concat(histories).groupby("epoch", as_index=False).mean()
     for row in history.to_dict("records"):
         sink(int(row["epoch"]), {name: value for name, value in row.items() if name != "epoch"})
-    return Trained(Ensemble(nets).eval(), history, valid)
+    return Trained(joined(nets).eval(), history, valid)
 
 
 def keep(found: Trained, data: Parts, folder: Path) -> None:
@@ -65,6 +67,9 @@ def keep(found: Trained, data: Parts, folder: Path) -> None:
     save(found.net, data, folder / "model.onnx")
     if found.valid is not None:
         found.valid.to_parquet(folder / VALID, index=False)
+    if members := fusions(found.net):
+        without = {name: [own.without[name].tolist() for own in members] for name in members[0].without}
+        write_json(folder / POWERS, {"powers": [own.powers.tolist() for own in members], "without": without})
 
 
 def _answers(net: nn.Module, windows: Windows, labels: int) -> Probabilities:

@@ -2,7 +2,6 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import models
-from pipeline.models.exported import export
+from pipeline.models import fusion
+from pipeline.models.exported import EACH, export
 from pipeline.params import Experiment, Fusion
 from pipeline.training import HISTORY, EpochSink, untold
 from pipeline.training.hardware import precision
@@ -61,8 +61,6 @@ def fitted(
 
 def _fused(settings: Fusion, data: Parts, seed: int, work: Path, kept: Path) -> nn.Module:
     """The branches, each with its own features, and the powers learned on valid."""
-    from pipeline.models import fusion
-
     nets, places = [], []
     for name, branch in settings.branches.items():
         log.info("branch %s", name)
@@ -72,12 +70,23 @@ def _fused(settings: Fusion, data: Parts, seed: int, work: Path, kept: Path) -> 
     windows = data.windows["valid"]
     each = [fusion.Fusion([net], [own], np.ones(1)) for net, own in zip(nets, places, strict=True)]
     logs = np.stack([np.log(answers(net, windows).clip(1e-12)) for net in each])
-    powers = fusion.learned(logs, windows.even(windows.frames)[:, 0], windows.targets)
+    powers = _powers(logs, windows)
     log.info("powers: %s", ", ".join(f"{n} {p:.2f}" for n, p in zip(settings.branches, powers, strict=True)))
-    return fusion.Fusion(nets, places, powers)
+    found = fusion.Fusion(nets, places, powers)
+    found.without = {name: _without(place, logs, windows) for place, name in enumerate(settings.branches)}
+    return found
 
 
-def answers(net: nn.Module, windows: Windows) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _powers(logs: fusion.Array, windows: Windows) -> fusion.Array:
+    return fusion.learned(logs, windows.even(windows.frames)[:, 0], windows.targets)
+
+
+def _without(place: int, logs: fusion.Array, windows: Windows) -> fusion.Array:
+    """The powers where one branch is left out, whose own is 0."""
+    return np.insert(_powers(np.delete(logs, place, axis=0), windows), place, 0.0)
+
+
+def answers(net: nn.Module, windows: Windows) -> fusion.Array:
     """(windows, labels): probabilities for the windows that cover every clip, in their order."""
     net.eval()
     with torch.inference_mode():
@@ -89,16 +98,20 @@ def answers(net: nn.Module, windows: Windows) -> np.ndarray[Any, np.dtype[np.flo
 
 
 class Probabilities(nn.Module):
+    """And of a fusion, what each branch says."""
+
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.net(*inputs).softmax(dim=1)
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        probabilities: Tensor = self.net(*inputs).softmax(dim=1)
+        return (probabilities, fusion.each(self.net, *inputs)) if fusion.fusions(self.net) else probabilities
 
 
 def save(net: nn.Module, data: Parts, file: Path) -> None:
     """Write the ONNX graph, from features to label probabilities."""
     inputs = examples(data)
     tensors = [torch.from_numpy(values) for values in inputs.values()]
-    export(Probabilities(net).eval(), tensors, list(inputs), "probabilities", file)
+    outputs = ["probabilities", EACH] if fusion.fusions(net) else ["probabilities"]
+    export(Probabilities(net).eval(), tensors, list(inputs), outputs, file)

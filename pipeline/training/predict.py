@@ -15,9 +15,13 @@ from pipeline.training.trials import Trial
 from pipeline.training.windows import Array, Batch
 
 Probabilities = np.ndarray[Any, np.dtype[np.float64]]
+Run = Callable[[Sequence[Array]], Array]
+"""(B, labels) probabilities from one array per feature."""
 
 VALID = "valid.parquet"
 """Beside the graph of an ensemble: clip_id and ``p:<label>``, each clip's by members that did not learn from it."""
+POWERS = "fusion.json"
+"""Beside the graph of a fusion: ``powers``, (members, branches), and ``without``, the same by branch left out."""
 
 
 def predictions(model: Path, data: Parts, settings: Training, trial: Trial) -> pd.DataFrame:
@@ -26,24 +30,36 @@ def predictions(model: Path, data: Parts, settings: Training, trial: Trial) -> p
     A clip's probabilities are the means over its windows. For the clips of valid an ensemble does not speak itself, for
     it has learned from them: their probabilities stand beside it.
     """
-    run = Exported(model, settings.threads)
-    tables = []
-    for part in ("valid", "test"):
-        windows, kept = data.windows[part], model.with_name(VALID)
-        if part == "valid" and kept.exists():
-            known = pd.read_parquet(kept).set_index("clip_id")
-            probabilities = known.loc[data.clips[part]["clip_id"]].to_numpy()
-        else:
-            batches = tqdm(windows.batches(settings.batch_size), part, unit="batch", dynamic_ncols=True)
-            probabilities = averaged(run, batches, len(windows), len(data.labels))
-        table = data.clips[part][["clip_id", "group", "part", "label"]].copy()
-        table.insert(2, "fold", trial.fold)
-        table.insert(3, "seed", trial.seed)
-        table["predicted"] = np.array(data.labels)[probabilities.argmax(axis=1)]
-        tables.append(
-            table.join(pd.DataFrame(probabilities, columns=[f"p:{label}" for label in data.labels]))
-        )
-    return pd.concat(tables, ignore_index=True)
+    run, kept = Exported(model, settings.threads), model.with_name(VALID)
+    held = pd.read_parquet(kept) if kept.exists() else None
+    return pd.concat(
+        [
+            part_answers(run, data, "valid", settings, trial) if held is None else _told(held, data, trial),
+            part_answers(run, data, "test", settings, trial),
+        ],
+        ignore_index=True,
+    )
+
+
+def part_answers(run: Run, data: Parts, part: str, settings: Training, trial: Trial) -> pd.DataFrame:
+    """As :func:`predictions`, of one part."""
+    windows = data.windows[part]
+    batches = tqdm(windows.batches(settings.batch_size), part, unit="batch", dynamic_ncols=True)
+    return _rows(averaged(run, batches, len(windows), len(data.labels)), data, part, trial)
+
+
+def _told(held: pd.DataFrame, data: Parts, trial: Trial) -> pd.DataFrame:
+    return _rows(
+        held.set_index("clip_id").loc[data.clips["valid"]["clip_id"]].to_numpy(), data, "valid", trial
+    )
+
+
+def _rows(probabilities: Probabilities, data: Parts, part: str, trial: Trial) -> pd.DataFrame:
+    table = data.clips[part][["clip_id", "group", "part", "label"]].copy()
+    table.insert(2, "fold", trial.fold)
+    table.insert(3, "seed", trial.seed)
+    table["predicted"] = np.array(data.labels)[probabilities.argmax(axis=1)]
+    return table.join(pd.DataFrame(probabilities, columns=[f"p:{label}" for label in data.labels]))
 
 
 def averaged(

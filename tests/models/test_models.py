@@ -146,7 +146,7 @@ def test_gradients_reach_every_trainable_parameter(made: Made) -> None:
 def test_the_exported_model_computes_the_same(made: Made, tmp_path: Path) -> None:
     net = made.net.eval()
     names = [f"input {number}" for number in range(len(made.batch(2)))]
-    export(Probabilities(net).eval(), made.batch(2), names, "probabilities", tmp_path / "model.onnx")
+    export(Probabilities(net).eval(), made.batch(2), names, ["probabilities"], tmp_path / "model.onnx")
     exported = Exported(tmp_path / "model.onnx", threads=1)
     assert exported.names == names
     assert [output.name for output in exported.session.get_outputs()] == ["probabilities"]

@@ -187,7 +187,7 @@ def test_what_fills_a_window_up_is_not_heard(weights: Path) -> None:
 def test_the_exported_embedding_is_the_same_for_any_batch(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = Musicnn(2).eval()
-    export(net, [synthetic(2)], ["mel"], "embedding", tmp_path / "musicnn.onnx")
+    export(net, [synthetic(2)], ["mel"], ["embedding"], tmp_path / "musicnn.onnx")
     exported = Exported(tmp_path / "musicnn.onnx", threads=1)
     for count in (1, 3):
         with torch.inference_mode():

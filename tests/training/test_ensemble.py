@@ -1,0 +1,194 @@
+"""An ensemble loses no clip to choosing, and still answers for validation as if it had not seen it; a fusion counts each
+branch by what it knows."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from pipeline import params, paths
+from pipeline.data.split import SplitError, inner
+from pipeline.evaluation import ablation
+from pipeline.features.store import write
+from pipeline.models import fusion
+from pipeline.params import Experiment, Params, Split, Training
+from pipeline.training import parts, untold
+from pipeline.training.ensemble import keep, trained
+from pipeline.training.predict import VALID, predictions
+from pipeline.training.trials import Trial
+
+LABELS = ("a", "b")
+SPLIT = Split(protocol="grouped", folds=1, valid=0.2, test=0.2)
+TRIAL = Trial(0, 7)
+Trainings = Callable[..., Training]
+
+
+@pytest.fixture
+def table(checkout: Path) -> pd.DataFrame:  # noqa: ARG001
+    """Sixty clips of two labels by thirty artists. Of their features ``tabular`` tells the labels apart, and of
+    ``spectrogram`` nothing can be learned.
+    """
+    rng = np.random.default_rng(7)
+    ids = [f"clip {number:02}" for number in range(60)]
+    label = np.arange(60) % 2
+    found = pd.DataFrame({"clip_id": ids, "path": ids, "sha256": ids, "label": np.array(LABELS)[label]})
+    found["group"] = [f"{name} {number // 4}" for number, name in enumerate(found["label"])]
+    about = {"duration_s": 1.0, "sample_rate": 8, "source": "x", "origin": "", "licence": ""}
+    found = found.assign(**about, status="ok", reason="")
+    rows = rng.normal(0, 1, (60, 1, 6)).astype(np.float32)
+    rows[:, 0, 0] += 3 * label
+    write(paths.FEATURES / "tabular", ids, iter(rows), "float32", {"windowed": False})
+    frames = rng.normal(-40, 5, (60, 36, 32)).astype(np.float32)
+    write(paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "floor": -80.0})
+    return found
+
+
+@pytest.fixture
+def split(table: pd.DataFrame) -> pd.DataFrame:
+    part = np.repeat(["train", "valid", "test"], [36, 12, 12])
+    return pd.DataFrame({"clip_id": table["clip_id"], "fold": 0, "part": part})
+
+
+def experiment(training: Training, features: list[str], model: dict[str, Any]) -> Experiment:
+    return Experiment.model_validate(
+        {"features": features, "model": model, "training": training.model_dump()}
+    )
+
+
+def run(one: Experiment, table: pd.DataFrame, split: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Its predictions; model and all that stands beside it are in ``folder``."""
+    window = params.Window(frames=32)
+    data = parts.load(one, window, table, split, 0)
+    members = parts.members(one, data, window, table, SPLIT, 7)
+    folder.mkdir()
+    keep(trained(one, data, members, 7, folder / "work", folder / "kept", untold), data, folder)
+    return predictions(folder / "model.onnx", data, one.training, TRIAL)
+
+
+def test_inner_folds_hold_each_clip_out_once_and_cut_no_group(table: pd.DataFrame) -> None:
+    rows = inner(table, SPLIT, 3, 7).merge(table, on="clip_id")
+    held = rows[rows["part"] == "valid"]
+    assert sorted(held["clip_id"]) == sorted(table["clip_id"])
+    assert (rows.groupby(["fold", "group"])["part"].nunique() == 1).all()
+    assert (held.groupby("fold")["label"].nunique() == 2).all()
+    with pytest.raises(SplitError, match=r"training\.members"):
+        inner(table, SPLIT, 16, 7)
+
+
+def test_members_answer_for_what_they_did_not_learn(
+    table: pd.DataFrame, split: pd.DataFrame, training: Trainings, tmp_path: Path
+) -> None:
+    one = experiment(training(members=3), ["tabular"], {"name": "lda", "shrinkage": 0.0})
+    found = run(one, table, split, tmp_path / "three")
+    assert found["part"].value_counts().to_dict() == {"valid": 12, "test": 12}
+    kept = pd.read_parquet(tmp_path / "three" / VALID).set_index("clip_id")
+    window = params.Window(frames=32)
+    data = parts.load(one, window, table, split, 0)
+    for own in parts.members(one, data, window, table, SPLIT, 7):
+        for clip, expected in by_scikit_learn(own).items():
+            if clip in kept.index:
+                np.testing.assert_allclose(kept.loc[clip], expected, rtol=1e-4, atol=1e-6)
+
+
+def by_scikit_learn(own: parts.Parts) -> dict[str, Any]:
+    """What it alone answers for the valid part."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    def rows(part: str) -> Any:
+        windows = own.windows[part]
+        return windows[windows.even(1)].inputs[0]
+
+    mean, std = rows("train").mean(axis=0), rows("train").std(axis=0)
+    lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.0)
+    lda.fit((rows("train") - mean) / std, own.windows["train"].targets)
+    answers = lda.predict_proba((rows("valid") - mean) / std)
+    return dict(zip(own.clips["valid"]["clip_id"], answers, strict=True))
+
+
+def test_an_ensemble_is_the_mean_of_its_members() -> None:
+    torch.manual_seed(7)
+    members = [torch.nn.Linear(4, 3) for _ in range(3)]
+    values = torch.randn(5, 4)
+    expected = torch.stack([member(values).softmax(dim=1) for member in members]).mean(dim=0)
+    torch.testing.assert_close(fusion.Ensemble(members)(values).softmax(dim=1), expected)
+
+
+def test_powers_are_those_that_make_the_labels_most_probable() -> None:
+    """A branch that knows nothing counts for nothing, and of two equal ones that together are sure enough neither more."""
+    rng = np.random.default_rng(7)
+    targets = rng.integers(0, 3, 200)
+    knows = np.log(np.where(np.eye(3)[targets] > 0, 0.8, 0.1))
+    wrong = rng.random(200) < 0.2
+    knows[wrong] = knows[wrong][:, [1, 2, 0]]
+    guesses = np.log(rng.dirichlet(np.ones(3), 200))
+    powers = fusion.learned(np.stack([knows, guesses]), np.arange(200), targets)
+    assert powers[0] == pytest.approx(1.0, abs=0.15)
+    assert powers[1] == pytest.approx(0.0, abs=0.1)
+
+
+BRANCHES: dict[str, dict[str, Any]] = {
+    "table": {"features": ["tabular"], "model": {"name": "lda", "shrinkage": 0.1}},
+    "noise": {"features": ["spectrogram"], "model": {"name": "cnn", "arch": "compact", "dropout": 0.0}},
+}
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_ablation_tells_which_branch_is_worth_something(
+    table: pd.DataFrame, split: pd.DataFrame, training: Trainings, tmp_path: Path, members: int
+) -> None:
+    own = training(epochs=1, patience=None, members=members)
+    inherited = {**own.model_dump(), "members": 1}
+    branches = {name: {**branch, "training": inherited} for name, branch in BRANCHES.items()}
+    one = experiment(own, ["spectrogram", "tabular"], {"name": "fusion", "branches": branches})
+    found = run(one, table, split, tmp_path / "fused")
+    test = found[found["part"] == "test"]
+    assert (test["predicted"] == test["label"]).mean() > 0.8
+    data = parts.load(one, params.Window(frames=32), table, split, 0)
+    answers = ablation.answers(tmp_path / "fused", data, own, TRIAL)
+    columns = [f"p:{label}" for label in LABELS]
+    np.testing.assert_allclose(answers[ablation.WHOLE][columns], test[columns], rtol=1e-3, atol=1e-4)
+    worth = ablation.table(answers, 7).set_index("branch")
+    assert worth.loc["table", "worth"] > 0.2
+    assert abs(worth.loc["noise", "worth"]) < 0.1
+    assert (worth["low"] <= worth["worth"]).all()
+    assert (worth["worth"] <= worth["high"]).all()
+
+
+def fused(**changes: Any) -> dict[str, Any]:
+    raw: dict[str, Any] = YAML(typ="safe").load(Path(__file__).parents[2].joinpath("params.yaml"))
+    raw["experiments"]["fused"] = {
+        "features": ["spectrogram", "tabular"],
+        "model": {"name": "fusion", "branches": BRANCHES},
+        "training": {"members": 3, "epochs": 5},
+        **changes,
+    }
+    return raw
+
+
+def test_branches_inherit_training() -> None:
+    read: Params = params.parse(fused())
+    model = read.experiments["fused"].model
+    assert isinstance(model, params.Fusion)
+    assert {branch.training.epochs for branch in model.branches.values()} == {5}
+    assert {branch.training.members for branch in model.branches.values()} == {1}
+    assert read.experiments["fused"].training.members == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"features": ["tabular"]}, r"experiments\.fused: features: the branches work on"),
+        (
+            {"model": {"name": "fusion", "branches": {"one": BRANCHES["table"]}}},
+            r"experiments\.fused\.model\.fusion\.branches",
+        ),
+    ],
+)
+def test_branches_that_do_not_fit_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(params.ParamsError, match=message):
+        params.parse(fused(**changes))
