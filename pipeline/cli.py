@@ -53,7 +53,7 @@ def main() -> None:
         "--trials",
         type=int,
         metavar="N",
-        help="trials in all, those of earlier runs included (default: what params.yaml says)",
+        help="trials in all, those of earlier runs included (default: as params.yaml says)",
     )
     search.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="trials at a time (default: %(default)s)"
@@ -134,7 +134,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.command == "repro" and arguments.jobs < 1:
         again.error("--jobs: at least 1")
-    if arguments.command == "sweep" and min(arguments.jobs, arguments.trials or 1) < 1:
+    if arguments.command == "sweep" and (
+        arguments.jobs < 1 or (arguments.trials is not None and arguments.trials < 1)
+    ):
         search.error("--jobs, --trials: at least 1")
     if arguments.command == "classify" and arguments.top < 1:
         listen.error("--top: at least 1")
