@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from pipeline import params, tracking
 from pipeline.evaluation import figures
-from pipeline.parallel import end_with_parent
+from pipeline.parallel import end_with_parent, share_cores
 from pipeline.stages import in_words, recording
 from pipeline.sweeps.applying import apply
 from pipeline.sweeps.figure import figure
@@ -71,6 +71,7 @@ def _work(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
     Raises:
         SweepError: one of them failed. The others are ended; what they were at goes on with the next run.
     """
+    share_cores()
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_process, args=(plan, wanted, parent, jobs)) for _ in range(jobs)]
     try:
