@@ -3,6 +3,7 @@
 import io
 import logging
 import math
+import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def work(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
         parent: the sweep's run in MLflow.
         jobs: processes that share the cores.
     """
+    # Lightning says the same of each of hundreds of trainings
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     threads = max(1, min(plan.experiment.training.threads, cores() // jobs))
     study = Study(plan)
     while (trial := study.ask(wanted)) is not None:
@@ -136,7 +139,7 @@ def _score(net: nn.Module, history: pd.DataFrame, data: Parts, settings: Trainin
         windows = data.windows["valid"]
         with torch.no_grad():
             predicted = net(torch.from_numpy(windows.sources[0].cut(*windows.even(1).T))).argmax(dim=1)
-        return float(macro_f1(torch.from_numpy(windows.targets), predicted, len(data.labels)))
+        return float(macro_f1(torch.tensor(windows.targets), predicted, len(data.labels)))
     f1 = history["valid_macro_f1"]
     if settings.monitor is None:
         return float(f1.iloc[-1])
