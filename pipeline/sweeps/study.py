@@ -22,8 +22,11 @@ from pipeline.sweeps.plan import Plan, SweepError
 
 DIGITS = 3
 """Significant ones of the numbers that are tried, for params.yaml to stay readable."""
-WHOLE_TRIALS = 5
-"""So many are trained to their end before another is given up, and so many know the step that it is given up at."""
+WHOLE_TRIALS = 10
+"""So many are trained to their end, whatever they are worth, before another is given up."""
+LOOKS = 8
+"""How often at most a trial is compared with others. Each look may give up a good one by the luck of a fold: at every
+epoch, hardly any was left."""
 PATIENCE_S = 60.0
 """How long a process waits for another that writes to the database."""
 COUNTED = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
@@ -73,11 +76,9 @@ class Study:
             self._study = optuna.create_study(
                 storage=self._storage, study_name=self.name, direction="maximize", load_if_exists=True
             )
+        apart = (plan.epochs + 1) * len(plan.trainings) // LOOKS
         self._study.pruner = optuna.pruners.MedianPruner(
-            # the first epochs say more of the learning rate than of what it leads to
-            WHOLE_TRIALS,
-            n_warmup_steps=plan.epochs // 4,
-            n_min_trials=WHOLE_TRIALS,
+            WHOLE_TRIALS, n_warmup_steps=apart, interval_steps=max(apart, 1), n_min_trials=WHOLE_TRIALS // 2
         )
 
     @property

@@ -48,7 +48,7 @@ SWEEPS: dict[str, Any] = {
 
 
 @pytest.fixture
-def run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """``run("mlp", 4)``: a sweep, in this process."""
     monkeypatch.setattr(command, "_work", work.work)
 
@@ -193,7 +193,7 @@ def test_a_trial_below_the_median_is_given_up_and_stands_in_mlflow_as_such(
     assert list(below["tags.state"]) == ["complete"] * 2 + ["pruned"] * 3
     assert list(below["metrics.mean_valid_macro_f1"].notna()) == [True] * 2 + [False] * 3
     assert steps(below["run_id"].iloc[0]) == [*range(4), *range(5, 9), *range(10, 14)]
-    assert steps(below["run_id"].iloc[2]) == [0, 1], "from a quarter of the epochs on"
+    assert steps(below["run_id"].iloc[2]) == [0, 1], "not looked at in its first epoch"
     assert found.best.number == found.present.number == 0
     assert "2 complete, 3 pruned. None is better" in str(found)
 
@@ -271,22 +271,23 @@ def test_a_find_is_applied_within_its_study_and_other_data_begin_another(setup: 
     with pytest.raises(SweepError, match=r"has 2 fold\(s\), and params.yaml asks for 1: `dvc repro"):
         run("logreg", 3)
     remove(paths.SPLIT)
-    with pytest.raises(SweepError, match="split.parquet is not here: `dvc repro split` makes it"):
+    with pytest.raises(SweepError, match=r"split.parquet is not here: `dvc repro split` makes it"):
         run("logreg", 3)
 
 
 def test_one_command_at_a_time_works_on_a_study(setup: Setup, run: Run) -> None:
     """Another would take its trials for those of a killed one."""
     setup(sweeps=SWEEPS)
-    with FileLock(Study(Plan(params.load(), "logreg")).folder / "running.lock"):
-        with pytest.raises(SweepError, match="runs already"):
-            run("logreg", 1)
+    lock = FileLock(Study(Plan(params.load(), "logreg")).folder / "running.lock")
+    with lock, pytest.raises(SweepError, match="runs already"):
+        run("logreg", 1)
 
 
 FOUND = {"model.hidden": [256], "training.learning_rate": 0.00035, "training.epochs": 100}
 
 
-def test_what_is_found_changes_its_lines_alone(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("checkout")
+def test_what_is_found_changes_its_lines_alone(capsys: pytest.CaptureFixture[str]) -> None:
     before = paths.PARAMS.read_text()
     apply("mlp", FOUND, yes=True)
     after = paths.PARAMS.read_text()
@@ -304,9 +305,10 @@ def test_what_is_found_changes_its_lines_alone(checkout: Path, capsys: pytest.Ca
     assert "has the best values already" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("checkout")
 @pytest.mark.parametrize(("answer", "changes"), [("y", True), ("n", False), ("", False)])
 def test_it_is_asked_before_params_change(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch, answer: str, changes: bool
+    monkeypatch: pytest.MonkeyPatch, answer: str, changes: bool
 ) -> None:
     before = paths.PARAMS.read_text()
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{answer}\n" if answer else ""))
@@ -326,7 +328,8 @@ BLOCK = """\
 """
 
 
-def test_comments_in_blocks_stay_where_they_are(checkout: Path) -> None:
+@pytest.mark.usefixtures("checkout")
+def test_comments_in_blocks_stay_where_they_are() -> None:
     text = paths.PARAMS.read_text()
     start, stop = text.index("  mlp:\n"), text.index("  cnn:\n")
     after = changed(text[:start] + BLOCK + text[stop:], "mlp", FOUND)
