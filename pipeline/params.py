@@ -439,12 +439,6 @@ class Params(Section):
                 tried = varied(own, dict(some), place)
                 self._has_features(place, tried)
                 self._has_weights(place, tried)
-            for name, values in sweep.space.items():
-                if (present := at(own, name)) not in values:
-                    raise ValueError(
-                        f"sweeps.{key}.space.{name}: the experiment's own value, {present!r}, is not in it; "
-                        f"all others are compared with that"
-                    )
         return self
 
 

@@ -35,6 +35,12 @@ class Plan:
                 f"sweeps.{self.key} is not in params.yaml: say there what to try (README, Sweeps); "
                 f"there are {sorted(self.settings.sweeps)}"
             )
+        for name, values in self.sweep.space.items():
+            if self.present[name] not in values:
+                raise ParamsError(
+                    f"sweeps.{self.key}.space.{name}: {self.present[name]!r}, which experiments.{self.key} has, is "
+                    f"not among what is tried: others are compared with it, so put it there"
+                )
 
     @property
     def experiment(self) -> Experiment:

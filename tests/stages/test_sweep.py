@@ -20,6 +20,7 @@ from pipeline import params, paths
 from pipeline.features.store import Store
 from pipeline.features.store import write as write_store
 from pipeline.files import read_json, remove
+from pipeline.params import ParamsError
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.train import train
 from pipeline.sweeps import command, study, work
@@ -134,28 +135,32 @@ def test_an_interrupted_trial_goes_on_in_its_run(
     assert len(runs()[1]) == 3
 
 
-def test_killed_processes_lose_no_trial_and_double_none(setup: Setup, checkout: Path) -> None:
+def test_killed_processes_lose_no_trial_and_double_none(setup: Setup, run: Run, checkout: Path) -> None:
     setup(sweeps=SWEEPS, split={"folds": 3})
-    arguments = [sys.executable, "-m", "pipeline.cli", "sweep", "logreg", "--trials", "5", "--jobs", "2"]
     sweep = subprocess.Popen(
-        arguments,
+        [sys.executable, "-m", "pipeline.cli", "sweep", "logreg", "--trials", "500", "--jobs", "2"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_until(lambda: any((checkout / ".cache/sweeps").rglob("score.json")), sweep)
+
+    def both_at_work() -> bool:
+        done = (checkout / ".cache/sweeps").rglob("score.json")
+        return len({file.parents[1] for file in done}) == 2
+
+    wait_until(both_at_work, sweep)
     sweep.send_signal(signal.SIGKILL)
-    sweep.communicate(timeout=PATIENCE_S)  # the workers hold the pipes: they have ended as well
-    done = subprocess.run(
-        arguments, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "5 trials: 5 complete" in done.stdout
-    one = Study(Plan(params.load(), "logreg"))
-    assert [outcome.number for outcome in one.outcomes()] == list(range(5))
+    printed, _ = sweep.communicate(timeout=PATIENCE_S)  # the processes hold the pipe: they have ended, too
+    begun = len(runs()[1])
+    found = run("logreg", begun + 1)
+    assert begun >= 2
+    assert [one.number for one in found.outcomes] == list(range(begun + 1))
+    assert found.count("complete") == begun + 1
+    told = [line.split()[1] for line in printed.splitlines() if line.startswith("trial")]
+    assert len(told) == len(set(told)) <= begun
     _, below = runs()
-    assert list(below.index) == [f"sweep logreg {number:03}" for number in range(5)]
+    assert list(below.index) == [f"sweep logreg {number:03}" for number in range(begun + 1)]
     assert set(below["status"]) == {"FINISHED"}
 
 
@@ -273,6 +278,20 @@ def test_a_find_is_applied_within_its_study_and_other_data_begin_another(setup: 
     remove(paths.SPLIT)
     with pytest.raises(SweepError, match=r"split.parquet is not here: `dvc repro split` makes it"):
         run("logreg", 3)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("mpl", "did you mean 'mlp'"),
+        ("majority", r"sweeps\.majority is not in params\.yaml"),
+        ("logreg", r"sweeps\.logreg\.space\.model\.c: 1\.0, which experiments\.logreg has, is not among"),
+    ],
+)
+def test_what_cannot_be_swept_is_named(setup: Setup, key: str, message: str) -> None:
+    setup(sweeps={"logreg": {"trials": 4, "space": {"model.c": {"low": 2.0, "high": 10.0}}}})
+    with pytest.raises(ParamsError, match=message):
+        Plan(params.load(), key)
 
 
 def test_one_command_at_a_time_works_on_a_study(setup: Setup, run: Run) -> None:
