@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,11 +147,15 @@ def test_killed_processes_lose_no_trial_and_double_none(setup: Setup, run: Run, 
     )
 
     def both_at_work() -> bool:
-        done = (checkout / ".cache/sweeps").rglob("score.json")
-        return len({file.parents[1] for file in done}) == 2
+        with suppress(FileNotFoundError):  # of a trial that is done it is removed
+            done = (checkout / ".cache/sweeps").rglob("score.json")
+            return len({file.parents[1] for file in done}) == 2
+        return False
 
-    wait_until(both_at_work, sweep)
-    sweep.send_signal(signal.SIGKILL)
+    try:
+        wait_until(both_at_work, sweep)
+    finally:
+        sweep.send_signal(signal.SIGKILL)
     printed, _ = sweep.communicate(timeout=PATIENCE_S)  # the processes hold the pipe: they have ended, too
     begun = len(runs()[1])
     found = run("logreg", begun + 1)
