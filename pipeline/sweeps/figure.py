@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from pipeline.evaluation.figures import GREY, OKABE_ITO, WIDTH, canvas, tidy
 from pipeline.params import Values
@@ -33,8 +33,10 @@ def figure(found: Found, space: Mapping[str, Values]) -> Figure:
         axes = picture.add_subplot(grid[1 + place // COLUMNS, place % COLUMNS], sharey=history)
         tried = {one.number: one.values[name] for one in found.outcomes}
         if values.choices is None:
-            axes.set_xscale("log" if values.log else "linear")
             _draw(axes, found, tried)
+            axes.set_xscale("log" if values.log else "linear")
+            axes.set_xlim(*values.tried)
+            axes.xaxis.set_minor_formatter(NullFormatter())
         else:
             names = [str(choice).strip("[]") for choice in values.choices]
             axes.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")
