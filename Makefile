@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 JOBS ?= 2
+EXPERIMENT ?= mlp
 BIN := .venv/bin
 OUTPUTS := data/audio data/images data/clips.parquet data/split.parquet data/duplicates.csv data/code data/inputs code.json \
 	features weights models history evaluation candidate reports results
@@ -14,13 +15,16 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro lessons test lint bench audit ui serve page clean
+.PHONY: help install repro sweep lessons test lint bench audit ui serve page clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: $(INSTALLED) ## run the pipeline: data, features, models, comparison (JOBS=1: one stage at a time)
 	$(if $(filter 1,$(JOBS)),dvc repro,soundtrack repro --jobs $(JOBS))
+
+sweep: $(INSTALLED) ## search for better params of EXPERIMENT=mlp (TRIALS=n in all; APPLY=1 changes params.yaml, after asking)
+	soundtrack sweep $(EXPERIMENT) --jobs $(JOBS) $(if $(TRIALS),--trials $(TRIALS)) $(if $(APPLY),--apply)
 
 lessons: $(INSTALLED) ## run the six small lessons, from the perceptron to animal faces (lessons/*/README.md)
 	soundtrack repro --jobs $(JOBS) lessons/*/dvc.yaml

@@ -41,6 +41,29 @@ def main() -> None:
     again.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="stages at a time (default: %(default)s)"
     )
+    search = commands.add_parser(
+        "sweep",
+        help="search for better params of an experiment",
+        description="Try what params.yaml names under `sweeps`, scored on validation over all folds and seeds, never on "
+        "test. Each trial is a run in MLflow below the sweep's own. An interrupted sweep goes on where it was.",
+        epilog="Example: soundtrack sweep mlp --trials 80 --jobs 2 --apply",
+    )
+    search.add_argument("experiment", help="a key of `sweeps` in params.yaml")
+    search.add_argument(
+        "--trials",
+        type=int,
+        metavar="N",
+        help="trials in all, those of earlier runs included (default: as params.yaml says)",
+    )
+    search.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="trials at a time (default: %(default)s)"
+    )
+    search.add_argument(
+        "--apply",
+        action="store_true",
+        help="show what the best trial changes in params.yaml, and ask to change it",
+    )
+    search.add_argument("--yes", action="store_true", help="change it without asking")
     listen = commands.add_parser(
         "classify",
         help="what the best model makes of a folder of music",
@@ -111,6 +134,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.command == "repro" and arguments.jobs < 1:
         again.error("--jobs: at least 1")
+    if arguments.command == "sweep" and (
+        arguments.jobs < 1 or (arguments.trials is not None and arguments.trials < 1)
+    ):
+        search.error("--jobs, --trials: at least 1")
     if arguments.command == "classify" and arguments.top < 1:
         listen.error("--top: at least 1")
     if arguments.command == "classify" and not 0 < (arguments.precision or 1) <= 1:
@@ -137,6 +164,12 @@ def _repro(arguments: argparse.Namespace) -> None:
 
     if not side_by_side.repro(arguments.jobs, arguments.files):
         print("Data and pipelines are up to date.")
+
+
+def _sweep(arguments: argparse.Namespace) -> None:
+    from pipeline.sweeps import command
+
+    command.sweep(arguments)
 
 
 def _classify(arguments: argparse.Namespace) -> None:
@@ -177,6 +210,7 @@ def _sync(arguments: argparse.Namespace) -> None:  # noqa: ARG001
 COMMANDS = {
     "import": _import,
     "repro": _repro,
+    "sweep": _sweep,
     "classify": _classify,
     "page": _page,
     "serve": _serve,

@@ -70,6 +70,15 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
+def share_cores() -> None:
+    """Let the threads of processes that this one starts leave their core to others while they wait for each other.
+
+    By default they spin for milliseconds: two trainings of two threads on two cores took four times as long. Results
+    are the same. Of GNU's OpenMP.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
 def end_with_parent() -> None:
     """Let a worker end when its parent is killed; by itself it would wait for work for ever."""
     parent = multiprocessing.parent_process()

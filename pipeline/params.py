@@ -6,6 +6,8 @@ before it computes anything.
 
 import difflib
 import math
+from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 
@@ -376,6 +378,43 @@ def parts(experiment: Experiment) -> list[Experiment]:
     return list(experiment.model.branches.values()) if isinstance(experiment.model, Fusion) else [experiment]
 
 
+class Values(Section):
+    """What a sweep tries for one key: numbers from ``low`` to ``high``, or one of ``choices``."""
+
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    """Whether the numbers are even in their logarithms."""
+    choices: Annotated[list[Any], Field(min_length=2)] | None = None
+
+    @model_validator(mode="after")
+    def _a_range_or_choices(self) -> Self:
+        given = [self.low is not None, self.high is not None, self.choices is not None]
+        if given not in ([True, True, False], [False, False, True]):
+            raise ValueError("give low and high, or choices")
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError("high must be above low")
+        if self.log and (self.low is None or self.low <= 0):
+            raise ValueError("log needs a range above 0")
+        return self
+
+    @property
+    def tried(self) -> list[Any]:
+        """The choices, or the two ends."""
+        return [self.low, self.high] if self.choices is None else self.choices
+
+    def __contains__(self, value: Any) -> bool:
+        if self.choices is not None:
+            return value in self.choices
+        return isinstance(value, int | float) and self.tried[0] <= value <= self.tried[1]
+
+
+class Sweep(Section):
+    trials: Positive
+    space: Annotated[dict[str, Values], Field(min_length=1)]
+    """By the dotted key below the experiment."""
+
+
 class Tracking(Section):
     experiment: Annotated[str, Field(min_length=1)]
     """Name of the MLflow experiment that the runs stand under."""
@@ -414,6 +453,8 @@ class Params(Section):
     leak: list[str]
     """Experiments that are also trained with the groups ignored, to show what they would have claimed."""
     experiments: Annotated[dict[str, Experiment], Field(min_length=1)]
+    sweeps: dict[str, Sweep] = Field(default_factory=dict)
+    """By experiment: what `soundtrack sweep` tries."""
 
     @model_validator(mode="before")
     @classmethod
@@ -422,14 +463,15 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _features_are_of_the_medium(self) -> Self:
-        known = kinds(self.features)
         for key, experiment in self.experiments.items():
-            foreign = [kind for kind in experiment.features if kind not in known]
-            if foreign:
-                raise ValueError(
-                    f"experiments.{key}.features: of a {self.medium} there is no {foreign[0]!r}, but {known}"
-                )
+            self._has_features(f"experiments.{key}", experiment)
         return self
+
+    def _has_features(self, place: str, experiment: Experiment) -> None:
+        known = kinds(self.features)
+        foreign = [kind for kind in experiment.features if kind not in known]
+        if foreign:
+            raise ValueError(f"{place}.features: of a {self.medium} there is no {foreign[0]!r}, but {known}")
 
     @model_validator(mode="after")
     def _leaks_are_experiments(self) -> Self:
@@ -444,12 +486,29 @@ class Params(Section):
     @model_validator(mode="after")
     def _backbones_have_weights(self) -> Self:
         for key, experiment in self.experiments.items():
-            for name in backbones(experiment):
-                if name not in self.weights:
-                    raise ValueError(
-                        f"experiments.{key}.model.backbone: {name!r} is not among the weights "
-                        f"{sorted(self.weights)}{_did_you_mean(name, list(self.weights))}"
-                    )
+            self._has_weights(f"experiments.{key}", experiment)
+        return self
+
+    def _has_weights(self, place: str, experiment: Experiment) -> None:
+        for name in backbones(experiment):
+            if name not in self.weights:
+                raise ValueError(
+                    f"{place}.model.backbone: {name!r} is not among the weights "
+                    f"{sorted(self.weights)}{_did_you_mean(name, list(self.weights))}"
+                )
+
+    @model_validator(mode="after")
+    def _sweeps_try_what_is_possible(self) -> Self:
+        for key, sweep in self.sweeps.items():
+            own = experiment(self, key)
+            single = [(name, value) for name, values in sweep.space.items() for value in values.tried]
+            pairs = [(one, other) for one, other in combinations(single, 2) if one[0] != other[0]]
+            # what cannot stand beside another value is found in pairs: no check above is about more than two keys
+            for some in [*((one,) for one in single), *pairs]:
+                place = f"sweeps.{key}.space: " + ", ".join(f"{name} = {value!r}" for name, value in some)
+                tried = varied(own, dict(some), place)
+                self._has_features(place, tried)
+                self._has_weights(place, tried)
         return self
 
 
@@ -538,6 +597,32 @@ def experiment(params: Params, key: str) -> Experiment:
             f"{_did_you_mean(key, list(params.experiments))}"
         )
     return params.experiments[key]
+
+
+def at(experiment: Experiment, key: str) -> Any:
+    """The value at a dotted key of the experiment."""
+    value = experiment.model_dump()
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def varied(experiment: Experiment, values: Mapping[str, Any], name: str) -> Experiment:
+    """The experiment with other values at these dotted keys; ``name`` is for messages.
+
+    Raises:
+        ParamsError: a key is unknown, or the values are impossible.
+    """
+    block = experiment.model_dump()
+    for key, value in values.items():
+        section = block
+        *above, last = key.split(".")
+        for part in above:
+            section = section.setdefault(part, {})
+            if not isinstance(section, dict):
+                raise ParamsError(f"{name} has 1 problem(s):\n  {key}: there is nothing below {part!r}")
+        section[last] = value
+    return check(block, Experiment, name)
 
 
 def inheriting(raw: Any) -> Any:

@@ -52,6 +52,11 @@ def home() -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
+def sweeps() -> Path:
+    """Optuna's database: all trials of all sweeps."""
+    return home() / "sweeps.db"
+
+
 def cache() -> Path:
     """Partial work that must survive a killed stage, which DVC's outputs do not. Never needed, only faster."""
     return home() / ".cache"

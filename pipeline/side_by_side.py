@@ -4,7 +4,6 @@ Each stage is run by a ``dvc repro`` of its own, as soon as the stages it depend
 dvc.lock whole. What runs, and what comes out, is what one plain ``dvc repro`` gives.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from pipeline import warm
 from pipeline.errors import UserError
-from pipeline.parallel import end_with_parent
+from pipeline.parallel import end_with_parent, share_cores
 
 Graph = dict[str, set[str]]
 """Of each stage, the stages it depends on; the order is that of dvc.yaml."""
@@ -32,9 +31,7 @@ def repro(jobs: int, files: Sequence[Path]) -> int:
     Raises:
         StageFailed: a stage failed; those that run beside it are waited for, others are not begun.
     """
-    # a thread that waits for others spins for milliseconds by default, on a core that another stage needs: two
-    # trainings of two threads on two cores took four times as long. Results are the same. Of GNU's OpenMP.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    share_cores()
     graph = needed(*_graph(files))
     order = TopologicalSorter(graph)
     order.prepare()

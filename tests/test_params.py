@@ -108,7 +108,9 @@ def test_a_wrong_value_is_named_with_its_key(place: Place, value: object) -> Non
     assert repr(value) in message
 
 
-@pytest.mark.parametrize("place", [p for p in places(DEFAULTS) if p[0] not in ("experiments", "weights")])
+@pytest.mark.parametrize(
+    "place", [p for p in places(DEFAULTS) if p[0] not in ("experiments", "weights", "sweeps")]
+)
 def test_no_key_can_be_left_out(place: Place) -> None:
     message = complaint(without(place))
     assert f"{place[-1]}: Field required" in message
@@ -200,6 +202,57 @@ def test_leaks_are_experiments() -> None:
     raw = changed(("leak",), [])
     raw["experiments"]["leak"] = raw["experiments"]["logreg"]
     assert "'leak' is taken" in complaint(raw)
+
+
+def swept(key: str, space: dict[str, Any]) -> dict[str, Any]:
+    return changed(("sweeps",), {key: {"trials": 5, "space": space}})
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("model.hiden", {"choices": [[8], [16]]}, "hiden: unknown key (did you mean 'hidden'?)"),
+        ("model.hidden.0", {"low": 8, "high": 16}, "model.hidden.0: there is nothing below 'hidden'"),
+        ("trainin.epochs", {"low": 8, "high": 16}, "trainin: unknown key (did you mean 'training'?)"),
+        ("model.dropout", {"low": 0.0, "high": 1.0}, "model.dropout = 1.0 has 1 problem(s)"),
+        ("model.hidden", {"choices": [[512, 512], [0]]}, "model.hidden = [0] has 1 problem(s)"),
+        ("training.batch_size", {"low": 8.0, "high": 64.0}, "training.batch_size = 8.0 has 1 problem(s)"),
+        ("training.monitor", {"choices": ["valid_loss", None]}, "patience needs something to monitor"),
+        ("model.dropout", {"low": 0.6}, "sweeps.mlp.space.model.dropout: give low and high, or choices"),
+        ("model.dropout", {"low": 0.6, "high": 0.5}, "high must be above low"),
+        ("model.dropout", {"low": 0, "high": 0.5, "log": True}, "log needs a range above 0"),
+        ("model.dropout", {"choices": [0.5]}, "sweeps.mlp.space.model.dropout.choices"),
+        ("model.dropout", {"lowest": 0.0, "high": 0.5}, "lowest: unknown key"),
+        ("features", {"choices": [["tabular"], ["image"]]}, "there is no 'image'"),
+    ],
+)
+def test_what_a_sweep_cannot_try_is_named(name: str, values: dict[str, Any], message: str) -> None:
+    told = complaint(swept("mlp", {name: values}))
+    assert message in told
+    assert name.split(".")[-1] in told
+
+
+def test_values_of_a_sweep_that_cannot_stand_together_are_named() -> None:
+    space = {
+        "training.patience": {"choices": [None, 9]},
+        "training.monitor": {"choices": ["valid_loss", None]},
+    }
+    raw = swept("mlp", space)
+    raw["experiments"]["mlp"]["training"] = {"patience": None, "monitor": "valid_loss"}
+    told = complaint(raw)
+    assert "training.patience = 9, training.monitor = None" in told
+    assert "patience needs something to monitor" in told
+
+
+def test_a_sweep_is_of_an_experiment_and_a_backbone_of_the_weights() -> None:
+    assert "experiments.mpl is not in params.yaml" in complaint(
+        swept("mpl", {"model.dropout": {"low": 0.0, "high": 0.5}})
+    )
+    choices = {"choices": ["mobilenet_v2", "mobilenet_v3"]}
+    assert "'mobilenet_v3' is not among the weights" in complaint(
+        swept("transfer", {"model.backbone": choices})
+    )
+    assert parse(without(("sweeps",))).sweeps == {}
 
 
 def test_an_experiment_inherits_training_down_to_augment() -> None:

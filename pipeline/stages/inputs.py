@@ -8,17 +8,22 @@ from pipeline import params, paths
 from pipeline.features.store import Store
 from pipeline.files import sha256, write_json
 from pipeline.imports import reached, versions
+from pipeline.params import Experiment
 from pipeline.stages import main
 
 
 def inputs(key: str) -> None:
-    experiment = params.experiment(params.load(), key)
-    used = {f"features/{kind}": Store(paths.FEATURES / kind).spec["digest"] for kind in experiment.features}
+    write_json(paths.INPUTS / f"{key}.json", used(params.experiment(params.load(), key)))
+
+
+def used(experiment: Experiment) -> dict[str, str]:
+    """Digests by what they are of."""
+    found = {f"features/{kind}": Store(paths.FEATURES / kind).spec["digest"] for kind in experiment.features}
     for name in params.backbones(experiment):
-        used |= {file.as_posix(): sha256(file) for file in sorted((paths.WEIGHTS / name).iterdir())}
+        found |= {file.as_posix(): sha256(file) for file in sorted((paths.WEIGHTS / name).iterdir())}
     for part in [experiment, *params.parts(experiment)]:
-        used |= model_code(part.model.name)
-    write_json(paths.INPUTS / f"{key}.json", used)
+        found |= model_code(part.model.name)
+    return found
 
 
 def model_code(name: str) -> dict[str, str]:

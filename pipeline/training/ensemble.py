@@ -53,7 +53,7 @@ def trained(
         nets.append(net)
         histories.append(history)
         columns = [f"p:{label}" for label in data.labels]
-        found = pd.DataFrame(_answers(net, own.windows["valid"], len(data.labels)), columns=columns)
+        found = pd.DataFrame(answers(net, own.windows["valid"], len(data.labels)), columns=columns)
         tables.append(pd.concat([own.clips["valid"][["clip_id"]], found], axis=1))
     valid = data.clips["valid"][["clip_id"]].merge(pd.concat(tables), on="clip_id", validate="1:1")
     history = pd.concat(histories).groupby("epoch", as_index=False).mean()
@@ -72,7 +72,9 @@ def keep(found: Trained, data: Parts, folder: Path) -> None:
         write_json(folder / POWERS, {"powers": [own.powers.tolist() for own in members], "without": without})
 
 
-def _answers(net: nn.Module, windows: Windows, labels: int) -> Probabilities:
+def answers(net: nn.Module, windows: Windows, labels: int) -> Probabilities:
+    """(clips, labels): means over the windows of each clip."""
+
     def run(inputs: Sequence[Array]) -> Array:
         with torch.inference_mode():
             values: Array = net(*map(torch.from_numpy, inputs)).softmax(dim=1).numpy()

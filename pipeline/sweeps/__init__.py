@@ -1,0 +1,1 @@
+"""``soundtrack sweep``: better values for an experiment's params, searched for on validation alone."""
