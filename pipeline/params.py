@@ -243,7 +243,8 @@ Model = Annotated[
 
 
 class Augment(Section):
-    """SpecAugment masks (Park et al. 2019, arXiv:1904.08779) and a random gain, on training windows only."""
+    """What training windows go through: a shift in pitch, a stretch in time, a gain, and SpecAugment's masks (Park et
+    al. 2019, arXiv:1904.08779)."""
 
     time_masks: Annotated[int, Field(ge=0)]
     time_width: Annotated[int, Field(ge=0)]
@@ -253,6 +254,10 @@ class Augment(Section):
     """Widest mask in bands."""
     gain_db: Annotated[float, Field(ge=0)]
     """A window's level is moved by up to this much, up or down."""
+    band_shift: Annotated[float, Field(ge=0)] = 0.0
+    """A window is moved by up to this many bands, up or down, and a part of a band too."""
+    stretch: Fraction = 0.0
+    """A window is stretched or squeezed in time by up to this share of its length."""
 
 
 class Training(Section):
@@ -272,6 +277,11 @@ class Training(Section):
     class_weights: bool
     """Weight the loss by inverse label frequency (has no effect on balanced data)."""
     augment: Augment
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    """Windows and their labels are mixed in pairs, by a share drawn from Beta(mixup, mixup) (Zhang et al. 2018,
+    arXiv:1710.09412); 0 mixes none."""
+    backbone_learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Of a fine-tuned backbone, where it is not the head's."""
     threads: Positive
     accelerator: str
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]

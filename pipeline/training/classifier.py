@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.params import Augment, Training
+from pipeline.params import Training
 from pipeline.training import HISTORY
+from pipeline.training.augment import augment, mixed
 from pipeline.training.lightning import pl
 
 
@@ -37,13 +38,23 @@ class Learner(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
         optimizer = kinds[self.settings.optimizer](
-            (p for p in self.net.parameters() if p.requires_grad),
+            parameters(self.net, self.settings),
             lr=self.settings.learning_rate,
             weight_decay=self.settings.weight_decay,
         )
         if self.settings.schedule == "constant":
             return optimizer
         return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.settings.epochs)]
+
+
+def parameters(net: nn.Module, settings: Training) -> list[dict[str, Any]]:
+    """What is trained, as groups of an optimiser: a backbone apart where it has a learning rate of its own."""
+    trained = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
+    if settings.backbone_learning_rate is None:
+        return [{"params": [p for _, p in trained]}]
+    backbone = [p for name, p in trained if name.startswith("backbone.")]
+    rest = [p for name, p in trained if not name.startswith("backbone.")]
+    return [{"params": rest}, {"params": backbone, "lr": settings.backbone_learning_rate}]
 
 
 class Classifier(Learner):
@@ -68,13 +79,19 @@ class Classifier(Learner):
 
     def training_step(self, batch: Batch) -> Tensor:
         inputs = tuple(augment(values, self.settings.augment) for values in batch.inputs)
+        inputs, share = mixed(inputs, self.settings.mixup)
         logits = self.net(*inputs)
-        loss = functional.cross_entropy(
-            logits, batch.targets, weight=self.class_weights, label_smoothing=self.settings.label_smoothing
-        )
+        loss = self._loss(logits, batch.targets)
+        if share < 1:
+            loss = share * loss + (1 - share) * self._loss(logits, batch.targets.roll(1))
         hits = (logits.detach().argmax(dim=1) == batch.targets).sum()
         self.trained += torch.stack([loss.detach().float() * len(logits), hits, hits.new_tensor(len(logits))])
         return loss
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(
+            logits, targets, weight=self.class_weights, label_smoothing=self.settings.label_smoothing
+        )
 
     def on_validation_epoch_start(self) -> None:
         self.summed = torch.zeros(self.valid_clips, self.classes, device=self.device)
@@ -105,30 +122,3 @@ def macro_f1(targets: Tensor, predicted: Tensor, classes: int) -> Tensor:
     hits = torch.bincount(targets[targets == predicted], minlength=classes)
     both = torch.bincount(targets, minlength=classes) + torch.bincount(predicted, minlength=classes)
     return (2 * hits / both.clamp_min(1)).mean()
-
-
-def augment(values: Tensor, settings: Augment) -> Tensor:
-    """Masks and gain on windows (B, bands, frames) in dB; a mask takes the window's mean. Else unchanged."""
-    if values.ndim != 3:
-        return values
-    batch, bands, frames = values.shape
-    fill = values.mean(dim=(1, 2), keepdim=True)
-    if settings.gain_db:
-        values = values + (torch.rand(batch, 1, 1, device=values.device) * 2 - 1) * settings.gain_db
-    for _ in range(settings.band_masks):
-        values = torch.where(
-            _spans(batch, bands, settings.band_width, values.device)[:, :, None], fill, values
-        )
-    for _ in range(settings.time_masks):
-        values = torch.where(
-            _spans(batch, frames, settings.time_width, values.device)[:, None, :], fill, values
-        )
-    return values
-
-
-def _spans(batch: int, size: int, widest: int, device: torch.device) -> Tensor:
-    """(B, size) of bool: one run per row, its width uniform in 0..widest, its place uniform."""
-    width = torch.randint(0, min(widest, size) + 1, (batch, 1), device=device)
-    start = (torch.rand(batch, 1, device=device) * (size - width + 1)).long()
-    place = torch.arange(size, device=device)
-    return (place >= start) & (place < start + width)
