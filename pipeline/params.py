@@ -227,8 +227,17 @@ class Transfer(Section):
     backbone: str
     """A key of ``weights`` in params.yaml."""
     frozen: bool
+    tuned_from: str | None = None
+    """Of a backbone that is not frozen, its first module to be trained, as PyTorch names it (layer.3 of MobileNetV2);
+    the weights of those before it stay as they are. By default all of it is trained."""
     hidden: list[Positive]
     dropout: Fraction
+
+    @model_validator(mode="after")
+    def _what_is_frozen_is_not_tuned(self) -> Self:
+        if self.frozen and self.tuned_from is not None:
+            raise ValueError("tuned_from: a frozen backbone is not trained at all: set frozen to false")
+        return self
 
 
 class Multimodal(Section):
@@ -280,8 +289,6 @@ class Training(Section):
     mixup: Annotated[float, Field(ge=0)] = 0.0
     """Windows and their labels are mixed in pairs, by a share drawn from Beta(mixup, mixup) (Zhang et al. 2018,
     arXiv:1710.09412); 0 mixes none."""
-    backbone_learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Of a fine-tuned backbone, where it is not the head's."""
     threads: Positive
     accelerator: str
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]

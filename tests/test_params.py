@@ -98,6 +98,8 @@ def test_an_unknown_key_is_named_with_the_one_meant(place: Place, meant: str) ->
         (("window", "frames"), True),
         (("experiments", "mlp", "model", "dropout"), 1.0),
         (("experiments", "cnn", "model", "arch"), "resnet"),
+        (("training", "mixup"), -0.1),
+        (("training", "augment", "stretch"), 1.0),
         (("experiments", "cnn", "training"), [1]),
         (("experiments", "cnn", "features"), []),
     ],

@@ -7,7 +7,12 @@ from pipeline import paths
 from pipeline.models import Input
 from pipeline.models.layers import dense, planes
 from pipeline.models.weights.loading import load
+from pipeline.params import ParamsError
 from pipeline.params import Transfer as Settings
+
+MOMENTUM = 0.1
+"""Of batch norms while a backbone is fine-tuned, PyTorch's own. As MobileNetV2 was trained (0.003) their statistics
+would look back over more steps than fine-tuning has, to the weights and pictures of before."""
 
 
 class Backbone(nn.Module):
@@ -54,6 +59,28 @@ def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
     (image,) = inputs
     network = load(paths.WEIGHTS / settings.backbone)
     backbone = Backbone(image, network, trainable=not settings.frozen)
+    if not settings.frozen:
+        _tune(network, settings.tuned_from)
     with torch.no_grad():
         width = backbone.eval()(torch.zeros(1, *image.shape)).shape[1]
     return Transfer(backbone, dense(width, settings.hidden, classes, settings.dropout), settings.frozen)
+
+
+def _tune(network: nn.Module, first: str | None) -> None:
+    """Leave what lies before the module ``first`` as it is, but for the statistics of its batch norms.
+
+    Raises:
+        ParamsError: there is no such module, or it has no weights.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = MOMENTUM
+    if first is None:
+        return
+    names = [name for name, _ in network.named_parameters()]
+    begins = next((place for place, name in enumerate(names) if name.startswith(f"{first}.")), None)
+    if begins is None:
+        modules = dict.fromkeys(".".join(name.split(".")[:2]) for name in names)
+        raise ParamsError(f"model.tuned_from: the backbone has no module {first!r}, but {', '.join(modules)}")
+    for parameter in list(network.parameters())[:begins]:
+        parameter.requires_grad_(False)

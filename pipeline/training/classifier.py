@@ -38,23 +38,13 @@ class Learner(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
         optimizer = kinds[self.settings.optimizer](
-            parameters(self.net, self.settings),
+            (p for p in self.net.parameters() if p.requires_grad),
             lr=self.settings.learning_rate,
             weight_decay=self.settings.weight_decay,
         )
         if self.settings.schedule == "constant":
             return optimizer
         return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.settings.epochs)]
-
-
-def parameters(net: nn.Module, settings: Training) -> list[dict[str, Any]]:
-    """What is trained, as groups of an optimiser: a backbone apart where it has a learning rate of its own."""
-    trained = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
-    if settings.backbone_learning_rate is None:
-        return [{"params": [p for _, p in trained]}]
-    backbone = [p for name, p in trained if name.startswith("backbone.")]
-    rest = [p for name, p in trained if not name.startswith("backbone.")]
-    return [{"params": rest}, {"params": backbone, "lr": settings.backbone_learning_rate}]
 
 
 class Classifier(Learner):

@@ -19,7 +19,7 @@ from pipeline.features.store import Store, write
 from pipeline.models import Input, cnn, logreg, majority, multimodal, transfer
 from pipeline.models.exported import Exported, export
 from pipeline.models.layers import Standardise
-from pipeline.params import Cnn, LogReg, Majority, Mlp, Multimodal, Training, Transfer
+from pipeline.params import Cnn, LogReg, Majority, Mlp, Multimodal, ParamsError, Training, Transfer
 from pipeline.training.embeddings import embed
 from pipeline.training.experiment import Probabilities
 from pipeline.training.fit import Batches, fit
@@ -253,9 +253,13 @@ def moved(before: dict[str, Tensor], net: nn.Module) -> set[str]:
     return {name for name, tensor in net.state_dict().items() if not torch.equal(tensor, before[name])}
 
 
-def backbone_net(folder: Path, frozen: bool) -> tuple[transfer.Transfer, Windows]:
+def backbone_net(
+    folder: Path, frozen: bool, tuned_from: str | None = None
+) -> tuple[transfer.Transfer, Windows]:
     (feature,), windows = features(folder, 1)
-    settings = Transfer(name="transfer", backbone="mobilenet", frozen=frozen, hidden=[], dropout=0.1)
+    settings = Transfer(
+        name="transfer", backbone="mobilenet", frozen=frozen, tuned_from=tuned_from, hidden=[], dropout=0.1
+    )
     torch.manual_seed(7)
     net = transfer.build(settings, [feature.describe()], 2)
     assert isinstance(net, transfer.Transfer)
@@ -279,6 +283,40 @@ def test_a_fine_tuned_backbone_moves_in_all_its_parts(tmp_path: Path, training: 
     before = state(net)
     fit(net, windows, windows, training(epochs=1, batch_size=8), 7, tmp_path / "work", lambda *_: None)
     assert moved(before, net) == set(before), "parameters, running means and variances, and their counters"
+
+
+def test_a_backbone_fine_tuned_from_a_module_on_keeps_the_weights_before_it(
+    tmp_path: Path, training: Trainings
+) -> None:
+    net, windows = backbone_net(tmp_path, frozen=False, tuned_from="layer.3")
+    before = state(net)
+    fit(net, windows, windows, training(epochs=1, batch_size=8), 7, tmp_path / "work", lambda *_: None)
+    kept = set(before) - moved(before, net)
+    early = ("backbone.network.conv_stem.", *(f"backbone.network.layer.{number}." for number in range(3)))
+    weights = {name for name, _ in net.named_parameters()}
+    assert kept == {name for name in weights if name.startswith(early)}
+
+
+def test_statistics_of_a_fine_tuned_backbone_follow_within_a_few_steps(tmp_path: Path) -> None:
+    """Those of MobileNetV2 as it was trained follow over hundreds: on a few clips they would stay ImageNet's."""
+    net, windows = backbone_net(tmp_path, frozen=False)
+    norm = next(module for module in net.modules() if isinstance(module, nn.BatchNorm2d))
+    seen: list[Tensor] = []
+    norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    (images,) = Batches(windows)[windows.even(windows.frames)[:4]].inputs
+    with torch.no_grad():
+        norm.running_mean.fill_(7.0)
+        for _ in range(30):
+            net.train()(images)
+    expected = seen[-1].mean(dim=(0, 2, 3))
+    assert (norm.running_mean - expected).abs().max() < 0.1 * (7 - expected).abs().max()
+
+
+def test_a_backbone_lacks_the_module_to_tune_from(tmp_path: Path) -> None:
+    with pytest.raises(
+        ParamsError, match=r"tuned_from: the backbone has no module 'layer.99', but conv_stem"
+    ):
+        backbone_net(tmp_path, frozen=False, tuned_from="layer.99")
 
 
 def test_a_backbone_sees_the_training_parts_mean_as_grey(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pipeline.features.store import Store, write
 from pipeline.models import cnn, mlp
 from pipeline.params import Cnn, Mlp, Training
 from pipeline.training import HISTORY
-from pipeline.training.classifier import Batch, Classifier, macro_f1, parameters
+from pipeline.training.classifier import Batch, Classifier, macro_f1
 from pipeline.training.embeddings import Embeddings
 from pipeline.training.fit import Batches, _class_weights, fit
 from pipeline.training.windows import Feature, Windows
@@ -285,18 +285,6 @@ def test_the_loss_of_mixed_windows_is_of_both_labels(
     )
     assert float(loss) == pytest.approx(float(share * own + (1 - share) * other), rel=1e-4)
     assert abs(own - other) > 0.001
-
-
-def test_a_backbone_may_learn_more_slowly_than_its_head(training: Trainings) -> None:
-    net = nn.ModuleDict({"backbone": nn.Linear(2, 3), "head": nn.Linear(3, 2)})
-    net["backbone"].bias.requires_grad_(False)
-    (together,) = parameters(net, training())
-    assert len(together["params"]) == 3
-    head, backbone = parameters(net, training(backbone_learning_rate=1e-5))
-    assert [p.shape for p in head["params"]] == [(2, 3), (2,)]
-    assert "lr" not in head
-    assert [p.shape for p in backbone["params"]] == [(3, 2)]
-    assert backbone["lr"] == 1e-5
 
 
 def test_windows_are_augmented_in_training_alone(
