@@ -116,6 +116,12 @@ def test_no_key_can_be_left_out(place: Place) -> None:
     assert f"{place[-1]}: Field required" in message
 
 
+def test_what_is_frozen_is_not_tuned() -> None:
+    message = complaint(changed(("experiments", "transfer", "model", "tuned_from"), "layer.3"))
+    assert "experiments.transfer.model" in message
+    assert "set frozen to false" in message
+
+
 @pytest.mark.parametrize(
     ("place", "named"),
     [
