@@ -249,6 +249,9 @@ class Transfer(Section):
     frozen: bool
     shrinkage: Annotated[float, Field(ge=0, le=1)] | None = None
     """Of a linear discriminant (:class:`Lda`), which then is the head; null trains one of ``hidden`` layers."""
+    tuned_from: str | None = None
+    """Of a backbone that is not frozen, its first module to be trained, as PyTorch names it (layer.3 of MobileNetV2);
+    the weights of those before it stay as they are. By default all of it is trained."""
     hidden: list[Positive]
     dropout: Fraction
 
@@ -262,6 +265,12 @@ class Transfer(Section):
             raise ValueError(
                 "shrinkage: the head is then fitted in closed form: frozen must be true, hidden []"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_frozen_is_not_tuned(self) -> Self:
+        if self.frozen and self.tuned_from is not None:
+            raise ValueError("tuned_from: a frozen backbone is not trained at all: set frozen to false")
         return self
 
 
@@ -285,7 +294,8 @@ Model = Annotated[
 
 
 class Augment(Section):
-    """SpecAugment masks (Park et al. 2019, arXiv:1904.08779) and a random gain, on training windows only."""
+    """What training windows go through: a shift in pitch, a stretch in time, a gain, and SpecAugment's masks (Park et
+    al. 2019, arXiv:1904.08779)."""
 
     time_masks: Annotated[int, Field(ge=0)]
     time_width: Annotated[int, Field(ge=0)]
@@ -295,6 +305,10 @@ class Augment(Section):
     """Widest mask in bands."""
     gain_db: Annotated[float, Field(ge=0)]
     """A window's level is moved by up to this much, up or down."""
+    band_shift: Annotated[float, Field(ge=0)] = 0.0
+    """A window is moved by up to this many bands, up or down, and a part of a band too."""
+    stretch: Fraction = 0.0
+    """A window is stretched or squeezed in time by up to this share of its length."""
 
 
 class Training(Section):
@@ -317,6 +331,9 @@ class Training(Section):
     class_weights: bool
     """Weight the loss by inverse label frequency (has no effect on balanced data)."""
     augment: Augment
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    """Windows and their labels are mixed in pairs, by a share drawn from Beta(mixup, mixup) (Zhang et al. 2018,
+    arXiv:1710.09412); 0 mixes none."""
     threads: Positive
     accelerator: str
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]

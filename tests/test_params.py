@@ -98,6 +98,8 @@ def test_an_unknown_key_is_named_with_the_one_meant(place: Place, meant: str) ->
         (("window", "frames"), True),
         (("experiments", "mlp", "model", "dropout"), 1.0),
         (("experiments", "cnn", "model", "arch"), "resnet"),
+        (("training", "mixup"), -0.1),
+        (("training", "augment", "stretch"), 1.0),
         (("experiments", "cnn", "training"), [1]),
         (("experiments", "cnn", "features"), []),
     ],
@@ -114,6 +116,12 @@ def test_a_wrong_value_is_named_with_its_key(place: Place, value: object) -> Non
 def test_no_key_can_be_left_out(place: Place) -> None:
     message = complaint(without(place))
     assert f"{place[-1]}: Field required" in message
+
+
+def test_what_is_frozen_is_not_tuned() -> None:
+    message = complaint(changed(("experiments", "transfer", "model", "tuned_from"), "layer.3"))
+    assert "experiments.transfer.model" in message
+    assert "set frozen to false" in message
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,12 @@ from pipeline.models.fusion import Ensemble
 from pipeline.models.layers import dense, planes
 from pipeline.models.musicnn import BANDS, PENULTIMATE, Musicnn
 from pipeline.models.weights.loading import load
-from pipeline.params import Lda
+from pipeline.params import Lda, ParamsError
 from pipeline.params import Transfer as Settings
+
+MOMENTUM = 0.1
+"""Of batch norms while a backbone is fine-tuned, PyTorch's own. As MobileNetV2 was trained (0.003) their statistics
+would look back over more steps than fine-tuning has, to the weights and pictures of before."""
 
 
 class Backbone(nn.Module):
@@ -83,7 +87,7 @@ def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
         UserError: a backbone was trained on another feature than the experiment gives it.
     """
     (image,) = inputs
-    backbones = [_backbone(name, image, trainable=not settings.frozen) for name in settings.backbones]
+    backbones = [_backbone(name, image, settings) for name in settings.backbones]
     example = torch.zeros(1, *image.shape)
     with torch.no_grad():
         width = sum(backbone.eval()(example).shape[1] for backbone in backbones)
@@ -109,12 +113,37 @@ def fit_head(
     return lda.fit(Lda(name="lda", shrinkage=settings.shrinkage), embeddings, targets, classes, seed)
 
 
-def _backbone(name: str, source: Input, trainable: bool) -> Backbone:
-    network = load(paths.WEIGHTS / name)
+def _backbone(name: str, source: Input, settings: Settings) -> Backbone:
+    network, trainable = load(paths.WEIGHTS / name), not settings.frozen
     if not isinstance(network, Musicnn):
-        return ImageBackbone(source, network, trainable)
-    if source.shape[:-1] != (BANDS,):
+        backbone: Backbone = ImageBackbone(source, network, trainable)
+    elif source.shape[:-1] == (BANDS,):
+        backbone = MusicBackbone(source, network, trainable)
+    else:
         raise UserError(
-            f"weights.{name} hear windows of {BANDS} bands, not {source.shape[:-1]}: give the experiment `features: [musicnn]`"
+            f"weights.{name} hear windows of {BANDS} bands, not {source.shape[:-1]}: "
+            "give the experiment `features: [musicnn]`"
         )
-    return MusicBackbone(source, network, trainable)
+    if trainable:
+        _tune(network, settings.tuned_from)
+    return backbone
+
+
+def _tune(network: nn.Module, first: str | None) -> None:
+    """Leave what lies before the module ``first`` as it is, but for the statistics of its batch norms.
+
+    Raises:
+        ParamsError: there is no such module, or it has no weights.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = MOMENTUM
+    if first is None:
+        return
+    names = [name for name, _ in network.named_parameters()]
+    begins = next((place for place, name in enumerate(names) if name.startswith(f"{first}.")), None)
+    if begins is None:
+        modules = dict.fromkeys(".".join(name.split(".")[:2]) for name in names)
+        raise ParamsError(f"model.tuned_from: the backbone has no module {first!r}, but {', '.join(modules)}")
+    for parameter in list(network.parameters())[:begins]:
+        parameter.requires_grad_(False)

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.params import Augment, Training
+from pipeline.params import Training
 from pipeline.training import HISTORY
+from pipeline.training.augment import augment, mixed
 from pipeline.training.lightning import pl
 
 
@@ -68,13 +69,19 @@ class Classifier(Learner):
 
     def training_step(self, batch: Batch) -> Tensor:
         inputs = tuple(augment(values, self.settings.augment) for values in batch.inputs)
+        inputs, share = mixed(inputs, self.settings.mixup)
         logits = self.net(*inputs)
-        loss = functional.cross_entropy(
-            logits, batch.targets, weight=self.class_weights, label_smoothing=self.settings.label_smoothing
-        )
+        loss = self._loss(logits, batch.targets)
+        if share < 1:
+            loss = share * loss + (1 - share) * self._loss(logits, batch.targets.roll(1))
         hits = (logits.detach().argmax(dim=1) == batch.targets).sum()
         self.trained += torch.stack([loss.detach().float() * len(logits), hits, hits.new_tensor(len(logits))])
         return loss
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(
+            logits, targets, weight=self.class_weights, label_smoothing=self.settings.label_smoothing
+        )
 
     def on_validation_epoch_start(self) -> None:
         self.summed = torch.zeros(self.valid_clips, self.classes, device=self.device)
@@ -105,30 +112,3 @@ def macro_f1(targets: Tensor, predicted: Tensor, classes: int) -> Tensor:
     hits = torch.bincount(targets[targets == predicted], minlength=classes)
     both = torch.bincount(targets, minlength=classes) + torch.bincount(predicted, minlength=classes)
     return (2 * hits / both.clamp_min(1)).mean()
-
-
-def augment(values: Tensor, settings: Augment) -> Tensor:
-    """Masks and gain on windows (B, bands, frames) in dB; a mask takes the window's mean. Else unchanged."""
-    if values.ndim != 3:
-        return values
-    batch, bands, frames = values.shape
-    fill = values.mean(dim=(1, 2), keepdim=True)
-    if settings.gain_db:
-        values = values + (torch.rand(batch, 1, 1, device=values.device) * 2 - 1) * settings.gain_db
-    for _ in range(settings.band_masks):
-        values = torch.where(
-            _spans(batch, bands, settings.band_width, values.device)[:, :, None], fill, values
-        )
-    for _ in range(settings.time_masks):
-        values = torch.where(
-            _spans(batch, frames, settings.time_width, values.device)[:, None, :], fill, values
-        )
-    return values
-
-
-def _spans(batch: int, size: int, widest: int, device: torch.device) -> Tensor:
-    """(B, size) of bool: one run per row, its width uniform in 0..widest, its place uniform."""
-    width = torch.randint(0, min(widest, size) + 1, (batch, 1), device=device)
-    start = (torch.rand(batch, 1, device=device) * (size - width + 1)).long()
-    place = torch.arange(size, device=device)
-    return (place >= start) & (place < start + width)

@@ -22,7 +22,7 @@ from pipeline.models import Input, cnn, lda, logreg, majority, multimodal, trans
 from pipeline.models.exported import Exported, export
 from pipeline.models.layers import Standardise
 from pipeline.models.musicnn import Musicnn
-from pipeline.params import Cnn, Lda, LogReg, Majority, Mlp, Multimodal, Training, Transfer
+from pipeline.params import Cnn, Lda, LogReg, Majority, Mlp, Multimodal, ParamsError, Training, Transfer
 from pipeline.training.embeddings import embed
 from pipeline.training.experiment import Probabilities
 from pipeline.training.fit import Batches, fit
@@ -281,9 +281,13 @@ def moved(before: dict[str, Tensor], net: nn.Module) -> set[str]:
     return {name for name, tensor in net.state_dict().items() if not torch.equal(tensor, before[name])}
 
 
-def backbone_net(folder: Path, frozen: bool) -> tuple[transfer.Transfer, Windows]:
+def backbone_net(
+    folder: Path, frozen: bool, tuned_from: str | None = None
+) -> tuple[transfer.Transfer, Windows]:
     (feature,), windows = features(folder, 1)
-    settings = Transfer(name="transfer", backbone="mobilenet", frozen=frozen, hidden=[], dropout=0.1)
+    settings = Transfer(
+        name="transfer", backbone="mobilenet", frozen=frozen, tuned_from=tuned_from, hidden=[], dropout=0.1
+    )
     torch.manual_seed(7)
     net = transfer.build(settings, [feature.describe()], 2)
     assert isinstance(net, transfer.Transfer)
@@ -351,6 +355,40 @@ def test_musicnn_hears_its_own_feature_alone(monkeypatch: pytest.MonkeyPatch) ->
         (backbone,) = net.backbones
         found, expected = backbone(decibels), backbone.get_submodule("network")(levels)[:, :200]
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_backbone_fine_tuned_from_a_module_on_keeps_the_weights_before_it(
+    tmp_path: Path, training: Trainings
+) -> None:
+    net, windows = backbone_net(tmp_path, frozen=False, tuned_from="layer.3")
+    before = state(net)
+    fit(net, windows, windows, training(epochs=1, batch_size=8), 7, tmp_path / "work", lambda *_: None)
+    kept = set(before) - moved(before, net)
+    early = tuple(f"backbones.0.network.{name}." for name in ("conv_stem", "layer.0", "layer.1", "layer.2"))
+    weights = {name for name, _ in net.named_parameters()}
+    assert kept == {name for name in weights if name.startswith(early)}
+
+
+def test_statistics_of_a_fine_tuned_backbone_follow_within_a_few_steps(tmp_path: Path) -> None:
+    """Those of MobileNetV2 as it was trained follow over hundreds: on a few clips they would stay ImageNet's."""
+    net, windows = backbone_net(tmp_path, frozen=False)
+    norm = next(module for module in net.modules() if isinstance(module, nn.BatchNorm2d))
+    seen: list[Tensor] = []
+    norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    (images,) = Batches(windows)[windows.even(windows.frames)[:4]].inputs
+    with torch.no_grad():
+        mean = norm.get_buffer("running_mean").fill_(7.0)
+        for _ in range(30):
+            net.train()(images)
+    expected = seen[-1].mean(dim=(0, 2, 3))
+    assert (mean - expected).abs().max() < 0.1 * (7 - expected).abs().max()
+
+
+def test_a_backbone_lacks_the_module_to_tune_from(tmp_path: Path) -> None:
+    with pytest.raises(
+        ParamsError, match=r"tuned_from: the backbone has no module 'layer.99', but conv_stem"
+    ):
+        backbone_net(tmp_path, frozen=False, tuned_from="layer.99")
 
 
 def test_a_backbone_sees_the_training_parts_mean_as_grey(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from pipeline.features.store import Store, write
 from pipeline.models import cnn, mlp
-from pipeline.params import Augment, Cnn, Mlp, Training
+from pipeline.params import Cnn, Mlp, Training
 from pipeline.training import HISTORY
-from pipeline.training.classifier import Batch, Classifier, augment, macro_f1
+from pipeline.training.classifier import Batch, Classifier, macro_f1
 from pipeline.training.embeddings import Embeddings
 from pipeline.training.fit import Batches, _class_weights, fit
 from pipeline.training.windows import Feature, Windows
@@ -25,7 +25,7 @@ from pipeline.training.windows import Feature, Windows
 LABELS = 3
 MLP = Mlp(name="mlp", hidden=[16], dropout=0.2)
 CNN = Cnn(name="cnn", arch="compact", dropout=0.2)
-NO_MASKS = Augment(time_masks=0, time_width=0, band_masks=0, band_width=0, gain_db=0.0)
+UNCHANGED = {"time_masks": 0, "time_width": 0, "band_masks": 0, "band_width": 0, "gain_db": 0.0}
 Trainings = Callable[..., Training]
 
 
@@ -148,14 +148,28 @@ def test_it_stops_early_and_gives_the_best_epoch(tmp_path: Path, training: Train
     )
 
 
-AUGMENT = {"time_masks": 1, "time_width": 8, "band_masks": 1, "band_width": 8, "gain_db": 3.0}
+AUGMENT = {
+    "time_masks": 1,
+    "time_width": 8,
+    "band_masks": 1,
+    "band_width": 8,
+    "gain_db": 3.0,
+    "band_shift": 2.0,
+    "stretch": 0.1,
+}
 
 
 @pytest.fixture
 def job(request: pytest.FixtureRequest, tmp_path: Path, training: Trainings) -> Job:
-    """All that draws random numbers is switched on: windows, dropout, masks, gain."""
+    """All that draws random numbers is switched on, windows, dropout, augmentation, mixup."""
     settings = training(
-        epochs=5, batch_size=12, windows_per_clip=2, learning_rate=0.01, patience=4, augment=AUGMENT
+        epochs=5,
+        batch_size=12,
+        windows_per_clip=2,
+        learning_rate=0.01,
+        patience=4,
+        augment=AUGMENT,
+        mixup=0.4,
     )
     return Job(tmp_path, request.param, settings)
 
@@ -245,11 +259,32 @@ def test_rare_labels_weigh_more(training: Trainings) -> None:
 
 
 def test_the_loss_is_weighted(training: Trainings, classifier: Callable[..., Classifier]) -> None:
-    settings = training(label_smoothing=0.0, augment=NO_MASKS.model_dump())
+    settings = training(label_smoothing=0.0, augment=UNCHANGED)
     loss = classifier(Seen(), settings, torch.tensor([1.0, 3.0])).training_step(batch())
     right = Seen()(batch().inputs[0]).log_softmax(dim=1)[torch.arange(4), batch().targets]
     share = torch.tensor([1.0, 3.0, 1.0, 1.0]) / 6
     assert loss == pytest.approx(-(right * share).sum())
+
+
+def test_the_loss_of_mixed_windows_is_of_both_labels(
+    training: Trainings, classifier: Callable[..., Classifier]
+) -> None:
+    net = Seen()
+    settings = training(label_smoothing=0.0, augment=UNCHANGED, mixup=0.4)
+    torch.manual_seed(3)
+    loss = classifier(net, settings, torch.tensor([1.0, 3.0])).training_step(batch())
+    (seen,), (images,) = net.inputs, batch().inputs
+    before = images.roll(1, dims=0)
+    share = ((seen - before) / (images - before)).median()
+    assert 0.5 < share < 0.99
+    torch.testing.assert_close(seen, share * images + (1 - share) * before)
+    logits, weights = Seen()(seen), torch.tensor([1.0, 3.0])
+    own, other = (
+        functional.cross_entropy(logits, targets, weights)
+        for targets in (batch().targets, batch().targets.roll(1))
+    )
+    assert float(loss) == pytest.approx(float(share * own + (1 - share) * other), rel=1e-4)
+    assert abs(own - other) > 0.001
 
 
 def test_windows_are_augmented_in_training_alone(
@@ -285,43 +320,3 @@ def test_training_is_imported_without_what_it_does_not_use() -> None:
     modules = ("pytorch_lightning", "transformers", "scipy.signal", "sklearn", "mlflow", "librosa")
     done = subprocess.run([sys.executable, "-c", code, *modules], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["True", *["False"] * 5]
-
-
-@pytest.mark.parametrize(("widest", "limit"), [(0, 0), (1, 1), (5, 5), (20, 20), (99, 20)])
-@pytest.mark.parametrize("axis", ["time", "band"])
-def test_a_mask_is_one_run_of_bounded_width_with_the_windows_mean(axis: str, widest: int, limit: int) -> None:
-    values = torch.randn(400, 20, 20, generator=torch.Generator().manual_seed(7))
-    torch.manual_seed(1)
-    settings = NO_MASKS.model_copy(update={f"{axis}_masks": 1, f"{axis}_width": widest})
-    masked = augment(values, settings)
-    if axis == "time":
-        values, masked = values.transpose(1, 2), masked.transpose(1, 2)
-    changed = values != masked
-    rows = changed.any(dim=2)
-    assert torch.equal(rows, changed.all(dim=2)), "whole bands or whole frames"
-    widths = rows.sum(dim=1)
-    assert set(widths.tolist()) == set(range(limit + 1))
-    edges = rows.int().diff(dim=1, prepend=torch.zeros(400, 1), append=torch.zeros(400, 1)).abs().sum(dim=1)
-    assert set(edges.tolist()) <= {0, 2}, "in one run"
-    means = values.mean(dim=(1, 2))[:, None, None].expand_as(values)
-    torch.testing.assert_close(masked[changed], means[changed])
-    if 0 < limit < 20:
-        assert rows[:, 0].any()
-        assert rows[:, -1].any(), "anywhere from the first to the last"
-
-
-def test_the_gain_is_one_per_window_and_bounded() -> None:
-    values = torch.zeros(500, 3, 4)
-    gains = augment(values, NO_MASKS.model_copy(update={"gain_db": 6.0}))
-    assert (gains == gains[:, :1, :1]).all()
-    assert gains.abs().max() <= 6
-    assert gains.max() > 5
-    assert gains.min() < -5
-
-
-def test_nothing_asked_for_is_nothing_done() -> None:
-    images, rows = torch.randn(2, 3, 4), torch.randn(2, 3)
-    assert torch.equal(augment(images, NO_MASKS), images)
-    assert torch.equal(augment(rows, Augment.model_validate(AUGMENT)), rows), (
-        "a summary has no frames to mask"
-    )

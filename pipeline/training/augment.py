@@ -1,0 +1,68 @@
+"""What training windows go through before a net sees them, so that it sees no window twice.
+
+Every random number is of torch's own generator, which training seeds anew each epoch.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.params import Augment
+
+
+def mixed(inputs: tuple[Tensor, ...], alpha: float) -> tuple[tuple[Tensor, ...], float]:
+    """Each window mixed with the one before it in the batch, and its own share, at least a half; unchanged and 1 where
+    ``alpha`` is 0.
+
+    In the paper (Zhang et al. 2018, arXiv:1710.09412) the share is any of Beta(alpha, alpha). In a batch in random order
+    the greater of both shares comes to the same, and leaves each window a label of its own.
+    """
+    if not alpha:
+        return inputs, 1.0
+    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    share = max(share, 1 - share)
+    return tuple(values.lerp(values.roll(1, dims=0), 1 - share) for values in inputs), share
+
+
+def augment(values: Tensor, settings: Augment) -> Tensor:
+    """Windows (B, bands, frames) in dB shifted, stretched, masked and with a gain; a mask takes the window's mean. Else
+    unchanged.
+    """
+    if values.ndim != 3:
+        return values
+    batch, bands, frames = values.shape
+    if settings.band_shift or settings.stretch:
+        values = _warped(values, settings)
+    fill = values.mean(dim=(1, 2), keepdim=True)
+    if settings.gain_db:
+        values = values + (torch.rand(batch, 1, 1, device=values.device) * 2 - 1) * settings.gain_db
+    for _ in range(settings.band_masks):
+        values = torch.where(
+            _spans(batch, bands, settings.band_width, values.device)[:, :, None], fill, values
+        )
+    for _ in range(settings.time_masks):
+        values = torch.where(
+            _spans(batch, frames, settings.time_width, values.device)[:, None, :], fill, values
+        )
+    return values
+
+
+def _warped(values: Tensor, settings: Augment) -> Tensor:
+    """Each window moved along its bands and stretched about its middle frame; past an edge its last value goes on."""
+    batch, bands, _ = values.shape
+    shift, stretch = torch.rand(2, batch, device=values.device) * 2 - 1
+    affine = values.new_zeros(batch, 2, 3)
+    affine[:, 0, 0] = 1 / (1 + settings.stretch * stretch)
+    affine[:, 1, 1] = 1
+    affine[:, 1, 2] = 2 / bands * settings.band_shift * shift
+    grid = functional.affine_grid(affine, [batch, 1, *values.shape[1:]], align_corners=False)
+    moved = functional.grid_sample(values[:, None], grid, padding_mode="border", align_corners=False)
+    return moved[:, 0]
+
+
+def _spans(batch: int, size: int, widest: int, device: torch.device) -> Tensor:
+    """(B, size) of bool: one run per row, its width uniform in 0..widest, its place uniform."""
+    width = torch.randint(0, min(widest, size) + 1, (batch, 1), device=device)
+    start = (torch.rand(batch, 1, device=device) * (size - width + 1)).long()
+    place = torch.arange(size, device=device)
+    return (place >= start) & (place < start + width)
