@@ -368,6 +368,8 @@ class Experiment(Section):
             raise ValueError(f"features: model 'multimodal' fuses {list(ALIGNED)}, not {given}")
         if isinstance(self.model, Fusion):
             _check_branches(self.model.branches, given)
+            if self.training.members > 1:
+                raise ValueError("training.members: of a fusion its branches have members, not the whole")
         return self
 
 
@@ -375,10 +377,6 @@ def _check_branches(branches: dict[str, Experiment], given: list[FeatureKind]) -
     for name, branch in branches.items():
         if isinstance(branch.model, Fusion):
             raise ValueError(f"model.branches.{name}: a branch is no fusion itself")
-        if branch.training.members > 1:
-            raise ValueError(
-                f"model.branches.{name}: members are set for the fusion as a whole, in its training"
-            )
     heard = {kind for branch in branches.values() for kind in branch.features}
     if heard != set(given) or len(given) != len(heard):
         raise ValueError(f"features: the branches work on {sorted(heard)}, not on {given}")
@@ -659,8 +657,7 @@ def _inheriting(defaults: dict[str, Any], block: Any) -> Any:
     filled = {**block, "training": training}
     if _is_section(block, "model") and _is_section(block["model"], "branches"):
         branches = {
-            name: _inheriting({**training, "members": 1}, branch)
-            for name, branch in block["model"]["branches"].items()
+            name: _inheriting(training, branch) for name, branch in block["model"]["branches"].items()
         }
         filled["model"] = {**block["model"], "branches": branches}
     return filled

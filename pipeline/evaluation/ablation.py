@@ -3,61 +3,48 @@
 Without a branch the powers of the others are those that validation gave them without it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pipeline.evaluation import uncertainty
 from pipeline.files import read_json
 from pipeline.models.exported import EACH, Exported
 from pipeline.params import Training
 from pipeline.training.parts import Parts
-from pipeline.training.predict import POWERS, part_answers
+from pipeline.training.pooling import pooled
+from pipeline.training.predict import POWERS, averaged, rows
 from pipeline.training.trials import Trial
+from pipeline.training.windows import Array
 
 WHOLE = "whole"
 
 
 def answers(folder: Path, data: Parts, settings: Training, trial: Trial) -> dict[str, pd.DataFrame]:
-    """Test predictions of a trial's fusion: the whole one, and without each branch; none of another model."""
-    if not (folder / POWERS).exists():
-        return {}
+    """Test predictions of a trial's fusion: the whole one, and without each branch."""
     run = Exported(folder / "model.onnx", settings.threads, EACH)
-    powers = read_json(folder / POWERS)
-    return {
-        name: part_answers(pooled(run, np.array(own)), data, "test", settings, trial)
-        for name, own in {WHOLE: powers["powers"], **powers["without"]}.items()
-    }
+    windows, known = data.windows["test"], read_json(folder / POWERS)
+    said = [batch._replace(inputs=(run(batch.inputs),)) for batch in windows.batches(settings.batch_size)]
+    found = {}
+    for name, powers in {WHOLE: known["powers"], **known["without"]}.items():
+
+        def pool(inputs: Sequence[Array], powers: Sequence[float] = powers) -> Array:
+            return pooled(inputs[0], powers)
+
+        probabilities = averaged(pool, said, len(windows), len(data.labels))
+        found[name] = rows(probabilities, data, "test", trial)
+    return found
 
 
-def pooled(run: Exported, powers: NDArray[Any]) -> Any:
-    """The fusion's probabilities (B, labels), from what its graph says of each branch.
-
-    Args:
-        powers: (members, branches)
-    """
-
-    def probabilities(inputs: Sequence[Any]) -> NDArray[Any]:
-        logs = run(inputs)
-        sums = (logs * powers[None, :, :, None]).sum(axis=2)
-        shares = np.exp(sums - sums.max(axis=2, keepdims=True))
-        return (shares / shares.sum(axis=2, keepdims=True)).mean(axis=1).astype(np.float32)
-
-    return probabilities
-
-
-def table(found: dict[str, pd.DataFrame], seed: int) -> pd.DataFrame:
+def table(found: Mapping[str, pd.DataFrame], seed: int) -> pd.DataFrame:
     """branch, macro_f1 without it, and what it is worth: the difference with the ends of its interval."""
-    rows = []
+    lines = []
     for name in [name for name in found if name != WHOLE]:
         (pair,) = uncertainty.compare({WHOLE: found[WHOLE], name: found[name]}, seed)
         value, low, high = pair.difference.value, pair.difference.low, pair.difference.high
         if pair.better != WHOLE:
             value, low, high = -value, -high, -low
         without = uncertainty.interval(found[name], "macro_f1", seed).value
-        rows.append({"branch": name, "macro_f1": without, "worth": value, "low": low, "high": high})
-    return pd.DataFrame(rows)
+        lines.append({"branch": name, "macro_f1": without, "worth": value, "low": low, "high": high})
+    return pd.DataFrame(lines)

@@ -52,6 +52,19 @@ def fitted_linear(coefficients: Array, intercept: Array, classes: int) -> nn.Lin
     return layer
 
 
+class Ensemble(nn.Module):
+    """Features to logits, whose probabilities are the mean of the members'."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        probabilities = torch.stack([member(*inputs).softmax(dim=1) for member in self.members]).mean(dim=0)
+        # what all members hold for impossible would be no number
+        return probabilities.clamp_min(1e-12).log()
+
+
 def activate(name: Activation) -> nn.Module:
     """A layer that applies this function; ``linear`` leaves values as they are."""
     kinds = {"linear": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}

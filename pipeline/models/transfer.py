@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from pipeline import paths
 from pipeline.errors import UserError
 from pipeline.models import Array, Input, lda
-from pipeline.models.fusion import Ensemble
-from pipeline.models.layers import dense, planes
+from pipeline.models.layers import Ensemble, dense, planes
 from pipeline.models.musicnn import BANDS, PENULTIMATE, Musicnn
 from pipeline.models.weights.loading import load
 from pipeline.params import Lda, ParamsError

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,9 @@ def _answers(
         folder.mkdir(parents=True, exist_ok=True)
         trial = Trial(int(fold), settings.seed)
         data = parts.load(experiment, settings.window, table, rows, trial.fold)
-        members = parts.members(experiment, data, settings.window, table, settings.split, settings.seed)
+        deal = partial(parts.dealt, experiment, data, settings.window, table, settings.split, trial.seed)
         checkpoints = folder / "checkpoints"
-        found = trained(experiment, data, members, trial.seed, checkpoints, paths.embeddings(), untold)
+        found = trained(experiment, data, deal, trial.seed, checkpoints, paths.embeddings(), untold)
         keep(found, data, folder)
         answers = predictions(folder / "model.onnx", data, experiment.training, trial)
         with whole(files[-1]) as file:

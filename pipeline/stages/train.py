@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -36,11 +37,11 @@ def train(key: str) -> None:
 def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, run: tracking.Run) -> None:
     table = clips.computed()
     data = parts.load(experiment, settings.window, table, pd.read_parquet(paths.SPLIT), trial.fold)
-    members = parts.members(experiment, data, settings.window, table, settings.split, settings.seed)
+    deal = partial(parts.dealt, experiment, data, settings.window, table, settings.split, trial.seed)
     run.log_params(recording.described(settings, experiment, trial))
     start = time.monotonic()
     found = trained(
-        experiment, data, members, trial.seed, work / "checkpoints", paths.embeddings(), run.log_epoch
+        experiment, data, deal, trial.seed, work / "checkpoints", paths.embeddings(), run.log_epoch
     )
     spec = {
         "run_id": run.id,

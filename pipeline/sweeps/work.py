@@ -5,6 +5,7 @@ import logging
 import math
 import warnings
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -119,12 +120,12 @@ def _scores(
             if not (work / "score.json").exists():
                 data = parts.load(own, plan.settings.window, table, split, one.fold)
                 with redirect_stdout(io.StringIO()):  # a progress bar for each of hundreds of trainings
-                    members = parts.members(
-                        own, data, plan.settings.window, table, plan.settings.split, plan.settings.seed
+                    deal = partial(
+                        parts.dealt, own, data, plan.settings.window, table, plan.settings.split, one.seed
                     )
                     checkpoints = work / "checkpoints"
                     found = trained(
-                        own, data, members, one.seed, checkpoints, paths.embeddings(), progress.epoch
+                        own, data, deal, one.seed, checkpoints, paths.embeddings(), progress.epoch
                     )
                 write_json(work / "score.json", _score(found, data, settings))
             progress.ended(read_json(work / "score.json"))
@@ -138,11 +139,9 @@ def _score(found: Trained, data: Parts, settings: Training) -> float:
     if found.history.empty or found.valid is not None:
         from pipeline.training.classifier import macro_f1  # Lightning, which such models do without
 
-        windows, labels = data.windows["valid"], len(data.labels)
-        told = (
-            answers(found.net, windows, labels) if found.valid is None else found.valid.iloc[:, 1:].to_numpy()
-        )
-        return float(macro_f1(torch.tensor(windows.targets), torch.from_numpy(told).argmax(dim=1), labels))
+        told = answers(found.net, data) if found.valid is None else found.valid
+        predicted = torch.from_numpy(told.drop(columns="clip_id").to_numpy()).argmax(dim=1)
+        return float(macro_f1(torch.tensor(data.windows["valid"].targets), predicted, len(data.labels)))
     f1 = found.history["valid_macro_f1"]
     if settings.monitor is None:
         return float(f1.iloc[-1])

@@ -1,83 +1,121 @@
-"""A trial's model: one training, or several in one, each chosen on another share of train and valid.
+"""A trial's model: one training, or several in one.
 
 With few clips the share that is kept from training to choose on is dear. An ensemble (training.members) learns from all
-of train and valid, and still answers for each clip of valid by the member that did not learn from it.
+of train and valid, each member from another share, and still answers for each clip of valid by the member that did not
+learn from it. A fusion learns from such answers how much each of its branches counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
 from pipeline.files import write_json
-from pipeline.models.fusion import fusions
+from pipeline.models.fusion import Fusion
 from pipeline.models.transfer import joined
 from pipeline.params import Experiment
-from pipeline.training import EpochSink, untold
+from pipeline.params import Fusion as FusionSettings
+from pipeline.training import HISTORY, EpochSink, pooling, untold
 from pipeline.training.experiment import fitted, save
 from pipeline.training.parts import Parts
 from pipeline.training.predict import POWERS, VALID, Probabilities, averaged
 from pipeline.training.windows import Array, Windows
 
 BATCH = 32
+LEAST = 1e-12
+"""Probability of what a branch holds for impossible."""
+
+Deal = Callable[[int], list[Parts]]
+"""For so many members, train and valid dealt anew: see :func:`pipeline.training.parts.dealt`."""
 
 
 @dataclass(frozen=True)
 class Trained:
     net: nn.Module
     history: pd.DataFrame
-    valid: pd.DataFrame | None
-    """Of an ensemble: clip_id and ``p:<label>`` for the clips of valid, of whom each is answered for by a member
-    that did not learn from it."""
+    valid: pd.DataFrame | None = None
+    """Where the net itself has learned from valid: clip_id and ``p:<label>``, of members that have not."""
+    powers: dict[str, Any] | None = None
+    """Of a fusion: ``powers`` of the branches, and ``without``, the same by branch left out."""
 
 
 def trained(
-    experiment: Experiment,
-    data: Parts,
-    members: Sequence[Parts],
-    seed: int,
-    work: Path,
-    kept: Path,
-    sink: EpochSink,
+    experiment: Experiment, data: Parts, deal: Deal, seed: int, work: Path, kept: Path, sink: EpochSink
 ) -> Trained:
-    """See :func:`pipeline.training.experiment.fitted`; ``members`` are of :func:`pipeline.training.parts.members`."""
-    if not members:
+    """See :func:`pipeline.training.experiment.fitted`."""
+    if isinstance(experiment.model, FusionSettings):
+        return _fused(experiment.model.branches, data, deal, seed, work, kept)
+    if experiment.training.members == 1:
         net, history = fitted(experiment, data, seed, work, kept, sink)
-        return Trained(net, history, None)
+        return Trained(net, history)
     nets, histories, tables = [], [], []
-    for number, own in enumerate(members):
+    for number, own in enumerate(deal(experiment.training.members)):
         net, history = fitted(experiment, own, seed, work / f"member{number}", kept, untold)
         nets.append(net)
         histories.append(history)
-        columns = [f"p:{label}" for label in data.labels]
-        found = pd.DataFrame(answers(net, own.windows["valid"], len(data.labels)), columns=columns)
-        tables.append(pd.concat([own.clips["valid"][["clip_id"]], found], axis=1))
-    valid = data.clips["valid"][["clip_id"]].merge(pd.concat(tables), on="clip_id", validate="1:1")
+        tables.append(answers(net, own))
     history = pd.concat(histories).groupby("epoch", as_index=False).mean()
     for row in history.to_dict("records"):
         sink(int(row["epoch"]), {name: value for name, value in row.items() if name != "epoch"})
+    valid = data.clips["valid"][["clip_id"]].merge(pd.concat(tables), on="clip_id", validate="1:1")
     return Trained(joined(nets).eval(), history, valid)
 
 
 def keep(found: Trained, data: Parts, folder: Path) -> None:
-    """Write the ONNX graph, and the answers of an ensemble's members beside it."""
+    """Write the ONNX graph, and beside it what only training knows."""
     save(found.net, data, folder / "model.onnx")
     if found.valid is not None:
         found.valid.to_parquet(folder / VALID, index=False)
-    if members := fusions(found.net):
-        without = {name: [own.without[name].tolist() for own in members] for name in members[0].without}
-        write_json(folder / POWERS, {"powers": [own.powers.tolist() for own in members], "without": without})
+    if found.powers is not None:
+        write_json(folder / POWERS, found.powers)
 
 
-def answers(net: nn.Module, windows: Windows, labels: int) -> Probabilities:
-    """(clips, labels): means over the windows of each clip."""
+def answers(net: nn.Module, data: Parts) -> pd.DataFrame:
+    """clip_id and ``p:<label>`` for the clips of valid: means over the windows of each."""
 
     def run(inputs: Sequence[Array]) -> Array:
         with torch.inference_mode():
             values: Array = net(*map(torch.from_numpy, inputs)).softmax(dim=1).numpy()
             return values
 
-    return averaged(run, windows.batches(BATCH), len(windows), labels)
+    windows: Windows = data.windows["valid"]
+    found = averaged(run, windows.batches(BATCH), len(windows), len(data.labels))
+    return _table(data, found)
+
+
+def _table(data: Parts, probabilities: Probabilities) -> pd.DataFrame:
+    columns = [f"p:{label}" for label in data.labels]
+    clips = data.clips["valid"][["clip_id"]].reset_index(drop=True)
+    return pd.concat([clips, pd.DataFrame(probabilities, columns=columns)], axis=1)
+
+
+def _fused(
+    branches: dict[str, Experiment], data: Parts, deal: Deal, seed: int, work: Path, kept: Path
+) -> Trained:
+    """The branches, each with its own features, and the powers learned on what they answer for valid."""
+    found, logs = [], []
+    for name, branch in branches.items():
+        own = data.of(branch.features)
+
+        def dealt(members: int, branch: Experiment = branch) -> list[Parts]:
+            return [parts.of(branch.features) for parts in deal(members)]
+
+        one = trained(branch, own, dealt, seed, work / name, kept, untold)
+        found.append(one)
+        told = answers(one.net, own) if one.valid is None else one.valid
+        logs.append(np.log(told.drop(columns="clip_id").to_numpy().clip(LEAST)))
+    said, targets = np.stack(logs, axis=1), data.windows["valid"].targets
+    powers = pooling.learned(said, targets)
+    without = {name: pooling.without(place, said, targets) for place, name in enumerate(branches)}
+    places = [[data.kinds.index(kind) for kind in branch.features] for branch in branches.values()]
+    return Trained(
+        Fusion([one.net for one in found], places, powers).eval(),
+        pd.DataFrame(columns=list(HISTORY)),
+        _table(data, pooling.pooled(said, powers)) if any(one.valid is not None for one in found) else None,
+        {"powers": powers, "without": without},
+    )

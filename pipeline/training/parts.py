@@ -61,16 +61,18 @@ def load(
     return Parts(experiment.features, labels, members, features, windows)
 
 
-def members(
-    experiment: Experiment, data: Parts, window: Window, table: pd.DataFrame, split: Split, seed: int
+def dealt(
+    experiment: Experiment,
+    data: Parts,
+    window: Window,
+    table: pd.DataFrame,
+    split: Split,
+    seed: int,
+    members: int,
 ) -> list[Parts]:
-    """For each member of an ensemble, train and valid of ``data`` dealt anew; none for a single training."""
-    count = experiment.training.members
-    if count == 1:
-        return []
-    dealt = pd.concat([data.clips["train"], data.clips["valid"]])
-    rows = inner(dealt, split, count, seed)
-    return [load(experiment, window, table, rows, fold) for fold in range(count)]
+    """For each member of an ensemble, train and valid of ``data`` dealt anew: one share is valid, the others train."""
+    rows = inner(pd.concat([data.clips["train"], data.clips["valid"]]), split, members, seed)
+    return [load(experiment, window, table, rows, fold) for fold in range(members)]
 
 
 def examples(data: Parts) -> dict[str, np.ndarray[Any, Any]]:

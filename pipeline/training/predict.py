@@ -21,7 +21,7 @@ Run = Callable[[Sequence[Array]], Array]
 VALID = "valid.parquet"
 """Beside the graph of an ensemble: clip_id and ``p:<label>``, each clip's by members that did not learn from it."""
 POWERS = "fusion.json"
-"""Beside the graph of a fusion: ``powers``, (members, branches), and ``without``, the same by branch left out."""
+"""Beside the graph of a fusion: ``powers`` of its branches, and ``without``, the same by branch left out."""
 
 
 def predictions(model: Path, data: Parts, settings: Training, trial: Trial) -> pd.DataFrame:
@@ -45,16 +45,17 @@ def part_answers(run: Run, data: Parts, part: str, settings: Training, trial: Tr
     """As :func:`predictions`, of one part."""
     windows = data.windows[part]
     batches = tqdm(windows.batches(settings.batch_size), part, unit="batch", dynamic_ncols=True)
-    return _rows(averaged(run, batches, len(windows), len(data.labels)), data, part, trial)
+    return rows(averaged(run, batches, len(windows), len(data.labels)), data, part, trial)
 
 
 def _told(held: pd.DataFrame, data: Parts, trial: Trial) -> pd.DataFrame:
-    return _rows(
+    return rows(
         held.set_index("clip_id").loc[data.clips["valid"]["clip_id"]].to_numpy(), data, "valid", trial
     )
 
 
-def _rows(probabilities: Probabilities, data: Parts, part: str, trial: Trial) -> pd.DataFrame:
+def rows(probabilities: Probabilities, data: Parts, part: str, trial: Trial) -> pd.DataFrame:
+    """Of what a model answers for a part's clips, the table that :func:`predictions` gives."""
     table = data.clips[part][["clip_id", "group", "part", "label"]].copy()
     table.insert(2, "fold", trial.fold)
     table.insert(3, "seed", trial.seed)

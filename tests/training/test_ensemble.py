@@ -2,6 +2,7 @@
 branch by what it knows."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from pipeline import params, paths
 from pipeline.data.split import SplitError, inner
 from pipeline.evaluation import ablation
 from pipeline.features.store import write
-from pipeline.models import fusion
+from pipeline.models.layers import Ensemble
 from pipeline.params import Experiment, Params, Split, Training
-from pipeline.training import parts, untold
+from pipeline.training import parts, pooling, untold
 from pipeline.training.ensemble import keep, trained
 from pipeline.training.predict import VALID, predictions
 from pipeline.training.trials import Trial
@@ -64,9 +65,9 @@ def run(one: Experiment, table: pd.DataFrame, split: pd.DataFrame, folder: Path)
     """Its predictions; model and all that stands beside it are in ``folder``."""
     window = params.Window(frames=32)
     data = parts.load(one, window, table, split, 0)
-    members = parts.members(one, data, window, table, SPLIT, 7)
+    deal = partial(parts.dealt, one, data, window, table, SPLIT, 7)
     folder.mkdir()
-    keep(trained(one, data, members, 7, folder / "work", folder / "kept", untold), data, folder)
+    keep(trained(one, data, deal, 7, folder / "work", folder / "kept", untold), data, folder)
     return predictions(folder / "model.onnx", data, one.training, TRIAL)
 
 
@@ -89,7 +90,7 @@ def test_members_answer_for_what_they_did_not_learn(
     kept = pd.read_parquet(tmp_path / "three" / VALID).set_index("clip_id")
     window = params.Window(frames=32)
     data = parts.load(one, window, table, split, 0)
-    for own in parts.members(one, data, window, table, SPLIT, 7):
+    for own in parts.dealt(one, data, window, table, SPLIT, 7, 3):
         for clip, expected in by_scikit_learn(own).items():
             if clip in kept.index:
                 np.testing.assert_allclose(kept.loc[clip], expected, rtol=1e-4, atol=1e-6)
@@ -115,7 +116,7 @@ def test_an_ensemble_is_the_mean_of_its_members() -> None:
     members = [torch.nn.Linear(4, 3) for _ in range(3)]
     values = torch.randn(5, 4)
     expected = torch.stack([member(values).softmax(dim=1) for member in members]).mean(dim=0)
-    torch.testing.assert_close(fusion.Ensemble(members)(values).softmax(dim=1), expected)
+    torch.testing.assert_close(Ensemble(members)(values).softmax(dim=1), expected)
 
 
 def test_powers_are_those_that_make_the_labels_most_probable() -> None:
@@ -126,7 +127,7 @@ def test_powers_are_those_that_make_the_labels_most_probable() -> None:
     wrong = rng.random(200) < 0.2
     knows[wrong] = knows[wrong][:, [1, 2, 0]]
     guesses = np.log(rng.dirichlet(np.ones(3), 200))
-    powers = fusion.learned(np.stack([knows, guesses]), np.arange(200), targets)
+    powers = pooling.learned(np.stack([knows, guesses], axis=1), targets)
     assert powers[0] == pytest.approx(1.0, abs=0.15)
     assert powers[1] == pytest.approx(0.0, abs=0.1)
 
@@ -141,8 +142,8 @@ BRANCHES: dict[str, dict[str, Any]] = {
 def test_ablation_tells_which_branch_is_worth_something(
     table: pd.DataFrame, split: pd.DataFrame, training: Trainings, tmp_path: Path, members: int
 ) -> None:
-    own = training(epochs=1, patience=None, members=members)
-    inherited = {**own.model_dump(), "members": 1}
+    own = training(epochs=1, patience=None)
+    inherited = {**own.model_dump(), "members": members}
     branches = {name: {**branch, "training": inherited} for name, branch in BRANCHES.items()}
     one = experiment(own, ["spectrogram", "tabular"], {"name": "fusion", "branches": branches})
     found = run(one, table, split, tmp_path / "fused")
@@ -164,7 +165,7 @@ def fused(**changes: Any) -> dict[str, Any]:
     raw["experiments"]["fused"] = {
         "features": ["spectrogram", "tabular"],
         "model": {"name": "fusion", "branches": BRANCHES},
-        "training": {"members": 3, "epochs": 5},
+        "training": {"epochs": 5},
         **changes,
     }
     return raw
@@ -175,14 +176,13 @@ def test_branches_inherit_training() -> None:
     model = read.experiments["fused"].model
     assert isinstance(model, params.Fusion)
     assert {branch.training.epochs for branch in model.branches.values()} == {5}
-    assert {branch.training.members for branch in model.branches.values()} == {1}
-    assert read.experiments["fused"].training.members == 3
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"features": ["tabular"]}, r"experiments\.fused: features: the branches work on"),
+        ({"training": {"members": 3}}, r"experiments\.fused: training\.members: of a fusion its branches"),
         (
             {"model": {"name": "fusion", "branches": {"one": BRANCHES["table"]}}},
             r"experiments\.fused\.model\.fusion\.branches",
