@@ -15,7 +15,7 @@ from pipeline.training.trials import Trial
 from pipeline.training.windows import Array, Batch
 
 Probabilities = np.ndarray[Any, np.dtype[np.float64]]
-Run = Callable[[Sequence[Array]], Array]
+Run = Callable[[Sequence[Array]], np.ndarray[Any, np.dtype[np.floating[Any]]]]
 """(B, labels) probabilities from one array per feature."""
 
 VALID = "valid.parquet"
