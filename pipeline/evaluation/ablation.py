@@ -13,10 +13,9 @@ from pipeline.files import read_json
 from pipeline.models.exported import EACH, Exported
 from pipeline.params import Training
 from pipeline.training.parts import Parts
-from pipeline.training.pooling import pooled
+from pipeline.training.pooling import Array, pooled
 from pipeline.training.predict import POWERS, averaged, rows
 from pipeline.training.trials import Trial
-from pipeline.training.windows import Array
 
 WHOLE = "whole"
 
