@@ -270,6 +270,30 @@ def test_models_with_a_page_are_linked(tmp_path: Path) -> None:
     assert "[cnn](models/cnn.html)," in (tmp_path / "comparison.md").read_text(encoding="utf-8")
 
 
+def test_a_fusion_says_what_its_branches_are_worth(tmp_path: Path, page: Page, markdown: str) -> None:
+    table = pd.DataFrame(
+        {
+            "branch": ["ears", EVIL],
+            "macro_f1": [0.5, 0.71],
+            "worth": [0.2, -0.01],
+            "low": [0.1, -0.05],
+            "high": [0.3, 0.03],
+        }
+    )
+    fused = dataclasses.replace(CNN, key="fusion", ablation=table)
+    comparison([fused, MLP], [], [], DATA, tmp_path)
+    rows = [table for table in Page((tmp_path / "comparison.html").read_text()).tables if "worth" in table[0]]
+    assert rows == [
+        [
+            ["model", "branch", "macro F1 without it", "worth", "interval"],
+            ["fusion", "ears", "0.500", "+0.200", "+0.100 to +0.300"],
+            ["fusion", EVIL, "0.710", "-0.010", "-0.050 to +0.030"],
+        ]
+    ]
+    assert "| fusion | ears | 0.500 | +0.200 | +0.100 to +0.300 |" in (tmp_path / "comparison.md").read_text()
+    assert "Ablation" not in page.text + markdown, "where nothing is fused"
+
+
 def test_a_leak_that_could_not_be_measured_says_why(tmp_path: Path) -> None:
     comparison([CNN], [], [NoLeak("cnn", "too few <groups>")], DATA, tmp_path)
     page = Page((tmp_path / "comparison.html").read_text(encoding="utf-8"))
