@@ -3,7 +3,10 @@
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +16,14 @@ from tqdm import tqdm
 from pipeline.features import reuse
 from pipeline.features.reuse import Reuse
 from pipeline.features.store import block
+from pipeline.imports import reached, versions
 from pipeline.models.exported import Exported, export
 from pipeline.params import Training
 from pipeline.training.hardware import has_gpu
 from pipeline.training.windows import Array, EvenWindows, Feature, Index, Windows
 
 Run = Callable[[Array], Array]
+LIBRARIES = ("onnxruntime", "torch", "transformers")
 
 
 class Embeddings:
@@ -44,7 +49,7 @@ def embed(
     """Windows of one feature, half a window apart, seen through the backbones, whose embeddings are joined.
 
     Args:
-        kept: where embeddings are kept, by the backbone's graph with its weights, and by the clip's rows.
+        kept: where embeddings are kept, by the backbone with its weights, and by the clip's rows.
     """
     seen = [_through(backbone, parts, settings, kept) for backbone in backbones]
     return [
@@ -55,15 +60,34 @@ def embed(
 
 def _through(backbone: nn.Module, parts: Sequence[Windows], settings: Training, kept: Path) -> list[Array]:
     """(windows, width) of each part."""
-    example = torch.from_numpy(_feature(parts[0]).cut(*parts[0].even(1)[:2].T))
-    with tempfile.TemporaryDirectory() as folder:
-        graph = Path(folder) / "backbone.onnx"
-        export(backbone.eval(), [example], ["window"], ["embedding"], graph)
-        run = _on_gpu(backbone) if has_gpu(settings) else _on_cpu(graph, settings.threads)
-        key = hashlib.sha256(graph.read_bytes() + f"{parts[0].frames} {has_gpu(settings)}".encode())
-    spec = {"dtype": "float32", "width": run(example.numpy()).shape[1]}
-    with reuse.opened(kept / key.hexdigest()[:16], lambda: spec) as known:
+    example = _feature(parts[0]).cut(*parts[0].even(1)[:2].T)
+
+    @cache
+    def run() -> Run:
+        """Made ready where something is not known yet."""
+        return _on_gpu(backbone) if has_gpu(settings) else _on_cpu(backbone, example, settings.threads)
+
+    def spec() -> dict[str, Any]:
+        return {"dtype": "float32", "width": run()(example).shape[1]}
+
+    key = f"{_fingerprint(backbone)} {parts[0].frames} {has_gpu(settings)}"
+    with reuse.opened(kept / hashlib.sha256(key.encode()).hexdigest()[:16], spec) as known:
         return [_seen(windows, run, known, settings) for windows in parts]
+
+
+def _fingerprint(backbone: nn.Module) -> str:
+    """What tells a backbone from others: its modules with their settings, its weights, and its code."""
+    digest = hashlib.sha256()
+    for name, module in backbone.eval().named_modules():
+        plain = {
+            key: value for key, value in vars(module).items() if isinstance(value, bool | int | float | str)
+        }
+        digest.update(f"{name} {type(module).__qualname__} {sorted(plain.items())}\n".encode())
+    for name, tensor in backbone.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)}\n".encode() + tensor.contiguous().numpy().tobytes())
+    digest.update(str(versions(reached(type(backbone).__module__))).encode())
+    digest.update(" ".join(f"{library}=={version(library)}" for library in LIBRARIES).encode())
+    return digest.hexdigest()
 
 
 def _pairs(windows: Windows) -> Index:
@@ -75,7 +99,7 @@ def _counts(windows: Windows) -> Index:
     return np.bincount(_pairs(windows)[:, 0], minlength=len(windows))
 
 
-def _seen(windows: Windows, run: Run, known: Reuse, settings: Training) -> Array:
+def _seen(windows: Windows, run: Callable[[], Run], known: Reuse, settings: Training) -> Array:
     digests, pairs = _feature(windows).digests, _pairs(windows)
     missing = [clip for clip, digest in enumerate(digests) if digest not in known]
     for clip, values in zip(missing, _embedded(windows, pairs, missing, run, settings), strict=True):
@@ -92,7 +116,7 @@ def _feature(windows: Windows) -> Feature:
 
 
 def _embedded(
-    windows: Windows, pairs: Index, missing: list[int], run: Run, settings: Training
+    windows: Windows, pairs: Index, missing: list[int], run: Callable[[], Run], settings: Training
 ) -> Iterator[Array]:
     """The embeddings of each missing clip, of whose windows batches are full whatever their number."""
     todo = pairs[np.isin(pairs[:, 0], missing)]
@@ -100,7 +124,7 @@ def _embedded(
     if len(todo):
         for batch in tqdm(EvenWindows(todo, settings.batch_size), "embed", unit="batch", dynamic_ncols=True):
             (inputs,), _, clips = windows[batch]
-            for clip, row in zip(clips, run(inputs), strict=True):
+            for clip, row in zip(clips, run()(inputs), strict=True):
                 rows.setdefault(int(clip), []).append(row)
             # all but the last clip of a batch are complete
             for clip in [clip for clip in rows if clip != int(clips[-1])]:
@@ -119,7 +143,10 @@ def _on_gpu(backbone: nn.Module) -> Run:
     return run
 
 
-def _on_cpu(graph: Path, threads: int) -> Run:
+def _on_cpu(backbone: nn.Module, example: Array, threads: int) -> Run:
     """ONNX Runtime takes half of the time that torch takes there."""
-    exported = Exported(graph, threads)
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / "backbone.onnx"
+        export(backbone, [torch.from_numpy(example)], ["window"], ["embedding"], graph)
+        exported = Exported(graph, threads)
     return lambda inputs: exported([inputs])
