@@ -411,6 +411,8 @@ class Values(Section):
             raise ValueError("high must be above low")
         if self.log and (self.low is None or self.low <= 0):
             raise ValueError("log needs a range above 0")
+        if self.choices is not None and len(set(map(repr, self.choices))) < len(self.choices):
+            raise ValueError("choices: each only once")
         return self
 
     @property

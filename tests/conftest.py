@@ -29,6 +29,7 @@ LONG = (
     "test_pipeline.py",  # first: it makes the checkout that the other end-to-end tests wait for
     "test_starter.py",
     "test_awkward.py",
+    "test_sweep.py",
     "test_kills.py",
     "test_reuse.py",
     "test_picture_lessons.py",

@@ -230,6 +230,7 @@ def swept(key: str, space: dict[str, Any]) -> dict[str, Any]:
         ("model.dropout", {"low": 0.6, "high": 0.5}, "high must be above low"),
         ("model.dropout", {"low": 0, "high": 0.5, "log": True}, "log needs a range above 0"),
         ("model.dropout", {"choices": [0.5]}, "sweeps.mlp.space.model.dropout.choices"),
+        ("model.dropout", {"choices": [0.5, 0.5]}, "sweeps.mlp.space.model.dropout: choices: each only once"),
         ("model.dropout", {"lowest": 0.0, "high": 0.5}, "lowest: unknown key"),
         ("features", {"choices": [["tabular"], ["image"]]}, "there is no 'image'"),
     ],

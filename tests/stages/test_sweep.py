@@ -47,6 +47,7 @@ SWEEPS: dict[str, Any] = {
         },
     },
 }
+MLP: dict[str, Any] = {"features": ["tabular"], "model": {"name": "mlp", "hidden": [8], "dropout": 0.2}}
 
 
 @pytest.fixture
@@ -190,11 +191,10 @@ def test_a_trial_below_the_median_is_given_up_and_stands_in_mlflow_as_such(
     begun: list[int] = []
     monkeypatch.setattr(study, "WHOLE_TRIALS", 2)
     monkeypatch.setattr(ensemble, "fitted", falling(begun))
-    mlp = {"features": ["tabular"], "model": {"name": "mlp", "hidden": [8], "dropout": 0.2}}
     setup(
         sweeps=SWEEPS,
         split={"folds": 3},
-        experiments={"mlp": {**mlp, "training": {"epochs": 4, "patience": None}}},
+        experiments={"mlp": {**MLP, "training": {"epochs": 4, "patience": None}}},
     )
     found = run("mlp", 5)
     assert [one.state for one in found.outcomes] == ["complete"] * 2 + ["pruned"] * 3
@@ -208,17 +208,26 @@ def test_a_trial_below_the_median_is_given_up_and_stands_in_mlflow_as_such(
     assert "2 complete, 3 pruned. None is better" in str(found)
 
 
-@pytest.mark.parametrize("key", ["logreg", "mlp"])
-def test_the_score_is_that_of_evaluation(setup: Setup, run: Run, key: str) -> None:
-    setup(sweeps=SWEEPS)
+@pytest.mark.parametrize(
+    ("key", "training"),
+    [
+        ("logreg", {}),
+        ("mlp", {"monitor": "valid_macro_f1"}),
+        ("mlp", {"monitor": "valid_loss"}),
+        ("mlp", {"monitor": None, "patience": None}),
+    ],
+)
+def test_the_score_is_that_of_evaluation(setup: Setup, run: Run, key: str, training: dict[str, Any]) -> None:
+    """Of the epoch that is kept: with this learning rate the best by either measure and the last are three."""
+    model = {**MLP["model"], "hidden": [512, 512]}
+    swaying = {"epochs": 6, "learning_rate": 0.03, "schedule": "constant", **training}
+    setup(sweeps=SWEEPS, experiments={"mlp": {**MLP, "model": model, "training": swaying}})
     train(key)
     evaluate(key)
-    expected = read_json(paths.METRICS / f"{key}.json")["valid_macro_f1"]
+    experiment = params.load().experiments[key]
     found = run(key, 1)
-    assert found.present.values == {
-        name: params.at(params.load().experiments[key], name) for name in SWEEPS[key]["space"]
-    }
-    assert found.present.score == pytest.approx(expected)
+    assert found.present.values == {name: params.at(experiment, name) for name in SWEEPS[key]["space"]}
+    assert found.present.score == pytest.approx(read_json(paths.METRICS / f"{key}.json")["valid_macro_f1"])
 
 
 def test_the_test_part_is_not_touched(setup: Setup, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
