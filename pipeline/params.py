@@ -179,7 +179,7 @@ def kinds(features: Features | PictureFeatures) -> list[str]:
 class Window(Section):
     frames: Positive
     """Frames of one model input; a shorter clip is padded with the feature's floor."""
-    musicnn: Positive = 187
+    musicnn: Positive
     """The same for the feature of this name, whose frames are shorter; 187 are the 3 s of its networks' training."""
 
     def of(self, kind: FeatureKind) -> int:
@@ -542,7 +542,7 @@ class PictureParams(Params):
     data: PictureData
     audit: PictureAudit
     features: PictureFeatures
-    window: Window = Window(frames=1)
+    window: Window = Window(frames=1, musicnn=1)
     """A picture is seen whole."""
 
     @model_validator(mode="before")

@@ -113,7 +113,7 @@ def make_backbone(folder: Path) -> None:
 def make_tiny(content: dict[str, Any]) -> None:
     content["data"]["source"] = "folder"
     content["features"] = TINY_FEATURES
-    content["window"] = {"frames": 32}
+    content["window"] = {"frames": 32, "musicnn": 32}
     content["weights"] = {"mobilenet_v2": {"source": "path", "path": "backbone"}}
     content["leak"] = ["logreg"]
     content["sweeps"] = {}
