@@ -20,7 +20,7 @@ from pipeline.errors import UserError
 from pipeline.features.store import Store, write
 from pipeline.models import Input, cnn, lda, logreg, majority, multimodal, transfer
 from pipeline.models.exported import Exported, export
-from pipeline.models.layers import Standardise
+from pipeline.models.layers import Ensemble, Standardise
 from pipeline.models.musicnn import Musicnn
 from pipeline.params import Cnn, Lda, LogReg, Majority, Mlp, Multimodal, ParamsError, Training, Transfer
 from pipeline.training.embeddings import embed
@@ -355,6 +355,29 @@ def test_musicnn_hears_its_own_feature_alone(monkeypatch: pytest.MonkeyPatch) ->
         (backbone,) = net.backbones
         found, expected = backbone(decibels), backbone.get_submodule("network")(levels)[:, :200]
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_members_share_a_backbone_that_heard_music(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not one for pictures, which sees greys by its own training part."""
+    torch.manual_seed(7)
+    weights = Musicnn(2).state_dict()
+
+    def loaded(_: Path) -> Musicnn:
+        network = Musicnn(2)
+        network.load_state_dict(weights)
+        return network.eval()
+
+    settings = Transfer(name="transfer", backbone="resnet", frozen=True, hidden=[], dropout=0.0)
+    pictures = [transfer.build(settings, [image()], 2).eval() for _ in range(2)]
+    assert isinstance(transfer.joined(pictures), Ensemble)
+    monkeypatch.setattr(transfer, "load", loaded)
+    members = [transfer.build(settings, [image(bands=96)], 2).eval() for _ in range(3)]
+    net, window = transfer.joined(members), torch.rand(4, 96, 40) * 40 - 40
+    assert isinstance(net, transfer.Transfer)
+    assert len(net.backbones) == 1
+    with torch.no_grad():
+        expected = torch.stack([member(window).softmax(dim=1) for member in members]).mean(dim=0)
+        torch.testing.assert_close(net(window).softmax(dim=1), expected)
 
 
 def test_a_backbone_fine_tuned_from_a_module_on_keeps_the_weights_before_it(

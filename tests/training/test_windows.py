@@ -174,3 +174,26 @@ def test_offsets_are_drawn_from_the_whole_clip() -> None:
     for clip, slack in enumerate(SLACK[[0, 1, 3, 6]]):
         offsets = pairs[pairs[:, 0] == [0, 1, 3, 6][clip], 1]
         assert set(offsets.tolist()) == set(range(slack + 1))
+
+
+def test_windows_of_other_frames_lie_at_the_same_place_of_the_clip(tmp_path: Path) -> None:
+    """Clip a has 20 frames of one kind and 41 of another: both windows begin at its start, its middle and its end."""
+    coarse, fine = tmp_path / "coarse", tmp_path / "fine"
+    for folder, lengths in ((coarse, (20, 5)), (fine, (41, 11))):
+        rows = [np.arange(length, dtype=np.float32)[:, None] for length in lengths]
+        write(folder, ["a", "b"], iter(rows), "float32", {"windowed": True, "floor": -1.0})
+    table = tmp_path / "table"
+    write(
+        table, ["a", "b"], iter([np.full((1, 2), 3.0), np.full((1, 2), 4.0)]), "float32", {"windowed": False}
+    )
+    sources = [
+        Feature.stored(Store(folder), ["a", "b"], frames)
+        for folder, frames in ((coarse, 10), (table, 10), (fine, 11))
+    ]
+    windows = Windows(sources, np.array([0, 1]))
+    assert list(windows.slack) == [30, 0], "the finer one needs more windows to be seen whole"
+    batch = windows[np.array([(0, 0), (0, 15), (0, 30), (1, 0)])]
+    first = [
+        values[:, 0, 0].tolist() if values.ndim == 3 else values[:, 0].tolist() for values in batch.inputs
+    ]
+    assert first == [[0, 5, 10, 0], [3, 3, 3, 4], [0, 15, 30, 0]]
