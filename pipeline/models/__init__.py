@@ -4,6 +4,8 @@ A model module has one of two functions:
 
 - ``build(settings, inputs, classes)`` makes a module that is trained by gradient descent;
 - ``fit(settings, values, targets, classes, seed)`` makes one that is fitted in closed form or by scikit-learn.
+
+``joined(nets)``, where a module has it, makes one of several that is less than the ensemble of them all.
 """
 
 import importlib

@@ -15,9 +15,10 @@ import pandas as pd
 import torch
 from torch import nn
 
+from pipeline import models
 from pipeline.files import write_json
 from pipeline.models.fusion import Fusion
-from pipeline.models.transfer import joined
+from pipeline.models.layers import Ensemble
 from pipeline.params import Experiment
 from pipeline.params import Fusion as FusionSettings
 from pipeline.training import HISTORY, EpochSink, pooling, untold
@@ -53,6 +54,7 @@ def trained(
     if experiment.training.members == 1:
         net, history = fitted(experiment, data, seed, work, kept, sink)
         return Trained(net, history)
+    module = models.load(experiment.model.name)
     nets, histories, tables = [], [], []
     for number, own in enumerate(deal(experiment.training.members)):
         net, history = fitted(experiment, own, seed, work / f"member{number}", kept, untold)
@@ -63,6 +65,7 @@ def trained(
     for row in history.to_dict("records"):
         sink(int(row["epoch"]), {name: value for name, value in row.items() if name != "epoch"})
     valid = data.clips["valid"][["clip_id"]].merge(pd.concat(tables), on="clip_id", validate="1:1")
+    joined: Callable[[list[nn.Module]], nn.Module] = getattr(module, "joined", Ensemble)
     return Trained(joined(nets).eval(), history, valid)
 
 
