@@ -71,7 +71,7 @@ def _saliency(answer: Any, data: Parts, graph: Exported) -> Saliency:
     strongest = int(run(heard)[:, label].argmax())
     inputs = [values[[strongest]] for values in heard]
     shown = [_shown(run, inputs, place, label, data) for place in range(len(inputs))]
-    spec = _spec(data.kinds[0])
+    spec = _spec(data.kinds[windows.leading])
     if not spec["windowed"]:
         return Saliency(0.0, SECONDS, shown)
     frame_s = spec["params"]["hop_length"] / spec["sample_rate"]

@@ -133,8 +133,9 @@ class Windows:
             (int(np.ceil(slack / source.frames).sum()), source.frames)
             for slack, source in zip(slacks, sources, strict=True)
         ]
-        leading = needed.index(max(needed))
-        self.frames, self.slack = sources[leading].frames, slacks[leading]
+        self.leading = needed.index(max(needed))
+        """Number of the source whose offsets these are."""
+        self.frames, self.slack = sources[self.leading].frames, slacks[self.leading]
         self.shares = [slack / np.maximum(self.slack, 1) for slack in slacks]
 
     def __len__(self) -> int:
