@@ -30,7 +30,7 @@ lessons: $(INSTALLED) ## run the six small lessons, from the perceptron to anima
 	soundtrack repro --jobs $(JOBS) lessons/*/dvc.yaml
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
-	pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
 
 bench: $(INSTALLED) ## how fast it is, beside what people do otherwise (CLIPS=folder; data/audio by default)
 	python -m benchmarks $(if $(CLIPS),--clips $(CLIPS))

@@ -41,7 +41,7 @@ SWEEPS: dict[str, Any] = {
     "mlp": {
         "trials": 4,
         "space": {
-            "model.hidden": {"choices": [[8], [128]]},
+            "model.hidden": {"choices": [[8], [128], [512, 512]]},
             "training.batch_size": {"low": 8, "high": 32},
             RATE: {"low": 0.0001, "high": 0.1, "log": True},
         },
