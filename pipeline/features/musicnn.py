@@ -5,6 +5,7 @@ Its loudness is absolute: they were trained on sound as it is, not on sound scal
 
 from typing import Any
 
+import numpy as np
 from librosa import power_to_db
 
 from pipeline.features.sound import Array, Sound, mel
@@ -34,5 +35,5 @@ def compute(sound: Sound, settings: MusicnnInput) -> Array:  # noqa: ARG001
     frames = 1 + len(sound.signal) // HOP_LENGTH
     spectrum = sound.stft(N_FFT, HOP_LENGTH)[:frames]
     power = mel(spectrum.real**2 + spectrum.imag**2, RATE, BANDS)
-    decibels: Array = power_to_db(power, amin=10 ** (FLOOR / 10), top_db=None)
-    return decibels
+    least = 10 ** (FLOOR / 10)
+    return np.where(power > least, power_to_db(power, amin=least, top_db=None), np.float32(FLOOR))

@@ -110,7 +110,7 @@ def test_trials_done_before_an_interruption_stay_done(setup: Setup, monkeypatch:
             raise KeyboardInterrupt
         return fitted(*arguments)
 
-    monkeypatch.setattr("pipeline.stages.train.fitted", counted)
+    monkeypatch.setattr("pipeline.training.ensemble.fitted", counted)
     with pytest.raises(KeyboardInterrupt):
         train("logreg")
     train("logreg")
