@@ -1,4 +1,4 @@
-"""Multi-layer perceptron on the tabular features or on an image's pixels: the tutorials' has 512, 512, softmax."""
+"""Multi-layer perceptron on the tabular features or on an image's pixels: by default the tutorials' 512, 512, softmax."""
 
 from math import prod
 
