@@ -14,7 +14,7 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
 EACH = "each"
-"""A second output, of a fusion: (B, members, branches, labels) log probabilities."""
+"""A second output, of a fusion: (B, branches, labels) log probabilities."""
 
 
 def export(
