@@ -103,13 +103,9 @@ def joined(nets: Sequence[nn.Module]) -> nn.Module:
     return Transfer(music, Ensemble([net.head for net in transfers]), frozen=True)
 
 
-def fit_head(
-    settings: Settings, embeddings: Array, targets: Array, classes: int, seed: int
-) -> nn.Module | None:
-    """The head where the settings name one that is fitted in closed form."""
-    if settings.shrinkage is None:
-        return None
-    return lda.fit(Lda(name="lda", shrinkage=settings.shrinkage), embeddings, targets, classes, seed)
+def fit_head(shrinkage: float, embeddings: Array, targets: Array, classes: int, seed: int) -> nn.Module:
+    """A linear discriminant in closed form."""
+    return lda.fit(Lda(name="lda", shrinkage=shrinkage), embeddings, targets, classes, seed)
 
 
 def _backbone(name: str, source: Input, settings: Settings) -> Backbone:

@@ -52,7 +52,7 @@ def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, r
         "window": settings.window.model_dump(),
         "parameters": sum(p.numel() for p in found.net.parameters() if p.requires_grad),
         "device": hardware.device(experiment.training),
-        "precision": hardware.precision(experiment),
+        "precision": ", ".join(sorted({hardware.precision(part) for part in params.parts(experiment)})),
         "train_seconds": round(time.monotonic() - start, 1),
     }
     with whole(work / "result") as folder:

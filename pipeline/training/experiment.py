@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pipeline import models
 from pipeline.models.exported import EACH, export
 from pipeline.models.fusion import Fusion
-from pipeline.params import Experiment
+from pipeline.params import Experiment, Transfer
 from pipeline.training import HISTORY, EpochSink
 from pipeline.training.hardware import precision
 from pipeline.training.parts import Parts, examples
@@ -42,9 +42,11 @@ def fitted(
     trained = net
     if getattr(net, "frozen", False):
         windows, valid = embed([windows, valid], net.backbones, settings, kept)
-        every = windows[windows.even(1)]
-        if head := module.fit_head(experiment.model, every.inputs[0], every.targets, len(data.labels), seed):
-            net.head = head
+        if isinstance(experiment.model, Transfer) and experiment.model.shrinkage is not None:
+            every = windows[windows.even(1)]
+            net.head = module.fit_head(
+                experiment.model.shrinkage, every.inputs[0], every.targets, len(data.labels), seed
+            )
             return net.cpu().eval(), pd.DataFrame(columns=list(HISTORY))
         trained = net.head
     history = fit(trained, windows, valid, settings, seed, work, sink)
