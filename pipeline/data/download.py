@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO
 from urllib.parse import urlsplit
 
 import requests
@@ -200,7 +201,8 @@ class _Member:
     size: int
     kind: str
     """``file``, ``folder``, or what else it is."""
-    extract: Callable[[], object]
+    open: Callable[[], IO[bytes] | None]
+    """None where it is not a file."""
 
 
 @contextmanager
@@ -233,7 +235,7 @@ def _unpack(archive: Path, into: Path, suffix: str, max_bytes: int, max_members:
     members = _zip_members if archive.suffix == ".zip" else _tar_members
     count = size = 0
     try:
-        for member in members(archive, into):
+        for member in members(archive):
             count, size = count + 1, size + member.size
             fault = _fault(member)
             if count > max_members:
@@ -243,21 +245,31 @@ def _unpack(archive: Path, into: Path, suffix: str, max_bytes: int, max_members:
             if fault:
                 raise ArchiveError(f"{archive} is not unpacked: its member {member.name!r} {fault}")
             if member.kind == "file" and member.name.endswith(suffix) and not _is_junk(member.name):
-                member.extract()
+                _extract(member, into)
     except (tarfile.TarError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ArchiveError(f"{archive} is damaged: {error}") from error
 
 
-def _tar_members(archive: Path, into: Path) -> Iterator[_Member]:
+def _extract(member: _Member, into: Path) -> None:
+    """The content alone: owner, mode and time of a member are not taken."""
+    path = into / member.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = member.open()
+    assert source is not None, member.name
+    with source, path.open("wb") as target:
+        shutil.copyfileobj(source, target)
+
+
+def _tar_members(archive: Path) -> Iterator[_Member]:
     with tarfile.open(archive) as tar:
         for info in tar:
             kind = "file" if info.isreg() else "folder" if info.isdir() else "link"
             if info.isdev():
                 kind = "device"
-            yield _Member(info.name, info.size, kind, partial(tar.extract, info, into, filter="data"))
+            yield _Member(info.name, info.size, kind, partial(tar.extractfile, info))
 
 
-def _zip_members(archive: Path, into: Path) -> Iterator[_Member]:
+def _zip_members(archive: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(archive) as zipped:
         for info in zipped.infolist():
             mode = stat.S_IFMT(info.external_attr >> 16)  # 0 where the archive was not made on Unix
@@ -266,7 +278,7 @@ def _zip_members(archive: Path, into: Path) -> Iterator[_Member]:
                 kind = "link" if mode == stat.S_IFLNK else "device"
             elif info.flag_bits & 0x1:
                 kind = "encrypted file"
-            yield _Member(info.filename, info.file_size, kind, partial(zipped.extract, info, into))
+            yield _Member(info.filename, info.file_size, kind, partial(zipped.open, info))
 
 
 def _fault(member: _Member) -> str | None:
