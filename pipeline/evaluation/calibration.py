@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import log_softmax
 
 from pipeline.evaluation.metrics import PROBABILITY, label_names
-from pipeline.evaluation.temperature import Matrix, at_temperature, logits
+from pipeline.evaluation.temperature import Matrix, at_temperature, best, logits
 
 BINS = 15
 """As in Guo et al. 2017."""
-LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 
 
 def ece(rows: pd.DataFrame, bins: int = BINS) -> float:
@@ -65,30 +63,12 @@ def confidence(rows: pd.DataFrame) -> Matrix:
 
 
 def temperature(rows: pd.DataFrame) -> float:
-    """The T that makes the true labels of ``rows`` most likely under softmax(log p / T).
-
-    Temperature scaling of Guo et al. 2017, section 4.2; the rows must not be those it is judged on. Above 1
-    the model was too sure. The loss is convex in 1/T and has one valley; T is kept between LOWEST_TEMPERATURE
-    and HIGHEST_TEMPERATURE, and near the latter if equal probabilities would do better than the model's.
-
-    1.0 if no clip has a label more probable than its true one (also: no clips, or all labels equally
-    probable): then the likelihood rises, or stays the same, all the way to T = 0, and says nothing.
+    """Of :func:`pipeline.evaluation.temperature.best`, for the true labels of ``rows``.
 
     Raises:
         ValueError: a true label has no probability column.
     """
-    from scipy.optimize import minimize_scalar  # half a second, which who fits no temperature does without
-
-    known, true = logits(_probabilities(rows)), _places_of_true_labels(rows)
-    each = np.arange(len(rows))
-    if (known[each, true] >= known.max(axis=1)).all():
-        return 1.0
-
-    def loss(log_t: float) -> float:
-        return float(-log_softmax(known / np.exp(log_t), axis=1)[each, true].mean())
-
-    bounds = np.log([LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE])
-    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+    return best(logits(_probabilities(rows)), _places_of_true_labels(rows))
 
 
 def scaled(rows: pd.DataFrame, t: float) -> pd.DataFrame:

@@ -3,7 +3,8 @@
 A model module has one of two functions:
 
 - ``build(settings, inputs, classes)`` makes a module that is trained by gradient descent;
-- ``fit(settings, values, targets, classes, seed)`` makes one that is fitted in closed form or by scikit-learn.
+- ``fit(settings, train, valid, classes, seed)`` makes one that is fitted in closed form or by scikit-learn, from the
+  rows of train; those of valid are there to choose by.
 
 ``joined(nets)``, where a module has it, makes one of several that is less than the ensemble of them all.
 """
@@ -11,11 +12,17 @@ A model module has one of two functions:
 import importlib
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class Rows(NamedTuple):
+    values: Array
+    """(rows, columns)"""
+    targets: np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

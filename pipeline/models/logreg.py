@@ -5,14 +5,14 @@ Fitted by scikit-learn; its coefficients become a linear layer, so that it is ke
 
 from torch import nn
 
-from pipeline.models import Array
+from pipeline.models import Rows
 from pipeline.models.layers import fitted_linear, scaled
 from pipeline.params import LogReg
 
 
-def fit(settings: LogReg, values: Array, targets: Array, classes: int, seed: int) -> nn.Module:
+def fit(settings: LogReg, train: Rows, valid: Rows, classes: int, seed: int) -> nn.Module:  # noqa: ARG001
     from sklearn.linear_model import LogisticRegression
 
-    scale, columns = scaled(values)
-    fitted = LogisticRegression(C=settings.c, max_iter=5000, random_state=seed).fit(columns, targets)
+    scale, columns = scaled(train.values)
+    fitted = LogisticRegression(C=settings.c, max_iter=5000, random_state=seed).fit(columns, train.targets)
     return nn.Sequential(scale, fitted_linear(fitted.coef_, fitted.intercept_, classes))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pipeline import paths
 from pipeline.errors import UserError
-from pipeline.models import Array, Input, lda
+from pipeline.models import Input, Rows, lda
 from pipeline.models.layers import Ensemble, dense, planes
 from pipeline.models.musicnn import BANDS, PENULTIMATE, Musicnn
 from pipeline.models.weights.loading import load
@@ -103,9 +103,9 @@ def joined(nets: Sequence[nn.Module]) -> nn.Module:
     return Transfer(music, Ensemble([net.head for net in transfers]), frozen=True)
 
 
-def fit_head(shrinkage: float, embeddings: Array, targets: Array, classes: int, seed: int) -> nn.Module:
-    """A linear discriminant in closed form."""
-    return lda.fit(Lda(name="lda", shrinkage=shrinkage), embeddings, targets, classes, seed)
+def fit_head(shrinkage: float, train: Rows, valid: Rows, classes: int, seed: int) -> nn.Module:
+    """A linear discriminant of embeddings, in closed form."""
+    return lda.fit(Lda(name="lda", shrinkage=shrinkage), train, valid, classes, seed)
 
 
 def _backbone(name: str, source: Input, settings: Settings) -> Backbone:

@@ -13,6 +13,7 @@ from pipeline.params import Experiment, Transfer
 from pipeline.training import HISTORY, EpochSink
 from pipeline.training.hardware import precision
 from pipeline.training.parts import Parts, examples
+from pipeline.training.windows import Windows
 
 
 def fitted(
@@ -27,8 +28,7 @@ def fitted(
     module = models.load(experiment.model.name)
     windows, valid = data.windows["train"], data.windows["valid"]
     if hasattr(module, "fit"):
-        values = windows.sources[0].cut(*windows.even(1).T)
-        net = module.fit(experiment.model, values, windows.targets, len(data.labels), seed)
+        net = module.fit(experiment.model, _rows(windows), _rows(valid), len(data.labels), seed)
         return net, pd.DataFrame(columns=list(HISTORY))
     from pipeline.training.embeddings import embed
     from pipeline.training.fit import fit  # Lightning takes seconds to import, and fitted models do without
@@ -43,14 +43,18 @@ def fitted(
     if getattr(net, "frozen", False):
         windows, valid = embed([windows, valid], net.backbones, settings, kept)
         if isinstance(experiment.model, Transfer) and experiment.model.shrinkage is not None:
-            every = windows[windows.even(1)]
             net.head = module.fit_head(
-                experiment.model.shrinkage, every.inputs[0], every.targets, len(data.labels), seed
+                experiment.model.shrinkage, _rows(windows), _rows(valid), len(data.labels), seed
             )
             return net.cpu().eval(), pd.DataFrame(columns=list(HISTORY))
         trained = net.head
     history = fit(trained, windows, valid, settings, seed, work, sink)
     return net.cpu().eval(), history
+
+
+def _rows(windows: Windows) -> models.Rows:
+    every = windows[windows.even(1)]
+    return models.Rows(every.inputs[0], every.targets)
 
 
 class Probabilities(nn.Module):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.evaluation import calibration, metrics
-from pipeline.evaluation.temperature import LOWEST_PROBABILITY
+from pipeline.evaluation.temperature import HIGHEST_TEMPERATURE, LOWEST_PROBABILITY
 
 LABELS = ["jazz", "polka", "rock"]
 COLUMNS = [metrics.PROBABILITY + label for label in LABELS]
@@ -137,7 +137,7 @@ def test_the_same_answer_for_every_clip() -> None:
 
     sure = table(*((label, (1.0, 0.0, 0.0)) for label in LABELS))
     t = calibration.temperature(sure)
-    assert t == pytest.approx(calibration.HIGHEST_TEMPERATURE, rel=0.01)
+    assert t == pytest.approx(HIGHEST_TEMPERATURE, rel=0.01)
     assert calibration.ece(calibration.scaled(sure, t)) < calibration.ece(sure) == pytest.approx(2 / 3)
 
 

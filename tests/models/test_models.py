@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from pipeline import models
 from pipeline.errors import UserError
+from pipeline.evaluation.temperature import best
 from pipeline.features.store import Store, write
-from pipeline.models import Input, cnn, lda, logreg, majority, multimodal, transfer
+from pipeline.models import Input, Rows, cnn, lda, logreg, majority, multimodal, transfer
 from pipeline.models.exported import Exported, export
 from pipeline.models.layers import Ensemble, Standardise
 from pipeline.models.musicnn import Musicnn
@@ -82,8 +84,8 @@ def make(key: str) -> Made:
     module = models.load(settings.name)
     torch.manual_seed(7)
     if hasattr(module, "fit"):
-        values, targets = table()
-        return Made(key, module.fit(settings, values, targets, CLASSES, seed=7), images)
+        rows = Rows(*table())
+        return Made(key, module.fit(settings, rows, rows, CLASSES, seed=7), images)
     inputs = [image() for _ in range(images)] or [
         Input((6,), np.zeros(6, np.float32), np.ones(6, np.float32))
     ]
@@ -174,7 +176,8 @@ def test_logreg_is_scikit_learns(classes: int) -> None:
     scaled = (values - values.mean(axis=0)) / values.std(axis=0)
     reference = LogisticRegression(C=0.3, max_iter=5000).fit(scaled, targets)
     expected = reference.predict_proba(scaled)
-    net = logreg.fit(LogReg(name="logreg", c=0.3), values, targets, classes, seed=7)
+    rows = Rows(values, targets)
+    net = logreg.fit(LogReg(name="logreg", c=0.3), rows, rows, classes, seed=7)
     with torch.no_grad():
         found = net(torch.from_numpy(values)).softmax(dim=1)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
@@ -182,20 +185,26 @@ def test_logreg_is_scikit_learns(classes: int) -> None:
 
 
 @pytest.mark.parametrize("classes", [2, CLASSES])
-def test_lda_is_scikit_learns(classes: int) -> None:
+def test_lda_is_scikit_learns_at_the_temperature_that_suits_valid(classes: int) -> None:
     values, targets = table(classes)
-    scaled = (values - values.mean(axis=0)) / values.std(axis=0)
-    reference = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.4).fit(scaled, targets)
-    net = lda.fit(Lda(name="lda", shrinkage=0.4), values, targets, classes, seed=7)
+    train, valid = Rows(values[:40], targets[:40]), Rows(values[40:], targets[40:])
+    mean, std = train.values.mean(axis=0), train.values.std(axis=0)
+    reference = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.4)
+    reference.fit((train.values - mean) / std, train.targets)
+    sure = reference.predict_log_proba((valid.values - mean) / std)
+    net = lda.fit(Lda(name="lda", shrinkage=0.4), train, valid, classes, seed=7)
     with torch.no_grad():
-        found = net(torch.from_numpy(values)).softmax(dim=1)
-    np.testing.assert_allclose(found, reference.predict_proba(scaled), rtol=0, atol=1e-4)
+        found = net(torch.from_numpy(valid.values)).softmax(dim=1)
+    t = best(sure, valid.targets)
+    np.testing.assert_allclose(found, softmax(sure / t, axis=1), rtol=0, atol=1e-3)
+    assert abs(t - 1) > 0.05, "what is learned on valid makes a difference"
     assert found.max(dim=1).values.std() > 0.05, "rows are told apart"
 
 
 def test_majority_answers_the_frequencies() -> None:
     values, targets = table()
-    net = majority.fit(Majority(name="majority"), values, targets, CLASSES, seed=7)
+    rows = Rows(values, targets)
+    net = majority.fit(Majority(name="majority"), rows, rows, CLASSES, seed=7)
     found = net(torch.from_numpy(values)).softmax(dim=1)
     counts = Counter(targets.tolist())
     expected = [counts[label] / len(targets) for label in range(CLASSES)]
@@ -332,7 +341,8 @@ def test_embeddings_of_several_backbones_are_joined(tmp_path: Path, training: Tr
         inputs = Batches(windows)[windows.even(1)].inputs
         joined = torch.cat([backbone(*inputs) for backbone in net.backbones], dim=1)
     np.testing.assert_allclose(every.inputs[0], joined, rtol=1e-3, atol=1e-3)
-    net.head = transfer.fit_head(0.5, every.inputs[0], every.targets, 2, seed=7)
+    rows = Rows(every.inputs[0], every.targets)
+    net.head = transfer.fit_head(0.5, rows, rows, 2, seed=7)
     with torch.no_grad():
         hits = net.eval()(*inputs).argmax(dim=1).numpy() == windows.targets
     assert hits.mean() > 0.9

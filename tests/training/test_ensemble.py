@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 import torch
 from ruamel.yaml import YAML
+from scipy.special import softmax
 
 from pipeline import params, paths
 from pipeline.data.split import SplitError, inner
 from pipeline.evaluation import ablation
+from pipeline.evaluation.temperature import best
 from pipeline.features.store import write
 from pipeline.models.layers import Ensemble
 from pipeline.params import Experiment, Params, Split, Training
@@ -107,7 +109,9 @@ def by_scikit_learn(own: parts.Parts) -> dict[str, Any]:
     mean, std = rows("train").mean(axis=0), rows("train").std(axis=0)
     lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.0)
     lda.fit((rows("train") - mean) / std, own.windows["train"].targets)
-    answers = lda.predict_proba((rows("valid") - mean) / std)
+    odds = lda.decision_function((rows("valid") - mean) / std)
+    sure = np.stack([np.zeros_like(odds), odds], axis=1)
+    answers = softmax(sure / best(sure, own.windows["valid"].targets), axis=1)
     return dict(zip(own.clips["valid"]["clip_id"], answers, strict=True))
 
 
