@@ -493,12 +493,19 @@ class Params(Section):
     @model_validator(mode="after")
     def _leaks_are_experiments(self) -> Self:
         for key in self.leak:
-            experiment(self, key)
+            self._has_experiment("leak", key)
         if paths.LEAK.name in self.experiments:
             raise ValueError(
                 f"experiments: {paths.LEAK.name!r} is taken: it is the folder beside the experiments'"
             )
         return self
+
+    def _has_experiment(self, place: str, key: str) -> None:
+        if key not in self.experiments:
+            raise ValueError(
+                f"{place}: {key!r} is not among the experiments {sorted(self.experiments)}"
+                f"{_did_you_mean(key, list(self.experiments))}"
+            )
 
     @model_validator(mode="after")
     def _backbones_have_weights(self) -> Self:
@@ -517,7 +524,8 @@ class Params(Section):
     @model_validator(mode="after")
     def _sweeps_try_what_is_possible(self) -> Self:
         for key, sweep in self.sweeps.items():
-            own = experiment(self, key)
+            self._has_experiment("sweeps", key)
+            own = self.experiments[key]
             single = [(name, value) for name, values in sweep.space.items() for value in values.tried]
             pairs = [(one, other) for one, other in combinations(single, 2) if one[0] != other[0]]
             # what cannot stand beside another value is found in pairs: no check above is about more than two keys
