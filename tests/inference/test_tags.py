@@ -59,6 +59,21 @@ def test_a_file_without_a_genre_has_none_again(
     assert tags.genres(song.file) == []
 
 
+def test_a_link_stays_one_and_its_song_has_the_genre(track: Callable[..., Song], tmp_path: Path) -> None:
+    song = track("a.mp3").file
+    link = tmp_path / "music/deep/link.mp3"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("../../a.mp3")
+    tags.write(song, ["Dub"])
+    planned = [tags.Change(link, ["Dub"], ["jazz"])]
+    assert list(tags.apply(planned, tmp_path / "backup.jsonl")) == []
+    assert link.is_symlink()
+    assert tags.genres(song) == ["jazz"]
+    assert list(tags.restore(tmp_path / "backup.jsonl")) == [link]
+    assert link.is_symlink()
+    assert tags.genres(song) == ["Dub"]
+
+
 def test_other_tags_stay(track: Callable[..., Song]) -> None:
     song = track("a.flac")
     audio = mutagen.File(song.file)
