@@ -8,6 +8,7 @@ from typing import Any
 import mutagen
 import pytest
 import soundfile
+from mutagen.mp3 import EasyMP3
 
 from pipeline.errors import UserError
 from pipeline.inference import tags
@@ -98,16 +99,17 @@ def test_a_file_that_takes_no_tags_is_named(tmp_path: Path, track: Callable[...,
     assert isinstance(found[1], tags.Change)
 
 
-def test_the_old_genre_is_kept_before_a_file_is_touched(
+def test_a_kill_amid_the_writing_leaves_the_song_and_its_old_genre(
     track: Callable[..., Song], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     song = track("a.mp3")
     before = song.file.read_bytes()
 
-    def killed(*_: object) -> None:
+    def killed(audio: Any) -> None:
+        Path(audio.filename).write_bytes(before[: len(before) // 2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tags, "_set", killed)
+    monkeypatch.setattr(EasyMP3, "save", killed)
     planned = [change for change in tags.changes([song]) if isinstance(change, tags.Change)]
     with pytest.raises(KeyboardInterrupt):
         list(tags.apply(planned, tmp_path / "backup.jsonl"))
