@@ -11,7 +11,7 @@ import soundfile
 from mutagen.mp3 import EasyMP3
 
 from pipeline.errors import UserError
-from pipeline.inference import tags
+from pipeline.inference import command, tags
 from pipeline.inference.library import Song
 
 FORMATS = ("wav", "flac", "ogg", "opus", "mp3", "aiff")
@@ -116,6 +116,30 @@ def test_a_kill_amid_the_writing_leaves_the_song_and_its_old_genre(
     assert json.loads((tmp_path / "backup.jsonl").read_text()) == {"file": str(song.file), "genres": []}
     assert song.file.read_bytes() == before
     assert {file.name for file in tmp_path.iterdir()} == {"a.mp3", "backup.jsonl"}
+
+
+def test_tags_are_written_only_when_told_to(
+    track: Callable[..., Song],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    song = track("a.mp3")
+    tags.write(song.file, ["Dub"])
+    before = song.file.read_bytes()
+    command.write_tags([song], yes=False)
+    assert song.file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [song.file]
+    shown = capsys.readouterr().out
+    assert f"{song.file}: genre Dub -> jazz" in shown
+    assert "1 files would change, nothing was written" in shown
+    command.write_tags([song], yes=True)
+    assert tags.genres(song.file) == ["jazz"]
+    (backup,) = tmp_path.glob("genres-before-*.jsonl")
+    assert f"soundtrack restore-tags {backup.name}" in capsys.readouterr().out
+    assert list(tags.restore(backup)) == [song.file]
+    assert tags.genres(song.file) == ["Dub"]
 
 
 def test_what_is_no_backup_says_so(tmp_path: Path) -> None:
