@@ -1,6 +1,7 @@
 """The ``soundtrack`` command: what a person does around ``dvc repro``."""
 
 import argparse
+import io
 import sys
 from pathlib import Path
 
@@ -147,6 +148,9 @@ def main() -> None:
     if arguments.command == "serve" and arguments.workers < 1:
         server.error("--workers: at least 1")
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # names of files need not be text that can be written here
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         COMMANDS[arguments.command](arguments)
     except UserError as error:

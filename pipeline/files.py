@@ -27,9 +27,10 @@ def whole(target: Path) -> Iterator[Path]:
         remove(partial)
 
 
-def write_text(target: Path, text: str) -> None:
+def write_text(target: Path, text: str, errors: str = "strict") -> None:
+    """In UTF-8; with ``errors="surrogateescape"`` names of files that are none are written as the bytes that they are."""
     with whole(target) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors=errors)
 
 
 def write_json(target: Path, content: Any) -> None:

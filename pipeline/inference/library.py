@@ -123,7 +123,7 @@ def classify(files: Sequence[Path], model: Registered, kept: Path) -> list[Song]
                 known[_key(file)] = told
                 if told.pop("unexpected", False):
                     continue
-                answers.write(json.dumps({"key": _key(file), **told}, ensure_ascii=False) + "\n")
+                answers.write(json.dumps({"key": _key(file), **told}) + "\n")
                 answers.flush()
     return [_song(file, known[_key(file)]) for file in files]
 

@@ -69,7 +69,7 @@ def write_csv(songs: Sequence[Song], known: About, file: Path) -> None:
         rows.writerow(
             [song.file, song.label, song.verdict, song.distance, song.seconds, *probabilities, song.reason]
         )
-    write_text(file, stream.getvalue())
+    write_text(file, stream.getvalue(), errors="surrogateescape")
 
 
 def write_json(songs: Sequence[Song], file: Path) -> None:
@@ -86,7 +86,8 @@ def write_json(songs: Sequence[Song], file: Path) -> None:
         }
         for song in songs
     ]
-    write_text(file, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    # in ASCII: a name that is not UTF-8 could not be told otherwise
+    write_text(file, json.dumps(told, indent=2) + "\n")
 
 
 def _said(song: Song, top: int, known: About) -> str:

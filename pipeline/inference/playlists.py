@@ -21,7 +21,9 @@ def write(songs: Sequence[Song], folder: Path) -> list[Path]:
         file = folder / f"{_file_name(label)}.m3u8"
         # the surest first
         own.sort(key=lambda song: -song.probabilities[label])
-        write_text(file, "".join(["#EXTM3U\n", *(_entry(song, folder) for song in own)]))
+        entries = "".join(["#EXTM3U\n", *(_entry(song, folder) for song in own)])
+        # of a name that is not UTF-8 only the true bytes lead to the song
+        write_text(file, entries, errors="surrogateescape")
         written.append(file)
     return written
 

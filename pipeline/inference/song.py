@@ -1,6 +1,7 @@
 """A song of any length, cut into sections like the clips that a model has learned from; one is in memory at a time."""
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,8 @@ def _pieces(file: Path | BinaryIO, longest_s: float) -> Iterator[tuple[float, fl
             with file.open("rb") as content:  # libsndfile does not say why it cannot
                 if not content.read(1):
                     raise SongError("empty file")
-        with soundfile.SoundFile(file) as song:
+        # soundfile cannot encode a name that is not UTF-8
+        with soundfile.SoundFile(os.fsencode(file) if isinstance(file, Path) else file) as song:
             if song.samplerate not in RATES:
                 raise SongError(f"cannot be decoded: its header is broken ({song.samplerate} Hz)")
             size = _frames(song, longest_s)

@@ -84,12 +84,14 @@ def genres(file: Path) -> list[str]:
 def write(file: Path, values: Sequence[str]) -> None:
     """Into a copy that takes the file's place, so that a kill leaves it as it was; none removes the tag.
 
+    Of a link it is the song that it leads to whose place is taken.
+
     Raises:
         TagError: as above.
     """
     kind = type(_opened(file))
     try:
-        with whole(file) as partial:
+        with whole(file.resolve()) as partial:
             shutil.copy2(file, partial)
             audio = kind(partial)
             if audio.tags is None:

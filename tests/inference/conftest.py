@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -61,7 +62,36 @@ def song(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def _package(settings: SoundParams, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def known(settings: SoundParams) -> Callable[..., About]:
+    """``known(labels=["a", "b"], familiar=9.0)``: what a model on the tabular columns says of itself, with these
+    changes."""
+
+    def make(**changes: Any) -> About:
+        values = {
+            "experiment": "pitch",
+            "run_id": "0" * 32,
+            "labels": list(LABELS),
+            "kinds": ["tabular"],
+            "features": settings.features,
+            "window": settings.window,
+            "batch_size": 4,
+            "audit": settings.audit,
+            "longest_s": SECONDS,
+            "temperature": 2.0,
+            "sure": 0.5,
+            "precision": 0.8,
+            "named": 0.9,
+            "familiar": 3.0,
+        }
+        return About.model_validate(values | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def _package(
+    settings: SoundParams, known: Callable[..., About], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     folder = tmp_path_factory.mktemp("models") / "package"
     folder.mkdir()
     rows = np.array(
@@ -89,23 +119,7 @@ def _package(settings: SoundParams, tmp_path_factory: pytest.TempPathFactory) ->
     onnx.save(graph, folder / about.GRAPH)
     familiarity = Familiarity.fitted(rows.astype(np.float64))
     familiarity.save(folder / about.FAMILIAR)
-    found = About(
-        experiment="pitch",
-        run_id="0" * 32,
-        labels=list(LABELS),
-        kinds=["tabular"],
-        features=settings.features,
-        window=settings.window,
-        batch_size=4,
-        audit=settings.audit,
-        longest_s=SECONDS,
-        temperature=2.0,
-        sure=0.5,
-        precision=0.8,
-        named=0.9,
-        familiar=3.0,
-    )
-    write_json(folder / about.FILE, found.model_dump())
+    write_json(folder / about.FILE, known().model_dump())
     return folder
 
 

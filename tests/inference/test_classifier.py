@@ -6,19 +6,40 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx.parser
 import pytest
 import soundfile
 
 from pipeline.evaluation.temperature import at_temperature
-from pipeline.features import extract
+from pipeline.features import extract, store
 from pipeline.features.extract import Task
+from pipeline.features.store import Store
 from pipeline.inference import about
 from pipeline.inference.classifier import Classifier
 from pipeline.inference.song import SongError
 from pipeline.models.exported import Exported
-from pipeline.params import ParamsError, SoundParams
+from pipeline.params import FeatureKind, ParamsError, SoundParams
+from pipeline.training.predict import averaged
+from pipeline.training.windows import Feature, Windows
 
 MakeSong = Callable[..., Path]
+
+TWO_KINDS = """
+<ir_version: 8, opset_import: ["" : 17]>
+two (float[batch, 96, 187] musicnn, float[batch, 57] tabular) => (float[batch, 3] probabilities)
+{
+    means = ReduceMean <axes = [2], keepdims = 0> (musicnn)
+    bands = Constant <value_ints = [4, 24, 60]> ()
+    loud = Gather <axis = 1> (means, bands)
+    scale = Constant <value_float = 0.05> ()
+    heard = Mul (loud, scale)
+    columns = Constant <value_ints = [0, 1, 2]> ()
+    summary = Gather <axis = 1> (tabular, columns)
+    logits = Add (heard, summary)
+    probabilities = Softmax <axis = 1> (logits)
+}
+"""
+"""How loud three bands are in a window, and three columns of the clip."""
 
 
 @pytest.mark.parametrize("label", ["low", "middle", "high"])
@@ -45,6 +66,33 @@ def test_a_long_song_is_heard_in_sections(song: MakeSong, package: Path, tmp_pat
     assert [(heard.start_s, heard.stop_s) for heard in answer.sections] == [(0.0, 2.0), (2.0, 4.0)]
     own = [classifier(part).probabilities for part in parts]
     np.testing.assert_allclose(answer.probabilities, np.mean(own, axis=0), atol=1e-6)
+
+
+def test_windows_of_a_model_of_two_kinds_are_those_of_the_store(
+    song: MakeSong, package: Path, tmp_path: Path, settings: SoundParams
+) -> None:
+    """Of a clip whose windows differ; those of musicnn have a length and a rate of their own."""
+    kinds: list[FeatureKind] = ["musicnn", "tabular"]
+    onnx.save(onnx.parser.parse_model(TWO_KINDS), package / about.GRAPH)
+    change(package, kinds=kinds, longest_s=10.0)
+    parts = [song("low", "low.wav", seconds=4.0), song("high", "high.wav", seconds=3.5)]
+    clip = tmp_path / "clip.wav"
+    soundfile.write(clip, np.concatenate([soundfile.read(part)[0] for part in parts]), 22050)
+
+    blocks = extract.blocks(Task(clip, kinds), settings.features)
+    features = []
+    for kind in kinds:
+        spec = extract.spec(kind, settings.features)
+        rows = np.frombuffer(blocks[kind].content, spec["dtype"]).reshape(-1, spec["width"])
+        store.write(tmp_path / kind, ["clip"], [rows], spec["dtype"], spec)
+        features.append(Feature.stored(Store(tmp_path / kind), ["clip"], settings.window.of(kind)))
+    windows = Windows(features, np.zeros(1, np.int64))
+    run = Exported(package / about.GRAPH, 1)
+    each = np.concatenate([run(batch.inputs) for batch in windows.batches(1)])
+    assert len(each) == 3
+    assert np.ptp(each, axis=0).max() > 0.1
+    expected = at_temperature(averaged(run, windows.batches(32), 1, 3), 2.0)[0]
+    np.testing.assert_allclose(Classifier(package)(clip).probabilities, expected, atol=1e-4)
 
 
 def test_content_is_as_good_as_a_file(song: MakeSong, package: Path) -> None:

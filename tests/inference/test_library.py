@@ -1,20 +1,24 @@
 """A folder of music: which files are tried, what is remembered, and what a person is told."""
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pipeline import cli
 from pipeline.errors import UserError
-from pipeline.inference import about, library, listing, playlists
+from pipeline.inference import about, command, library, listing, playlists
 from pipeline.inference.library import Song
 from pipeline.inference.listening import Listen, Told, listen
 from pipeline.registry import Registered
 
-NAMES = ("a.wav", "deep/er/b.MP3", "no ending", "c.xyz", "emoji 🎵\n.flac")
+NOT_UTF_8 = os.fsdecode(b"\xff.wav")
+NAMES = ("a.wav", "deep/er/b.MP3", "no ending", "c.xyz", "emoji 🎵\n.flac", NOT_UTF_8)
 
 
 @pytest.fixture
@@ -22,7 +26,7 @@ def music(tmp_path: Path) -> Path:
     folder = tmp_path / "music"
     for name in (*NAMES, "cover.JPG", "deep/list.m3u8", ".hidden.wav", ".trash/d.wav"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(name.encode())
+        (folder / name).write_bytes(os.fsencode(name))
     (folder / "loop").symlink_to(folder)
     (folder / "dangling.wav").symlink_to(folder / "nowhere.wav")
     return folder
@@ -130,8 +134,8 @@ def test_each_file_has_one_line(music: Path, model: Registered, ears: Ears, tmp_
     assert told["a.wav"].strip() == "unsure: low 0.70, middle 0.20"
     assert "out of its depth (distance 9.0, known up to 3.0)" in "".join(lines)
     assert "not read: cannot be decoded: Format not recognised." in "".join(lines)
-    assert "6 files: 3 named, 1 unsure, 1 out of its depth, 1 not read." in lines
-    assert "low 3" in lines
+    assert "7 files: 4 named, 1 unsure, 1 out of its depth, 1 not read." in lines
+    assert "low 4" in lines
 
 
 def test_tables_hold_every_probability(tmp_path: Path, model: Registered) -> None:
@@ -185,6 +189,36 @@ def test_playlists_hold_what_is_named_the_surest_first(tmp_path: Path) -> None:
     assert written[1].read_text().splitlines()[1:] == ["#EXTINF:62,#1", "../music/#1.mp3"]
     assert [file.name for file in playlists.write(songs[2:3], tmp_path / "music")] == ["low.m3u8"]
     assert "./#1.mp3" in (tmp_path / "music/low.m3u8").read_text()
+
+
+def test_a_name_that_is_not_utf_8_is_heard_told_and_written(
+    song: Callable[..., Path],
+    model: Registered,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """By the whole command, but that its processes are this one."""
+
+    @contextmanager
+    def listening(package: Path, code: Path) -> Iterator[Listen]:  # noqa: ARG001
+        yield lambda songs: (listen(song, package) for song in songs)
+
+    song("low", "music/a.wav").rename(tmp_path / "music" / NOT_UTF_8)
+    monkeypatch.setattr(library, "listening", listening)
+    monkeypatch.setattr(command, "chosen", lambda _: model)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    files = ["--csv", "songs.csv", "--json", "songs.json", "--playlists", "lists"]
+    monkeypatch.setattr(sys, "argv", ["soundtrack", "classify", "music", *files, "--write-tags"])
+    for _ in ("heard", "known"):
+        cli.main()
+        shown = capsys.readouterr().out
+        assert shown.startswith("?.wav  low 0.")
+        assert "music/\\udcff.wav: genre none -> low" in shown
+        assert b"\r\nmusic/\xff.wav,low,named," in (tmp_path / "songs.csv").read_bytes()
+        assert json.loads((tmp_path / "songs.json").read_text())[0]["file"] == f"music/{NOT_UTF_8}"
+        assert b"\n../music/\xff.wav\n" in (tmp_path / "lists/low.m3u8").read_bytes()
 
 
 def test_one_bad_song_does_not_cost_the_others(package: Path, tmp_path: Path) -> None:

@@ -57,7 +57,12 @@ three (float[batch, 57] tabular) => (float[batch, 3] probabilities) {
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory, settings: SoundParams, noise: Sounds) -> Path:
+def package(
+    tmp_path_factory: pytest.TempPathFactory,
+    settings: SoundParams,
+    known: Callable[..., About],
+    noise: Sounds,
+) -> Path:
     """A model that takes noise for what it has learned from."""
     folder = tmp_path_factory.mktemp("package")
     onnx.save(onnx.parser.parse_model(GRAPH), str(folder / about.GRAPH))
@@ -65,23 +70,8 @@ def package(tmp_path_factory: pytest.TempPathFactory, settings: SoundParams, noi
     blocks = [extract.of_decoded(clip, [KIND], settings.features)[KIND] for clip in clips]
     rows = np.array([np.frombuffer(block.content, np.float32) for block in blocks], np.float64)
     Familiarity.fitted(rows).save(folder / about.FAMILIAR)
-    known = About(
-        experiment="three",
-        run_id="0",
-        labels=["jazz", HOSTILE, "rock"],
-        kinds=["tabular"],
-        features=settings.features,
-        window=settings.window,
-        batch_size=32,
-        audit=settings.audit,
-        longest_s=SECTION_S,
-        temperature=1.5,
-        sure=0.4,
-        precision=0.8,
-        named=0.5,
-        familiar=1e9,
-    )
-    write_json(folder / about.FILE, known.model_dump())
+    found = known(labels=["jazz", HOSTILE, "rock"], longest_s=SECTION_S, sure=0.4, familiar=1e9)
+    write_json(folder / about.FILE, found.model_dump())
     return folder
 
 

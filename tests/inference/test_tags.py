@@ -8,9 +8,10 @@ from typing import Any
 import mutagen
 import pytest
 import soundfile
+from mutagen.mp3 import EasyMP3
 
 from pipeline.errors import UserError
-from pipeline.inference import tags
+from pipeline.inference import command, tags
 from pipeline.inference.library import Song
 
 FORMATS = ("wav", "flac", "ogg", "opus", "mp3", "aiff")
@@ -59,6 +60,21 @@ def test_a_file_without_a_genre_has_none_again(
     assert tags.genres(song.file) == []
 
 
+def test_a_link_stays_one_and_its_song_has_the_genre(track: Callable[..., Song], tmp_path: Path) -> None:
+    song = track("a.mp3").file
+    link = tmp_path / "music/deep/link.mp3"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("../../a.mp3")
+    tags.write(song, ["Dub"])
+    planned = [tags.Change(link, ["Dub"], ["jazz"])]
+    assert list(tags.apply(planned, tmp_path / "backup.jsonl")) == []
+    assert link.is_symlink()
+    assert tags.genres(song) == ["jazz"]
+    assert list(tags.restore(tmp_path / "backup.jsonl")) == [link]
+    assert link.is_symlink()
+    assert tags.genres(song) == ["Dub"]
+
+
 def test_other_tags_stay(track: Callable[..., Song]) -> None:
     song = track("a.flac")
     audio = mutagen.File(song.file)
@@ -83,22 +99,47 @@ def test_a_file_that_takes_no_tags_is_named(tmp_path: Path, track: Callable[...,
     assert isinstance(found[1], tags.Change)
 
 
-def test_the_old_genre_is_kept_before_a_file_is_touched(
+def test_a_kill_amid_the_writing_leaves_the_song_and_its_old_genre(
     track: Callable[..., Song], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     song = track("a.mp3")
     before = song.file.read_bytes()
 
-    def killed(*_: object) -> None:
+    def killed(audio: Any) -> None:
+        Path(audio.filename).write_bytes(before[: len(before) // 2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tags, "_set", killed)
+    monkeypatch.setattr(EasyMP3, "save", killed)
     planned = [change for change in tags.changes([song]) if isinstance(change, tags.Change)]
     with pytest.raises(KeyboardInterrupt):
         list(tags.apply(planned, tmp_path / "backup.jsonl"))
     assert json.loads((tmp_path / "backup.jsonl").read_text()) == {"file": str(song.file), "genres": []}
     assert song.file.read_bytes() == before
     assert {file.name for file in tmp_path.iterdir()} == {"a.mp3", "backup.jsonl"}
+
+
+def test_tags_are_written_only_when_told_to(
+    track: Callable[..., Song],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    song = track("a.mp3")
+    tags.write(song.file, ["Dub"])
+    before = song.file.read_bytes()
+    command.write_tags([song], yes=False)
+    assert song.file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [song.file]
+    shown = capsys.readouterr().out
+    assert f"{song.file}: genre Dub -> jazz" in shown
+    assert "1 files would change, nothing was written" in shown
+    command.write_tags([song], yes=True)
+    assert tags.genres(song.file) == ["jazz"]
+    (backup,) = tmp_path.glob("genres-before-*.jsonl")
+    assert f"soundtrack restore-tags {backup.name}" in capsys.readouterr().out
+    assert list(tags.restore(backup)) == [song.file]
+    assert tags.genres(song.file) == ["Dub"]
 
 
 def test_what_is_no_backup_says_so(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Which model becomes the champion, in a real registry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import mlflow
@@ -10,8 +11,10 @@ import yaml
 
 from pipeline import paths, registry
 from pipeline.files import read_json
-from pipeline.inference import depth
+from pipeline.inference import depth, listening, sureness
 from pipeline.inference.depth import Roc
+from pipeline.inference.listening import Told
+from pipeline.registry import Registered
 from pipeline.stages import champion as stage
 from pipeline.stages.champion import champion
 from pipeline.stages.evaluate import evaluate
@@ -88,3 +91,29 @@ def test_the_run_knows_size_latency_and_version(run: Callable[..., str], checkou
     seen = pd.read_parquet(paths.CANDIDATE / "seen.parquet")
     split = pd.read_parquet(paths.SPLIT)
     assert len(seen) == (split["part"] != "test").sum()
+
+
+def test_the_champion_is_compared_on_no_clip_that_it_was_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What tells clips is their content: ids and parts may be others than when it was trained."""
+    present = Registered("1", tmp_path)
+    present.package.mkdir(parents=True)
+    seen = pd.DataFrame(
+        [("trained", "train", None), ("judged", "valid", "jazz")], columns=["sha256", "part", "predicted"]
+    )
+    seen.to_parquet(present.package / sureness.SEEN)
+    dealt = pd.DataFrame(
+        [("a", "trained", "valid"), ("b", "judged", "valid"), ("c", "new", "valid"), ("d", "other", "test")],
+        columns=["clip_id", "sha256", "part"],
+    )
+    heard: list[Path] = []
+
+    def listen(songs: Sequence[Path]) -> Iterator[Told]:
+        heard.extend(songs)
+        return iter([{"label": "rock"} for _ in songs])
+
+    monkeypatch.setattr(listening, "listening", lambda *_: nullcontext(listen))
+    answers = stage._of_present(present, dealt.assign(path=dealt["clip_id"] + ".wav"))
+    assert heard == [Path("c.wav")]
+    assert dict(zip(answers["clip_id"], answers["predicted"], strict=True)) == {"b": "jazz", "c": "rock"}
