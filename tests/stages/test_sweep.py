@@ -206,6 +206,11 @@ def test_a_trial_below_the_median_is_given_up_and_stands_in_mlflow_as_such(
     assert steps(below["run_id"].iloc[2]) == [0, 1], "not looked at in its first epoch"
     assert found.best.number == found.present.number == 0
     assert "2 complete, 3 pruned. None is better" in str(found)
+    apply("mlp", found.outcomes[2].values, yes=True)
+    again = run("mlp", 5)
+    assert again.outcomes[:5] == found.outcomes
+    assert again.present.number == 5, "what was given up is tried to its end where params.yaml has it"
+    assert again.present.values == found.outcomes[2].values
 
 
 @pytest.mark.parametrize(
