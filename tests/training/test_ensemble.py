@@ -182,6 +182,14 @@ def test_branches_inherit_training() -> None:
     assert {branch.training.epochs for branch in model.branches.values()} == {5}
 
 
+def test_members_by_default_are_the_branches() -> None:
+    raw = fused()
+    raw["training"]["members"] = 4
+    whole = params.parse(raw).experiments["fused"]
+    assert whole.training.members == 1
+    assert {branch.training.members for branch in params.parts(whole)} == {4}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
