@@ -21,12 +21,13 @@ from processes import PATIENCE_S, wait_until
 from safetensors.torch import save_file
 from torch import nn
 
-from pipeline import params, paths
+from pipeline import imports, params, paths
 from pipeline.features.store import Store
 from pipeline.features.store import write as write_store
-from pipeline.files import read_json, remove
+from pipeline.files import read_json, remove, sha256
 from pipeline.models.majority import Majority
 from pipeline.params import ParamsError
+from pipeline.stages import resuming
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.train import train
 from pipeline.sweeps import command, study, work
@@ -348,6 +349,27 @@ def test_a_find_is_applied_within_its_study_and_other_data_begin_another(setup: 
     remove(paths.SPLIT)
     with pytest.raises(SweepError, match=r"split.parquet is not here: `dvc repro split` makes it"):
         run("logreg", 3)
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["pipeline/training/fit.py", "pipeline/models/logreg.py", "pipeline/data/split.py"],
+)
+def test_other_code_begins_another_study_and_another_training(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    """Also that which deals an ensemble's members while they are trained."""
+    setup(sweeps=SWEEPS)
+    settings = params.load()
+
+    def names() -> tuple[str, Path]:
+        experiment = settings.experiments["logreg"]
+        return Plan(settings, "logreg").study(), resuming.work("train", settings, experiment, "logreg")
+
+    before = names()
+    assert names() == before
+    monkeypatch.setattr(imports, "sha256", lambda file: "changed" if file == ROOT / other else sha256(file))
+    assert all(name != old for name, old in zip(names(), before, strict=True))
 
 
 @pytest.mark.parametrize(
