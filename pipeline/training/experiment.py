@@ -25,6 +25,7 @@ def fitted(
         work: checkpoints; where it holds some, training goes on from there.
         kept: what a frozen backbone made of windows, for the trainings to come.
     """
+    torch.set_num_threads(experiment.training.threads)  # also of what is fitted in closed form
     module = models.load(experiment.model.name)
     windows, valid = data.windows["train"], data.windows["valid"]
     if hasattr(module, "fit"):

@@ -73,6 +73,16 @@ def run(one: Experiment, table: pd.DataFrame, split: pd.DataFrame, folder: Path)
     return predictions(folder / "model.onnx", data, one.training, TRIAL)
 
 
+@pytest.mark.parametrize("threads", [2, 1])
+def test_a_model_in_closed_form_keeps_to_its_threads(
+    table: pd.DataFrame, split: pd.DataFrame, training: Trainings, tmp_path: Path, threads: int
+) -> None:
+    torch.set_num_threads(3)
+    one = experiment(training(threads=threads), ["tabular"], {"name": "lda", "shrinkage": 0.1})
+    run(one, table, split, tmp_path / "lda")
+    assert torch.get_num_threads() == threads
+
+
 def test_inner_folds_hold_each_clip_out_once_and_cut_no_group(table: pd.DataFrame) -> None:
     rows = inner(table, SPLIT, 3, 7).merge(table, on="clip_id")
     held = rows[rows["part"] == "valid"]
