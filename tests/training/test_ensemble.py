@@ -18,7 +18,10 @@ from pipeline.data.split import SplitError, inner
 from pipeline.evaluation import ablation
 from pipeline.evaluation.temperature import best
 from pipeline.features.store import write
+from pipeline.models import LEAST
+from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
+from pipeline.models.majority import Majority
 from pipeline.params import Experiment, Params, Split, Training
 from pipeline.training import parts, pooling, untold
 from pipeline.training.ensemble import keep, trained
@@ -144,6 +147,18 @@ def test_powers_are_those_that_make_the_labels_most_probable() -> None:
     powers = pooling.learned(np.stack([knows, guesses], axis=1), targets)
     assert powers[0] == pytest.approx(1.0, abs=0.15)
     assert powers[1] == pytest.approx(0.0, abs=0.1)
+
+
+def test_what_a_branch_holds_for_impossible_is_a_number() -> None:
+    """Whether its power is 0 or not, as where the powers are learned."""
+    impossible = Majority(torch.tensor([0.0, -torch.inf, -torch.inf]))
+    values = torch.randn(5, 3, generator=torch.Generator().manual_seed(7))
+    for power in (0.0, 1.0):
+        net = Fusion([impossible, torch.nn.Identity()], [[0], [0]], [power, 1.0])
+        logs = net.each(values).numpy()
+        assert logs[:, 0].min() == pytest.approx(np.log(LEAST))
+        expected = pooling.pooled(logs, [power, 1.0])
+        np.testing.assert_allclose(net(values).softmax(dim=1), expected, rtol=1e-5, atol=1e-12)
 
 
 BRANCHES: dict[str, dict[str, Any]] = {
