@@ -29,7 +29,7 @@ class Fusion(nn.Module):
         self.register_buffer("powers", torch.tensor(powers, dtype=torch.float32))
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        return torch.tensordot(self.each(*inputs), self.powers, dims=([1], [0]))
+        return self.pooled(self.each(*inputs))
 
     def each(self, *inputs: Tensor) -> Tensor:
         """(B, branches, labels) log probabilities, none below LEAST: a power of 0 would make no number of infinity."""
@@ -38,3 +38,7 @@ class Fusion(nn.Module):
             for branch, places in zip(self.branches, self.places, strict=True)
         ]
         return torch.stack(logs, dim=1)
+
+    def pooled(self, each: Tensor) -> Tensor:
+        """Logits from what :meth:`each` gives."""
+        return torch.tensordot(each, self.powers, dims=([1], [0]))

@@ -25,6 +25,7 @@ from pipeline.models.majority import Majority
 from pipeline.params import Experiment, Params, Split, Training
 from pipeline.training import parts, pooling, untold
 from pipeline.training.ensemble import keep, trained
+from pipeline.training.experiment import Probabilities
 from pipeline.training.predict import VALID, predictions
 from pipeline.training.trials import Trial
 
@@ -159,6 +160,18 @@ def test_what_a_branch_holds_for_impossible_is_a_number() -> None:
         assert logs[:, 0].min() == pytest.approx(np.log(LEAST))
         expected = pooling.pooled(logs, [power, 1.0])
         np.testing.assert_allclose(net(values).softmax(dim=1), expected, rtol=1e-5, atol=1e-12)
+
+
+def test_a_fusion_and_its_branches_are_told_from_one_run_of_each() -> None:
+    runs = []
+    branches = [torch.nn.Linear(4, 3), torch.nn.Linear(4, 3)]
+    for branch in branches:
+        branch.register_forward_hook(lambda module, *_: runs.append(module))
+    net, values = Fusion(branches, [[0], [0]], [0.5, 2.0]), torch.randn(5, 4)
+    probabilities, each = Probabilities(net)(values)
+    assert runs == branches
+    torch.testing.assert_close(probabilities, net(values).softmax(dim=1))
+    torch.testing.assert_close(each, net.each(values))
 
 
 BRANCHES: dict[str, dict[str, Any]] = {
