@@ -31,7 +31,7 @@ LIBRARIES = ("onnxruntime", "torch", "transformers")
 class Embeddings:
     """(windows, width) in memory, a clip's windows side by side."""
 
-    frames = 1
+    frames, floor = 1, 0.0
 
     def __init__(self, values: Array, counts: Index) -> None:
         self.values = values
