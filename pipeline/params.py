@@ -670,6 +670,8 @@ def _inheriting(defaults: dict[str, Any], block: Any) -> Any:
             name: _inheriting(training, branch) for name, branch in block["model"]["branches"].items()
         }
         filled["model"] = {**block["model"], "branches": branches}
+        # defaults are about models of one part: of a fusion its branches have members
+        filled["training"] = {**training, "members": own.get("members", 1)}
     return filled
 
 

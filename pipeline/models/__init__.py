@@ -18,6 +18,9 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
+LEAST = 1e-12
+"""Probability of what a model holds for impossible, for its logarithm to be a number."""
+
 
 class Rows(NamedTuple):
     values: Array

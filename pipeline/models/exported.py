@@ -46,7 +46,7 @@ class Exported:
     def __init__(self, file: Path, threads: int, output: str | None = None) -> None:
         """
         Args:
-            output: by default the first; of what only others need, nothing is computed.
+            output: by default the first.
         """
         import onnxruntime
 

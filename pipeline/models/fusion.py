@@ -4,9 +4,12 @@ Logarithmic opinion pool (Heskes 1998, Selecting weighting factors in logarithmi
 """
 
 from collections.abc import Sequence
+from math import log
 
 import torch
 from torch import Tensor, nn
+
+from pipeline.models import LEAST
 
 
 class Fusion(nn.Module):
@@ -26,12 +29,16 @@ class Fusion(nn.Module):
         self.register_buffer("powers", torch.tensor(powers, dtype=torch.float32))
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        return torch.tensordot(self.each(*inputs), self.powers, dims=([1], [0]))
+        return self.pooled(self.each(*inputs))
 
     def each(self, *inputs: Tensor) -> Tensor:
-        """(B, branches, labels) log probabilities."""
+        """(B, branches, labels) log probabilities, none below LEAST: a power of 0 would make no number of infinity."""
         logs = [
-            branch(*(inputs[place] for place in places)).log_softmax(dim=1)
+            branch(*(inputs[place] for place in places)).log_softmax(dim=1).clamp_min(log(LEAST))
             for branch, places in zip(self.branches, self.places, strict=True)
         ]
         return torch.stack(logs, dim=1)
+
+    def pooled(self, each: Tensor) -> Tensor:
+        """Logits from what :meth:`each` gives."""
+        return torch.tensordot(each, self.powers, dims=([1], [0]))

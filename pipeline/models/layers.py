@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline.models import Array, Input
+from pipeline.models import LEAST, Array, Input
 from pipeline.params import Activation
 
 
@@ -61,8 +61,7 @@ class Ensemble(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         probabilities = torch.stack([member(*inputs).softmax(dim=1) for member in self.members]).mean(dim=0)
-        # what all members hold for impossible would be no number
-        return probabilities.clamp_min(1e-12).log()
+        return probabilities.clamp_min(LEAST).log()
 
 
 def activate(name: Activation) -> nn.Module:

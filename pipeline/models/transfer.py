@@ -131,7 +131,7 @@ def _tune(network: nn.Module, first: str | None) -> None:
         ParamsError: there is no such module, or it has no weights.
     """
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.momentum = MOMENTUM
     if first is None:
         return

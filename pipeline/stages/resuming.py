@@ -5,19 +5,25 @@ import json
 from pathlib import Path
 
 from pipeline import paths
+from pipeline.imports import PACKAGE, reached, versions
 from pipeline.params import Experiment, Params
+
+DEALING = Path("pipeline/data/split.py")
+"""Deals the clips of an ensemble's members while they are trained."""
 
 
 def work(stage: str, settings: Params, experiment: Experiment, key: str) -> Path:
     """A folder for this very training: with other params, data or code it is another."""
     given = [settings.seed, settings.seeds, settings.split.model_dump(), settings.window.model_dump()]
-    digest = hashlib.sha256(json.dumps(given).encode())
+    models = {file.relative_to(PACKAGE.parent) for file in (PACKAGE / "models").rglob("*.py")}
+    digest = hashlib.sha256(json.dumps([*given, training(), versions(models)]).encode())
     digest.update(experiment.model_dump_json().encode())
-    code = [
-        file
-        for folder in ("models", "training")
-        for file in Path(__file__).parents[1].joinpath(folder).rglob("*.py")
-    ]
-    for file in [paths.INPUTS / f"{key}.json", paths.CLIPS, paths.SPLIT, *sorted(code)]:
+    for file in (paths.INPUTS / f"{key}.json", paths.CLIPS, paths.SPLIT):
         digest.update(file.read_bytes())
     return paths.cache() / stage / f"{key}-{digest.hexdigest()[:16]}"
+
+
+def training() -> dict[str, str]:
+    """sha256 by file of what decides what a training becomes, beside the code of the models."""
+    files = reached("pipeline.training.ensemble")
+    return versions({file for file in files if "training" in file.parts or file == DEALING})

@@ -12,8 +12,8 @@ import pandas as pd
 
 from pipeline import params, paths, tracking
 from pipeline.errors import UserError
-from pipeline.imports import reached, versions
 from pipeline.params import Experiment, Params, ParamsError, Sweep, backbones
+from pipeline.stages import resuming
 from pipeline.stages.inputs import used
 from pipeline.training.trials import Trial, trials
 
@@ -94,7 +94,7 @@ class Plan:
             self.settings.window.model_dump(),
             self.fixed,
             {name: values.model_dump() for name, values in self.sweep.space.items()},
-            versions({file for file in reached("pipeline.training.ensemble") if "training" in file.parts}),
+            resuming.training(),
             *[used(experiment) for experiment in self._corners()],
         ]
         digest = hashlib.sha256(json.dumps(given).encode())

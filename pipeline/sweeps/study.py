@@ -93,14 +93,15 @@ class Study:
     def begin(self) -> None:
         """Let the trials go on that a killed process left, and try what params.yaml has, if nothing did so yet.
 
-        Only for a process that is alone with the study.
+        Only for a process that is alone with the study. A trial of the present values that was given up counts for
+        nothing: others are compared with their score.
         """
         study_id = self._storage.get_study_id_from_name(self.name)
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
             self._storage.set_trial_state_values(trial_id, TrialState.WAITING)
         present = self.plan.present
-        known = self._study.get_trials(deepcopy=False, states=(*COUNTED, TrialState.WAITING))
+        known = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.COMPLETE))
         if not any(trial.user_attrs.get("values") == present for trial in known):
             encoded = {name: _encoded(value, self.space[name]) for name, value in present.items()}
             self._study.enqueue_trial(encoded, user_attrs={"values": present})

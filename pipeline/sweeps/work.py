@@ -2,7 +2,6 @@
 
 import io
 import logging
-import math
 import warnings
 from contextlib import redirect_stdout
 from functools import partial
@@ -17,7 +16,7 @@ from pipeline.data import clips
 from pipeline.errors import UserError
 from pipeline.files import read_json, remove, write_json
 from pipeline.parallel import cores
-from pipeline.params import Experiment, Training
+from pipeline.params import Experiment
 from pipeline.stages import recording
 from pipeline.sweeps.plan import Plan
 from pipeline.sweeps.study import Outcome, Study
@@ -127,30 +126,20 @@ def _scores(
                     found = trained(
                         own, data, deal, one.seed, checkpoints, paths.embeddings(), progress.epoch
                     )
-                write_json(work / "score.json", _score(found, data, settings))
+                write_json(work / "score.json", _score(found, data))
             progress.ended(read_json(work / "score.json"))
     except optuna.TrialPruned:
         return []
     return progress.scores
 
 
-def _score(found: Trained, data: Parts, settings: Training) -> float:
-    """Of the epoch that was kept; of a model that has none, or of an ensemble, of its answers."""
-    if found.history.empty or found.valid is not None:
-        from pipeline.training.classifier import macro_f1  # Lightning, which such models do without
+def _score(found: Trained, data: Parts) -> float:
+    """Of the net that was kept, on the windows that evaluation sees: a history's may lie closer together."""
+    from pipeline.training.classifier import macro_f1  # Lightning, which some models do without
 
-        told = answers(found.net, data) if found.valid is None else found.valid
-        predicted = torch.from_numpy(told.drop(columns="clip_id").to_numpy()).argmax(dim=1)
-        return float(macro_f1(torch.tensor(data.windows["valid"].targets), predicted, len(data.labels)))
-    f1 = found.history["valid_macro_f1"]
-    if settings.monitor is None:
-        return float(f1.iloc[-1])
-    kept = (
-        f1.idxmax()
-        if settings.monitor == "valid_macro_f1"
-        else found.history["valid_loss"].fillna(math.inf).idxmin()
-    )
-    return float(f1[kept])
+    told = answers(found.net, data) if found.valid is None else found.valid
+    predicted = torch.tensor(told.drop(columns="clip_id").to_numpy().argmax(axis=1))
+    return float(macro_f1(torch.tensor(data.windows["valid"].targets), predicted, len(data.labels)))
 
 
 def _described(plan: Plan, experiment: Experiment, trial: optuna.Trial) -> dict[str, object]:

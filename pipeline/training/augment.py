@@ -9,6 +9,9 @@ from torch.nn import functional
 
 from pipeline.params import Augment
 
+ROUNDING = 1e-3
+"""dB by which silence may differ from the floor between two frames or bands of it."""
+
 
 def mixed(inputs: tuple[Tensor, ...], alpha: float) -> tuple[tuple[Tensor, ...], float]:
     """Each window mixed with the one before it in the batch, and its own share, at least a half; unchanged and 1 where
@@ -24,18 +27,22 @@ def mixed(inputs: tuple[Tensor, ...], alpha: float) -> tuple[tuple[Tensor, ...],
     return tuple(values.lerp(values.roll(1, dims=0), 1 - share) for values in inputs), share
 
 
-def augment(values: Tensor, settings: Augment) -> Tensor:
+def augment(values: Tensor, settings: Augment, floor: float) -> Tensor:
     """Windows (B, bands, frames) in dB shifted, stretched, masked and with a gain; a mask takes the window's mean. Else
     unchanged.
+
+    What is at the floor is silence, as behind a clip's end, and has no gain: amplified it would be heard.
     """
     if values.ndim != 3:
         return values
     batch, bands, frames = values.shape
     if settings.band_shift or settings.stretch:
         values = _warped(values, settings)
+        values = torch.where(values > floor + ROUNDING, values, floor)
     fill = values.mean(dim=(1, 2), keepdim=True)
     if settings.gain_db:
-        values = values + (torch.rand(batch, 1, 1, device=values.device) * 2 - 1) * settings.gain_db
+        gain = (torch.rand(batch, 1, 1, device=values.device) * 2 - 1) * settings.gain_db
+        values = torch.where(values > floor, values + gain, values)
     for _ in range(settings.band_masks):
         values = torch.where(
             _spans(batch, bands, settings.band_width, values.device)[:, :, None], fill, values

@@ -1,5 +1,6 @@
 """The one LightningModule: any module from features to logits, trained as a classifier of clips."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -55,11 +56,24 @@ class Classifier(Learner):
 
     logged = HISTORY[1:]
 
-    def __init__(self, net: nn.Module, settings: Training, weights: Tensor, clips: int, seed: int) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        settings: Training,
+        weights: Tensor,
+        floors: Sequence[float],
+        clips: int,
+        seed: int,
+    ) -> None:
+        """
+        Args:
+            floors: silence in each of the inputs.
+            clips: of the valid part.
+        """
         super().__init__(net, settings, seed)
         self.classes = len(weights)
         self.register_buffer("class_weights", weights, persistent=False)
-        self.valid_clips = clips
+        self.floors, self.valid_clips = floors, clips
         self.trained = torch.zeros(3)
         """Loss and hits summed over the windows of this epoch, and their number."""
 
@@ -68,7 +82,10 @@ class Classifier(Learner):
         self.trained = torch.zeros(3, device=self.device)
 
     def training_step(self, batch: Batch) -> Tensor:
-        inputs = tuple(augment(values, self.settings.augment) for values in batch.inputs)
+        inputs = tuple(
+            augment(values, self.settings.augment, floor)
+            for values, floor in zip(batch.inputs, self.floors, strict=True)
+        )
         inputs, share = mixed(inputs, self.settings.mixup)
         logits = self.net(*inputs)
         loss = self._loss(logits, batch.targets)

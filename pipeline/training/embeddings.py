@@ -23,13 +23,15 @@ from pipeline.training.hardware import has_gpu
 from pipeline.training.windows import Array, EvenWindows, Feature, Index, Windows
 
 Run = Callable[[Array], Array]
+EXAMPLES = 2
+"""Windows that a backbone is exported by."""
 LIBRARIES = ("onnxruntime", "torch", "transformers")
 
 
 class Embeddings:
     """(windows, width) in memory, a clip's windows side by side."""
 
-    frames = 1
+    frames, floor = 1, 0.0
 
     def __init__(self, values: Array, counts: Index) -> None:
         self.values = values
@@ -60,7 +62,8 @@ def embed(
 
 def _through(backbone: nn.Module, parts: Sequence[Windows], settings: Training, kept: Path) -> list[Array]:
     """(windows, width) of each part."""
-    example = _feature(parts[0]).cut(*parts[0].even(1)[:2].T)
+    first = np.zeros(EXAMPLES, dtype=np.int64)
+    example = _feature(parts[0]).cut(first, first)
 
     @cache
     def run() -> Run:

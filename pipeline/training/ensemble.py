@@ -28,8 +28,6 @@ from pipeline.training.predict import POWERS, VALID, Probabilities, averaged
 from pipeline.training.windows import Array, Windows
 
 BATCH = 32
-LEAST = 1e-12
-"""Probability of what a branch holds for impossible."""
 
 Deal = Callable[[int], list[Parts]]
 """For so many members, train and valid dealt anew: see :func:`pipeline.training.parts.dealt`."""
@@ -100,7 +98,10 @@ def _table(data: Parts, probabilities: Probabilities) -> pd.DataFrame:
 def _fused(
     branches: dict[str, Experiment], data: Parts, deal: Deal, seed: int, work: Path, kept: Path
 ) -> Trained:
-    """The branches, each with its own features, and the powers learned on what they answer for valid."""
+    """The branches, each with its own features, and the powers learned on what they answer for valid.
+
+    They are learned on means over a clip's windows, and the graph applies them to each window.
+    """
     found, logs = [], []
     for name, branch in branches.items():
         own = data.of(branch.features)
@@ -111,7 +112,7 @@ def _fused(
         one = trained(branch, own, dealt, seed, work / name, kept, untold)
         found.append(one)
         told = answers(one.net, own) if one.valid is None else one.valid
-        logs.append(np.log(told.drop(columns="clip_id").to_numpy().clip(LEAST)))
+        logs.append(np.log(told.drop(columns="clip_id").to_numpy().clip(models.LEAST)))
     said, targets = np.stack(logs, axis=1), data.windows["valid"].targets
     powers = pooling.learned(said, targets)
     without = {name: pooling.without(place, said, targets) for place, name in enumerate(branches)}

@@ -25,6 +25,7 @@ def fitted(
         work: checkpoints; where it holds some, training goes on from there.
         kept: what a frozen backbone made of windows, for the trainings to come.
     """
+    torch.set_num_threads(experiment.training.threads)  # also of what is fitted in closed form
     module = models.load(experiment.model.name)
     windows, valid = data.windows["train"], data.windows["valid"]
     if hasattr(module, "fit"):
@@ -65,8 +66,11 @@ class Probabilities(nn.Module):
         self.net = net
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        if isinstance(self.net, Fusion):
+            each = self.net.each(*inputs)
+            return self.net.pooled(each).softmax(dim=1), each
         probabilities: Tensor = self.net(*inputs).softmax(dim=1)
-        return (probabilities, self.net.each(*inputs)) if isinstance(self.net, Fusion) else probabilities
+        return probabilities
 
 
 def save(net: nn.Module, data: Parts, file: Path) -> None:

@@ -87,7 +87,7 @@ def fit(
     module: Learner = (
         Regressor(net, settings, seed)
         if regression
-        else Classifier(net, settings, _class_weights(train, settings), len(valid), seed)
+        else Classifier(net, settings, _class_weights(train, settings), _floors(train), len(valid), seed)
     )
     history = History(sink)
     whole_epochs: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
@@ -141,6 +141,10 @@ def keep_memory() -> None:
 def _loader(windows: Windows, sampler: RandomWindows | EvenWindows) -> DataLoader[Any]:
     generator = torch.Generator().manual_seed(0)  # the loader draws from it, and not from the global one
     return DataLoader(Batches(windows), sampler=sampler, batch_size=None, generator=generator)
+
+
+def _floors(windows: Windows) -> list[float]:
+    return [source.floor for source in windows.sources]
 
 
 def _class_weights(train: Windows, settings: Training) -> Tensor:

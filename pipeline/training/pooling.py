@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.models import LEAST
+
 Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Targets = np.ndarray[Any, Any]
 
@@ -34,7 +36,7 @@ def learned(logs: Array, targets: Targets) -> list[float]:
 
     def loss(powers: Any) -> float:
         right = pooled(logs, powers)[np.arange(len(targets)), targets]
-        return float(-np.log(right.clip(1e-12)).mean())
+        return float(-np.log(right.clip(LEAST)).mean())
 
     branches = logs.shape[1]
     start, bounds = np.full(branches, 1 / branches), [(0, HIGHEST)] * branches

@@ -29,6 +29,8 @@ class Source(Protocol):
     """Rows of some clips that windows of ``frames`` rows are cut from."""
 
     frames: int
+    floor: float
+    """Of windows in dB, their silence; of rows, and of images, it says nothing."""
 
     def slack(self) -> Index:
         """Greatest offset at which a window of each clip may start."""
@@ -102,7 +104,7 @@ class Feature:
 class Table:
     """(clips, columns) in memory, one row for each."""
 
-    frames = 1
+    frames, floor = 1, 0.0
 
     def __init__(self, values: Array) -> None:
         self.values = values

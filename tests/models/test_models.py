@@ -417,6 +417,16 @@ def test_statistics_of_a_fine_tuned_backbone_follow_within_a_few_steps(tmp_path:
     assert (followed - expected).abs().max() < 0.1 * (7 - expected).abs().max()
 
 
+def test_all_norms_of_a_fine_tuned_musicnn_follow_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of them are of sequences and not of images."""
+    monkeypatch.setattr(transfer, "load", lambda _: Musicnn(2))
+    settings = Transfer(name="transfer", backbone="musicnn_msd", frozen=False, hidden=[], dropout=0.0)
+    net = transfer.build(settings, [image(bands=96)], 2)
+    norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    assert len({type(norm) for norm in norms}) == 2
+    assert {norm.momentum for norm in norms} == {transfer.MOMENTUM}
+
+
 def test_a_backbone_lacks_the_module_to_tune_from(tmp_path: Path) -> None:
     with pytest.raises(
         ParamsError, match=r"tuned_from: the backbone has no module 'layer.99', but conv_stem"

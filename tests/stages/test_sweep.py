@@ -12,16 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 from filelock import FileLock
 from processes import PATIENCE_S, wait_until
+from safetensors.torch import save_file
+from torch import nn
 
-from pipeline import params, paths
+from pipeline import imports, params, paths
 from pipeline.features.store import Store
 from pipeline.features.store import write as write_store
-from pipeline.files import read_json, remove
+from pipeline.files import read_json, remove, sha256
+from pipeline.models.majority import Majority
 from pipeline.params import ParamsError
+from pipeline.stages import resuming
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.train import train
 from pipeline.sweeps import command, study, work
@@ -170,17 +176,19 @@ def test_killed_processes_lose_no_trial_and_double_none(setup: Setup, run: Run, 
     assert set(below["status"]) == {"FINISHED"}
 
 
-def falling(number: list[int]) -> Callable[..., tuple[None, pd.DataFrame]]:
-    """A training of four epochs whose macro F1 is lower with each that begins."""
+def falling(number: list[int]) -> Callable[..., tuple[nn.Module, pd.DataFrame]]:
+    """A training of four epochs whose macro F1 is lower with each that begins; its net says the same of all clips."""
 
-    def fake(*arguments: Any) -> tuple[None, pd.DataFrame]:
+    def fake(*arguments: Any) -> tuple[nn.Module, pd.DataFrame]:
         sink: EpochSink = arguments[-1]
         level = 0.9 - 0.01 * len(number)
         number.append(len(number))
         rows = [dict.fromkeys(HISTORY[1:], level + 0.001 * epoch) for epoch in range(4)]
         for epoch, row in enumerate(rows):
             sink(epoch, row)
-        return None, pd.DataFrame([{"epoch": epoch, **row} for epoch, row in enumerate(rows)])
+        return Majority(torch.zeros(3)), pd.DataFrame(
+            [{"epoch": epoch, **row} for epoch, row in enumerate(rows)]
+        )
 
     return fake
 
@@ -206,6 +214,11 @@ def test_a_trial_below_the_median_is_given_up_and_stands_in_mlflow_as_such(
     assert steps(below["run_id"].iloc[2]) == [0, 1], "not looked at in its first epoch"
     assert found.best.number == found.present.number == 0
     assert "2 complete, 3 pruned. None is better" in str(found)
+    apply("mlp", found.outcomes[2].values, yes=True)
+    again = run("mlp", 5)
+    assert again.outcomes[:5] == found.outcomes
+    assert again.present.number == 5, "what was given up is tried to its end where params.yaml has it"
+    assert again.present.values == found.outcomes[2].values
 
 
 @pytest.mark.parametrize(
@@ -228,6 +241,50 @@ def test_the_score_is_that_of_evaluation(setup: Setup, run: Run, key: str, train
     found = run(key, 1)
     assert found.present.values == {name: params.at(experiment, name) for name in SWEEPS[key]["space"]}
     assert found.present.score == pytest.approx(read_json(paths.METRICS / f"{key}.json")["valid_macro_f1"])
+
+
+def test_the_score_of_a_frozen_backbones_head_is_that_of_evaluation(setup: Setup, run: Run) -> None:
+    """Its history's is of embeddings half a window apart, where clips are longer than a window."""
+    paths.WEIGHTS.mkdir()
+    untrained(paths.WEIGHTS / "tiny")
+    model = {"name": "transfer", "backbone": "tiny", "frozen": True, "hidden": [], "dropout": 0.0}
+    setup(
+        sweeps={"tiny": {"trials": 1, "space": {RATE: {"low": 0.0001, "high": 0.1}}}},
+        window={"frames": 32},
+        weights={"tiny": {"source": "path", "path": "elsewhere"}},
+        experiments={
+            "tiny": {
+                "features": ["spectrogram"],
+                "model": model,
+                "training": {"epochs": 4, "learning_rate": 0.03},
+            }
+        },
+    )
+    ids = list(pd.read_parquet(paths.SPLIT)["clip_id"])
+    rng = np.random.default_rng(7)
+    frames = rng.normal(-40, 10, (len(ids), 80, 32)).astype(np.float32)
+    write_store(
+        paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "floor": -80.0}
+    )
+    train("tiny")
+    evaluate("tiny")
+    score = read_json(paths.METRICS / "tiny.json")["valid_macro_f1"]
+    history = pd.read_csv(paths.HISTORY / "tiny.csv")["valid_macro_f1"]
+    assert score != pytest.approx(history.max()), "the two could not be told apart"
+    assert run("tiny", 1).present.score == pytest.approx(score)
+
+
+def untrained(folder: Path) -> None:
+    """A folder with a short ResNet."""
+    from transformers import ResNetConfig, ResNetModel
+
+    torch.manual_seed(7)
+    config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+    network = ResNetModel(config)
+    folder.mkdir()
+    network.config.architectures = [type(network).__name__]
+    network.config.to_json_file(folder / "config.json")
+    save_file(network.state_dict(), folder / "model.safetensors")
 
 
 def test_the_test_part_is_not_touched(setup: Setup, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,6 +349,27 @@ def test_a_find_is_applied_within_its_study_and_other_data_begin_another(setup: 
     remove(paths.SPLIT)
     with pytest.raises(SweepError, match=r"split.parquet is not here: `dvc repro split` makes it"):
         run("logreg", 3)
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["pipeline/training/fit.py", "pipeline/models/logreg.py", "pipeline/data/split.py"],
+)
+def test_other_code_begins_another_study_and_another_training(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    """Also that which deals an ensemble's members while they are trained."""
+    setup(sweeps=SWEEPS)
+    settings = params.load()
+
+    def names() -> tuple[str, Path]:
+        experiment = settings.experiments["logreg"]
+        return Plan(settings, "logreg").study(), resuming.work("train", settings, experiment, "logreg")
+
+    before = names()
+    assert names() == before
+    monkeypatch.setattr(imports, "sha256", lambda file: "changed" if file == ROOT / other else sha256(file))
+    assert all(name != old for name, old in zip(names(), before, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,14 @@ from pipeline.data.split import SplitError, inner
 from pipeline.evaluation import ablation
 from pipeline.evaluation.temperature import best
 from pipeline.features.store import write
+from pipeline.models import LEAST
+from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
+from pipeline.models.majority import Majority
 from pipeline.params import Experiment, Params, Split, Training
 from pipeline.training import parts, pooling, untold
 from pipeline.training.ensemble import keep, trained
+from pipeline.training.experiment import Probabilities
 from pipeline.training.predict import VALID, predictions
 from pipeline.training.trials import Trial
 
@@ -71,6 +75,16 @@ def run(one: Experiment, table: pd.DataFrame, split: pd.DataFrame, folder: Path)
     folder.mkdir()
     keep(trained(one, data, deal, 7, folder / "work", folder / "kept", untold), data, folder)
     return predictions(folder / "model.onnx", data, one.training, TRIAL)
+
+
+@pytest.mark.parametrize("threads", [2, 1])
+def test_a_model_in_closed_form_keeps_to_its_threads(
+    table: pd.DataFrame, split: pd.DataFrame, training: Trainings, tmp_path: Path, threads: int
+) -> None:
+    torch.set_num_threads(3)
+    one = experiment(training(threads=threads), ["tabular"], {"name": "lda", "shrinkage": 0.1})
+    run(one, table, split, tmp_path / "lda")
+    assert torch.get_num_threads() == threads
 
 
 def test_inner_folds_hold_each_clip_out_once_and_cut_no_group(table: pd.DataFrame) -> None:
@@ -136,6 +150,30 @@ def test_powers_are_those_that_make_the_labels_most_probable() -> None:
     assert powers[1] == pytest.approx(0.0, abs=0.1)
 
 
+def test_what_a_branch_holds_for_impossible_is_a_number() -> None:
+    """Whether its power is 0 or not, as where the powers are learned."""
+    impossible = Majority(torch.tensor([0.0, -torch.inf, -torch.inf]))
+    values = torch.randn(5, 3, generator=torch.Generator().manual_seed(7))
+    for power in (0.0, 1.0):
+        net = Fusion([impossible, torch.nn.Identity()], [[0], [0]], [power, 1.0])
+        logs = net.each(values).numpy()
+        assert logs[:, 0].min() == pytest.approx(np.log(LEAST))
+        expected = pooling.pooled(logs, [power, 1.0])
+        np.testing.assert_allclose(net(values).softmax(dim=1), expected, rtol=1e-5, atol=1e-12)
+
+
+def test_a_fusion_and_its_branches_are_told_from_one_run_of_each() -> None:
+    runs = []
+    branches = [torch.nn.Linear(4, 3), torch.nn.Linear(4, 3)]
+    for branch in branches:
+        branch.register_forward_hook(lambda module, *_: runs.append(module))
+    net, values = Fusion(branches, [[0], [0]], [0.5, 2.0]), torch.randn(5, 4)
+    probabilities, each = Probabilities(net)(values)
+    assert runs == branches
+    torch.testing.assert_close(probabilities, net(values).softmax(dim=1))
+    torch.testing.assert_close(each, net.each(values))
+
+
 BRANCHES: dict[str, dict[str, Any]] = {
     "table": {"features": ["tabular"], "model": {"name": "lda", "shrinkage": 0.1}},
     "noise": {"features": ["spectrogram"], "model": {"name": "cnn", "arch": "compact", "dropout": 0.0}},
@@ -180,6 +218,14 @@ def test_branches_inherit_training() -> None:
     model = read.experiments["fused"].model
     assert isinstance(model, params.Fusion)
     assert {branch.training.epochs for branch in model.branches.values()} == {5}
+
+
+def test_members_by_default_are_the_branches() -> None:
+    raw = fused()
+    raw["training"]["members"] = 4
+    whole = params.parse(raw).experiments["fused"]
+    assert whole.training.members == 1
+    assert {branch.training.members for branch in params.parts(whole)} == {4}
 
 
 @pytest.mark.parametrize(

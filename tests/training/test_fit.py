@@ -237,7 +237,7 @@ def classifier(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Classifier]:
     monkeypatch.setattr(Classifier, "log", lambda *_, **__: None)
 
     def make(net: nn.Module, settings: Training, weights: Tensor) -> Classifier:
-        return Classifier(net, settings, weights, 4, 0)
+        return Classifier(net, settings, weights, [-80.0], 4, 0)
 
     return make
 

@@ -95,7 +95,7 @@ def test_a_batch_has_the_same_place_of_every_feature(tmp_path: Path) -> None:
 def one_clip(length: int, frames: int) -> Windows:
     class Length:
         def __init__(self) -> None:
-            self.frames = frames
+            self.frames, self.floor = frames, 0.0
 
         def slack(self) -> np.ndarray[Any, np.dtype[np.int64]]:
             return np.array([max(length - frames, 0)])
