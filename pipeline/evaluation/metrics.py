@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation.temperature import LOWEST_PROBABILITY
+from pipeline.models.temperature import LOWEST_PROBABILITY
 
 PROBABILITY = "p:"
 """Prefix of the probability columns."""

@@ -8,7 +8,6 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from pipeline.evaluation.temperature import at_temperature
 from pipeline.features import extract, numba_cache
 from pipeline.features.sound import Sound
 from pipeline.features.store import Block
@@ -16,6 +15,7 @@ from pipeline.inference import about, song
 from pipeline.inference.familiarity import KIND, Familiarity
 from pipeline.inference.song import Section
 from pipeline.models.exported import Exported
+from pipeline.models.temperature import at_temperature
 from pipeline.training.predict import averaged
 from pipeline.training.windows import Feature, Windows
 

@@ -8,9 +8,9 @@ and the mean over windows or members would be a vote. So its logits are divided 
 import torch
 from torch import nn
 
-from pipeline.evaluation.temperature import best
 from pipeline.models import Rows
 from pipeline.models.layers import fitted_linear, scaled
+from pipeline.models.temperature import best
 from pipeline.params import Lda
 
 

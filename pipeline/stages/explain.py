@@ -11,9 +11,9 @@ from pipeline.data import clips
 from pipeline.evaluation import calibration, metrics, occlusion
 from pipeline.evaluation.examples import SECONDS
 from pipeline.evaluation.explanation import Columns, Model, Patches, Saliency, explanation, looked_into
-from pipeline.evaluation.temperature import at_temperature
 from pipeline.features.store import Store
 from pipeline.models.exported import Exported
+from pipeline.models.temperature import at_temperature
 from pipeline.params import LEAKY, Experiment, Params
 from pipeline.stages import main
 from pipeline.training import parts

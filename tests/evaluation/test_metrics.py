@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.evaluation import metrics
-from pipeline.evaluation.temperature import LOWEST_PROBABILITY
+from pipeline.models.temperature import LOWEST_PROBABILITY
 
 LABELS = ["jazz", "polka", "rock"]
 

@@ -10,7 +10,6 @@ import onnx.parser
 import pytest
 import soundfile
 
-from pipeline.evaluation.temperature import at_temperature
 from pipeline.features import extract, store
 from pipeline.features.extract import Task
 from pipeline.features.store import Store
@@ -18,6 +17,7 @@ from pipeline.inference import about
 from pipeline.inference.classifier import Classifier
 from pipeline.inference.song import SongError
 from pipeline.models.exported import Exported
+from pipeline.models.temperature import at_temperature
 from pipeline.params import FeatureKind, ParamsError, SoundParams
 from pipeline.training.predict import averaged
 from pipeline.training.windows import Feature, Windows

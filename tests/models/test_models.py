@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from pipeline import models
 from pipeline.errors import UserError
-from pipeline.evaluation.temperature import best
 from pipeline.features.store import Store, write
 from pipeline.models import Input, Rows, cnn, lda, logreg, majority, multimodal, transfer
 from pipeline.models.exported import Exported, export
 from pipeline.models.layers import Ensemble, Standardise
 from pipeline.models.musicnn import Musicnn
+from pipeline.models.temperature import best
 from pipeline.params import Cnn, Lda, LogReg, Majority, Mlp, Multimodal, ParamsError, Training, Transfer
 from pipeline.training.embeddings import embed
 from pipeline.training.experiment import Probabilities
@@ -221,7 +221,7 @@ def test_the_tutorial_net_is_the_tutorials() -> None:
     """Conv 32, 32, 64, each with ReLU and pooling; dropout 0.4, dense 128, softmax over ten; 256x256x3 pictures."""
     net = cnn.build(Cnn(name="cnn", arch="tutorial", dropout=0.4), [image(256, 256)], 10)
     layers = [module for module in net.modules() if not list(module.children())]
-    convolution = [nn.Conv2d, nn.ReLU, nn.MaxPool2d]
+    convolution = [nn.Conv2d, nn.MaxPool2d, nn.ReLU]
     assert [type(layer) for layer in layers] == [
         *convolution, *convolution, *convolution, nn.Dropout, nn.Flatten, nn.Linear, nn.ReLU, nn.Linear
     ]  # fmt: skip
@@ -233,6 +233,14 @@ def test_the_tutorial_net_is_the_tutorials() -> None:
     net(torch.tensor([-80.0, -20.0]).reshape(2, 1, 1).expand(2, 256, 256))
     assert (seen[0][0] == 0).all(), "the floor is black"
     assert (seen[0][1] == 0.75).all()
+    in_its_order = nn.Sequential(
+        *(layers[place] for place in (0, 2, 1, 3, 5, 4, 6, 8, 7, *range(9, len(layers))))
+    )
+    pictures = torch.rand(2, 256, 256, generator=torch.Generator().manual_seed(7)) * -80
+    net.eval()
+    torch.testing.assert_close(
+        net(pictures), in_its_order.eval()((1 + pictures / 80)[:, None].expand(-1, 3, -1, -1))
+    )
 
 
 def features(folder: Path, count: int, clips: int = 32) -> tuple[list[Feature], Windows]:

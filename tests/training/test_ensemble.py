@@ -16,12 +16,12 @@ from scipy.special import softmax
 from pipeline import params, paths
 from pipeline.data.split import SplitError, inner
 from pipeline.evaluation import ablation
-from pipeline.evaluation.temperature import best
 from pipeline.features.store import write
 from pipeline.models import LEAST
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.models.majority import Majority
+from pipeline.models.temperature import best
 from pipeline.params import Experiment, Params, Split, Training
 from pipeline.training import parts, pooling, untold
 from pipeline.training.ensemble import keep, trained
