@@ -1,4 +1,4 @@
-"""Train one experiment, over folds and seeds: each trial's best epoch on validation is kept as an ONNX graph."""
+"""Train one experiment, over folds and seeds: the epoch of each trial that is kept becomes an ONNX graph."""
 
 import shutil
 import time

@@ -19,7 +19,7 @@ from pipeline.training.windows import Windows
 def fitted(
     experiment: Experiment, data: Parts, seed: int, work: Path, kept: Path, sink: EpochSink
 ) -> tuple[nn.Module, pd.DataFrame]:
-    """The model at its best epoch on valid, and its history (no rows for a model not trained by epochs).
+    """The model at the epoch that is kept, and its history (no rows for a model not trained by epochs).
 
     Args:
         work: checkpoints; where it holds some, training goes on from there.
