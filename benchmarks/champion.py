@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,8 @@ def _serving() -> Iterator[str]:
             time.sleep(0.2)
         yield address
     finally:
-        os.killpg(server.pid, 15)
+        with suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(server.pid, 15)
         server.wait()
 
 
