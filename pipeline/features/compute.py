@@ -1,7 +1,7 @@
 """The packed stores of a data set: every kind of feature for every good clip."""
 
 import logging
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -56,8 +56,10 @@ def compute(settings: Features | PictureFeatures, pool: ProcessPoolExecutor) -> 
             raise FeaturesError(
                 f"of no clip can features be computed; of the first, {next(iter(failed.values()))}"
             )
-        for kind, store in stores.items():
-            store.finish(paths.FEATURES / kind)
+        with (
+            ThreadPoolExecutor() as threads
+        ):  # to delete an earlier run's large files takes the system its time
+            list(threads.map(lambda kind: stores[kind].finish(paths.FEATURES / kind), stores))
     with whole(paths.FAILED) as file:
         pd.DataFrame(failed.items(), columns=["clip_id", "reason"]).to_csv(file, index=False)
 
