@@ -126,18 +126,20 @@ def _scores(
                     found = trained(
                         own, data, deal, one.seed, checkpoints, paths.embeddings(), progress.epoch
                     )
-                write_json(work / "score.json", _score(found, data))
+                write_json(work / "score.json", _score(found, data, own))
             progress.ended(read_json(work / "score.json"))
     except optuna.TrialPruned:
         return []
     return progress.scores
 
 
-def _score(found: Trained, data: Parts) -> float:
+def _score(found: Trained, data: Parts, experiment: Experiment) -> float:
     """Of the net that was kept, on the windows that evaluation sees: a history's may lie closer together."""
     from pipeline.training.classifier import macro_f1  # Lightning, which some models do without
 
-    told = answers(found.net, data) if found.valid is None else found.valid
+    told = found.valid
+    if told is None:
+        told = answers(found.net, data, experiment, paths.embeddings())
     predicted = torch.tensor(told.drop(columns="clip_id").to_numpy().argmax(axis=1))
     return float(macro_f1(torch.tensor(data.windows["valid"].targets), predicted, len(data.labels)))
 

@@ -46,21 +46,32 @@ class Embeddings:
 
 
 def embed(
-    parts: Sequence[Windows], backbones: Iterable[nn.Module], settings: Training, kept: Path
+    parts: Sequence[Windows],
+    backbones: Iterable[nn.Module],
+    settings: Training,
+    kept: Path,
+    apart: float = 0.5,
 ) -> list[Windows]:
-    """Windows of one feature, half a window apart, seen through the backbones, whose embeddings are joined.
+    """Windows of one feature, seen through the backbones, whose embeddings are joined.
 
     Args:
         kept: where embeddings are kept, by the backbone with its weights, and by the clip's rows.
+        apart: from one window of a clip to the next, in windows.
     """
-    seen = [_through(backbone, parts, settings, kept) for backbone in backbones]
+    pairs = [windows.even(max(1, int(apart * windows.frames))) for windows in parts]
+    seen = [_through(backbone, parts, pairs, settings, kept) for backbone in backbones]
+    counts = [
+        np.bincount(own[:, 0], minlength=len(windows)) for windows, own in zip(parts, pairs, strict=True)
+    ]
     return [
-        Windows([Embeddings(np.concatenate(values, axis=1), _counts(windows))], windows.targets)
-        for windows, values in zip(parts, zip(*seen, strict=True), strict=True)
+        Windows([Embeddings(np.concatenate(values, axis=1), own)], windows.targets)
+        for windows, own, values in zip(parts, counts, zip(*seen, strict=True), strict=True)
     ]
 
 
-def _through(backbone: nn.Module, parts: Sequence[Windows], settings: Training, kept: Path) -> list[Array]:
+def _through(
+    backbone: nn.Module, parts: Sequence[Windows], pairs: Sequence[Index], settings: Training, kept: Path
+) -> list[Array]:
     """(windows, width) of each part."""
     first = np.zeros(EXAMPLES, dtype=np.int64)
     example = _feature(parts[0]).cut(first, first)
@@ -75,7 +86,7 @@ def _through(backbone: nn.Module, parts: Sequence[Windows], settings: Training, 
 
     key = f"{_fingerprint(backbone)} {parts[0].frames} {has_gpu(settings)}"
     with reuse.opened(kept / hashlib.sha256(key.encode()).hexdigest()[:16], spec) as known:
-        return [_seen(windows, run, known, settings) for windows in parts]
+        return [_seen(windows, own, run, known, settings) for windows, own in zip(parts, pairs, strict=True)]
 
 
 def _fingerprint(backbone: nn.Module) -> str:
@@ -93,22 +104,22 @@ def _fingerprint(backbone: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _pairs(windows: Windows) -> Index:
-    return windows.even(max(1, windows.frames // 2))
-
-
-def _counts(windows: Windows) -> Index:
-    """Windows of each clip."""
-    return np.bincount(_pairs(windows)[:, 0], minlength=len(windows))
-
-
-def _seen(windows: Windows, run: Callable[[], Run], known: Reuse, settings: Training) -> Array:
-    digests, pairs = _feature(windows).digests, _pairs(windows)
-    missing = [clip for clip, digest in enumerate(digests) if digest not in known]
+def _seen(windows: Windows, pairs: Index, run: Callable[[], Run], known: Reuse, settings: Training) -> Array:
+    sources = _sources(_feature(windows).digests, pairs)
+    missing = [clip for clip, source in enumerate(sources) if source not in known]
     for clip, values in zip(missing, _embedded(windows, pairs, missing, run, settings), strict=True):
-        known.add(str(clip), digests[clip], block(values, "float32"))
-    rows = [np.frombuffer(known.read(digest).content, np.float32) for digest in digests]
+        known.add(str(clip), sources[clip], block(values, "float32"))
+    rows = [np.frombuffer(known.read(source).content, np.float32) for source in sources]
     return np.concatenate(rows).reshape(len(pairs), -1)
+
+
+def _sources(digests: Sequence[str], pairs: Index) -> list[str]:
+    """What tells each clip's windows from all others: its rows, and where they begin."""
+    offsets = np.split(pairs[:, 1], np.flatnonzero(np.diff(pairs[:, 0])) + 1)
+    return [
+        hashlib.sha256(f"{digest} {own.tolist()}".encode()).hexdigest()
+        for digest, own in zip(digests, offsets, strict=True)
+    ]
 
 
 def _feature(windows: Windows) -> Feature:

@@ -58,7 +58,7 @@ def trained(
         net, history = fitted(experiment, own, seed, work / f"member{number}", kept, untold)
         nets.append(net)
         histories.append(history)
-        tables.append(answers(net, own))
+        tables.append(answers(net, own, experiment, kept))
     history = pd.concat(histories).groupby("epoch", as_index=False).mean()
     for row in history.to_dict("records"):
         sink(int(row["epoch"]), {name: value for name, value in row.items() if name != "epoch"})
@@ -76,15 +76,24 @@ def keep(found: Trained, data: Parts, folder: Path) -> None:
         write_json(folder / POWERS, found.powers)
 
 
-def answers(net: nn.Module, data: Parts) -> pd.DataFrame:
-    """clip_id and ``p:<label>`` for the clips of valid: means over the windows of each."""
+def answers(net: Any, data: Parts, experiment: Experiment, kept: Path) -> pd.DataFrame:
+    """clip_id and ``p:<label>`` for the clips of valid: means over the windows of each, which are as in evaluation.
+
+    Args:
+        kept: what frozen backbones made of windows.
+    """
+    windows: Windows = data.windows["valid"]
+    if getattr(net, "frozen", False):
+        from pipeline.training.embeddings import embed
+
+        (windows,) = embed([windows], net.backbones, experiment.training, kept, apart=1.0)
+        net = net.head
 
     def run(inputs: Sequence[Array]) -> Array:
         with torch.inference_mode():
             values: Array = net(*map(torch.from_numpy, inputs)).softmax(dim=1).numpy()
             return values
 
-    windows: Windows = data.windows["valid"]
     found = averaged(run, windows.batches(BATCH), len(windows), len(data.labels))
     return _table(data, found)
 
@@ -111,7 +120,7 @@ def _fused(
 
         one = trained(branch, own, dealt, seed, work / name, kept, untold)
         found.append(one)
-        told = answers(one.net, own) if one.valid is None else one.valid
+        told = answers(one.net, own, branch, kept) if one.valid is None else one.valid
         logs.append(np.log(told.drop(columns="clip_id").to_numpy().clip(models.LEAST)))
     said, targets = np.stack(logs, axis=1), data.windows["valid"].targets
     powers = pooling.learned(said, targets)
