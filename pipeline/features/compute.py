@@ -56,9 +56,8 @@ def compute(settings: Features | PictureFeatures, pool: ProcessPoolExecutor) -> 
             raise FeaturesError(
                 f"of no clip can features be computed; of the first, {next(iter(failed.values()))}"
             )
-        with (
-            ThreadPoolExecutor() as threads
-        ):  # to delete an earlier run's large files takes the system its time
+        # side by side, since to delete an earlier run's large files takes the system its time
+        with ThreadPoolExecutor() as threads:
             list(threads.map(lambda kind: stores[kind].finish(paths.FEATURES / kind), stores))
     with whole(paths.FAILED) as file:
         pd.DataFrame(failed.items(), columns=["clip_id", "reason"]).to_csv(file, index=False)
