@@ -248,7 +248,12 @@ class Transfer(Section):
     """A key of ``weights`` in params.yaml, or several, whose embeddings are joined."""
     frozen: bool
     shrinkage: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Of a linear discriminant (:class:`Lda`), which then is the head; null trains one of ``hidden`` layers."""
+    """Of a linear discriminant (:class:`Lda`), which then is the head; null trains one of ``hidden`` layers. Where the
+    backbone is tuned, the head begins as this discriminant and is trained on (Kumar et al. 2022, arXiv:2202.10054): one
+    that begins at random would first spoil what the backbone knows."""
+    zoom: Annotated[float, Field(ge=1)] = 1.0
+    """How many times a backbone for pictures sees its input enlarged: it learned from pictures of 160 pixels and more,
+    and looks for what is as large there."""
     tuned_from: str | None = None
     """Of a backbone that is not frozen, its first module to be trained, as PyTorch names it (layer.3 of MobileNetV2);
     the weights of those before it stay as they are. By default all of it is trained."""
@@ -260,11 +265,9 @@ class Transfer(Section):
         return [self.backbone] if isinstance(self.backbone, str) else self.backbone
 
     @model_validator(mode="after")
-    def _a_discriminant_hears_what_stays(self) -> Self:
-        if self.shrinkage is not None and not (self.frozen and not self.hidden):
-            raise ValueError(
-                "shrinkage: the head is then fitted in closed form: frozen must be true, hidden []"
-            )
+    def _a_discriminant_is_one_layer(self) -> Self:
+        if self.shrinkage is not None and self.hidden:
+            raise ValueError("shrinkage: the head is then a discriminant, of one layer: hidden must be []")
         return self
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pipeline import paths
 from pipeline.errors import UserError
@@ -40,12 +41,15 @@ class ImageBackbone(Backbone):
     part's mean is grey, two standard deviations are black or white. An image keeps its own black and white.
     """
 
-    def __init__(self, source: Input, network: nn.Module, trainable: bool) -> None:
+    def __init__(self, source: Input, network: nn.Module, trainable: bool, zoom: float) -> None:
         super().__init__(network, trainable)
+        self.zoom = zoom
         self.centre, self.spread = (0.5, 0.5) if len(source.shape) == 3 else _range(source)
 
     def forward(self, image: Tensor) -> Tensor:
         seen = planes(((image - self.centre) / self.spread).clamp(-1, 1))
+        if self.zoom > 1:
+            seen = functional.interpolate(seen, scale_factor=self.zoom, mode="bilinear")
         maps: Tensor = self.network(seen.expand(-1, 3, -1, -1)).last_hidden_state
         return maps.mean(dim=(2, 3))
 
@@ -103,15 +107,24 @@ def joined(nets: Sequence[nn.Module]) -> nn.Module:
     return Transfer(music, Ensemble([net.head for net in transfers]), frozen=True)
 
 
-def fit_head(shrinkage: float, train: Rows, valid: Rows, classes: int, seed: int) -> nn.Module:
-    """A linear discriminant of embeddings, in closed form."""
-    return lda.fit(Lda(name="lda", shrinkage=shrinkage), train, valid, classes, seed)
+def fit_head(settings: Settings, train: Rows, valid: Rows, classes: int, seed: int) -> nn.Module:
+    """A linear discriminant of embeddings, in closed form; the dropout is for one that is trained on.
+
+    Raises:
+        ValueError: the settings ask for no discriminant.
+    """
+    if settings.shrinkage is None:
+        raise ValueError("a discriminant needs a shrinkage")
+    discriminant = lda.fit(Lda(name="lda", shrinkage=settings.shrinkage), train, valid, classes, seed)
+    return nn.Sequential(nn.Dropout(settings.dropout), discriminant)
 
 
 def _backbone(name: str, source: Input, settings: Settings) -> Backbone:
     network, trainable = load(paths.WEIGHTS / name), not settings.frozen
     if not isinstance(network, Musicnn):
-        backbone: Backbone = ImageBackbone(source, network, trainable)
+        backbone: Backbone = ImageBackbone(source, network, trainable, settings.zoom)
+    elif settings.zoom > 1:
+        raise ParamsError(f"model.zoom: weights.{name} hear music, and cannot hear it enlarged")
     elif source.shape[:-1] == (BANDS,):
         backbone = MusicBackbone(source, network, trainable)
     else:

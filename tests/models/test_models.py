@@ -350,7 +350,7 @@ def test_embeddings_of_several_backbones_are_joined(tmp_path: Path, training: Tr
         joined = torch.cat([backbone(*inputs) for backbone in net.backbones], dim=1)
     np.testing.assert_allclose(every.inputs[0], joined, rtol=1e-3, atol=1e-3)
     rows = Rows(every.inputs[0], every.targets)
-    net.head = transfer.fit_head(0.5, rows, rows, 2, seed=7)
+    net.head = transfer.fit_head(settings, rows, rows, 2, seed=7)
     with torch.no_grad():
         hits = net.eval()(*inputs).argmax(dim=1).numpy() == windows.targets
     assert hits.mean() > 0.9
@@ -363,6 +363,8 @@ def test_musicnn_hears_its_own_feature_alone(monkeypatch: pytest.MonkeyPatch) ->
         UserError, match=r"weights\.musicnn_msd hear windows of 96 bands.*features: \[musicnn\]"
     ):
         transfer.build(settings, [image()], 2)
+    with pytest.raises(ParamsError, match=r"model\.zoom: weights\.musicnn_msd hear music"):
+        transfer.build(settings.model_copy(update={"zoom": 2.0}), [image(bands=96)], 2)
     net = transfer.build(settings, [image(bands=96)], 2).eval()
     levels = torch.rand(3, 96, 40) * 4
     with torch.no_grad():
@@ -456,9 +458,9 @@ def test_a_backbone_sees_the_training_parts_mean_as_grey(tmp_path: Path) -> None
     assert picture.std() == pytest.approx(0.5, abs=0.05), "two standard deviations are black or white"
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_backbone_sees_a_picture_from_minus_one_to_one(channels: int) -> None:
-    """As it was trained, whatever the data set's own mean; grey as three equal channels."""
+@pytest.mark.parametrize(("channels", "zoom"), [(1, 1.0), (3, 1.0), (1, 2.0)])
+def test_a_backbone_sees_a_picture_from_minus_one_to_one(channels: int, zoom: float) -> None:
+    """As it was trained, whatever the data set's own mean; grey as three equal channels; enlarged if asked to."""
     seen: list[Tensor] = []
 
     class Network(nn.Module):
@@ -467,10 +469,15 @@ def test_a_backbone_sees_a_picture_from_minus_one_to_one(channels: int) -> None:
             return SimpleNamespace(last_hidden_state=image)
 
     low = np.full(channels, 0.1, np.float32)
-    backbone = transfer.ImageBackbone(Input((channels, 4, 4), low, low), Network(), trainable=False)
+    backbone = transfer.ImageBackbone(Input((channels, 4, 4), low, low), Network(), False, zoom)
     images = torch.rand(2, channels, 4, 4)
     assert backbone(images).shape == (2, 3)
-    torch.testing.assert_close(seen[0], (images * 2 - 1).expand(-1, 3, -1, -1))
+    if zoom == 1:
+        torch.testing.assert_close(seen[0], (images * 2 - 1).expand(-1, 3, -1, -1))
+    else:
+        assert seen[0].shape == (2, 3, 8, 8)
+        corners = (images * 2 - 1)[:, :, [0, 0, 3, 3], [0, 3, 0, 3]].expand(-1, 3, -1)
+        torch.testing.assert_close(seen[0][:, :, [0, 0, 7, 7], [0, 7, 0, 7]], corners)
 
 
 def test_the_small_cnn_is_for_pictures_that_leave_nothing_of_the_compact_one() -> None:
