@@ -248,9 +248,7 @@ class Transfer(Section):
     """A key of ``weights`` in params.yaml, or several, whose embeddings are joined."""
     frozen: bool
     shrinkage: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Of a linear discriminant (:class:`Lda`), which then is the head; null trains one of ``hidden`` layers. Where the
-    backbone is tuned, the head begins as this discriminant and is trained on (Kumar et al. 2022, arXiv:2202.10054): one
-    that begins at random would first spoil what the backbone knows."""
+    """Of a linear discriminant (:class:`Lda`), which then is the head; null trains one of ``hidden`` layers."""
     zoom: Annotated[float, Field(ge=1)] = 1.0
     """How many times a backbone for pictures sees its input enlarged: it learned from pictures of 160 pixels and more,
     and looks for what is as large there."""
@@ -265,9 +263,11 @@ class Transfer(Section):
         return [self.backbone] if isinstance(self.backbone, str) else self.backbone
 
     @model_validator(mode="after")
-    def _a_discriminant_is_one_layer(self) -> Self:
-        if self.shrinkage is not None and self.hidden:
-            raise ValueError("shrinkage: the head is then a discriminant, of one layer: hidden must be []")
+    def _a_discriminant_hears_what_stays(self) -> Self:
+        if self.shrinkage is not None and not (self.frozen and not self.hidden):
+            raise ValueError(
+                "shrinkage: the head is then fitted in closed form: frozen must be true, hidden []"
+            )
         return self
 
     @model_validator(mode="after")

@@ -107,16 +107,9 @@ def joined(nets: Sequence[nn.Module]) -> nn.Module:
     return Transfer(music, Ensemble([net.head for net in transfers]), frozen=True)
 
 
-def fit_head(settings: Settings, train: Rows, valid: Rows, classes: int, seed: int) -> nn.Module:
-    """A linear discriminant of embeddings, in closed form; the dropout is for one that is trained on.
-
-    Raises:
-        ValueError: the settings ask for no discriminant.
-    """
-    if settings.shrinkage is None:
-        raise ValueError("a discriminant needs a shrinkage")
-    discriminant = lda.fit(Lda(name="lda", shrinkage=settings.shrinkage), train, valid, classes, seed)
-    return nn.Sequential(nn.Dropout(settings.dropout), discriminant)
+def fit_head(shrinkage: float, train: Rows, valid: Rows, classes: int, seed: int) -> nn.Module:
+    """A linear discriminant of embeddings, in closed form."""
+    return lda.fit(Lda(name="lda", shrinkage=shrinkage), train, valid, classes, seed)
 
 
 def _backbone(name: str, source: Input, settings: Settings) -> Backbone:

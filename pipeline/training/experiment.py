@@ -38,19 +38,17 @@ def fitted(
     torch.manual_seed(seed)
     inputs = [feature.describe() for feature in data.features["train"]]
     net = module.build(experiment.model, inputs, len(data.labels))
-    trained, frozen = net, getattr(net, "frozen", False)
-    discriminant = isinstance(experiment.model, Transfer) and experiment.model.shrinkage is not None
-    if frozen or discriminant:
-        embedded = embed([windows, valid], net.backbones, settings, kept)
-    if discriminant:
-        net.head = module.fit_head(experiment.model, *map(_rows, embedded), len(data.labels), seed)
-    if discriminant and frozen:
-        return net.cpu().eval(), pd.DataFrame(columns=list(HISTORY))
-    if frozen:
-        windows, valid = embedded
-        trained = net.head
     if settings.channels_last:
         net = net.to(memory_format=torch.channels_last)
+    trained = net
+    if getattr(net, "frozen", False):
+        windows, valid = embed([windows, valid], net.backbones, settings, kept)
+        if isinstance(experiment.model, Transfer) and experiment.model.shrinkage is not None:
+            net.head = module.fit_head(
+                experiment.model.shrinkage, _rows(windows), _rows(valid), len(data.labels), seed
+            )
+            return net.cpu().eval(), pd.DataFrame(columns=list(HISTORY))
+        trained = net.head
     history = fit(trained, windows, valid, settings, seed, work, sink)
     return net.cpu().eval(), history
 

@@ -350,7 +350,7 @@ def test_embeddings_of_several_backbones_are_joined(tmp_path: Path, training: Tr
         joined = torch.cat([backbone(*inputs) for backbone in net.backbones], dim=1)
     np.testing.assert_allclose(every.inputs[0], joined, rtol=1e-3, atol=1e-3)
     rows = Rows(every.inputs[0], every.targets)
-    net.head = transfer.fit_head(settings, rows, rows, 2, seed=7)
+    net.head = transfer.fit_head(0.5, rows, rows, 2, seed=7)
     with torch.no_grad():
         hits = net.eval()(*inputs).argmax(dim=1).numpy() == windows.targets
     assert hits.mean() > 0.9
