@@ -27,6 +27,8 @@ FEATURES = Path("features")
 FAILED = FEATURES / "failed.csv"
 """Clips whose features could not be computed, and why."""
 WEIGHTS = Path("weights")
+EMBEDDINGS = Path("embeddings")
+"""What frozen backbones make of the clips: by experiment, by number of its branch, a store for each backbone."""
 MODELS = Path("models")
 HISTORY = Path("history")
 EVALUATION = Path("evaluation")

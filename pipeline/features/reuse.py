@@ -9,7 +9,7 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -38,12 +38,12 @@ class Place:
 class Reuse:
     """What is known of one kind of feature, and the store that is being written, which is known from then on."""
 
-    def __init__(self, folder: Path, spec: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, folder: Path, spec: Callable[[], dict[str, Any]], stores: Sequence[Path] = ()) -> None:
         self.folder = folder
         self.known: dict[str, Place] = {}
         about: dict[str, Any] = {}
         runs = sorted(folder.iterdir()) if folder.is_dir() else []
-        for run in runs:
+        for run in [*stores, *runs]:
             if (run / "spec.json").exists():
                 about = {
                     name: value for name, value in read_json(run / "spec.json").items() if name not in SUMS
@@ -76,15 +76,18 @@ class Reuse:
 
 
 @contextmanager
-def opened(folder: Path, spec: Callable[[], dict[str, Any]]) -> Iterator[Reuse]:
+def opened(
+    folder: Path, spec: Callable[[], dict[str, Any]], stores: Callable[[], Sequence[Path]] = tuple
+) -> Iterator[Reuse]:
     """While no other process writes there.
 
     Args:
         spec: gives what the store says of itself, and is asked only where no earlier run has left it.
+        stores: finished ones elsewhere, in which something may be known as well.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        known = Reuse(folder, spec)
+        known = Reuse(folder, spec, stores())
         yield known
         if known.writer.rows == 0:
             remove(known.writer.folder)

@@ -37,17 +37,19 @@ class Backbone(nn.Module):
 class ImageBackbone(Backbone):
     """Means over the last feature maps of a network for pictures.
 
-    It sees three channels in [-1, 1], as the ImageNet models were trained on. Those of a window are equal: the training
-    part's mean is grey, two standard deviations are black or white. An image keeps its own black and white.
+    It sees three channels in [-1, 1], as the ImageNet models were trained on. Those of a window are equal, from its floor,
+    which is black, to 0 dB, which is white; nothing is learned of the training part, so that an embedding is the same in
+    every fold.
     """
 
     def __init__(self, source: Input, network: nn.Module, trainable: bool, zoom: float) -> None:
         super().__init__(network, trainable)
         self.zoom = zoom
-        self.centre, self.spread = (0.5, 0.5) if len(source.shape) == 3 else _range(source)
+        self.black, self.white = (0.0, 1.0) if len(source.shape) == 3 else (source.floor, 0.0)
 
     def forward(self, image: Tensor) -> Tensor:
-        seen = planes(((image - self.centre) / self.spread).clamp(-1, 1))
+        shares = (image - self.black) / (self.white - self.black)
+        seen = planes(shares.clamp(0, 1) * 2 - 1)
         if self.zoom > 1:
             seen = functional.interpolate(seen, scale_factor=self.zoom, mode="bilinear")
         maps: Tensor = self.network(seen.expand(-1, 3, -1, -1)).last_hidden_state
@@ -67,12 +69,6 @@ class MusicBackbone(Backbone):
         return heard[:, :PENULTIMATE]
 
 
-def _range(source: Input) -> tuple[float, float]:
-    """Mean and twice the standard deviation over all bands."""
-    centre = source.mean.mean()
-    return float(centre), 2 * float(((source.std**2 + (source.mean - centre) ** 2).mean()) ** 0.5)
-
-
 class Transfer(nn.Module):
     """``frozen`` tells the training loop that ``backbones`` may be run once per window and their embeddings kept."""
 
@@ -90,11 +86,16 @@ def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
         UserError: a backbone was trained on another feature than the experiment gives it.
     """
     (image,) = inputs
-    backbones = [_backbone(name, image, settings) for name in settings.backbones]
+    seeing = backbones(settings, image)
     example = torch.zeros(1, *image.shape)
     with torch.no_grad():
-        width = sum(backbone.eval()(example).shape[1] for backbone in backbones)
-    return Transfer(backbones, dense(width, settings.hidden, classes, settings.dropout), settings.frozen)
+        width = sum(backbone.eval()(example).shape[1] for backbone in seeing)
+    return Transfer(seeing, dense(width, settings.hidden, classes, settings.dropout), settings.frozen)
+
+
+def backbones(settings: Settings, source: Input) -> list[Backbone]:
+    """See :func:`build`."""
+    return [_backbone(name, source, settings) for name in settings.backbones]
 
 
 def joined(nets: Sequence[nn.Module]) -> nn.Module:

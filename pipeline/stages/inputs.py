@@ -1,19 +1,36 @@
-"""Write down which versions of features, weights and model code an experiment uses.
+"""Get ready what an experiment is trained on: the versions of features, weights and model code that it uses, and what its
+frozen backbones make of every clip.
 
 An experiment has any number of inputs, and a DVC stage a fixed list of dependencies: ``train`` depends on this
-small file, so it reruns when one of its own inputs changed and not when another's did.
+small file, so it reruns when one of its own inputs changed and not when another's did. Embeddings are features like any
+other, packed and versioned; training finds them here, and runs a backbone only for what is not here.
 """
 
+from pathlib import Path
+
+import numpy as np
+
 from pipeline import params, paths
+from pipeline.data import clips
 from pipeline.features.store import Store
-from pipeline.files import sha256, write_json
+from pipeline.files import sha256, whole, write_json
 from pipeline.imports import reached, versions
-from pipeline.params import Experiment
+from pipeline.params import Experiment, Transfer, Window
 from pipeline.stages import main
 
 
 def inputs(key: str) -> None:
-    write_json(paths.INPUTS / f"{key}.json", used(params.experiment(params.load(), key)))
+    settings = params.load()
+    experiment = params.experiment(settings, key)
+    write_json(paths.INPUTS / f"{key}.json", used(experiment))
+    with whole(paths.EMBEDDINGS / key) as folder:
+        folder.mkdir()
+        names = []
+        for number, part in enumerate(params.parts(experiment)):
+            if isinstance(part.model, Transfer) and part.model.frozen:
+                names += part.model.backbones
+                _embed(part, part.model, settings.window, folder / str(number))
+        write_json(folder / "backbones.json", names)  # an empty folder would be nothing to DVC
 
 
 def used(experiment: Experiment) -> dict[str, str]:
@@ -30,6 +47,21 @@ def model_code(name: str) -> dict[str, str]:
     """sha256 of the model's module and of those of ``pipeline/models`` that it imports."""
     files = reached(f"pipeline.models.{name}")
     return versions({file for file in files if "models" in file.parts})
+
+
+def _embed(part: Experiment, model: Transfer, window: Window, folder: Path) -> None:
+    """A store for each backbone of a model that has frozen ones."""
+    from pipeline.models import transfer  # torch takes seconds to import
+    from pipeline.training.embeddings import pack
+    from pipeline.training.windows import Feature, Windows
+
+    ids = list(clips.good(clips.computed())["clip_id"])
+    (kind,) = part.features
+    feature = Feature.stored(Store(paths.FEATURES / kind), ids, window.of(kind))
+    windows = Windows([feature], np.zeros(len(ids), dtype=np.int64))
+    backbones = transfer.backbones(model, feature.describe())
+    for name, backbone in zip(model.backbones, backbones, strict=True):
+        pack(windows, ids, backbone, part.training, paths.embeddings(), folder / name)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -13,9 +14,11 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from pipeline import paths
 from pipeline.features import reuse
 from pipeline.features.reuse import Reuse
-from pipeline.features.store import block
+from pipeline.features.store import Block, block
+from pipeline.files import read_json
 from pipeline.imports import reached, versions
 from pipeline.models.exported import Exported, export
 from pipeline.params import Training
@@ -45,20 +48,25 @@ class Embeddings:
         return self.values[self.starts[clips] + offsets]
 
 
+SPACINGS = TRAINED_ON, ASKED_OF = 0.5, 1.0
+"""From one window of a clip to the next, in windows: of those that a head learns from, and of those that answers are
+means over."""
+
+
 def embed(
     parts: Sequence[Windows],
     backbones: Iterable[nn.Module],
     settings: Training,
     kept: Path,
-    apart: float = 0.5,
+    apart: float = TRAINED_ON,
 ) -> list[Windows]:
     """Windows of one feature, seen through the backbones, whose embeddings are joined.
 
     Args:
         kept: where embeddings are kept, by the backbone with its weights, and by the clip's rows.
-        apart: from one window of a clip to the next, in windows.
+        apart: one of SPACINGS.
     """
-    pairs = [windows.even(max(1, int(apart * windows.frames))) for windows in parts]
+    pairs = [_laid(windows, apart) for windows in parts]
     seen = [_through(backbone, parts, pairs, settings, kept) for backbone in backbones]
     counts = [
         np.bincount(own[:, 0], minlength=len(windows)) for windows, own in zip(parts, pairs, strict=True)
@@ -69,24 +77,62 @@ def embed(
     ]
 
 
+def pack(
+    windows: Windows, clips: Sequence[str], backbone: nn.Module, settings: Training, kept: Path, target: Path
+) -> None:
+    """Put a store of all that training asks of a frozen backbone at ``target``, where :func:`embed` finds it.
+
+    Args:
+        clips: names of the windows' clips.
+    """
+    with _opened(backbone, windows, settings, kept) as (known, run):
+        written = set()
+        for apart in SPACINGS:
+            for clip, (source, values, _) in zip(
+                clips, _blocks(windows, _laid(windows, apart), run, known, settings), strict=True
+            ):
+                # a clip of one window has the same in every spacing
+                if source not in written:
+                    known.add(clip, source, values)
+                    written.add(source)
+        known.finish(target)
+
+
+def _laid(windows: Windows, apart: float) -> Index:
+    return windows.even(max(1, int(apart * windows.frames)))
+
+
 def _through(
     backbone: nn.Module, parts: Sequence[Windows], pairs: Sequence[Index], settings: Training, kept: Path
 ) -> list[Array]:
     """(windows, width) of each part."""
+    with _opened(backbone, parts[0], settings, kept) as (known, run):
+        return [_seen(windows, own, run, known, settings) for windows, own in zip(parts, pairs, strict=True)]
+
+
+@contextmanager
+def _opened(
+    backbone: nn.Module, windows: Windows, settings: Training, kept: Path
+) -> Iterator[tuple[Reuse, Callable[[], Run]]]:
+    """What is known of a backbone, and the backbone itself, made ready where something is not known yet."""
     first = np.zeros(EXAMPLES, dtype=np.int64)
-    example = _feature(parts[0]).cut(first, first)
+    example = _feature(windows).cut(first, first)
+    words = f"{_fingerprint(backbone)} {windows.frames} {has_gpu(settings)}"
+    key = hashlib.sha256(words.encode()).hexdigest()[:16]
 
     @cache
     def run() -> Run:
-        """Made ready where something is not known yet."""
         return _on_gpu(backbone) if has_gpu(settings) else _on_cpu(backbone, example, settings.threads)
 
     def spec() -> dict[str, Any]:
-        return {"dtype": "float32", "width": run()(example).shape[1]}
+        return {"dtype": "float32", "width": run()(example).shape[1], "backbone": key}
 
-    key = f"{_fingerprint(backbone)} {parts[0].frames} {has_gpu(settings)}"
-    with reuse.opened(kept / hashlib.sha256(key.encode()).hexdigest()[:16], spec) as known:
-        return [_seen(windows, own, run, known, settings) for windows, own in zip(parts, pairs, strict=True)]
+    def tracked() -> list[Path]:
+        stores = [file.parent for file in sorted(paths.EMBEDDINGS.glob("*/*/*/spec.json"))]
+        return [store for store in stores if read_json(store / "spec.json")["backbone"] == key]
+
+    with reuse.opened(kept / key, spec, tracked) as known:
+        yield known, run
 
 
 def _fingerprint(backbone: nn.Module) -> str:
@@ -105,12 +151,24 @@ def _fingerprint(backbone: nn.Module) -> str:
 
 
 def _seen(windows: Windows, pairs: Index, run: Callable[[], Run], known: Reuse, settings: Training) -> Array:
+    rows = []
+    for clip, (source, values, fresh) in enumerate(_blocks(windows, pairs, run, known, settings)):
+        if fresh:
+            known.add(str(clip), source, values)
+        rows.append(np.frombuffer(values.content, np.float32))
+    return np.concatenate(rows).reshape(len(pairs), -1)
+
+
+def _blocks(
+    windows: Windows, pairs: Index, run: Callable[[], Run], known: Reuse, settings: Training
+) -> Iterator[tuple[str, Block, bool]]:
+    """Of each clip: what tells its windows from all others, what the backbone makes of them, whether that was not known."""
     sources = _sources(_feature(windows).digests, pairs)
     missing = [clip for clip, source in enumerate(sources) if source not in known]
-    for clip, values in zip(missing, _embedded(windows, pairs, missing, run, settings), strict=True):
-        known.add(str(clip), sources[clip], block(values, "float32"))
-    rows = [np.frombuffer(known.read(source).content, np.float32) for source in sources]
-    return np.concatenate(rows).reshape(len(pairs), -1)
+    fresh = dict.fromkeys(missing, _embedded(windows, pairs, missing, run, settings))
+    for clip, source in enumerate(sources):
+        values = block(next(fresh[clip]), "float32") if clip in fresh else known.read(source)
+        yield source, values, clip in fresh
 
 
 def _sources(digests: Sequence[str], pairs: Index) -> list[str]:

@@ -84,9 +84,9 @@ def answers(net: Any, data: Parts, experiment: Experiment, kept: Path) -> pd.Dat
     """
     windows: Windows = data.windows["valid"]
     if getattr(net, "frozen", False):
-        from pipeline.training.embeddings import embed
+        from pipeline.training.embeddings import ASKED_OF, embed
 
-        (windows,) = embed([windows], net.backbones, experiment.training, kept, apart=1.0)
+        (windows,) = embed([windows], net.backbones, experiment.training, kept, ASKED_OF)
         net = net.head
 
     def run(inputs: Sequence[Array]) -> Array:

@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
+from pipeline import paths
 from pipeline.features.store import Store, write
 from pipeline.models.exported import Exported
 from pipeline.params import Training
 from pipeline.training import embeddings
-from pipeline.training.embeddings import Embeddings, embed
+from pipeline.training.embeddings import SPACINGS, Embeddings, embed, pack
 from pipeline.training.windows import Feature, Windows
 
 FRAMES = 8
@@ -109,3 +111,35 @@ def test_other_weights_are_another_backbone(
     (other,) = embed([windows(store, "a")], [Told(2.0)], training(), tmp_path)
     assert sum(ran[1:]) == 4
     np.testing.assert_allclose(other[other.even(1)].inputs[0], 2 * first[first.even(1)].inputs[0], rtol=1e-6)
+
+
+def test_what_is_packed_is_not_run_again(
+    store: Store, tmp_path: Path, training: Trainings, ran: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another machine, which has the versioned store alone; by another backbone it is not taken for its own."""
+    monkeypatch.setattr(paths, "EMBEDDINGS", tmp_path / "tracked")
+    target = paths.EMBEDDINGS / "transfer" / "0" / "told"
+    pack(windows(store, "abcd"), list("abcd"), Told(), training(), tmp_path / "here", target)
+    packed = Store(target)
+    assert packed.spec["shape"] == [4 + 1 + 1 + 2 + 3, 2], (
+        "half a window apart; and one apart, where that is another set"
+    )
+    del ran[:]
+    for apart in SPACINGS:
+        (found,) = embed([windows(store, "dabc")], [Told()], training(), tmp_path / "there", apart)
+        assert not ran
+        (fresh,) = embed([windows(store, "dabc")], [Told()], training(), tmp_path / "here", apart)
+        np.testing.assert_array_equal(found[found.even(1)].inputs[0], fresh[fresh.even(1)].inputs[0])
+    embed([windows(store, "a")], [Told(2.0)], training(), tmp_path / "there")
+    assert sum(ran[1:]) == 4
+
+
+def test_a_clip_taken_away_is_in_no_new_store(
+    store: Store, tmp_path: Path, training: Trainings, ran: list[int]
+) -> None:
+    pack(windows(store, "abcd"), list("abcd"), Told(), training(), tmp_path / "kept", tmp_path / "first")
+    del ran[:]
+    pack(windows(store, "ac"), list("ac"), Told(), training(), tmp_path / "kept", tmp_path / "second")
+    assert not ran
+    index = pd.read_csv(tmp_path / "second" / "index.csv")
+    assert sorted(set(index["clip_id"])) == ["a", "c"]
