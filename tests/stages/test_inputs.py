@@ -1,0 +1,78 @@
+"""The stage `inputs` leaves all that training asks of an experiment's frozen backbones."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from checkouts import make_backbone
+
+from pipeline import paths
+from pipeline.data import clips
+from pipeline.features import store
+from pipeline.features.store import Store
+from pipeline.files import read_json
+from pipeline.stages.inputs import inputs
+from pipeline.stages.train import train
+from pipeline.training import embeddings
+
+BANDS = 32
+FROZEN = {"name": "transfer", "backbone": "mobilenet_v2", "frozen": True, "hidden": [], "dropout": 0.0}
+EXPERIMENTS: dict[str, Any] = {
+    "table": {"features": ["tabular"], "model": {"name": "logreg", "c": 1.0}},
+    "transfer": {"features": ["spectrogram"], "model": FROZEN, "training": {"epochs": 1}},
+    "members": {
+        "features": ["spectrogram"],
+        "model": {**FROZEN, "shrinkage": 0.9},
+        "training": {"members": 3},
+    },
+    "fusion": {
+        "features": ["tabular", "spectrogram"],
+        "model": {
+            "name": "fusion",
+            "branches": {
+                "table": {"features": ["tabular"], "model": {"name": "lda", "shrinkage": 0.5}},
+                "image": {"features": ["spectrogram"], "model": {**FROZEN, "shrinkage": 0.9}},
+            },
+        },
+    },
+}
+
+
+@pytest.fixture
+def checkout(checkout: Path, setup: Any) -> Path:
+    make_backbone(paths.WEIGHTS / "mobilenet_v2")
+    setup(experiments=EXPERIMENTS, leak=[], window={"frames": 16})
+    rng = np.random.default_rng(3)
+    ids = list(clips.good(clips.read())["clip_id"])
+    rows = (rng.uniform(-80, 0, (rng.integers(10, 50), BANDS)).astype(np.float16) for _ in ids)
+    store.write(paths.FEATURES / "spectrogram", ids, rows, "float16", {"windowed": True, "floor": -80.0})
+    return checkout
+
+
+def test_an_experiment_without_frozen_backbones_has_none(checkout: Path) -> None:  # noqa: ARG001
+    inputs("table")
+    assert [file.name for file in (paths.EMBEDDINGS / "table").iterdir()] == ["backbones.json"]
+    assert read_json(paths.EMBEDDINGS / "table" / "backbones.json") == []
+
+
+@pytest.mark.parametrize(("key", "branch"), [("transfer", "0"), ("members", "0"), ("fusion", "1")])
+def test_training_runs_no_backbone_that_has_run(
+    checkout: Path,  # noqa: ARG001
+    key: str,
+    branch: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where `dvc pull` has brought the embeddings; with members too, which are asked for answers."""
+    inputs(key)
+    assert read_json(paths.EMBEDDINGS / key / "backbones.json") == ["mobilenet_v2"]
+    packed = Store(paths.EMBEDDINGS / key / branch / "mobilenet_v2")
+    assert packed.spec["shape"][1] == packed.spec["width"]
+    monkeypatch.setattr(paths, "cache", lambda: Path("nothing/known"))
+
+    def runs(*_: Any) -> None:
+        raise AssertionError("the backbone ran")
+
+    monkeypatch.setattr(embeddings, "_on_cpu", runs)
+    train(key)
+    assert (paths.MODELS / key / "fold0-seed7" / "model.onnx").exists()
