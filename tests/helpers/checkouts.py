@@ -33,6 +33,7 @@ TINY_FEATURES: dict[str, Any] = {
         "fmin": 32.703,
         "top_db": 80.0,
     },
+    "musicnn": None,
 }
 
 
