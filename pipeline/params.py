@@ -22,8 +22,8 @@ from pipeline.errors import UserError
 Activation = Literal["linear", "sigmoid", "tanh", "relu", "softmax"]
 Medium = Literal["sound", "picture"]
 """What the clips of a data set are. What differs between the two stands in modules of these names."""
-FeatureKind = Literal["tabular", "spectrogram", "wavelet", "musicnn", "image"]
-WINDOWED = ("spectrogram", "wavelet", "musicnn")
+FeatureKind = Literal["tabular", "spectrogram", "wavelet", "musicnn", "fbank", "image"]
+WINDOWED = ("spectrogram", "wavelet", "musicnn", "fbank")
 """Feature kinds that models see as windows of frames."""
 ALIGNED = ("spectrogram", "wavelet")
 """Those of them with the same frames."""
@@ -137,6 +137,10 @@ class MusicnnInput(Section):
     """Nothing to choose: the networks were trained on it as it is."""
 
 
+class Fbank(Section):
+    """Nothing to choose: the Audio Spectrogram Transformer was trained on it as it is."""
+
+
 class Features(Section):
     medium: ClassVar[Medium] = "sound"
     sample_rate: Positive
@@ -144,7 +148,8 @@ class Features(Section):
     spectrogram: Spectrogram
     wavelet: Wavelet
     musicnn: MusicnnInput | None
-    """null where no experiment needs it, which costs its time and space."""
+    fbank: Fbank | None
+    """This and musicnn are null where no experiment needs them: they would cost time and space."""
 
     @model_validator(mode="after")
     def _aligned(self) -> Self:
@@ -188,9 +193,11 @@ class Window(Section):
     """Frames of one model input; a shorter clip is padded with the feature's floor."""
     musicnn: Positive
     """The same for the feature of this name, whose frames are shorter; 187 are the 3 s of its networks' training."""
+    fbank: Positive
+    """As many as the transformer has positions for, max_length in its config.json; AudioSet's has 1024, 10 s."""
 
     def of(self, kind: FeatureKind) -> int:
-        return self.musicnn if kind == "musicnn" else self.frames
+        return {"musicnn": self.musicnn, "fbank": self.fbank}.get(kind, self.frames)
 
 
 class PipWeights(Section):
@@ -564,7 +571,7 @@ class PictureParams(Params):
     data: PictureData
     audit: PictureAudit
     features: PictureFeatures
-    window: Window = Window(frames=1, musicnn=1)
+    window: Window = Window(frames=1, musicnn=1, fbank=1)
     """A picture is seen whole."""
 
     @model_validator(mode="before")
