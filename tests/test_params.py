@@ -431,6 +431,7 @@ def unmarked(text: str, *blocks: str) -> str:
     ("kind", "blocks"),
     [
         ("musicnn", ["musicnn_msd", "musicnn_mtt", "transfer-musicnn"]),
+        ("fbank", ["ast", "transfer-ast"]),
         (None, ["cnn-tutorial"]),
     ],
 )

@@ -1,5 +1,6 @@
 """One or several pre-trained backbones and a small head on a window of a feature, or on an image."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,13 +13,17 @@ from pipeline.errors import UserError
 from pipeline.models import Input, Rows, lda
 from pipeline.models.layers import Ensemble, dense, planes
 from pipeline.models.musicnn import BANDS, PENULTIMATE, Musicnn
+from pipeline.models.weights import preprocessor
 from pipeline.models.weights.loading import load
+from pipeline.models.weights.preprocessor import Preprocessor
 from pipeline.params import Lda, ParamsError
 from pipeline.params import Transfer as Settings
 
 MOMENTUM = 0.1
 """Of batch norms while a backbone is fine-tuned, PyTorch's own. As MobileNetV2 was trained (0.003) their statistics
 would look back over more steps than fine-tuning has, to the weights and pictures of before."""
+NEPER = math.log(10) / 10
+"""The natural logarithm of a power that is one dB above another."""
 
 
 class Backbone(nn.Module):
@@ -67,6 +72,24 @@ class MusicBackbone(Backbone):
         return heard[:, :PENULTIMATE]
 
 
+class AudioBackbone(Backbone):
+    """What an Audio Spectrogram Transformer (Gong et al. 2021, arXiv:2104.01778) pools, of a window of filter banks in dB.
+
+    The window is scaled as in its training. What fills one up is a zero before that, as its own extractor has it.
+    """
+
+    def __init__(self, source: Input, network: nn.Module, trainable: bool, heard: Preprocessor) -> None:
+        super().__init__(network, trainable)
+        self.floor = source.floor
+        self.centre, self.spread = heard.scale
+
+    def forward(self, window: Tensor) -> Tensor:
+        banks = torch.where(window > self.floor, NEPER * window, 0)
+        seen = (banks - self.centre) / self.spread
+        embedding: Tensor = self.network(seen.transpose(1, 2)).pooler_output
+        return embedding
+
+
 def _range(source: Input) -> tuple[float, float]:
     """Mean and twice the standard deviation over all bands."""
     centre = source.mean.mean()
@@ -98,13 +121,13 @@ def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
 
 
 def joined(nets: Sequence[nn.Module]) -> nn.Module:
-    """The ensemble of these, in which they share backbones that heard music, for these are the same in all."""
+    """The ensemble of these, in which they share backbones for sound, for these are the same in all."""
     transfers = [net for net in nets if isinstance(net, Transfer) and net.frozen]
     first = [backbone for net in transfers[:1] for backbone in net.backbones]
-    music: list[Backbone] = [backbone for backbone in first if isinstance(backbone, MusicBackbone)]
-    if len(transfers) < len(nets) or len(music) < len(first):
+    sound: list[Backbone] = [one for one in first if isinstance(one, MusicBackbone | AudioBackbone)]
+    if len(transfers) < len(nets) or len(sound) < len(first):
         return Ensemble(nets)
-    return Transfer(music, Ensemble([net.head for net in transfers]), frozen=True)
+    return Transfer(sound, Ensemble([net.head for net in transfers]), frozen=True)
 
 
 def fit_head(settings: Settings, train: Rows, valid: Rows, classes: int, seed: int) -> nn.Module:
@@ -120,21 +143,39 @@ def fit_head(settings: Settings, train: Rows, valid: Rows, classes: int, seed: i
 
 
 def _backbone(name: str, source: Input, settings: Settings) -> Backbone:
+    from transformers import ASTModel  # takes a second to import
+
     network, trainable = load(paths.WEIGHTS / name), not settings.frozen
-    if not isinstance(network, Musicnn):
+    if not isinstance(network, Musicnn | ASTModel):
         backbone: Backbone = ImageBackbone(source, network, trainable, settings.zoom)
     elif settings.zoom > 1:
         raise ParamsError(f"model.zoom: weights.{name} hear music, and cannot hear it enlarged")
-    elif source.shape[:-1] == (BANDS,):
-        backbone = MusicBackbone(source, network, trainable)
+    elif isinstance(network, Musicnn):
+        backbone = _musicnn(name, source, network, trainable)
     else:
+        backbone = _transformer(name, source, network, trainable)
+    if trainable:
+        _tune(network, settings.tuned_from)
+    return backbone
+
+
+def _musicnn(name: str, source: Input, network: Musicnn, trainable: bool) -> Backbone:
+    if source.shape[:-1] != (BANDS,):
         raise UserError(
             f"weights.{name} hear windows of {BANDS} bands, not {source.shape[:-1]}: "
             "give the experiment `features: [musicnn]`"
         )
-    if trainable:
-        _tune(network, settings.tuned_from)
-    return backbone
+    return MusicBackbone(source, network, trainable)
+
+
+def _transformer(name: str, source: Input, network: Any, trainable: bool) -> Backbone:
+    bands, frames = network.config.num_mel_bins, network.config.max_length
+    if source.shape != (bands, frames):
+        raise UserError(
+            f"weights.{name} hear windows of {bands} bands and {frames} frames, not {source.shape}: "
+            f"give the experiment `features: [fbank]`, and set window.fbank to {frames}"
+        )
+    return AudioBackbone(source, network, trainable, preprocessor.read(paths.WEIGHTS / name))
 
 
 def _tune(network: nn.Module, first: str | None) -> None:

@@ -32,8 +32,8 @@ def extracted(signal: Array) -> Array:
 @pytest.mark.parametrize("rate", [16_000, 22_050])
 def test_it_is_the_extractors(noise: Make, rate: int) -> None:
     time = np.arange(2 * rate) / rate
-    parts = [noise(1, 2.0)[: 2 * rate], 0.3 + 0.2 * np.sin(2 * np.pi * 440 * time), 1e-4 * noise(2, 2.0)]
-    signal = np.concatenate(parts).astype(np.float32)
+    hum = (0.3 + 0.2 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+    signal = np.concatenate([noise(1, 2.0), hum, np.float32(1e-4) * noise(2, 2.0)])
     found = fbank.compute(Sound(signal, rate), Fbank())
     expected = extracted(soxr.resample(signal, rate, 16_000, quality="HQ"))
     np.testing.assert_allclose(NEPER * found, expected, rtol=0, atol=0.005)
