@@ -14,7 +14,7 @@ from pipeline.models import Input, Rows, lda
 from pipeline.models.layers import Ensemble, dense, planes
 from pipeline.models.musicnn import BANDS, PENULTIMATE, Musicnn
 from pipeline.models.weights import preprocessor
-from pipeline.models.weights.loading import load
+from pipeline.models.weights.loading import is_ast, load
 from pipeline.models.weights.preprocessor import Preprocessor
 from pipeline.params import Lda, ParamsError
 from pipeline.params import Transfer as Settings
@@ -22,8 +22,8 @@ from pipeline.params import Transfer as Settings
 MOMENTUM = 0.1
 """Of batch norms while a backbone is fine-tuned, PyTorch's own. As MobileNetV2 was trained (0.003) their statistics
 would look back over more steps than fine-tuning has, to the weights and pictures of before."""
-NEPER = math.log(10) / 10
-"""The natural logarithm of a power that is one dB above another."""
+LOG_PER_DB = math.log(10) / 10
+"""What a dB is in natural logarithms of power."""
 
 
 class Backbone(nn.Module):
@@ -84,7 +84,7 @@ class AudioBackbone(Backbone):
         self.centre, self.spread = heard.scale
 
     def forward(self, window: Tensor) -> Tensor:
-        banks = torch.where(window > self.floor, NEPER * window, 0)
+        banks = torch.where(window > self.floor, LOG_PER_DB * window, 0)
         seen = (banks - self.centre) / self.spread
         embedding: Tensor = self.network(seen.transpose(1, 2)).pooler_output
         return embedding
@@ -143,10 +143,8 @@ def fit_head(settings: Settings, train: Rows, valid: Rows, classes: int, seed: i
 
 
 def _backbone(name: str, source: Input, settings: Settings) -> Backbone:
-    from transformers import ASTModel  # takes a second to import
-
     network, trainable = load(paths.WEIGHTS / name), not settings.frozen
-    if not isinstance(network, Musicnn | ASTModel):
+    if not (isinstance(network, Musicnn) or is_ast(network)):
         backbone: Backbone = ImageBackbone(source, network, trainable, settings.zoom)
     elif settings.zoom > 1:
         raise ParamsError(f"model.zoom: weights.{name} hear music, and cannot hear it enlarged")

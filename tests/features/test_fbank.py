@@ -1,6 +1,5 @@
 """The filter banks are what AST's own extractor computes, in dB, at any sample rate of the data set."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +12,11 @@ from pipeline.evaluation import saliency
 from pipeline.features import fbank
 from pipeline.features.sound import Sound
 from pipeline.features.store import block
+from pipeline.models.transfer import LOG_PER_DB
 from pipeline.params import Fbank
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Make = Callable[..., Array]
-NEPER = math.log(10) / 10
 
 
 def extracted(signal: Array) -> Array:
@@ -36,14 +35,14 @@ def test_it_is_the_extractors(noise: Make, rate: int) -> None:
     signal = np.concatenate([noise(1, 2.0), hum, np.float32(1e-4) * noise(2, 2.0)])
     found = fbank.compute(Sound(signal, rate), Fbank())
     expected = extracted(soxr.resample(signal, rate, 16_000, quality="HQ"))
-    np.testing.assert_allclose(NEPER * found, expected, rtol=0, atol=0.005)
+    np.testing.assert_allclose(LOG_PER_DB * found, expected, rtol=0, atol=0.005)
     stored = np.frombuffer(block(found, "float16").content, np.float16).reshape(found.shape)
-    np.testing.assert_allclose(NEPER * stored.astype(np.float32), expected, rtol=0, atol=0.01)
+    np.testing.assert_allclose(LOG_PER_DB * stored.astype(np.float32), expected, rtol=0, atol=0.01)
 
 
 def test_silence_is_what_kaldi_makes_of_it_and_above_the_floor() -> None:
     silence = fbank.compute(Sound(np.zeros(16_000, np.float32), 16_000), Fbank())
-    np.testing.assert_allclose(NEPER * silence, -15.9424, atol=1e-3)
+    np.testing.assert_allclose(LOG_PER_DB * silence, -15.9424, atol=1e-3)
     assert silence.min() - 30 > fbank.describe(Fbank())["floor"], "no gain of augmentation takes it there"
 
 

@@ -48,6 +48,11 @@ def load(folder: Path) -> "nn.Module":
     return model.eval()
 
 
+def is_ast(network: "nn.Module") -> bool:
+    """Whether it is an Audio Spectrogram Transformer; asked without transformers, which takes seconds to import."""
+    return getattr(getattr(network, "config", None), "model_type", None) == AST
+
+
 def _config(file: Path) -> dict[str, Any]:
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
