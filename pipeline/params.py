@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -21,8 +22,8 @@ from pipeline.errors import UserError
 Activation = Literal["linear", "sigmoid", "tanh", "relu", "softmax"]
 Medium = Literal["sound", "picture"]
 """What the clips of a data set are. What differs between the two stands in modules of these names."""
-FeatureKind = Literal["tabular", "spectrogram", "wavelet", "musicnn", "image"]
-WINDOWED = ("spectrogram", "wavelet", "musicnn")
+FeatureKind = Literal["tabular", "spectrogram", "wavelet", "musicnn", "fbank", "image"]
+WINDOWED = ("spectrogram", "wavelet", "musicnn", "fbank")
 """Feature kinds that models see as windows of frames."""
 ALIGNED = ("spectrogram", "wavelet")
 """Those of them with the same frames."""
@@ -136,13 +137,19 @@ class MusicnnInput(Section):
     """Nothing to choose: the networks were trained on it as it is."""
 
 
+class Fbank(Section):
+    """Nothing to choose: the Audio Spectrogram Transformer was trained on it as it is."""
+
+
 class Features(Section):
     medium: ClassVar[Medium] = "sound"
     sample_rate: Positive
     tabular: Tabular
     spectrogram: Spectrogram
     wavelet: Wavelet
-    musicnn: MusicnnInput = MusicnnInput()
+    musicnn: MusicnnInput | None
+    fbank: Fbank | None
+    """This and musicnn are null where no experiment needs them: they would cost time and space."""
 
     @model_validator(mode="after")
     def _aligned(self) -> Self:
@@ -172,7 +179,12 @@ class PictureFeatures(Section):
 
 
 def kinds(features: Features | PictureFeatures) -> list[str]:
-    """The kinds of feature that a data set of this medium has."""
+    """The kinds of feature that are computed."""
+    return [kind for kind in possible_kinds(features) if getattr(features, kind) is not None]
+
+
+def possible_kinds(features: Features | PictureFeatures) -> list[str]:
+    """All that there are for clips of this medium, also those that are off."""
     return [kind for kind in get_args(FeatureKind) if kind in type(features).model_fields]
 
 
@@ -181,9 +193,11 @@ class Window(Section):
     """Frames of one model input; a shorter clip is padded with the feature's floor."""
     musicnn: Positive
     """The same for the feature of this name, whose frames are shorter; 187 are the 3 s of its networks' training."""
+    fbank: Positive
+    """As many as the transformer has positions for, max_length in its config.json; AudioSet's has 1024, 10 s."""
 
     def of(self, kind: FeatureKind) -> int:
-        return self.musicnn if kind == "musicnn" else self.frames
+        return {"musicnn": self.musicnn, "fbank": self.fbank}.get(kind, self.frames)
 
 
 class PipWeights(Section):
@@ -488,10 +502,14 @@ class Params(Section):
         return self
 
     def _has_features(self, place: str, experiment: Experiment) -> None:
-        known = kinds(self.features)
-        foreign = [kind for kind in experiment.features if kind not in known]
-        if foreign:
-            raise ValueError(f"{place}.features: of a {self.medium} there is no {foreign[0]!r}, but {known}")
+        known = possible_kinds(self.features)
+        for kind in experiment.features:
+            if kind not in known:
+                raise ValueError(f"{place}.features: of a {self.medium} there is no {kind!r}, but {known}")
+            if kind not in kinds(self.features):
+                raise ValueError(
+                    f"{place}.features: {kind!r} is off: to turn it on, set features.{kind} to {{}}"
+                )
 
     @model_validator(mode="after")
     def _leaks_are_experiments(self) -> Self:
@@ -553,7 +571,7 @@ class PictureParams(Params):
     data: PictureData
     audit: PictureAudit
     features: PictureFeatures
-    window: Window = Window(frames=1, musicnn=1)
+    window: Window = Window(frames=1, musicnn=1, fbank=1)
     """A picture is seen whole."""
 
     @model_validator(mode="before")
@@ -696,7 +714,7 @@ def _explain(item: Any, kind: type[Section]) -> str:
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
         known = _known_keys(item["loc"], kind)
-        return f"{key}: unknown key{_did_you_mean(str(item['loc'][-1]), known)}; allowed here: {', '.join(known)}"
+        return f"{key}: unknown key{_did_you_mean(str(item['loc'][-1]), known)}; allowed here: {', '.join(known) or 'none'}"
     if item["type"] in ("missing", "value_error"):
         return f"{key}: {message}"
     return f"{key}: {message}, got {item['input']!r}"
@@ -706,18 +724,25 @@ def _known_keys(location: tuple[Any, ...], kind: Any) -> list[str]:
     """The keys allowed beside the unknown one at ``location`` in params of this kind."""
     for part in location[:-1]:
         kind = _below(kind, part)
-    return sorted(kind.model_fields)
+    return sorted(_given(kind).model_fields)
 
 
 def _below(kind: Any, part: Any) -> Any:
     """The type at ``part`` of a section, of a mapping by name, or of a choice between sections by its tag."""
-    if get_origin(kind) is Annotated:
-        kind = get_args(kind)[0]
+    kind = _given(kind)
     if isinstance(kind, type) and issubclass(kind, Section):
         return kind.model_fields[part].annotation
     if get_origin(kind) is dict:
         return get_args(kind)[1]
     return next(choice for choice in get_args(kind) if part in _tags(choice))
+
+
+def _given(kind: Any) -> Any:
+    """The type without its annotation, and without null where that is the only other choice."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    choices = [choice for choice in get_args(kind) if choice is not NoneType]
+    return choices[0] if NoneType in get_args(kind) and len(choices) == 1 else kind
 
 
 def _tags(choice: type[Section]) -> tuple[Any, ...]:

@@ -1,6 +1,7 @@
 """params.yaml: what is right is read, and whatever is wrong is named with its key."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -351,7 +352,7 @@ def test_pictures_have_params_of_their_own() -> None:
     assert isinstance(read, params.PictureParams)
     assert read.window.frames == 1
     assert params.kinds(read.features) == ["image"]
-    assert params.kinds(params.load_sound(FILE).features) == ["tabular", "spectrogram", "wavelet", "musicnn"]
+    assert params.kinds(params.load_sound(FILE).features) == ["tabular", "spectrogram", "wavelet"]
     with pytest.raises(ParamsError, match="is for pictures"):
         params.load_sound(PICTURES)
 
@@ -376,6 +377,71 @@ def test_features_of_the_other_medium_are_refused() -> None:
     raw = pictures()
     raw["experiments"]["cnn"]["features"] = ["spectrogram"]
     assert "experiments.cnn.features: of a picture there is no 'spectrogram'" in complaint(raw)
+
+
+MUSICNN = {
+    "features": ["musicnn"],
+    "model": {"name": "transfer", "backbone": "mobilenet_v2", "frozen": True, "hidden": [], "dropout": 0.0},
+}
+LOGREG = {"features": ["tabular"], "model": {"name": "logreg", "c": 1.0}}
+FUSION = {
+    "features": ["musicnn", "tabular"],
+    "model": {"name": "fusion", "branches": {"heard": MUSICNN, "table": LOGREG}},
+}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "named"),
+    [
+        (("experiments", "new"), MUSICNN, "experiments.new.features"),
+        (("experiments", "new"), FUSION, "experiments.new.features"),
+        (
+            ("sweeps",),
+            {"cnn": {"trials": 5, "space": {"features": {"choices": [["spectrogram"], ["musicnn"]]}}}},
+            "sweeps.cnn.space: features = ['musicnn'].features",
+        ),
+    ],
+    ids=["an experiment", "a branch", "a sweep"],
+)
+def test_who_uses_a_feature_that_is_off_is_told_to_turn_it_on(
+    place: Place, value: dict[str, Any], named: str
+) -> None:
+    raw = changed(place, value)
+    assert f"{named}: 'musicnn' is off: to turn it on, set features.musicnn to {{}}" in complaint(raw)
+    raw["features"]["musicnn"] = {}
+    assert "musicnn" in params.kinds(parse(raw).features)
+
+
+def test_a_feature_without_choices_has_no_keys() -> None:
+    message = complaint(changed(("features", "musicnn"), {"bands": 96}))
+    assert "features.musicnn.bands: unknown key; allowed here: none" in message
+
+
+def unmarked(text: str, *blocks: str) -> str:
+    """The file with the marks taken away before these blocks."""
+    lines, taken = [], False
+    for line in text.splitlines():
+        opens = re.match(r"  # ([\w-]+):", line)
+        taken = opens[1] in blocks if opens else taken and line.startswith("  #   ")
+        lines.append(line.replace("# ", "", 1) if taken else line)
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("kind", "blocks"),
+    [
+        ("musicnn", ["musicnn_msd", "musicnn_mtt", "transfer-musicnn"]),
+        ("fbank", ["ast", "transfer-ast"]),
+        (None, ["cnn-tutorial"]),
+    ],
+)
+def test_what_stands_in_the_file_as_a_comment_is_right(kind: str | None, blocks: list[str]) -> None:
+    raw = yaml.safe_load(unmarked(FILE.read_text(encoding="utf-8"), *blocks))
+    assert {*blocks} <= {*raw["weights"], *raw["experiments"]}
+    if kind:
+        assert f"set features.{kind} to {{}}" in complaint(raw)
+        raw["features"][kind] = {}
+    parse(raw)
 
 
 def test_each_hidden_layer_has_an_activation() -> None:

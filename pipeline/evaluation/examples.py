@@ -24,7 +24,12 @@ RATE = 22_050
 COMPRESSION = 0.8
 """On libsndfile's scale from 0 to 1; this makes 40 kbit/s at RATE."""
 
-PICTURES = {"spectrogram": "spectrogram", "wavelet": "scalogram", "musicnn": "spectrogram of musicnn"}
+PICTURES = {
+    "spectrogram": "spectrogram",
+    "wavelet": "scalogram",
+    "musicnn": "spectrogram of musicnn",
+    "fbank": "filter banks",
+}
 """What a reader calls the picture of a feature kind."""
 TICKS = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between the numbers under an example."""

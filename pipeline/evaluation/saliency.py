@@ -71,6 +71,8 @@ def hertz(spec: Mapping[str, Any], bands: int) -> list[tuple[float, str]]:
 
 def frequencies(spec: Mapping[str, Any], bands: int) -> Array:
     """The middle of each band in Hz."""
+    if "middles_hz" in spec:
+        return np.array(spec["middles_hz"])
     if spec["bands"] == "mel":
         return _mel_frequencies(spec["sample_rate"] / 2, bands)
     settings = spec["params"]

@@ -17,7 +17,7 @@ from pipeline.features.extract import Failure, Task
 from pipeline.features.reuse import Reuse
 from pipeline.files import whole
 from pipeline.parallel import each
-from pipeline.params import Features, PictureFeatures, kinds
+from pipeline.params import Features, PictureFeatures, kinds, possible_kinds
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,8 @@ class FeaturesError(UserError):
 
 
 def compute(settings: Features | PictureFeatures, pool: ProcessPoolExecutor) -> None:
-    """Write the stores and ``features/failed.csv``; only what is not known yet goes through the pool.
+    """Write the stores and ``features/failed.csv``; only what is not known yet goes through the pool. A kind that is off
+    has an empty folder.
 
     Raises:
         FeaturesError: no clip has features.
@@ -59,6 +60,9 @@ def compute(settings: Features | PictureFeatures, pool: ProcessPoolExecutor) -> 
         # side by side, since to delete an earlier run's large files takes the system its time
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda kind: stores[kind].finish(paths.FEATURES / kind), stores))
+    for kind in set(possible_kinds(settings)) - set(stores):
+        with whole(paths.FEATURES / kind) as nothing:
+            nothing.mkdir()  # DVC asks for each of a stage's outputs
     with whole(paths.FAILED) as file:
         pd.DataFrame(failed.items(), columns=["clip_id", "reason"]).to_csv(file, index=False)
 

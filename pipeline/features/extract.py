@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.features.store import Block, block
-from pipeline.params import Features, PictureFeatures, kinds
+from pipeline.params import Features, PictureFeatures, kinds, possible_kinds
 
 
 class Task(NamedTuple):
@@ -40,7 +40,7 @@ def spec(kind: str, settings: Features | PictureFeatures) -> dict[str, Any]:
 
 def shared(settings: Features | PictureFeatures) -> dict[str, Any]:
     """What is the same for all kinds: the sample rate, of pictures nothing."""
-    return settings.model_dump(exclude=set(kinds(settings)))
+    return settings.model_dump(exclude=set(possible_kinds(settings)))
 
 
 def attempt(task: Task, settings: Features | PictureFeatures) -> dict[str, Block] | Failure:

@@ -29,6 +29,8 @@ def export(
     with warnings.catch_warnings():
         # the exporter that is to follow this one takes 20 s for MobileNetV2 in place of 1 s, and 8 s to import
         warnings.filterwarnings("ignore", category=DeprecationWarning)
+        # of attention, that it takes the number of patches for fixed, which it is
+        warnings.filterwarnings("ignore", "Converting a tensor", module="transformers")
         torch.onnx.export(
             net,
             tuple(examples),

@@ -1,6 +1,7 @@
 """One or several pre-trained backbones and a small head on a window of a feature, or on an image."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,13 +13,17 @@ from pipeline.errors import UserError
 from pipeline.models import Input, Rows, lda
 from pipeline.models.layers import Ensemble, dense, planes
 from pipeline.models.musicnn import BANDS, PENULTIMATE, Musicnn
-from pipeline.models.weights.loading import load
+from pipeline.models.weights import preprocessor
+from pipeline.models.weights.loading import is_ast, load
+from pipeline.models.weights.preprocessor import Preprocessor
 from pipeline.params import Lda, ParamsError
 from pipeline.params import Transfer as Settings
 
 MOMENTUM = 0.1
 """Of batch norms while a backbone is fine-tuned, PyTorch's own. As MobileNetV2 was trained (0.003) their statistics
 would look back over more steps than fine-tuning has, to the weights and pictures of before."""
+LOG_PER_DB = math.log(10) / 10
+"""What a dB is in natural logarithms of power."""
 
 
 class Backbone(nn.Module):
@@ -69,10 +74,28 @@ class MusicBackbone(Backbone):
         return heard[:, :PENULTIMATE]
 
 
+class AudioBackbone(Backbone):
+    """What an Audio Spectrogram Transformer (Gong et al. 2021, arXiv:2104.01778) pools, of a window of filter banks in dB.
+
+    The window is scaled as in its training. What fills one up is a zero before that, as its own extractor has it.
+    """
+
+    def __init__(self, source: Input, network: nn.Module, trainable: bool, heard: Preprocessor) -> None:
+        super().__init__(network, trainable)
+        self.floor = source.floor
+        self.centre, self.spread = heard.scale
+
+    def forward(self, window: Tensor) -> Tensor:
+        banks = torch.where(window > self.floor, LOG_PER_DB * window, 0)
+        seen = (banks - self.centre) / self.spread
+        embedding: Tensor = self.network(seen.transpose(1, 2)).pooler_output
+        return embedding
+
+
 class Transfer(nn.Module):
     """``frozen`` tells the training loop that ``backbones`` may be run once per window and their embeddings kept."""
 
-    def __init__(self, backbones: list[Backbone], head: nn.Module, frozen: bool) -> None:
+    def __init__(self, backbones: Iterable[nn.Module], head: nn.Module, frozen: bool) -> None:
         super().__init__()
         self.backbones, self.head, self.frozen = nn.ModuleList(backbones), head, frozen
 
@@ -99,13 +122,11 @@ def backbones(settings: Settings, source: Input) -> list[Backbone]:
 
 
 def joined(nets: Sequence[nn.Module]) -> nn.Module:
-    """The ensemble of these, in which they share backbones that heard music, for these are the same in all."""
+    """The ensemble of these, in which they share their backbones: frozen ones are the same in all."""
     transfers = [net for net in nets if isinstance(net, Transfer) and net.frozen]
-    first = [backbone for net in transfers[:1] for backbone in net.backbones]
-    music: list[Backbone] = [backbone for backbone in first if isinstance(backbone, MusicBackbone)]
-    if len(transfers) < len(nets) or len(music) < len(first):
+    if len(transfers) < len(nets):
         return Ensemble(nets)
-    return Transfer(music, Ensemble([net.head for net in transfers]), frozen=True)
+    return Transfer(transfers[0].backbones, Ensemble([net.head for net in transfers]), frozen=True)
 
 
 def fit_head(shrinkage: float, train: Rows, valid: Rows, classes: int, seed: int) -> nn.Module:
@@ -115,20 +136,36 @@ def fit_head(shrinkage: float, train: Rows, valid: Rows, classes: int, seed: int
 
 def _backbone(name: str, source: Input, settings: Settings) -> Backbone:
     network, trainable = load(paths.WEIGHTS / name), not settings.frozen
-    if not isinstance(network, Musicnn):
+    if not (isinstance(network, Musicnn) or is_ast(network)):
         backbone: Backbone = ImageBackbone(source, network, trainable, settings.zoom)
     elif settings.zoom > 1:
         raise ParamsError(f"model.zoom: weights.{name} hear music, and cannot hear it enlarged")
-    elif source.shape[:-1] == (BANDS,):
-        backbone = MusicBackbone(source, network, trainable)
+    elif isinstance(network, Musicnn):
+        backbone = _musicnn(name, source, network, trainable)
     else:
+        backbone = _transformer(name, source, network, trainable)
+    if trainable:
+        _tune(network, settings.tuned_from)
+    return backbone
+
+
+def _musicnn(name: str, source: Input, network: Musicnn, trainable: bool) -> Backbone:
+    if source.shape[:-1] != (BANDS,):
         raise UserError(
             f"weights.{name} hear windows of {BANDS} bands, not {source.shape[:-1]}: "
             "give the experiment `features: [musicnn]`"
         )
-    if trainable:
-        _tune(network, settings.tuned_from)
-    return backbone
+    return MusicBackbone(source, network, trainable)
+
+
+def _transformer(name: str, source: Input, network: Any, trainable: bool) -> Backbone:
+    bands, frames = network.config.num_mel_bins, network.config.max_length
+    if source.shape != (bands, frames):
+        raise UserError(
+            f"weights.{name} hear windows of {bands} bands and {frames} frames, not {source.shape}: "
+            f"give the experiment `features: [fbank]`, and set window.fbank to {frames}"
+        )
+    return AudioBackbone(source, network, trainable, preprocessor.read(paths.WEIGHTS / name))
 
 
 def _tune(network: nn.Module, first: str | None) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 from pipeline import paths, tracking
 from pipeline.files import read_json
 from pipeline.models.exported import Exported
-from pipeline.params import LEAKY, Experiment, Params, kinds
+from pipeline.params import LEAKY, Experiment, Params, possible_kinds
 from pipeline.training.parts import Parts, examples
 from pipeline.training.trials import Trial, trials
 
@@ -44,7 +44,7 @@ def trial(
 
 def described(settings: Params, experiment: Experiment, one: Trial) -> dict[str, Any]:
     """The params that decide a trial's result."""
-    unused = set(kinds(settings.features)) - set(experiment.features)
+    unused = set(possible_kinds(settings.features)) - set(experiment.features)
     return tracking.flat(
         {
             "seed": one.seed,

@@ -23,7 +23,7 @@ from pipeline.stages.features import features
 
 pytestmark = pytest.mark.usefixtures("music")
 RATE = 22050
-KINDS = ["tabular", "spectrogram", "wavelet", "musicnn"]
+KINDS = ["tabular", "spectrogram", "wavelet"]
 
 
 @pytest.fixture
@@ -132,13 +132,35 @@ def test_other_params_of_one_kind_compute_that_kind() -> None:
     assert len({key for both in keys for key in both.values()}) == len(KINDS) + 1
 
 
+def test_a_kind_that_is_off_costs_nothing_and_changes_no_other(
+    checkout: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    features()
+    assert list((paths.FEATURES / "musicnn").iterdir()) == []
+    assert sorted({place.name.split("-")[0] for place in (paths.cache() / "features").iterdir()}) == sorted(
+        KINDS
+    )
+    before = contents()
+    file = checkout / "params.yaml"
+    off, on = "  musicnn: null ", "  musicnn: {} "
+    file.write_text(file.read_text().replace(off, on))
+    features()
+    assert contents() == before
+    assert Store(paths.FEATURES / "musicnn").spec["shape"][1] == 96
+    file.write_text(file.read_text().replace(on, off))
+    features()
+    assert computed(caplog) == 0
+    assert list((paths.FEATURES / "musicnn").iterdir()) == []
+
+
 KILLED = """
 import os, signal
 from pipeline.features import store
 from pipeline.stages.features import features
 add, done = store.Writer.add, []
 def killing(self, *given):
-    if len(done) == 4 * 4 + 1:
+    if len(done) == 4 * 3 + 1:
         self.array.write(b"half a block")
         self.array.flush()
         self.index.write(f"{given[0]},0,1,{given[1]},{given[2].digest[:9]}")

@@ -33,6 +33,8 @@ TINY_FEATURES: dict[str, Any] = {
         "fmin": 32.703,
         "top_db": 80.0,
     },
+    "musicnn": None,
+    "fbank": None,
 }
 
 
@@ -113,7 +115,7 @@ def make_backbone(folder: Path) -> None:
 def make_tiny(content: dict[str, Any]) -> None:
     content["data"]["source"] = "folder"
     content["features"] = TINY_FEATURES
-    content["window"] = {"frames": 32, "musicnn": 32}
+    content["window"] = {"frames": 32, "musicnn": 32, "fbank": 32}
     content["weights"] = {"mobilenet_v2": {"source": "path", "path": "backbone"}}
     content["leak"] = ["logreg"]
     content["sweeps"] = {}

@@ -18,7 +18,7 @@ from pipeline.inference.classifier import Classifier
 from pipeline.inference.song import SongError
 from pipeline.models.exported import Exported
 from pipeline.models.temperature import at_temperature
-from pipeline.params import FeatureKind, ParamsError, SoundParams
+from pipeline.params import FeatureKind, MusicnnInput, ParamsError, SoundParams
 from pipeline.training.predict import averaged
 from pipeline.training.windows import Feature, Windows
 
@@ -73,16 +73,17 @@ def test_windows_of_a_model_of_two_kinds_are_those_of_the_store(
 ) -> None:
     """Of a clip whose windows differ; those of musicnn have a length and a rate of their own."""
     kinds: list[FeatureKind] = ["musicnn", "tabular"]
+    heard = settings.features.model_copy(update={"musicnn": MusicnnInput()})
     onnx.save(onnx.parser.parse_model(TWO_KINDS), package / about.GRAPH)
-    change(package, kinds=kinds, longest_s=10.0)
+    change(package, kinds=kinds, features=heard.model_dump(), longest_s=10.0)
     parts = [song("low", "low.wav", seconds=4.0), song("high", "high.wav", seconds=3.5)]
     clip = tmp_path / "clip.wav"
     soundfile.write(clip, np.concatenate([soundfile.read(part)[0] for part in parts]), 22050)
 
-    blocks = extract.blocks(Task(clip, kinds), settings.features)
+    blocks = extract.blocks(Task(clip, kinds), heard)
     features = []
     for kind in kinds:
-        spec = extract.spec(kind, settings.features)
+        spec = extract.spec(kind, heard)
         rows = np.frombuffer(blocks[kind].content, spec["dtype"]).reshape(-1, spec["width"])
         store.write(tmp_path / kind, ["clip"], [rows], spec["dtype"], spec)
         features.append(Feature.stored(Store(tmp_path / kind), ["clip"], settings.window.of(kind)))

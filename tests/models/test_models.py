@@ -375,8 +375,8 @@ def test_musicnn_hears_its_own_feature_alone(monkeypatch: pytest.MonkeyPatch) ->
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_members_share_a_backbone_that_heard_music(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And not one for pictures, which sees greys by its own training part."""
+def test_members_share_a_frozen_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is the same in all; not one that was tuned, of which each has its own."""
     torch.manual_seed(7)
     weights = Musicnn(2).state_dict()
 
@@ -386,8 +386,8 @@ def test_members_share_a_backbone_that_heard_music(monkeypatch: pytest.MonkeyPat
         return network.eval()
 
     settings = Transfer(name="transfer", backbone="resnet", frozen=True, hidden=[], dropout=0.0)
-    pictures = [transfer.build(settings, [image()], 2).eval() for _ in range(2)]
-    assert isinstance(transfer.joined(pictures), Ensemble)
+    tuned = settings.model_copy(update={"frozen": False})
+    assert isinstance(transfer.joined([transfer.build(tuned, [image()], 2) for _ in range(2)]), Ensemble)
     monkeypatch.setattr(transfer, "load", loaded)
     members = [transfer.build(settings, [image(bands=96)], 2).eval() for _ in range(3)]
     net, window = transfer.joined(members), torch.rand(4, 96, 40) * 40 - 40

@@ -194,6 +194,18 @@ def test_a_classifier_is_left_out(small: Path) -> None:
     assert torch.equal(features(load(small), image), features(bare, image))
 
 
+@pytest.mark.parametrize("size", [32, 64])
+def test_a_network_without_feature_maps_is_refused(tmp_path: Path, size: int) -> None:
+    from transformers import ViTConfig, ViTModel
+
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=size
+    )
+    ViTModel(config).save_pretrained(tmp_path / "vit")
+    with pytest.raises(WeightsError, match="no feature maps of a picture of 64 pixels: supported are"):
+        load(tmp_path / "vit")
+
+
 def test_tensors_that_do_not_fit_are_named(small: Path) -> None:
     tensors = load_file(small / "model.safetensors")
     del tensors["conv_1x1.normalization.bias"]
@@ -252,11 +264,16 @@ def fetch_from_hub(folder: Path, endpoint: str, revision: str = "v1") -> subproc
     return subprocess.run([sys.executable, "-c", code], env=users | ours, capture_output=True, text=True)
 
 
-def test_the_hub_gives_config_and_safetensors_alone(endpoint: str, small: Path, tmp_path: Path) -> None:
+def test_the_hub_gives_what_is_wanted_alone(endpoint: str, small: Path, tmp_path: Path) -> None:
     (small / "pytorch_model.bin").write_bytes(b"a pickle")
+    (small / "preprocessor_config.json").write_text("{}")
     done = fetch_from_hub(tmp_path / "mine", endpoint)
     assert done.returncode == 0, done.stderr
-    assert sorted(file.name for file in (tmp_path / "mine").iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(file.name for file in (tmp_path / "mine").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+    ]
     assert (tmp_path / "mine" / "model.safetensors").read_bytes() == (
         small / "model.safetensors"
     ).read_bytes()

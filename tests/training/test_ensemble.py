@@ -69,7 +69,7 @@ def experiment(training: Training, features: list[str], model: dict[str, Any]) -
 
 def run(one: Experiment, table: pd.DataFrame, split: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """Its predictions; model and all that stands beside it are in ``folder``."""
-    window = params.Window(frames=32, musicnn=187)
+    window = params.Window(frames=32, musicnn=187, fbank=1024)
     data = parts.load(one, window, table, split, 0)
     deal = partial(parts.dealt, one, data, window, table, SPLIT, 7)
     folder.mkdir()
@@ -104,7 +104,7 @@ def test_members_answer_for_what_they_did_not_learn(
     found = run(one, table, split, tmp_path / "three")
     assert found["part"].value_counts().to_dict() == {"valid": 12, "test": 12}
     kept = pd.read_parquet(tmp_path / "three" / VALID).set_index("clip_id")
-    window = params.Window(frames=32, musicnn=187)
+    window = params.Window(frames=32, musicnn=187, fbank=1024)
     data = parts.load(one, window, table, split, 0)
     for own in parts.dealt(one, data, window, table, SPLIT, 7, 3):
         for clip, expected in by_scikit_learn(own).items():
@@ -191,7 +191,7 @@ def test_ablation_tells_which_branch_is_worth_something(
     found = run(one, table, split, tmp_path / "fused")
     test = found[found["part"] == "test"]
     assert (test["predicted"] == test["label"]).mean() > 0.8
-    data = parts.load(one, params.Window(frames=32, musicnn=187), table, split, 0)
+    data = parts.load(one, params.Window(frames=32, musicnn=187, fbank=1024), table, split, 0)
     answers = ablation.answers(tmp_path / "fused", data, own, TRIAL)
     columns = [f"p:{label}" for label in LABELS]
     np.testing.assert_allclose(answers[ablation.WHOLE][columns], test[columns], rtol=1e-3, atol=1e-4)

@@ -1,7 +1,7 @@
 """Pre-trained backbones: brought here once, whole, in transformers' layout, and loaded from there.
 
 Such a folder holds ``config.json``, ``model.safetensors`` and ``SOURCE.md``, which says where the weights
-come from. Only safetensors is read, never a pickle, and no code that comes with weights is run.
+come from, and where they came with one ``preprocessor_config.json``, which says what they heard. Only safetensors is read, never a pickle, and no code that comes with weights is run.
 """
 
 from collections.abc import Iterable

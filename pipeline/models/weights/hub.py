@@ -30,7 +30,7 @@ def _snapshot(name: str, settings: HubWeights, title: str) -> Path:
     from huggingface_hub import constants, errors, snapshot_download
 
     try:
-        path = snapshot_download(settings.id, revision=settings.revision, allow_patterns=list(local.FILES))
+        path = snapshot_download(settings.id, revision=settings.revision, allow_patterns=list(local.WANTED))
     # HTTPError is that of the HTTP library that the Hub's client happens to use
     except (OSError, errors.HFValidationError, errors.HTTPError) as error:  # type: ignore[attr-defined]
         raise WeightsError(

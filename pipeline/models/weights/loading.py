@@ -2,44 +2,55 @@
 
 import inspect
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.models.weights import WeightsError
+from pipeline.models.weights import WeightsError, preprocessor
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-    from transformers import PreTrainedModel
+    from torch import Size, Tensor, nn
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+
+SUPPORTED = "networks that give feature maps of pictures, the Audio Spectrogram Transformer and musicnn"
+SIDE = 64
+"""Pixels of the picture on which a network is tried."""
+AST = "audio-spectrogram-transformer"
+"""Its ``model_type``."""
+FROM_ELSEWHERE = {"attn_implementation", "_attn_implementation", "quantization_config"}
+"""Keys of a config.json by which transformers may fetch code from the Hub, or take that of other packages."""
 
 
 def load(folder: Path) -> "nn.Module":
     """The backbone in ``folder``, without classifier or pooling head, in float32 and in evaluation mode.
 
-    Its output is transformers' usual one: ``last_hidden_state`` is the feature map, for MobileNetV2 of shape
-    (batch, 1280, height / 32, width / 32), rounded up. Tensors must bear the names that the installed
-    transformers gives them; checkpoints that it renames while loading (ViT's) are refused.
+    Its output is transformers' usual one: of a network for pictures ``last_hidden_state`` is the feature map, for
+    MobileNetV2 of shape (batch, 1280, height / 32, width / 32), rounded up; of the Audio Spectrogram Transformer
+    ``pooler_output`` is the embedding. Tensors may bear the names that older versions of transformers gave them.
 
     A config.json of ``model_type`` "musicnn" gives a Musicnn, which transformers does not know.
 
     Raises:
-        WeightsError: a file is unreadable, the architecture is unknown to transformers, or a tensor is
-            missing, left over or of another shape.
+        WeightsError: a file is unreadable, the architecture is unknown to transformers or not supported, or a
+            tensor is missing, left over or of another shape.
     """
     config_file, file = folder / "config.json", folder / "model.safetensors"
     config = _config(config_file)
-    model: nn.Module
     if config.get("model_type") == "musicnn":
-        model = _empty_musicnn(config_file, config)
-        state = _read(file)
+        model, problems = _musicnn(config_file, config, _read(file))
     else:
-        model = _empty_backbone(config_file)
-        state = _headless(_read(file), model)
-    if problems := _mismatches(model.state_dict(), state):
+        model, problems = _of_transformers(config_file, _read(file))
+    if problems:
         more = [f"and {len(problems) - 10} more"] if len(problems) > 10 else []
         raise WeightsError(f"{file} does not fit its config.json: {'; '.join(problems[:10] + more)}")
-    model.load_state_dict(state)
     _use_torch_momentum(model)
     return model.eval()
+
+
+def is_ast(network: "nn.Module") -> bool:
+    """Whether it is an Audio Spectrogram Transformer; asked without transformers, which takes seconds to import."""
+    return getattr(getattr(network, "config", None), "model_type", None) == AST
 
 
 def _config(file: Path) -> dict[str, Any]:
@@ -49,19 +60,79 @@ def _config(file: Path) -> dict[str, Any]:
         raise WeightsError(f"{file} gives no model that transformers knows: {error}") from error
     if not isinstance(config, dict):
         raise WeightsError(f"{file} gives no model that transformers knows: it holds no keys and values")
+    if asked := sorted(FROM_ELSEWHERE & config.keys()):
+        raise WeightsError(f"{file} asks for code from elsewhere: take {' and '.join(asked)} out of it")
     return config
 
 
-def _empty_musicnn(file: Path, config: dict[str, Any]) -> "nn.Module":
+def _musicnn(file: Path, config: dict[str, Any], given: "dict[str, Tensor]") -> "tuple[nn.Module, list[str]]":
+    """The network, and what is wrong with its tensors."""
     from pipeline.models.musicnn import Musicnn
 
     tags = config.get("tags")
     if not isinstance(tags, list):
         raise WeightsError(f"{file} gives no musicnn: it lacks the list of its tags")
-    return Musicnn(len(tags))
+    model = Musicnn(len(tags))
+    wanted = model.state_dict()
+    problems = _problems(
+        wanted.keys() - given.keys(),
+        given.keys() - wanted.keys(),
+        [(name, given[name].shape, wanted[name].shape) for name in wanted.keys() & given.keys()],
+    )
+    if not problems:
+        model.load_state_dict(given)
+    return model, problems
 
 
-def _empty_backbone(config_file: Path) -> "PreTrainedModel":
+def _of_transformers(file: Path, given: "dict[str, Tensor]") -> "tuple[nn.Module, list[str]]":
+    """As :func:`_musicnn`; transformers finds old names of tensors itself."""
+    import torch
+    from transformers.utils import logging
+
+    kind, settings = _kind(file)
+    options = (
+        {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(kind).parameters else {}
+    )
+    # what it has to say stands in the error, and a bar for a second's work says nothing
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    model, told = kind.from_pretrained(
+        None,
+        config=settings,
+        state_dict=given,
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        **options,
+    )
+    if settings.model_type == AST:
+        preprocessor.read(file.parent)  # for an error to come before training
+    elif not _gives_maps(model):
+        raise WeightsError(
+            f"{file} gives no feature maps of a picture of {SIDE} pixels: supported are {SUPPORTED}"
+        )
+    bare = {name.removeprefix(f"{kind.base_model_prefix}.") for name in told["unexpected_keys"]}
+    unknown = {name for name in bare if not _is_head(name)}
+    return model, _problems(told["missing_keys"], unknown, told["mismatched_keys"])
+
+
+def _gives_maps(model: "nn.Module") -> bool:
+    """A vision transformer gives none, and sees pictures of one size alone."""
+    import torch
+
+    try:
+        with torch.inference_mode():
+            return bool(model(torch.zeros(1, 3, SIDE, SIDE)).last_hidden_state.ndim == 4)
+    except (AttributeError, RuntimeError, ValueError):
+        return False
+
+
+def _kind(config_file: Path) -> "tuple[type[PreTrainedModel], PreTrainedConfig]":
+    """The bare network's class, and the settings of this one.
+
+    Raises:
+        WeightsError: transformers does not know it, or it takes neither pictures nor filter banks.
+    """
     import torch
     from transformers import AutoConfig, AutoModel
 
@@ -72,11 +143,16 @@ def _empty_backbone(config_file: Path) -> "PreTrainedModel":
         with torch.device("meta"):
             kind = type(AutoModel.from_config(config, trust_remote_code=False))
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{config_file} gives no model that transformers knows: {error}") from error
-    options = (
-        {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(kind).parameters else {}
-    )
-    return AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32, **options)
+        raise WeightsError(
+            f"{config_file} gives no model that transformers knows: {error}\n"
+            f"Supported are {SUPPORTED}; code that comes with weights is never run"
+        ) from error
+    if kind.main_input_name != "pixel_values" and config.model_type != AST:
+        raise WeightsError(
+            f"{config_file} is of {config.model_type!r}, which takes neither pictures nor filter banks (networks that "
+            f"hear raw samples are not supported): supported are {SUPPORTED}"
+        )
+    return kind, config
 
 
 def _read(file: Path) -> "dict[str, Tensor]":
@@ -91,27 +167,27 @@ def _read(file: Path) -> "dict[str, Tensor]":
         raise WeightsError(f"{file} is not a whole safetensors file ({error}): fetch it again") from error
 
 
-def _headless(tensors: "dict[str, Tensor]", model: "PreTrainedModel") -> "dict[str, Tensor]":
-    """``tensors`` under the bare backbone's names, without the classifier and pooler that it lacks."""
-    bare = {name.removeprefix(f"{model.base_model_prefix}."): tensor for name, tensor in tensors.items()}
-    wanted = model.state_dict().keys()
-    return {name: tensor for name, tensor in bare.items() if name in wanted or not _is_head(name)}
-
-
 def _is_head(name: str) -> bool:
     top = name.split(".")[0]
     return top == "pooler" or top.endswith("classifier")
 
 
-def _mismatches(wanted: "dict[str, Tensor]", given: "dict[str, Tensor]") -> list[str]:
-    missing = [f"{name} is missing" for name in wanted if name not in given]
-    unexpected = [f"{name} is not in the model" for name in given if name not in wanted]
-    misshapen = [
-        f"{name} has shape {list(given[name].shape)}, not {list(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if name in given and given[name].shape != tensor.shape
+def _problems(
+    missing: Iterable[str], unknown: Iterable[str], shapes: "Iterable[tuple[str, Size, Size]]"
+) -> list[str]:
+    """
+    Args:
+        shapes: by name of a tensor, as given and as wanted.
+    """
+    return [
+        *(f"{name} is missing" for name in sorted(missing)),
+        *(f"{name} is not in the model" for name in sorted(unknown)),
+        *(
+            f"{name} has shape {list(given)}, not {list(wanted)}"
+            for name, given, wanted in sorted(shapes)
+            if given != wanted
+        ),
     ]
-    return missing + unexpected + misshapen
 
 
 def _use_torch_momentum(model: "nn.Module") -> None:

@@ -4,10 +4,12 @@ import shutil
 from pathlib import Path
 
 from pipeline.files import sha256
-from pipeline.models.weights import WeightsError
+from pipeline.models.weights import WeightsError, preprocessor
 from pipeline.params import PathWeights
 
 FILES = ("config.json", "model.safetensors")
+WANTED = (*FILES, preprocessor.FILE)
+"""What is brought, the last where it is there."""
 UNREAD = {".bin", ".ckpt", ".h5", ".keras", ".pickle", ".pkl", ".pt", ".pth"}
 """Suffixes of weights in formats that are not read: most are pickles, which can run any code when loaded."""
 
@@ -30,12 +32,13 @@ def fetch(settings: PathWeights, folder: Path) -> str:
 
 
 def copy(origin: Path, folder: Path, title: str) -> None:
-    """Copy config.json and model.safetensors; ``title`` is how messages call ``origin``."""
+    """Copy what is wanted; ``title`` is how messages call ``origin``."""
     missing = [name for name in FILES if not (origin / name).is_file()]
     if missing:
         raise WeightsError(f"{title} has no {' and no '.join(missing)}{_instead(origin)}")
-    for name in FILES:
-        shutil.copyfile(origin / name, folder / name)
+    for name in WANTED:
+        if (origin / name).is_file():
+            shutil.copyfile(origin / name, folder / name)
 
 
 def _instead(origin: Path) -> str:

@@ -1,0 +1,77 @@
+"""The log-mel filter banks that the Audio Spectrogram Transformer hears, in dB, at its own rate and in its own frames.
+
+Kaldi's fbank features without dither, of samples in [-1, 1], as transformers' ASTFeatureExtractor computes them before it
+normalises. What it fills a short clip up with is neither sound nor silence; here that stands below all sound.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import scipy.fft
+import scipy.sparse
+from librosa import power_to_db
+from numpy.lib.stride_tricks import sliding_window_view
+
+from pipeline.features.sound import Array, Sound
+from pipeline.params import Fbank
+
+RATE, FRAME_LENGTH, HOP_LENGTH, N_FFT, BANDS = 16_000, 400, 160, 512, 128
+FMIN = 20.0
+"""Hz, where the lowest band begins; the highest ends at half of RATE."""
+PRE_EMPHASIS = 0.97
+LEAST = float(np.finfo(np.float32).eps)
+"""Kaldi's least power, -69.2 dB."""
+FLOOR = -100.0
+"""dB of what fills a window up: 30 below all sound, so that no gain of augmentation makes the one the other."""
+
+
+def describe(settings: Fbank) -> dict[str, Any]:  # noqa: ARG001
+    return {
+        "windowed": True,
+        "width": BANDS,
+        "bands": "mel",
+        "middles_hz": [round(float(hertz), 1) for hertz in 700 * np.expm1(_edges()[1:-1] / 1127)],
+        "unit": "dB",
+        "floor": FLOOR,
+        "sample_rate": RATE,
+        "params": {"frame_length": FRAME_LENGTH, "hop_length": HOP_LENGTH, "n_fft": N_FFT},
+    }
+
+
+def compute(sound: Sound, settings: Fbank) -> Array:  # noqa: ARG001
+    """(frames, bands), 0 dB for a power of 1, at least that of LEAST; frame t begins at t * HOP_LENGTH at RATE."""
+    signal = sound.at(RATE).at_least(FRAME_LENGTH)
+    frames = sliding_window_view(signal, FRAME_LENGTH)[::HOP_LENGTH]
+    frames = frames - frames.mean(axis=1, keepdims=True)
+    before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
+    spectrum = scipy.fft.rfft((frames - np.float32(PRE_EMPHASIS) * before) * _window(), N_FFT, axis=1)
+    power = (spectrum.real**2 + spectrum.imag**2) @ _filters()
+    decibels: Array = power_to_db(power, amin=LEAST, top_db=None)
+    return decibels
+
+
+@lru_cache
+def _window() -> Array:
+    return np.hanning(FRAME_LENGTH).astype(np.float32)
+
+
+@lru_cache
+def _filters() -> Any:
+    """(1 + N_FFT / 2, bands), triangles on the mel scale, all of height 1."""
+    edges = _edges()
+    low, middle, high = edges[:-2], edges[1:-1], edges[2:]
+    bins = _mel(np.arange(1 + N_FFT // 2) * RATE / N_FFT)[:, None]
+    rising, falling = (bins - low) / (middle - low), (high - bins) / (high - middle)
+    # nearly all of it is zeros
+    return scipy.sparse.csc_array(np.minimum(rising, falling).clip(0).astype(np.float32))
+
+
+def _edges() -> Any:
+    """(bands + 2,) in mel: each band begins and ends at the middles of its neighbours."""
+    return np.linspace(_mel(FMIN), _mel(RATE / 2), BANDS + 2)
+
+
+def _mel(hertz: Any) -> Any:
+    """Kaldi's mel scale, which is O'Shaughnessy's."""
+    return 1127 * np.log1p(hertz / 700)
