@@ -279,6 +279,8 @@ class Transfer(Section):
 
 class Multimodal(Section):
     name: Literal["multimodal"]
+    arch: Literal["tutorial", "compact"] = "compact"
+    """Of each branch, as of :class:`Cnn`."""
     dropout: Fraction
 
 
