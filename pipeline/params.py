@@ -548,6 +548,31 @@ class SoundParams(Params):
     audit: Audit
     features: Features
     champion: Champion
+    tutorial: dict[str, Experiment] = Field(default_factory=dict)
+    """The tutorial's models with its own settings, by the experiment that each is set beside."""
+
+    @model_validator(mode="after")
+    def _the_tutorials_stand_beside_experiments(self) -> Self:
+        for key, own in self.tutorial.items():
+            self._has_experiment("tutorial", key)
+            self._has_weights(f"tutorial.{key}", own)
+            _check_shown(f"tutorial.{key}", own)
+        return self
+
+
+def _check_shown(place: str, experiment: Experiment) -> None:
+    """The page on the tutorial shows curves, on what its stage depends on."""
+    foreign = [kind for kind in experiment.features if kind not in ALIGNED]
+    if foreign:
+        raise ValueError(
+            f"{place}.features: the tutorial works on some of {list(ALIGNED)}, not {foreign[0]!r}"
+        )
+    model = experiment.model
+    closed = isinstance(model, Transfer) and model.shrinkage is not None
+    if closed or isinstance(model, Fusion) or experiment.training.members > 1:
+        raise ValueError(
+            f"{place}: its curves are those of one net trained by epochs: leave out shrinkage, fusion and members"
+        )
 
 
 class PictureParams(Params):
@@ -621,12 +646,19 @@ def check(raw: object, kind: type[AnySection], name: str) -> AnySection:
 
 
 def experiment(params: Params, key: str) -> Experiment:
-    if key not in params.experiments:
+    return _named("experiments", params.experiments, key)
+
+
+def of_tutorial(params: SoundParams, key: str) -> Experiment:
+    return _named("tutorial", params.tutorial, key)
+
+
+def _named(section: str, blocks: Mapping[str, Experiment], key: str) -> Experiment:
+    if key not in blocks:
         raise ParamsError(
-            f"experiments.{key} is not in params.yaml; there are {sorted(params.experiments)}"
-            f"{_did_you_mean(key, list(params.experiments))}"
+            f"{section}.{key} is not in params.yaml; there are {sorted(blocks)}{_did_you_mean(key, list(blocks))}"
         )
-    return params.experiments[key]
+    return blocks[key]
 
 
 def at(experiment: Experiment, key: str) -> Any:
@@ -657,10 +689,14 @@ def varied(experiment: Experiment, values: Mapping[str, Any], name: str) -> Expe
 
 def inheriting(raw: Any) -> Any:
     """The params with each experiment's ``training`` filled up from the defaults in ``training``."""
-    if not (isinstance(raw, dict) and _is_section(raw, "training") and _is_section(raw, "experiments")):
+    if not (isinstance(raw, dict) and _is_section(raw, "training")):
         return raw
-    blocks = raw["experiments"].items()
-    return {**raw, "experiments": {key: _inheriting(raw["training"], block) for key, block in blocks}}
+    filled = {
+        section: {key: _inheriting(raw["training"], block) for key, block in raw[section].items()}
+        for section in ("experiments", "tutorial")
+        if _is_section(raw, section)
+    }
+    return {**raw, **filled}
 
 
 def _inheriting(defaults: dict[str, Any], block: Any) -> Any:
