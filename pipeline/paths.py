@@ -27,6 +27,8 @@ FEATURES = Path("features")
 FAILED = FEATURES / "failed.csv"
 """Clips whose features could not be computed, and why."""
 WEIGHTS = Path("weights")
+RUN = Path("run.json")
+"""Beside what a training leaves, and beside its partial work: its MLflow run."""
 MODELS = Path("models")
 HISTORY = Path("history")
 EVALUATION = Path("evaluation")
@@ -40,6 +42,10 @@ CARD = REPORTS / "model-card.md"
 DEPTH = REPORTS / "depth.png"
 DATA_REPORT = REPORTS / "data.html"
 MODEL_REPORTS = REPORTS / "models"
+TUTORIAL = Path("tutorial/results")
+"""What the tutorial's models leave, a folder for each experiment that they are set beside."""
+TUTORIAL_METRICS = Path("tutorial/metrics.json")
+TUTORIAL_REPORT = REPORTS / "tutorial.html"
 
 
 def downloaded(medium: str) -> Path:
