@@ -259,13 +259,14 @@ def test_the_tutorials_models_inherit_training_and_can_be_left_out() -> None:
 def test_the_tutorials_models_have_its_settings_whatever_the_defaults_are() -> None:
     augment = {"time_masks": 2, "time_width": 8, "band_masks": 2, "band_width": 8, "gain_db": 6.0}
     raw = changed(("training", "augment"), augment)
-    raw["training"] |= {"label_smoothing": 0.1}
+    raw["training"] |= {"label_smoothing": 0.1, "members": 4, "mixup": 0.4}
     read = parse(raw)
     assert isinstance(read, params.SoundParams)
     for own in (experiment.training for experiment in read.tutorial.values()):
         assert (own.epochs, own.optimizer, own.learning_rate) == (500, "adam", 0.0001)
         assert (own.weight_decay, own.schedule, own.label_smoothing) == (0.0, "constant", 0.0)
         assert (own.patience, own.monitor, own.class_weights) == (None, None, False)
+        assert (own.members, own.mixup) == (1, 0.0)
         assert not any(own.augment.model_dump().values())
 
 
