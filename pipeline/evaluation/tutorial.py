@@ -30,10 +30,10 @@ DEALT = (
     "sides. “Here”: the experiment of the same name in params.yaml, whose split is "
 )
 COLUMNS = (
-    "Of the validation loss: change is how far it moves from one epoch to the next, on average, and rose the share of "
-    "those steps that went up; fluctuation is how far an epoch lies from the middle of its neighbours, on average, which of "
-    "a loss that falls smoothly is next to nothing. Times are those of the trainings alone; of a frozen backbone what was kept from an earlier training is "
-    "not computed again. Over several folds and seeds, times are sums and all else means."
+    "Of the validation loss: change is how far it moves from one epoch to the next, on average, and rose the share of those "
+    "steps that went up; fluctuation is how far an epoch lies from the middle of its neighbours, on average, which is next to "
+    "nothing where a loss falls smoothly, and is what the verdicts go by. Times are those of the trainings alone; what a frozen "
+    "backbone made of clips in an earlier one is not computed again. Over folds and seeds times are sums, and all else means."
 )
 
 
@@ -97,7 +97,8 @@ def _course(history: pd.DataFrame) -> tuple[float, ...]:
 
 
 def page(theirs: Mapping[str, Side], ours: Mapping[str, Side], protocol: str, seed: int) -> str:
-    """
+    """HTML that stands alone.
+
     Args:
         theirs: in the tutorial's way, by experiment.
         ours: the same experiments as they are in this project.
@@ -194,7 +195,7 @@ def gradual(history: pd.DataFrame) -> str:
 def best(tests: Mapping[str, pd.DataFrame], seed: int) -> str:
     scores = _scores(tests)
     first, second = list(scores)[:2]
-    (pair,) = compare({key: tests[key] for key in (first, second)}, seed)
+    pair = next(pair for pair in compare(tests, seed) if {pair.better, pair.worse} == {first, second})
     claim = "Transfer learning is best of the three, but only by a little"
     little = [first == TRANSFER, first == TRANSFER and not pair.distinct]
     return _verdict(claim, little, f"macro F1 is {_each(scores)}, and {pair.sentence}")
