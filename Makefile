@@ -15,13 +15,16 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro sweep lessons test lint bench audit ui serve page clean
+.PHONY: help install repro tutorial sweep lessons test lint bench audit ui serve page clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: $(INSTALLED) ## run the pipeline: data, features, models, comparison (JOBS=1: one stage at a time)
 	$(if $(filter 1,$(JOBS)),dvc repro,soundtrack repro --jobs $(JOBS))
+
+tutorial: $(INSTALLED) ## the tutorial's models by its own protocol, beside this project's: reports/tutorial.html (an hour and more)
+	dvc repro tutorial/dvc.yaml
 
 sweep: $(INSTALLED) ## search for better params of EXPERIMENT=mlp (TRIALS=n in all; APPLY=1 changes params.yaml, after asking)
 	soundtrack sweep $(EXPERIMENT) --jobs $(JOBS) $(if $(TRIALS),--trials $(TRIALS)) $(if $(APPLY),--apply)
@@ -57,7 +60,7 @@ install: $(INSTALLED) ## make .venv with the pinned packages
 
 clean: ## remove the environment and what can be computed again (not the DVC cache, not the runs)
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
-	for folder in . lessons/*/; do (cd $$folder && rm -rf $(OUTPUTS)); done
+	for folder in . tutorial lessons/*/; do (cd $$folder && rm -rf $(OUTPUTS)); done
 
 # Made anew when missing or older than what it was made from. Resolving is left out, which takes pip minutes: the lock
 # is complete, and the last pip adds what a CUDA build of torch needs beyond it. Compiling is done on all cores; a few

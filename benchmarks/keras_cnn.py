@@ -30,11 +30,10 @@ def pictures(decibels: Array) -> Array:
 
 
 def take_weights(net: Any, state: dict[str, Array]) -> None:
-    """Give ``net`` the weights of ``pipeline.models.cnn.Tutorial``; channels come last in Keras."""
-    weights = [values for name, values in state.items() if name.startswith("body.")]
+    """Give ``net`` the weights of ``pipeline.models.cnn`` with the arch ``tutorial``; channels come last in Keras."""
     maps = net.layers[-4].output.shape[1:]  # behind the last pooling: bands, frames, channels
     converted = []
-    for position, values in enumerate(weights):
+    for position, values in enumerate(state.values()):
         if values.ndim == 4:
             values = values.transpose(2, 3, 1, 0)
         elif position == 6:  # the first dense layer, whose inputs are the maps laid out flat

@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from benchmarks import keras_cnn
 from benchmarks.timing import Row, compare
-from pipeline.models import Input
-from pipeline.models.cnn import Tutorial
+from pipeline.models import Input, cnn
 from pipeline.models.exported import Exported, export
 from pipeline.parallel import cores
+from pipeline.params import Cnn
 from pipeline.training.fit import keep_memory
 from pipeline.training.hardware import has_bf16
 
@@ -84,7 +84,8 @@ def _per_image(found: Row) -> Row:
 def _tutorial(dropout: float) -> Any:
     torch.manual_seed(0)
     bands = np.zeros(SIZE, np.float32)
-    net = Tutorial(Input((SIZE, SIZE), bands, bands + 1, floor=-80.0), CLASSES, dropout)
+    settings = Cnn(name="cnn", arch="tutorial", dropout=dropout)
+    net = cnn.build(settings, [Input((SIZE, SIZE), bands, bands + 1, floor=-80.0)], CLASSES)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

@@ -293,6 +293,8 @@ class Transfer(Section):
 
 class Multimodal(Section):
     name: Literal["multimodal"]
+    arch: Literal["tutorial", "compact"] = "compact"
+    """Of each branch, as of :class:`Cnn`."""
     dropout: Fraction
 
 
@@ -558,12 +560,61 @@ class Params(Section):
         return self
 
 
+class Tutorial(Section):
+    """The tutorial's models, with its own settings."""
+
+    training: dict[str, Any] = Field(default_factory=dict)
+    """Over the defaults of all experiments."""
+    experiments: dict[str, Experiment] = Field(default_factory=dict)
+    """By the experiment that each is set beside."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _experiments_inherit_training(cls, raw: Any) -> Any:
+        return inheriting(raw)
+
+
 class SoundParams(Params):
     medium: Literal["sound"] = "sound"
     data: Data
     audit: Audit
     features: Features
     champion: Champion
+    tutorial: Tutorial = Field(default_factory=Tutorial)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _the_tutorial_inherits_training(cls, raw: Any) -> Any:
+        if not (isinstance(raw, dict) and _is_section(raw, "training") and _is_section(raw, "tutorial")):
+            return raw
+        own = raw["tutorial"].get("training") or {}
+        if not isinstance(own, dict):
+            return raw
+        return {**raw, "tutorial": {**raw["tutorial"], "training": _merged(raw["training"], own)}}
+
+    @model_validator(mode="after")
+    def _the_tutorials_stand_beside_experiments(self) -> Self:
+        for key, own in self.tutorial.experiments.items():
+            place = f"tutorial.experiments.{key}"
+            self._has_experiment("tutorial.experiments", key)
+            self._has_weights(place, own)
+            _check_shown(place, own)
+        return self
+
+
+def _check_shown(place: str, experiment: Experiment) -> None:
+    """The page on the tutorial shows curves, on what its stage depends on."""
+    foreign = [kind for kind in experiment.features if kind not in ALIGNED]
+    if foreign:
+        raise ValueError(
+            f"{place}.features: the tutorial works on some of {list(ALIGNED)}, not {foreign[0]!r}"
+        )
+    model = experiment.model
+    closed = isinstance(model, Transfer) and model.shrinkage is not None
+    if closed or isinstance(model, Fusion) or experiment.training.members > 1:
+        raise ValueError(
+            f"{place}: its curves are those of one net trained by epochs: leave out shrinkage, fusion and members"
+        )
 
 
 class PictureParams(Params):
@@ -637,12 +688,19 @@ def check(raw: object, kind: type[AnySection], name: str) -> AnySection:
 
 
 def experiment(params: Params, key: str) -> Experiment:
-    if key not in params.experiments:
+    return _named("experiments", params.experiments, key)
+
+
+def of_tutorial(params: SoundParams, key: str) -> Experiment:
+    return _named("tutorial.experiments", params.tutorial.experiments, key)
+
+
+def _named(section: str, blocks: Mapping[str, Experiment], key: str) -> Experiment:
+    if key not in blocks:
         raise ParamsError(
-            f"experiments.{key} is not in params.yaml; there are {sorted(params.experiments)}"
-            f"{_did_you_mean(key, list(params.experiments))}"
+            f"{section}.{key} is not in params.yaml; there are {sorted(blocks)}{_did_you_mean(key, list(blocks))}"
         )
-    return params.experiments[key]
+    return blocks[key]
 
 
 def at(experiment: Experiment, key: str) -> Any:

@@ -29,6 +29,8 @@ FAILED = FEATURES / "failed.csv"
 WEIGHTS = Path("weights")
 EMBEDDINGS = Path("embeddings")
 """What frozen backbones make of the clips: by experiment, by number of its branch, a store for each backbone."""
+RUN = Path("run.json")
+"""Beside what a training leaves, and beside its partial work: its MLflow run."""
 MODELS = Path("models")
 HISTORY = Path("history")
 EVALUATION = Path("evaluation")
@@ -42,6 +44,10 @@ CARD = REPORTS / "model-card.md"
 DEPTH = REPORTS / "depth.png"
 DATA_REPORT = REPORTS / "data.html"
 MODEL_REPORTS = REPORTS / "models"
+TUTORIAL = Path("tutorial/results")
+"""What the tutorial's models leave, a folder for each experiment that they are set beside."""
+TUTORIAL_METRICS = Path("tutorial/metrics.json")
+TUTORIAL_REPORT = REPORTS / "tutorial.html"
 
 
 def downloaded(medium: str) -> Path:

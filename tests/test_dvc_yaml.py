@@ -26,6 +26,9 @@ print(*(file.relative_to(pathlib.Path.cwd()).as_posix() for file in files), sep=
 """
 
 
+TUTORIAL: dict[str, Any] = yaml.safe_load((ROOT / "tutorial/dvc.yaml").read_text())["stages"]
+
+
 def of_source(settings: SoundParams, source: str) -> SoundParams:
     return settings.model_copy(update={"data": settings.data.model_copy(update={"source": source})})
 
@@ -54,8 +57,41 @@ def test_a_stage_depends_on_the_list_of_its_own_modules(stage: str) -> None:
     assert [dep for dep in deps(stage) if dep.startswith("pipeline")] == others.get(stage, [])
 
 
+@pytest.mark.parametrize("stage", sorted(TUTORIAL))
+def test_a_stage_of_the_tutorial_does_too_and_keeps_its_outputs_out_of_the_others_folders(stage: str) -> None:
+    """What stands in a folder that a stage in the root depends on would be an input of that stage."""
+    own = TUTORIAL[stage].get("do", TUTORIAL[stage])
+    listed = f"{paths.CODE.as_posix()}/{module(stage)}.json"
+    assert listed in own["deps"]
+    assert listed in STAGES["code"]["outs"]
+    assert own["cmd"].startswith(f"python -m pipeline.stages.{module(stage)}")
+    assert own["wdir"] == ".."
+    outs = [Path(next(iter(out))) for out in own["outs"] + own.get("metrics", [])]
+    inputs = {Path(dep) for name in set(STAGES) - {"code"} for dep in deps(name)}
+    assert not [out for out in outs if inputs & {out, *out.parents}]
+    assert all(next(iter(out.values())) == {"cache": False} for out in own["outs"])
+
+
+def test_what_the_tutorial_writes_is_where_its_stages_say() -> None:
+    assert TUTORIAL["tutorial"]["do"]["outs"][0].keys() == {f"{paths.TUTORIAL}/${{key}}"}
+    assert TUTORIAL["tutorial-report"]["outs"][0].keys() == {str(paths.TUTORIAL_REPORT)}
+    assert TUTORIAL["tutorial-report"]["metrics"][0].keys() == {str(paths.TUTORIAL_METRICS)}
+
+
+def module(stage: str) -> str:
+    return stage.replace("-", "_")
+
+
 def test_each_stage_is_listed() -> None:
-    assert code.stages() == sorted(set(STAGES) - {"code"})
+    assert code.stages() == sorted([*set(STAGES) - {"code"}, *map(module, TUTORIAL)])
+
+
+def test_a_stage_of_the_tutorial_is_made_of_its_models(settings: SoundParams) -> None:
+    """Chosen by name; and what a page says does not train them again."""
+    listed = set(code.versions("tutorial", settings))
+    assert {f"pipeline/models/{name}.py" for name in ("cnn", "transfer", "multimodal")} <= listed
+    assert "pipeline/models/mlp.py" not in listed
+    assert not [file for file in listed if file.startswith("pipeline/evaluation")]
 
 
 @pytest.mark.parametrize("stage", ["download", "features", "split"])

@@ -246,7 +246,7 @@ def test_entries_keep_their_order_and_files(tmp_path: Path) -> None:
     assert not box.folder.exists()
 
 
-@pytest.mark.parametrize("stage", ["evaluate", "leak", "compare"])
+@pytest.mark.parametrize("stage", ["evaluate", "leak", "compare", "tutorial_report"])
 def test_a_stage_asks_for_its_server_before_its_work(
     stage: str, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,5 +255,5 @@ def test_a_stage_asks_for_its_server_before_its_work(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(TrackingError):
-        getattr(module, stage)(*(["logreg"] if stage != "compare" else []))
+        getattr(module, stage)(*([] if stage in ("compare", "tutorial_report") else ["logreg"]))
     assert not (checkout / paths.EVALUATION).exists()

@@ -112,7 +112,7 @@ def test_a_wrong_value_is_named_with_its_key(place: Place, value: object) -> Non
 
 
 @pytest.mark.parametrize(
-    "place", [p for p in places(DEFAULTS) if p[0] not in ("experiments", "weights", "sweeps")]
+    "place", [p for p in places(DEFAULTS) if p[0] not in ("experiments", "weights", "sweeps", "tutorial")]
 )
 def test_no_key_can_be_left_out(place: Place) -> None:
     message = complaint(without(place))
@@ -212,6 +212,67 @@ def test_leaks_are_experiments() -> None:
     raw = changed(("leak",), [])
     raw["experiments"]["leak"] = raw["experiments"]["logreg"]
     assert "'leak' is taken" in complaint(raw)
+
+
+def test_the_tutorials_models_stand_beside_experiments() -> None:
+    own = DEFAULTS["tutorial"]["experiments"]["cnn"]
+    told = complaint(changed(("tutorial", "experiments"), {"cnm": own}))
+    assert "tutorial.experiments: 'cnm' is not among the experiments" in told
+    assert "did you mean 'cnn'?" in told
+    told = complaint(changed(("tutorial", "experiments", "transfer", "model", "backbone"), "mobilenet_v3"))
+    assert "tutorial.experiments.transfer.model.backbone: 'mobilenet_v3' is not among the weights" in told
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (
+            ("cnn", "features"),
+            ["musicnn"],
+            "tutorial.experiments.cnn.features: the tutorial works on some of",
+        ),
+        (("transfer", "model", "shrinkage"), 0.5, "hidden []"),
+        (("cnn", "training"), {"members": 4}, "tutorial.experiments.cnn: its curves are those of one net"),
+        (
+            ("cnn", "training"),
+            {"epoch": 4},
+            "tutorial.experiments.cnn.training.epoch: unknown key (did you mean 'epochs'?)",
+        ),
+    ],
+)
+def test_what_gives_no_curves_is_no_model_of_the_tutorials(place: Place, value: object, message: str) -> None:
+    assert message in complaint(changed(("tutorial", "experiments", *place), value))
+
+
+def test_a_head_in_closed_form_is_no_model_of_the_tutorials() -> None:
+    model = {**DEFAULTS["tutorial"]["experiments"]["transfer"]["model"], "hidden": [], "shrinkage": 0.5}
+    told = complaint(changed(("tutorial", "experiments", "transfer", "model"), model))
+    assert "tutorial.experiments.transfer: its curves are those of one net trained by epochs" in told
+
+
+def test_the_tutorials_models_inherit_training_and_can_be_left_out() -> None:
+    own = parse(changed(("training", "batch_size"), 5))
+    assert isinstance(own, params.SoundParams)
+    for experiment in own.tutorial.experiments.values():
+        assert experiment.training.batch_size == 5
+    left_out = parse(without(("tutorial",)))
+    assert isinstance(left_out, params.SoundParams)
+    assert left_out.tutorial.experiments == {}
+    assert "tutorial: unknown key" in complaint({**pictures(), "tutorial": {}})
+
+
+def test_the_tutorials_models_have_its_settings_whatever_the_defaults_are() -> None:
+    augment = {"time_masks": 2, "time_width": 8, "band_masks": 2, "band_width": 8, "gain_db": 6.0}
+    raw = changed(("training", "augment"), augment)
+    raw["training"] |= {"label_smoothing": 0.1, "members": 4, "mixup": 0.4}
+    read = parse(raw)
+    assert isinstance(read, params.SoundParams)
+    for own in (experiment.training for experiment in read.tutorial.experiments.values()):
+        assert (own.epochs, own.optimizer, own.learning_rate) == (500, "adam", 0.0001)
+        assert (own.weight_decay, own.schedule, own.label_smoothing) == (0.0, "constant", 0.0)
+        assert (own.patience, own.monitor, own.class_weights) == (None, None, False)
+        assert (own.members, own.mixup) == (1, 0.0)
+        assert not any(own.augment.model_dump().values())
 
 
 def swept(key: str, space: dict[str, Any]) -> dict[str, Any]:
@@ -432,15 +493,13 @@ def unmarked(text: str, *blocks: str) -> str:
     [
         ("musicnn", ["musicnn_msd", "musicnn_mtt", "transfer-musicnn"]),
         ("fbank", ["ast", "transfer-ast"]),
-        (None, ["cnn-tutorial"]),
     ],
 )
-def test_what_stands_in_the_file_as_a_comment_is_right(kind: str | None, blocks: list[str]) -> None:
+def test_what_stands_in_the_file_as_a_comment_is_right(kind: str, blocks: list[str]) -> None:
     raw = yaml.safe_load(unmarked(FILE.read_text(encoding="utf-8"), *blocks))
     assert {*blocks} <= {*raw["weights"], *raw["experiments"]}
-    if kind:
-        assert f"set features.{kind} to {{}}" in complaint(raw)
-        raw["features"][kind] = {}
+    assert f"set features.{kind} to {{}}" in complaint(raw)
+    raw["features"][kind] = {}
     parse(raw)
 
 

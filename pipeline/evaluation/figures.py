@@ -114,6 +114,43 @@ def curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
+def beside(histories: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
+    """Loss and accuracy by epoch of the same models trained in several ways: dotted in training, solid on validation.
+
+    Args:
+        histories: by way, a column of panels, and by model; as for :func:`curves`.
+    """
+    figure = canvas(WIDTH, 6.4)
+    grid = figure.subplots(2, len(histories), sharex="col", sharey="row", squeeze=False)
+    styles = _styles({key for every in histories.values() for key in every})
+    for column, (way, every) in enumerate(histories.items()):
+        for row, name in enumerate(("loss", "accuracy")):
+            axes = grid[row, column]
+            for key, history in every.items():
+                for _, rows in history.groupby(["fold", "seed"]):
+                    colour = styles[key]["color"]
+                    axes.plot(
+                        rows["epoch"], rows[f"train_{name}"], color=colour, linestyle=":", linewidth=1.2
+                    )
+                    axes.plot(rows["epoch"], rows[f"valid_{name}"], color=colour, linewidth=1.2)
+            tidy(axes)
+            axes.tick_params(labelleft=True)
+        grid[0, column].set_title(_plain(way, 3 * LONGEST), fontsize=11, loc="left")
+        grid[1, column].set_xlabel("epoch")
+        grid[1, column].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    scale_loss(grid[0, 0])
+    grid[1, 0].set_ylim(0, 1)
+    for row, name in enumerate(("loss", "accuracy")):
+        grid[row, 0].set_ylabel(name)
+    handles = [Line2D([], [], linewidth=2.5, color=styles[key]["color"], label=_plain(key)) for key in styles]
+    handles += [
+        Line2D([], [], color=GREY, linestyle=":", label="training"),
+        Line2D([], [], color=GREY, label="validation"),
+    ]
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False, fontsize=9)
+    return figure
+
+
 def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
     """Macro F1 on validation and test: a pair of bars per model, the first model on top.
 

@@ -43,13 +43,15 @@ def _block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Se
 
 
 class Tutorial(nn.Module):
-    """Conv 32, Conv 32, Conv 64 (3x3, each ReLU and pooled by 2), dropout, dense 128, logits.
+    """Trunk of Conv 32, Conv 32, Conv 64 (3x3, each ReLU and pooled by 2), dropout, dense 128: (B, width).
 
     As in the tutorial the picture is seen as a whole, three equal channels scaled to [0, 1]. ReLU comes after the
     pooling, which gives the same and leaves it a quarter of the values.
     """
 
-    def __init__(self, source: Input, classes: int, dropout: float) -> None:
+    width = 128
+
+    def __init__(self, source: Input, dropout: float) -> None:
         super().__init__()
         bands, frames = source.shape[-2:]
         self.floor = source.floor
@@ -62,9 +64,8 @@ class Tutorial(nn.Module):
             *layers,
             nn.Dropout(dropout),
             nn.Flatten(),
-            nn.Linear(64 * bands * frames, 128),
+            nn.Linear(64 * bands * frames, self.width),
             nn.ReLU(),
-            nn.Linear(128, classes),
         )
 
     def forward(self, image: Tensor) -> Tensor:
@@ -83,7 +84,7 @@ def _small(source: Input, classes: int, dropout: float) -> nn.Module:
 def build(settings: Cnn, inputs: list[Input], classes: int) -> nn.Module:
     (image,) = inputs
     if settings.arch == "tutorial":
-        return Tutorial(image, classes, settings.dropout)
+        return nn.Sequential(Tutorial(image, settings.dropout), nn.Linear(Tutorial.width, classes))
     if settings.arch == "small":
         return _small(image, classes, settings.dropout)
     return nn.Sequential(Compact(image), nn.Dropout(settings.dropout), nn.Linear(Compact.width, classes))

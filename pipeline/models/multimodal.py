@@ -1,15 +1,17 @@
 """Late fusion: one convolutional trunk per input, their embeddings joined, one linear layer over both."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from pipeline.models import Input
-from pipeline.models.cnn import Compact
+from pipeline.models.cnn import Compact, Tutorial
 from pipeline.params import Multimodal as Settings
 
 
 class Multimodal(nn.Module):
-    def __init__(self, branches: list[Compact], classes: int, dropout: float) -> None:
+    def __init__(self, branches: Sequence[Compact | Tutorial], classes: int, dropout: float) -> None:
         super().__init__()
         self.branches = nn.ModuleList(branches)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(sum(b.width for b in branches), classes))
@@ -21,4 +23,7 @@ class Multimodal(nn.Module):
 
 
 def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
+    if settings.arch == "tutorial":
+        trunks = [Tutorial(image, settings.dropout) for image in inputs]  # each with the dropout inside
+        return Multimodal(trunks, classes, dropout=0.0)
     return Multimodal([Compact(image) for image in inputs], classes, settings.dropout)

@@ -10,10 +10,14 @@ from contextlib import contextmanager
 from pipeline.errors import UserError
 
 
-def main(stage: Callable[..., None], argument: str | None = None) -> None:
-    """Run a stage as ``python -m pipeline.stages.<name> [<argument>]``."""
+def main(stage: Callable[..., None], argument: str | None = None, address: str | None = None) -> None:
+    """Run a stage as ``python -m pipeline.stages.<name> [<argument>]``.
+
+    Args:
+        address: what DVC calls it, where that is not the name.
+    """
     name = stage.__name__
-    example = f"dvc repro {name}@<{argument}>" if argument else f"dvc repro {name}"
+    example = f"dvc repro {address or name}" + (f"@<{argument}>" if argument else "")
     parser = argparse.ArgumentParser(
         prog=f"python -m pipeline.stages.{name}",
         description=sys.modules[stage.__module__].__doc__,

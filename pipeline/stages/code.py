@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline import imports, params, paths
 from pipeline.files import write_json
-from pipeline.params import Params, kinds
+from pipeline.params import Params, SoundParams, kinds
 from pipeline.stages import main
 
 HELPERS = ("__init__", "recording", "resuming")
@@ -40,6 +40,8 @@ def _by_name(stage: str, settings: Params) -> list[str]:
         return [f"pipeline.data.media.{settings.medium}"]
     if stage == "features":
         return _of_features(settings)
+    if stage == "tutorial" and isinstance(settings, SoundParams):
+        return sorted({f"pipeline.models.{own.model.name}" for own in settings.tutorial.experiments.values()})
     if stage == "champion":
         return ["pipeline.inference.served", *_of_features(settings)]
     return []

@@ -40,7 +40,7 @@ def evaluate(key: str) -> None:
         for name, table in tables.items():
             table.to_csv(folder / f"{name}.csv", index=False)
         figures.save(picture, folder / "confusion.png")
-        logged = paths.MODELS / key / "run.json"
+        logged = paths.MODELS / key / paths.RUN
         with recording.opened(settings, key, read_json(logged)["run_id"], None) as run:
             for trial in done:
                 _record(settings, experiment, key, trial, answers, run)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline import params, paths, tracking
 from pipeline.data import clips
-from pipeline.files import read_json, remove, whole, write_json
+from pipeline.files import remove, whole, write_json
 from pipeline.params import Experiment, Params
 from pipeline.stages import main, recording, resuming
 from pipeline.training import hardware, parts
@@ -21,14 +21,14 @@ def train(key: str) -> None:
     settings = params.load()
     experiment = params.experiment(settings, key)
     work = resuming.work("train", settings, experiment, key)
-    with recording.opened(settings, key, _begun(work), None) as run:
-        write_json(work / "run.json", {"run_id": run.id})
+    with recording.opened(settings, key, resuming.run_id(work), None) as run:
+        write_json(work / paths.RUN, {"run_id": run.id})
         for trial in trials(settings):
             folder = work / trial.name
             # a trial that was done before an interruption stays done
             if not (folder / "result").exists():
-                with recording.trial(settings, key, run, trial, _begun(folder)) as own:
-                    write_json(folder / "run.json", {"run_id": own.id})
+                with recording.trial(settings, key, run, trial, resuming.run_id(folder)) as own:
+                    write_json(folder / paths.RUN, {"run_id": own.id})
                     _train(settings, experiment, trial, folder, own)
         _write(key, trials(settings), work, run.id)
     remove(work)
@@ -68,7 +68,7 @@ def _write(key: str, done: list[Trial], work: Path, run_id: str) -> None:
     histories = []
     with whole(paths.MODELS / key) as folder:
         folder.mkdir()
-        write_json(folder / "run.json", {"run_id": run_id})
+        write_json(folder / paths.RUN, {"run_id": run_id})
         for trial in done:
             result = work / trial.name / "result"
             shutil.copytree(result, folder / trial.name, ignore=shutil.ignore_patterns("history.csv"))
@@ -78,12 +78,6 @@ def _write(key: str, done: list[Trial], work: Path, run_id: str) -> None:
             histories.append(history)
     with whole(paths.HISTORY / f"{key}.csv") as file:
         pd.concat(histories).to_csv(file, index=False)
-
-
-def _begun(work: Path) -> str | None:
-    """The MLflow run of an interrupted training."""
-    file = work / "run.json"
-    return read_json(file)["run_id"] if file.exists() else None
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.data import gtzan
-from pipeline.data.split import PARTS, SplitError, explained
+from pipeline.data.split import PARTS, SplitError, explained, first_to_train
 from pipeline.data.split import split as deal
 from pipeline.params import LEAKY, Split
 
@@ -174,6 +174,26 @@ def test_tutorial_has_the_first_sixty_to_train_and_the_rest_to_test() -> None:
     assert parts["train"] | parts["valid"] == first
     assert not parts["train"] & parts["valid"]
     assert len(parts["valid"]) == 10 * 9  # 15 % of 60
+
+
+def test_the_first_sixty_in_a_hundred_train_and_the_others_are_valid_and_test() -> None:
+    table = gtzan_names().sample(frac=1, random_state=1)
+    table = table[table["clip_id"] != "jazz/jazz.00054.wav"]  # the file that nobody can read
+    rows = first_to_train(table)
+    parts = {part: list(own["clip_id"]) for part, own in rows.groupby("part")}
+    assert set(map(gtzan.id_of, parts["test"])) == ids_by_part("tutorial", table)["test"]
+    assert parts["valid"] == parts["test"]
+    assert sorted(parts["train"] + parts["test"]) == sorted(table["clip_id"]), "each on one side, once"
+    assert (rows["fold"] == 0).all()
+
+
+def test_the_first_to_train_are_so_in_any_data() -> None:
+    """Of each label by itself, by name and not by row, rounded down."""
+    table = clips([(f"group {number}", "jazz" if number < 6 else "rock") for number in range(11)])
+    rows = first_to_train(table.iloc[::-1]).query("part == 'train'")
+    assert sorted(rows["clip_id"]) == [f"clip {number}" for number in (0, 1, 10, 2, 6, 7)]
+    with pytest.raises(SplitError, match="label 'polka' has no clip in train"):
+        first_to_train(pd.concat([table, clips([("a", "polka")]).assign(clip_id="polka")]))
 
 
 def test_filtered_is_the_published_split() -> None:

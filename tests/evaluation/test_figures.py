@@ -85,6 +85,7 @@ DRAW: dict[str, Callable[[], Figure]] = {
     "confusion": lambda: figures.confusion(a_matrix(), "cnn, $test$"),
     "confusion_grid": lambda: figures.confusion_grid({key: a_matrix() for key in "abcde"}),
     "curves": lambda: figures.curves({"cnn": history(20), "majority": history(0), "mlp": history(1)}),
+    "beside": lambda: figures.beside({"theirs": {"cnn": history(20)}, "ours": {"cnn": history(1)}}),
     "scores": lambda: figures.scores(score_table()),
     "leak": lambda: figures.leak(leak_table()),
     "reliability": lambda: figures.reliability(some_bins(3)),
@@ -224,6 +225,17 @@ def test_curves_survive_losses_of_zero_infinity_and_nan() -> None:
 
 def test_curves_say_when_there_are_none() -> None:
     assert "no model was trained by epochs" in texts(figures.curves({"majority": history(0)}))
+
+
+def test_ways_of_training_stand_side_by_side_in_the_same_colours() -> None:
+    theirs = {"cnn": history(30), "transfer": history(20)}
+    figure = figures.beside({"$theirs$": theirs, "ours": {"transfer": history(5), "majority": history(0)}})
+    loss, others, accuracy, _ = figure.axes
+    assert [len(line.get_xdata()) for line in loss.get_lines()] == [30, 30, 20, 20]
+    assert [len(line.get_xdata()) for line in others.get_lines()] == [5, 5]
+    assert others.get_lines()[0].get_color() == loss.get_lines()[2].get_color()
+    assert list(accuracy.get_lines()[1].get_ydata()) == list(theirs["cnn"]["valid_accuracy"])
+    assert {"loss", "accuracy", "ours"} <= set(texts(figure))
 
 
 def test_scores_draw_the_baseline_only_if_it_is_there() -> None:

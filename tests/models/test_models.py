@@ -47,6 +47,7 @@ MODELS: dict[str, tuple[Any, int]] = {
         1,
     ),
     "multimodal": (Multimodal(name="multimodal", dropout=0.1), 2),
+    "multimodal tutorial": (Multimodal(name="multimodal", arch="tutorial", dropout=0.1), 2),
 }
 """Settings, and how many images the model sees; with none it sees the table."""
 
@@ -241,6 +242,17 @@ def test_the_tutorial_net_is_the_tutorials() -> None:
     torch.testing.assert_close(
         net(pictures), in_its_order.eval()((1 + pictures / 80)[:, None].expand(-1, 3, -1, -1))
     )
+
+
+def test_the_tutorials_late_fusion_is_two_of_its_trunks_and_one_layer() -> None:
+    images = [image(64, 40), image(48, 40)]
+    net: Any = multimodal.build(Multimodal(name="multimodal", arch="tutorial", dropout=0.4), images, 10)
+    single: Any = cnn.build(Cnn(name="cnn", arch="tutorial", dropout=0.4), images[:1], 10)
+    assert str(net.branches[0]) == str(single[0]), "the trunk of the CNN"
+    assert net.branches[1].body[-2].in_features == 64 * 4 * 3
+    assert [tuple(layer.weight.shape) for layer in net.head if isinstance(layer, nn.Linear)] == [(10, 256)]
+    dropouts = [module.p for module in net.modules() if isinstance(module, nn.Dropout)]
+    assert dropouts == [0.4, 0.4, 0.0], "inside the trunks alone"
 
 
 def features(folder: Path, count: int, clips: int = 32) -> tuple[list[Feature], Windows]:

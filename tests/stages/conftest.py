@@ -38,7 +38,7 @@ def setup(checkout: Path, tracking_store: str, monkeypatch: pytest.MonkeyPatch) 
         content["experiments"]["mlp"]["training"] = {"epochs": 3, "patience": 2}
         content["training"] |= {"batch_size": 16, "threads": 1, "accelerator": "cpu"}
         content["tracking"]["experiment"] = checkout.parent.name
-        content["sweeps"] = {}
+        content["sweeps"], content["tutorial"] = {}, {"experiments": {}}
         for name, values in sections.items():
             content[name] = content[name] | values if isinstance(values, dict) else values
         (checkout / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))

@@ -1,0 +1,80 @@
+"""Train one of the tutorial's models by its own protocol, and keep what its page shows: curves, time, answers."""
+
+import json
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline import params, paths, tracking
+from pipeline.data import clips
+from pipeline.data.split import first_to_train
+from pipeline.files import read_json, remove, whole, write_json
+from pipeline.models.exported import Exported
+from pipeline.params import LEAKY, Experiment, SoundParams
+from pipeline.stages import main, recording, resuming
+from pipeline.stages.inputs import used
+from pipeline.training import parts
+from pipeline.training.experiment import fitted, save
+from pipeline.training.parts import Parts
+from pipeline.training.predict import part_answers
+from pipeline.training.trials import Trial
+
+SPENT = "seconds.json"
+
+
+def tutorial(key: str) -> None:
+    settings = params.load_sound()
+    experiment = params.of_tutorial(settings, key)
+    tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
+    table = clips.computed()
+    data = parts.load(experiment, settings.window, table, first_to_train(clips.good(table)), fold=0)
+    known = json.dumps(used(experiment)).encode() + paths.CLIPS.read_bytes()
+    work = resuming.folder("tutorial", settings, experiment, key, known)
+    tags = {**tracking.lineage(settings.data.source), "leaky": LEAKY["tutorial"]}
+    name = f"tutorial {key}"
+    with (
+        tracking.run(settings.tracking.experiment, name, resuming.run_id(work), tags) as run,
+        whole(paths.TUTORIAL / key) as folder,
+    ):
+        folder.mkdir()
+        write_json(work / paths.RUN, {"run_id": run.id})
+        run.log_params(_described(settings, experiment))
+        history = _trained(experiment, data, settings.seed, work, run)
+        answers = _answers(work / "model.onnx", experiment, data, settings.seed)
+        history.to_csv(folder / "history.csv", index=False)
+        answers.to_parquet(folder / "predictions.parquet", index=False)
+        write_json(folder / "training.json", {"train_seconds": round(read_json(work / SPENT), 1)})
+    remove(work)
+
+
+def _trained(experiment: Experiment, data: Parts, seed: int, work: Path, run: tracking.Run) -> pd.DataFrame:
+    """The history; the model stands in the work, and how long it took, in all parts of an interrupted training."""
+    before = read_json(work / SPENT) if (work / SPENT).exists() else 0.0
+    start = time.monotonic()
+
+    def told(epoch: int, scores: dict[str, float]) -> None:
+        run.log_epoch(epoch, {f"tutorial_{name}": value for name, value in scores.items()})
+        write_json(work / SPENT, before + time.monotonic() - start)
+
+    net, history = fitted(experiment, data, seed, work / "checkpoints", paths.embeddings(), told)
+    save(net, data, work / "model.onnx")
+    return history.assign(fold=0, seed=seed)
+
+
+def _answers(model: Path, experiment: Experiment, data: Parts, seed: int) -> pd.DataFrame:
+    """For the test clips, and of each whether training has heard its group."""
+    run = Exported(model, experiment.training.threads)
+    test = part_answers(run, data, "test", experiment.training, Trial(0, seed))
+    return test.assign(heard=test["group"].isin(data.clips["train"]["group"]))
+
+
+def _described(settings: SoundParams, experiment: Experiment) -> dict[str, object]:
+    """As of any trial, but for the split, which is none of the params."""
+    described = recording.described(settings, experiment, Trial(0, settings.seed))
+    own = {name: value for name, value in described.items() if not name.startswith("split.")}
+    return {**own, "split": first_to_train.__name__}
+
+
+if __name__ == "__main__":
+    main(tutorial, "key", "tutorial/dvc.yaml:tutorial")
