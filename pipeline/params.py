@@ -593,13 +593,23 @@ class SoundParams(Params):
         return {**raw, "tutorial": {**raw["tutorial"], "training": _merged(raw["training"], own)}}
 
     @model_validator(mode="after")
-    def _the_tutorials_stand_beside_experiments(self) -> Self:
+    def _the_tutorials_models_have_curves(self) -> Self:
         for key, own in self.tutorial.experiments.items():
-            place = f"tutorial.experiments.{key}"
-            self._has_experiment("tutorial.experiments", key)
-            self._has_weights(place, own)
-            _check_shown(place, own)
+            _check_shown(f"tutorial.experiments.{key}", own)
         return self
+
+    def check_tutorial(self) -> None:
+        """Only who runs the tutorial needs what its models are made of and set beside.
+
+        Raises:
+            ParamsError: one of its models stands beside no experiment, or its weights are not there.
+        """
+        try:
+            for key, own in self.tutorial.experiments.items():
+                self._has_experiment("tutorial.experiments", key)
+                self._has_weights(f"tutorial.experiments.{key}", own)
+        except ValueError as error:
+            raise ParamsError(str(error)) from None
 
 
 def _check_shown(place: str, experiment: Experiment) -> None:

@@ -214,12 +214,23 @@ def test_leaks_are_experiments() -> None:
     assert "'leak' is taken" in complaint(raw)
 
 
+def told_of_tutorial(raw: dict[str, Any]) -> str:
+    read = parse(raw)
+    assert isinstance(read, params.SoundParams)
+    with pytest.raises(ParamsError) as told:
+        read.check_tutorial()
+    return str(told.value)
+
+
 def test_the_tutorials_models_stand_beside_experiments() -> None:
-    own = DEFAULTS["tutorial"]["experiments"]["cnn"]
-    told = complaint(changed(("tutorial", "experiments"), {"cnm": own}))
+    """Who does not run the tutorial may take them away."""
+    told = told_of_tutorial(
+        changed(("tutorial", "experiments"), {"cnm": DEFAULTS["tutorial"]["experiments"]["cnn"]})
+    )
     assert "tutorial.experiments: 'cnm' is not among the experiments" in told
     assert "did you mean 'cnn'?" in told
-    told = complaint(changed(("tutorial", "experiments", "transfer", "model", "backbone"), "mobilenet_v3"))
+    backbone = ("tutorial", "experiments", "transfer", "model", "backbone")
+    told = told_of_tutorial(changed(backbone, "mobilenet_v3"))
     assert "tutorial.experiments.transfer.model.backbone: 'mobilenet_v3' is not among the weights" in told
 
 

@@ -25,6 +25,7 @@ SPENT = "seconds.json"
 
 def tutorial(key: str) -> None:
     settings = params.load_sound()
+    settings.check_tutorial()
     experiment = params.of_tutorial(settings, key)
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     table = clips.computed()

@@ -15,6 +15,7 @@ from pipeline.stages import main
 
 def tutorial_report() -> None:
     settings = params.load_sound()
+    settings.check_tutorial()
     if not settings.tutorial.experiments:
         raise ParamsError(
             "tutorial.experiments: there is no model to report on: give it some, as the params.yaml in git has"
