@@ -71,3 +71,22 @@ def test_only_what_changed_and_what_depends_on_it_is_looked_at() -> None:
     assert needed(GRAPH, {"compare", "features"}) == {
         stage: before - {"data"} for stage, before in GRAPH.items() if stage != "data"
     }
+
+
+def test_a_file_of_params_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And anew the next time, when it may have changed."""
+    from dvc.dependency import param
+
+    read: list[str] = []
+
+    def counted(path: str, _: object) -> dict[str, int]:
+        read.append(path)
+        return {"seed": len(read)}
+
+    monkeypatch.setattr(param, "load_path", counted)
+    for time_ in (1, 2):
+        with side_by_side._params_read_once():
+            assert [param.read_param_file(None, "params.yaml", ["seed"], flatten=True) for _ in range(3)] == [
+                {"seed": time_}
+            ] * 3
+    assert param.load_path is counted
