@@ -25,12 +25,9 @@ def inputs(key: str) -> None:
     write_json(paths.INPUTS / f"{key}.json", used(experiment))
     with whole(paths.EMBEDDINGS / key) as folder:
         folder.mkdir()
-        names = []
         for number, part in enumerate(params.parts(experiment)):
             if isinstance(part.model, Transfer) and part.model.frozen:
-                names += part.model.backbones
                 _embed(part, part.model, settings.window, folder / str(number))
-        write_json(folder / "backbones.json", names)  # an empty folder would be nothing to DVC
 
 
 def used(experiment: Experiment) -> dict[str, str]:

@@ -165,10 +165,11 @@ def _blocks(
     """Of each clip: what tells its windows from all others, what the backbone makes of them, whether that was not known."""
     sources = _sources(_feature(windows).digests, pairs)
     missing = [clip for clip, source in enumerate(sources) if source not in known]
-    fresh = dict.fromkeys(missing, _embedded(windows, pairs, missing, run, settings))
+    computed = _embedded(windows, pairs, missing, run, settings)
+    unknown = set(missing)
     for clip, source in enumerate(sources):
-        values = block(next(fresh[clip]), "float32") if clip in fresh else known.read(source)
-        yield source, values, clip in fresh
+        fresh = clip in unknown
+        yield source, block(next(computed), "float32") if fresh else known.read(source), fresh
 
 
 def _sources(digests: Sequence[str], pairs: Index) -> list[str]:
