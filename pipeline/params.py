@@ -266,6 +266,9 @@ class Transfer(Section):
     zoom: Annotated[float, Field(ge=1)] = 1.0
     """How many times a backbone for pictures sees its input enlarged: it learned from pictures of 160 pixels and more,
     and looks for what is as large there."""
+    maps: Literal["last", "every block"] = "last"
+    """Of a backbone for pictures, the feature maps whose means are its embedding. The last ones tell dogs from cats; those
+    of the blocks before tell patterns apart that a spectrogram has too ("hypercolumns", arXiv:1411.5752)."""
     tuned_from: str | None = None
     """Of a backbone that is not frozen, its first module to be trained, as PyTorch names it (layer.3 of MobileNetV2);
     the weights of those before it stay as they are. By default all of it is trained."""

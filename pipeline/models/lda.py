@@ -15,11 +15,20 @@ from pipeline.params import Lda
 
 
 def fit(settings: Lda, train: Rows, valid: Rows, classes: int, seed: int) -> nn.Module:  # noqa: ARG001
+    """Of columns in units of their own, which are standardised."""
+    scale, columns = scaled(train.values)
+    with torch.no_grad():
+        chosen_by = scale(torch.from_numpy(valid.values)).numpy()
+    train, valid = Rows(columns, train.targets), Rows(chosen_by, valid.targets)
+    return nn.Sequential(scale, discriminant(settings.shrinkage, train, valid, classes))
+
+
+def discriminant(shrinkage: float, train: Rows, valid: Rows, classes: int) -> nn.Linear:
+    """Of columns as they are."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    scale, columns = scaled(train.values)
-    lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=settings.shrinkage).fit(columns, train.targets)
-    sure = nn.Sequential(scale, fitted_linear(lda.coef_, lda.intercept_, classes))
+    lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage).fit(train.values, train.targets)
+    sure = fitted_linear(lda.coef_, lda.intercept_, classes)
     with torch.no_grad():
         t = best(sure(torch.from_numpy(valid.values)).double().numpy(), valid.targets)
-    return nn.Sequential(scale, fitted_linear(lda.coef_ / t, lda.intercept_ / t, classes))
+    return fitted_linear(lda.coef_ / t, lda.intercept_ / t, classes)

@@ -14,9 +14,9 @@ from pipeline.models import Input, Rows, lda
 from pipeline.models.layers import Ensemble, dense, planes
 from pipeline.models.musicnn import BANDS, PENULTIMATE, Musicnn
 from pipeline.models.weights import preprocessor
-from pipeline.models.weights.loading import is_ast, load
+from pipeline.models.weights.loading import gives_maps_of_blocks, is_ast, load
 from pipeline.models.weights.preprocessor import Preprocessor
-from pipeline.params import Lda, ParamsError
+from pipeline.params import ParamsError
 from pipeline.params import Transfer as Settings
 
 MOMENTUM = 0.1
@@ -40,16 +40,18 @@ class Backbone(nn.Module):
 
 
 class ImageBackbone(Backbone):
-    """Means over the last feature maps of a network for pictures.
+    """Means over the last feature maps of a network for pictures, or over those that each of its blocks makes.
 
     It sees three channels in [-1, 1], as the ImageNet models were trained on. Those of a window are equal, from its floor,
     which is black, to 0 dB, which is white; nothing is learned of the training part, so that an embedding is the same in
     every fold.
     """
 
-    def __init__(self, source: Input, network: nn.Module, trainable: bool, zoom: float) -> None:
+    def __init__(
+        self, source: Input, network: nn.Module, trainable: bool, zoom: float = 1.0, every_block: bool = False
+    ) -> None:
         super().__init__(network, trainable)
-        self.zoom = zoom
+        self.zoom, self.every_block = zoom, every_block
         self.black, self.white = (0.0, 1.0) if len(source.shape) == 3 else (source.floor, 0.0)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -57,8 +59,15 @@ class ImageBackbone(Backbone):
         seen = planes(shares.clamp(0, 1) * 2 - 1)
         if self.zoom > 1:
             seen = functional.interpolate(seen, scale_factor=self.zoom, mode="bilinear")
-        maps: Tensor = self.network(seen.expand(-1, 3, -1, -1)).last_hidden_state
-        return maps.mean(dim=(2, 3))
+        return torch.cat([maps.mean(dim=(2, 3)) for maps in self._maps(seen.expand(-1, 3, -1, -1))], dim=1)
+
+    def _maps(self, picture: Tensor) -> list[Tensor]:
+        if not self.every_block:
+            return [self.network(picture).last_hidden_state]
+        made = self.network(picture, output_hidden_states=True)
+        # some networks have their last maps among those of the blocks, others make them of the last block's
+        blocks = [maps for maps in made.hidden_states if maps is not made.last_hidden_state]
+        return [*blocks, made.last_hidden_state]
 
 
 class MusicBackbone(Backbone):
@@ -129,17 +138,23 @@ def joined(nets: Sequence[nn.Module]) -> nn.Module:
     return Transfer(transfers[0].backbones, Ensemble([net.head for net in transfers]), frozen=True)
 
 
-def fit_head(shrinkage: float, train: Rows, valid: Rows, classes: int, seed: int) -> nn.Module:
-    """A linear discriminant of embeddings, in closed form."""
-    return lda.fit(Lda(name="lda", shrinkage=shrinkage), train, valid, classes, seed)
+def fit_head(shrinkage: float, train: Rows, valid: Rows, classes: int) -> nn.Module:
+    """A linear discriminant of embeddings, in closed form.
+
+    They are not standardised: their columns have one unit, and where one of MobileNetV2's varies more it says more
+    (docs/training.md).
+    """
+    return lda.discriminant(shrinkage, train, valid, classes)
 
 
 def _backbone(name: str, source: Input, settings: Settings) -> Backbone:
     network, trainable = load(paths.WEIGHTS / name), not settings.frozen
     if not (isinstance(network, Musicnn) or is_ast(network)):
-        backbone: Backbone = ImageBackbone(source, network, trainable, settings.zoom)
+        backbone: Backbone = _image(name, source, network, settings)
     elif settings.zoom > 1:
         raise ParamsError(f"model.zoom: weights.{name} hear music, and cannot hear it enlarged")
+    elif settings.maps != "last":
+        raise ParamsError(f"model.maps: weights.{name} hear music, and have an embedding of their own")
     elif isinstance(network, Musicnn):
         backbone = _musicnn(name, source, network, trainable)
     else:
@@ -147,6 +162,15 @@ def _backbone(name: str, source: Input, settings: Settings) -> Backbone:
     if trainable:
         _tune(network, settings.tuned_from)
     return backbone
+
+
+def _image(name: str, source: Input, network: nn.Module, settings: Settings) -> Backbone:
+    every_block = settings.maps == "every block"
+    if every_block and not gives_maps_of_blocks(network):
+        raise ParamsError(
+            f"model.maps: weights.{name} do not tell the feature maps of their blocks: give the model `maps: last`"
+        )
+    return ImageBackbone(source, network, not settings.frozen, settings.zoom, every_block)
 
 
 def _musicnn(name: str, source: Input, network: Musicnn, trainable: bool) -> Backbone:

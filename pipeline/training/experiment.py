@@ -45,7 +45,7 @@ def fitted(
         windows, valid = embed([windows, valid], net.backbones, settings, kept)
         if isinstance(experiment.model, Transfer) and experiment.model.shrinkage is not None:
             net.head = module.fit_head(
-                experiment.model.shrinkage, _rows(windows), _rows(valid), len(data.labels), seed
+                experiment.model.shrinkage, _rows(windows), _rows(valid), len(data.labels)
             )
             return net.cpu().eval(), pd.DataFrame(columns=list(HISTORY))
         trained = net.head

@@ -46,6 +46,12 @@ MODELS: dict[str, tuple[Any, int]] = {
         Transfer(name="transfer", backbone=["resnet", "smaller"], frozen=True, hidden=[], dropout=0.1),
         1,
     ),
+    "every block": (
+        Transfer(
+            name="transfer", backbone="mobilenet", frozen=False, maps="every block", hidden=[], dropout=0.1
+        ),
+        1,
+    ),
     "multimodal": (Multimodal(name="multimodal", dropout=0.1), 2),
     "multimodal tutorial": (Multimodal(name="multimodal", arch="tutorial", dropout=0.1), 2),
 }
@@ -362,10 +368,60 @@ def test_embeddings_of_several_backbones_are_joined(tmp_path: Path, training: Tr
         joined = torch.cat([backbone(*inputs) for backbone in net.backbones], dim=1)
     np.testing.assert_allclose(every.inputs[0], joined, rtol=1e-3, atol=1e-3)
     rows = Rows(every.inputs[0], every.targets)
-    net.head = transfer.fit_head(0.5, rows, rows, 2, seed=7)
+    net.head = transfer.fit_head(0.5, rows, rows, 2)
     with torch.no_grad():
         hits = net.eval()(*inputs).argmax(dim=1).numpy() == windows.targets
     assert hits.mean() > 0.9
+
+
+@pytest.mark.parametrize("backbone", ["mobilenet", "resnet"])
+def test_the_maps_of_every_block_count_once(tmp_path: Path, backbone: str) -> None:
+    """MobileNetV2 makes its last maps of the last block's; a ResNet's last block makes them."""
+    (feature,), windows = features(tmp_path, 1)
+    settings = Transfer(
+        name="transfer", backbone=backbone, frozen=True, maps="every block", hidden=[], dropout=0.0
+    )
+    (seeing,) = transfer.backbones(settings, feature.describe())
+    seen = Batches(windows)[windows.even(1)].inputs[0]
+    made: list[Tensor] = []
+    network: Any = seeing.network
+    blocks = network.layer if backbone == "mobilenet" else network.encoder.stages
+    for block in [network.embedder, *blocks] if backbone == "resnet" else [*blocks, network.conv_1x1]:
+        block.register_forward_hook(lambda _module, _inputs, maps: made.append(maps.mean(dim=(2, 3))))
+    with torch.no_grad():
+        found = seeing.eval()(seen)
+        last = transfer.backbones(settings.model_copy(update={"maps": "last"}), feature.describe())[0].eval()(
+            seen
+        )
+    assert len(made) > 2
+    torch.testing.assert_close(found, torch.cat(made, dim=1), rtol=0, atol=0)
+    torch.testing.assert_close(found[:, -last.shape[1] :], last, rtol=0, atol=0)
+
+
+def test_a_network_without_maps_of_its_blocks_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Network(nn.Module):
+        def forward(self, image: Tensor, output_hidden_states: bool = False) -> SimpleNamespace:  # noqa: ARG002
+            return SimpleNamespace(last_hidden_state=image, hidden_states=(image.flatten(2),))
+
+    monkeypatch.setattr(transfer, "load", lambda _: Network())
+    settings = Transfer(
+        name="transfer", backbone="swin", frozen=True, maps="every block", hidden=[], dropout=0.0
+    )
+    with pytest.raises(ParamsError, match=r"model\.maps: weights\.swin .* their blocks: .*`maps: last`"):
+        transfer.build(settings, [image()], 2)
+
+
+def test_a_discriminant_of_embeddings_takes_their_columns_as_they_are() -> None:
+    values, targets = table(CLASSES)
+    rows = Rows(values * np.geomspace(0.1, 10, values.shape[1], dtype=np.float32), targets)
+    reference = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.4).fit(rows.values, targets)
+    head = transfer.fit_head(0.4, rows, rows, CLASSES)
+    with torch.no_grad():
+        found = head(torch.from_numpy(rows.values)).argmax(dim=1).numpy()
+    np.testing.assert_array_equal(found, reference.predict(rows.values))
+    scaled = (rows.values - rows.values.mean(axis=0)) / rows.values.std(axis=0)
+    otherwise = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.4).fit(scaled, targets).predict(scaled)
+    assert (found != otherwise).any()
 
 
 def test_musicnn_hears_its_own_feature_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,6 +433,8 @@ def test_musicnn_hears_its_own_feature_alone(monkeypatch: pytest.MonkeyPatch) ->
         transfer.build(settings, [image()], 2)
     with pytest.raises(ParamsError, match=r"model\.zoom: weights\.musicnn_msd hear music"):
         transfer.build(settings.model_copy(update={"zoom": 2.0}), [image(bands=96)], 2)
+    with pytest.raises(ParamsError, match=r"model\.maps: weights\.musicnn_msd hear music"):
+        transfer.build(settings.model_copy(update={"maps": "every block"}), [image(bands=96)], 2)
     net = transfer.build(settings, [image(bands=96)], 2).eval()
     levels = torch.rand(3, 96, 40) * 4
     with torch.no_grad():

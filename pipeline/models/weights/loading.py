@@ -116,6 +116,15 @@ def _of_transformers(file: Path, given: "dict[str, Tensor]") -> "tuple[nn.Module
     return model, _problems(told["missing_keys"], unknown, told["mismatched_keys"])
 
 
+def gives_maps_of_blocks(network: "nn.Module") -> bool:
+    """Whether a network for pictures tells the feature maps of each of its blocks; Swin's are sequences."""
+    import torch
+
+    with torch.inference_mode():
+        blocks = network(torch.zeros(1, 3, SIDE, SIDE), output_hidden_states=True).hidden_states
+    return bool(blocks) and all(maps.ndim == 4 for maps in blocks)
+
+
 def _gives_maps(model: "nn.Module") -> bool:
     """A vision transformer gives none, and sees pictures of one size alone."""
     import torch
