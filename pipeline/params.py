@@ -262,16 +262,21 @@ class Transfer(Section):
     """A key of ``weights`` in params.yaml, or several, whose embeddings are joined."""
     frozen: bool
     shrinkage: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Of a linear discriminant (:class:`Lda`), which then is the head; null trains one of ``hidden`` layers."""
+    """Of a linear discriminant (:class:`Lda`), which then is the head: of a backbone that is not frozen, in place of the
+    linear layer that it was tuned with. Null trains one of ``hidden`` layers."""
     zoom: Annotated[float, Field(ge=1)] = 1.0
     """How many times a backbone for pictures sees its input enlarged: it learned from pictures of 160 pixels and more,
     and looks for what is as large there."""
     maps: Literal["last", "every block"] = "last"
     """Of a backbone for pictures, the feature maps whose means are its embedding. The last ones tell dogs from cats; those
-    of the blocks before tell patterns apart that a spectrogram has too ("hypercolumns", arXiv:1411.5752)."""
+    of the blocks before tell patterns apart that a spectrogram has too ("hypercolumns", arXiv:1411.5752). What gets a
+    discriminant after it was tuned is tuned by the last."""
     tuned_from: str | None = None
     """Of a backbone that is not frozen, its first module to be trained, as PyTorch names it (layer.3 of MobileNetV2);
     the weights of those before it stay as they are. By default all of it is trained."""
+    tuned_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """How far a backbone that is not frozen goes from the weights it had to the tuned ones: weights on the way are often
+    better than both ("WiSE-FT", arXiv:2109.01903). The head it was tuned with does not fit them, so it needs ``shrinkage``."""
     hidden: list[Positive]
     dropout: Fraction
 
@@ -279,18 +284,24 @@ class Transfer(Section):
     def backbones(self) -> list[str]:
         return [self.backbone] if isinstance(self.backbone, str) else self.backbone
 
+    @property
+    def closed(self) -> bool:
+        """Whether the head is fitted in closed form."""
+        return self.shrinkage is not None
+
     @model_validator(mode="after")
-    def _a_discriminant_hears_what_stays(self) -> Self:
-        if self.shrinkage is not None and not (self.frozen and not self.hidden):
-            raise ValueError(
-                "shrinkage: the head is then fitted in closed form: frozen must be true, hidden []"
-            )
+    def _a_discriminant_is_linear(self) -> Self:
+        if self.closed and self.hidden:
+            raise ValueError("shrinkage: the head is then fitted in closed form, with hidden []")
         return self
 
     @model_validator(mode="after")
     def _what_is_frozen_is_not_tuned(self) -> Self:
-        if self.frozen and self.tuned_from is not None:
-            raise ValueError("tuned_from: a frozen backbone is not trained at all: set frozen to false")
+        for key in ("tuned_from", "tuned_share"):
+            if self.frozen and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key}: a frozen backbone is not trained at all: set frozen to false")
+        if self.tuned_share < 1 and not self.closed:
+            raise ValueError("tuned_share: the head is fitted anew to such weights: give shrinkage, e.g. 0.9")
         return self
 
 
@@ -623,7 +634,7 @@ def _check_shown(place: str, experiment: Experiment) -> None:
             f"{place}.features: the tutorial works on some of {list(ALIGNED)}, not {foreign[0]!r}"
         )
     model = experiment.model
-    closed = isinstance(model, Transfer) and model.shrinkage is not None
+    closed = isinstance(model, Transfer) and model.closed
     if closed or isinstance(model, Fusion) or experiment.training.members > 1:
         raise ValueError(
             f"{place}: its curves are those of one net trained by epochs: leave out shrinkage, fusion and members"

@@ -1,7 +1,7 @@
 """One or several pre-trained backbones and a small head on a window of a feature, or on an image."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -118,6 +118,9 @@ def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
         UserError: a backbone was trained on another feature than the experiment gives it.
     """
     (image,) = inputs
+    if settings.closed and not settings.frozen:
+        # tuned by its last maps, as it was trained; those of its blocks are for the discriminant (:func:`go_back`)
+        settings = settings.model_copy(update={"maps": "last"})
     seeing = backbones(settings, image)
     example = torch.zeros(1, *image.shape)
     with torch.no_grad():
@@ -136,6 +139,19 @@ def joined(nets: Sequence[nn.Module]) -> nn.Module:
     if len(transfers) < len(nets):
         return Ensemble(nets)
     return Transfer(transfers[0].backbones, Ensemble([net.head for net in transfers]), frozen=True)
+
+
+def go_back(net: Transfer, before: Mapping[str, Tensor], settings: Settings) -> None:
+    """Make tuned backbones what the discriminant is fitted to.
+
+    Their weights and statistics are left ``tuned_share`` of the way from those of ``before`` to those they have.
+    """
+    for name, tensor in net.backbones.state_dict(prefix="backbones.").items():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.lerp(before[name], tensor, settings.tuned_share))
+    for backbone in net.backbones:
+        if isinstance(backbone, ImageBackbone):
+            backbone.every_block = settings.maps == "every block"
 
 
 def fit_head(shrinkage: float, train: Rows, valid: Rows, classes: int) -> nn.Module:

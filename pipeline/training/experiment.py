@@ -1,5 +1,6 @@
 """One trial of an experiment: a model built for its features, fitted, and kept as an ONNX graph."""
 
+import copy
 from pathlib import Path
 
 import pandas as pd
@@ -40,16 +41,21 @@ def fitted(
     net = module.build(experiment.model, inputs, len(data.labels))
     if settings.channels_last:
         net = net.to(memory_format=torch.channels_last)
-    trained = net
+    model, history = experiment.model, pd.DataFrame(columns=list(HISTORY))
+    closed = model if isinstance(model, Transfer) and model.closed else None
     if getattr(net, "frozen", False):
         windows, valid = embed([windows, valid], net.backbones, settings, kept)
-        if isinstance(experiment.model, Transfer) and experiment.model.shrinkage is not None:
-            net.head = module.fit_head(
-                experiment.model.shrinkage, _rows(windows), _rows(valid), len(data.labels)
-            )
-            return net.cpu().eval(), pd.DataFrame(columns=list(HISTORY))
-        trained = net.head
-    history = fit(trained, windows, valid, settings, seed, work, sink)
+        if closed is None:
+            history = fit(net.head, windows, valid, settings, seed, work, sink)
+    else:
+        before = copy.deepcopy(net.state_dict())
+        history = fit(net, windows, valid, settings, seed, work, sink)
+        if closed is not None:
+            module.go_back(net, before, closed)
+            # beside its checkpoints: no other training has these weights
+            windows, valid = embed([windows, valid], net.backbones, settings, work)
+    if closed is not None:
+        net.head = module.fit_head(closed.shrinkage, _rows(windows), _rows(valid), len(data.labels))
     return net.cpu().eval(), history
 
 

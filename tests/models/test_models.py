@@ -24,10 +24,23 @@ from pipeline.models.exported import Exported, export
 from pipeline.models.layers import Ensemble, Standardise
 from pipeline.models.musicnn import Musicnn
 from pipeline.models.temperature import best
-from pipeline.params import Cnn, Lda, LogReg, Majority, Mlp, Multimodal, ParamsError, Training, Transfer
+from pipeline.params import (
+    Cnn,
+    Experiment,
+    Lda,
+    LogReg,
+    Majority,
+    Mlp,
+    Multimodal,
+    ParamsError,
+    Training,
+    Transfer,
+)
+from pipeline.training import untold
 from pipeline.training.embeddings import embed
-from pipeline.training.experiment import Probabilities
+from pipeline.training.experiment import Probabilities, fitted
 from pipeline.training.fit import Batches, fit
+from pipeline.training.parts import Parts
 from pipeline.training.windows import Feature, Windows
 
 CLASSES = 4
@@ -478,6 +491,48 @@ def test_a_backbone_fine_tuned_from_a_module_on_keeps_the_weights_before_it(
     early = tuple(f"backbones.0.network.{name}." for name in ("conv_stem", "layer.0", "layer.1", "layer.2"))
     weights = {name for name, _ in net.named_parameters()}
     assert kept == {name for name in weights if name.startswith(early)}
+
+
+def test_a_backbone_that_goes_back_lies_on_the_way_and_its_discriminant_is_its_own(
+    tmp_path: Path, training: Trainings
+) -> None:
+    (feature,), windows = features(tmp_path, 1)
+    data = Parts(
+        ["spectrogram"],
+        ["a", "b"],
+        {},
+        {"train": [feature], "valid": [feature]},
+        {"train": windows, "valid": windows},
+    )
+
+    def tuned(share: float) -> transfer.Transfer:
+        model = {"name": "transfer", "backbone": "mobilenet", "frozen": False, "hidden": [], "dropout": 0.1}
+        one = Experiment.model_validate(
+            {
+                "features": ["spectrogram"],
+                "model": {**model, "shrinkage": 0.5, "tuned_share": share, "maps": "every block"},
+                "training": training(epochs=2, batch_size=8).model_dump(),
+            }
+        )
+        folder = tmp_path / f"{share}"
+        net, history = fitted(one, data, 7, folder / "work", folder / "kept", untold)
+        assert len(history) == 2
+        assert isinstance(net, transfer.Transfer)
+        return net
+
+    untuned, _ = backbone_net(tmp_path / "untuned", frozen=False)
+    back = tuned(0.25)
+    before, after, found = (state(net.backbones) for net in (untuned, tuned(1.0), back))
+    for name, tensor in found.items():
+        if tensor.is_floating_point():
+            assert not torch.equal(before[name], after[name]), name
+            torch.testing.assert_close(tensor, 0.75 * before[name] + 0.25 * after[name])
+    assert state(back.head)["weight"].shape[1] > after["0.network.conv_1x1.normalization.weight"].numel(), (
+        "of every block"
+    )
+    with torch.no_grad():
+        said = back(*Batches(windows)[windows.even(1)].inputs).argmax(dim=1).numpy()
+    assert (said == windows.targets).mean() > 0.9
 
 
 def test_statistics_of_a_fine_tuned_backbone_follow_within_a_few_steps(tmp_path: Path) -> None:
