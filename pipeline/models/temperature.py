@@ -13,13 +13,13 @@ LOWEST_PROBABILITY = 1e-7
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 
 
-def best(logits: Matrix, targets: np.ndarray[Any, Any]) -> float:
+def best(logits: Matrix, targets: np.ndarray[Any, Any], highest: float = HIGHEST_TEMPERATURE) -> float:
     """The T that makes the targets most likely under softmax(logits / T).
 
     Temperature scaling of Guo et al. 2017 (On calibration of modern neural networks, arXiv:1706.04599, section 4.2);
     the rows must not be those it is judged on. Above 1 the model was too sure. The loss is convex in 1/T and has one
-    valley; T is kept between LOWEST_TEMPERATURE and HIGHEST_TEMPERATURE, and near the latter if equal probabilities
-    would do better than the model's.
+    valley; T is kept between LOWEST_TEMPERATURE and ``highest``, and near the latter if equal probabilities would do
+    better than the model's.
 
     1.0 if no row has a label more probable than its true one (also: no rows, or all labels equally probable): then
     the likelihood rises, or stays the same, all the way to T = 0, and says nothing.
@@ -33,7 +33,7 @@ def best(logits: Matrix, targets: np.ndarray[Any, Any]) -> float:
     def loss(log_t: float) -> float:
         return float(-log_softmax(logits / np.exp(log_t), axis=1)[each, targets].mean())
 
-    bounds = np.log([LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE])
+    bounds = np.log([LOWEST_TEMPERATURE, highest])
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 

@@ -221,6 +221,18 @@ def test_lda_is_scikit_learns_at_the_temperature_that_suits_valid(classes: int) 
     assert found.max(dim=1).values.std() > 0.05, "rows are told apart"
 
 
+def test_columns_that_say_the_same_do_not_make_a_discriminant_sure() -> None:
+    """Without their covariance, which shrinkage takes away, a hundred columns count a hundred times."""
+    rng = np.random.default_rng(7)
+    targets = np.arange(400) % 2
+    values = np.repeat(targets[:, None] + rng.normal(0, 1, (400, 1)), 100, axis=1).astype(np.float32)
+    values += rng.normal(0, 0.1, values.shape).astype(np.float32)
+    train, valid = Rows(values[:200], targets[:200]), Rows(values[200:], targets[200:])
+    with torch.no_grad():
+        said = lda.discriminant(1.0, train, valid, 2)(torch.from_numpy(valid.values)).double().numpy()
+    assert best(said, valid.targets) == pytest.approx(1, rel=0.01)
+
+
 def test_majority_answers_the_frequencies() -> None:
     values, targets = table()
     rows = Rows(values, targets)
