@@ -80,7 +80,13 @@ def model(uri: str) -> Registered:
         folder = _fetched(uri)
     except (_mlflow().exceptions.MlflowException, OSError) as error:
         raise RegistryError(f"no model {uri}: {str(error).splitlines()[0]}") from None
-    return Registered(uri, folder)
+    found = Registered(uri, folder)
+    if not found.package.is_dir():
+        raise RegistryError(
+            f"{uri} is no model that was registered, it has no {found.package.relative_to(folder)}: "
+            "give models:/<name>/<version>, or the folder that MLflow keeps one in, with a file MLmodel"
+        )
+    return found
 
 
 def register(name: str, package: Path, run_id: str, tags: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from pipeline.files import read_json
 from pipeline.inference import depth, listening, sureness
 from pipeline.inference.depth import Roc
 from pipeline.inference.listening import Told
-from pipeline.registry import Registered
+from pipeline.registry import Registered, RegistryError
 from pipeline.stages import champion as stage
 from pipeline.stages.champion import champion
 from pipeline.stages.evaluate import evaluate
@@ -53,6 +53,16 @@ def run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 def alias(name: str) -> tuple[str, str]:
     found = mlflow.MlflowClient().get_model_version_by_alias(name, registry.ALIAS)
     return str(found.version), found.tags["experiment"]
+
+
+def test_a_folder_that_is_no_registered_model_is_refused(checkout: Path) -> None:
+    paths.CANDIDATE.mkdir(parents=True)
+    for asked, why in (
+        (str(paths.CANDIDATE), r"has no artifacts/package: give models:/<name>/<version>"),
+        (str(checkout / "nothing"), "no model .*nothing"),
+    ):
+        with pytest.raises(RegistryError, match=why):
+            registry.model(asked)
 
 
 def test_a_worse_candidate_is_refused_and_the_alias_stays(run: Callable[..., str], checkout: Path) -> None:
