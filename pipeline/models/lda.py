@@ -13,10 +13,6 @@ from pipeline.models.layers import fitted_linear, scaled
 from pipeline.models.temperature import best
 from pipeline.params import Lda
 
-SUREST = 1000.0
-"""A discriminant of the 2744 columns of MobileNetV2's every block is 30 to 50 times too sure on a few hundred clips, more
-than the temperature of probabilities is ever asked to be."""
-
 
 def fit(settings: Lda, train: Rows, valid: Rows, classes: int, seed: int) -> nn.Module:  # noqa: ARG001
     """Of columns in units of their own, which are standardised."""
@@ -34,5 +30,5 @@ def discriminant(shrinkage: float, train: Rows, valid: Rows, classes: int) -> nn
     lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage).fit(train.values, train.targets)
     sure = fitted_linear(lda.coef_, lda.intercept_, classes)
     with torch.no_grad():
-        t = best(sure(torch.from_numpy(valid.values)).double().numpy(), valid.targets, SUREST)
+        t = best(sure(torch.from_numpy(valid.values)).double().numpy(), valid.targets)
     return fitted_linear(lda.coef_ / t, lda.intercept_ / t, classes)

@@ -10,16 +10,17 @@ Matrix = np.ndarray[Any, np.dtype[np.float64]]
 LOWEST_PROBABILITY = 1e-7
 """No probability below this is seen (about the resolution of float32), so that a single clip costs a loss at most
 16.1 and one sure mistake does not make the mean infinite."""
-LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 1000.0
+"""Discriminants of thousands of columns need 30 to 50 on a few hundred clips (docs/scores.md)."""
 
 
-def best(logits: Matrix, targets: np.ndarray[Any, Any], highest: float = HIGHEST_TEMPERATURE) -> float:
+def best(logits: Matrix, targets: np.ndarray[Any, Any]) -> float:
     """The T that makes the targets most likely under softmax(logits / T).
 
     Temperature scaling of Guo et al. 2017 (On calibration of modern neural networks, arXiv:1706.04599, section 4.2);
     the rows must not be those it is judged on. Above 1 the model was too sure. The loss is convex in 1/T and has one
-    valley; T is kept between LOWEST_TEMPERATURE and ``highest``, and near the latter if equal probabilities would do
-    better than the model's.
+    valley; T is kept between LOWEST_TEMPERATURE and HIGHEST_TEMPERATURE, and near the latter if equal probabilities
+    would do better than the model's.
 
     1.0 if no row has a label more probable than its true one (also: no rows, or all labels equally probable): then
     the likelihood rises, or stays the same, all the way to T = 0, and says nothing.
@@ -33,7 +34,7 @@ def best(logits: Matrix, targets: np.ndarray[Any, Any], highest: float = HIGHEST
     def loss(log_t: float) -> float:
         return float(-log_softmax(logits / np.exp(log_t), axis=1)[each, targets].mean())
 
-    bounds = np.log([LOWEST_TEMPERATURE, highest])
+    bounds = np.log([LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE])
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 

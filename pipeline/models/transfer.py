@@ -1,7 +1,7 @@
 """One or several pre-trained backbones and a small head on a window of a feature, or on an image."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -119,7 +119,7 @@ def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
     """
     (image,) = inputs
     if settings.closed and not settings.frozen:
-        # tuned by its last maps, as it was trained; those of its blocks are for the discriminant (:func:`go_back`)
+        # tuned by its last maps, as it was trained; those of its blocks are for the discriminant (:func:`part_way`)
         settings = settings.model_copy(update={"maps": "last"})
     seeing = backbones(settings, image)
     example = torch.zeros(1, *image.shape)
@@ -141,17 +141,16 @@ def joined(nets: Sequence[nn.Module]) -> nn.Module:
     return Transfer(transfers[0].backbones, Ensemble([net.head for net in transfers]), frozen=True)
 
 
-def go_back(net: Transfer, before: Mapping[str, Tensor], settings: Settings) -> None:
-    """Make tuned backbones what the discriminant is fitted to.
-
-    Their weights and statistics are left ``tuned_share`` of the way from those of ``before`` to those they have.
+def part_way(tuned: nn.ModuleList, settings: Settings, source: Input) -> nn.ModuleList:
+    """What a discriminant is fitted to: backbones with the maps of ``settings``, and their weights and statistics
+    ``tuned_share`` of the way from those they were loaded with to the tuned ones.
     """
-    for name, tensor in net.backbones.state_dict(prefix="backbones.").items():
+    found = nn.ModuleList(backbones(settings, source))
+    ends = tuned.state_dict()
+    for name, tensor in found.state_dict().items():
         if tensor.is_floating_point():
-            tensor.copy_(torch.lerp(before[name], tensor, settings.tuned_share))
-    for backbone in net.backbones:
-        if isinstance(backbone, ImageBackbone):
-            backbone.every_block = settings.maps == "every block"
+            tensor.lerp_(ends[name], settings.tuned_share)
+    return found
 
 
 def fit_head(shrinkage: float, train: Rows, valid: Rows, classes: int) -> nn.Module:

@@ -1,6 +1,5 @@
 """One trial of an experiment: a model built for its features, fitted, and kept as an ONNX graph."""
 
-import copy
 from pathlib import Path
 
 import pandas as pd
@@ -38,9 +37,8 @@ def fitted(
     settings = experiment.training.model_copy(update={"precision": precision(experiment)})
     torch.manual_seed(seed)
     inputs = [feature.describe() for feature in data.features["train"]]
-    net = module.build(experiment.model, inputs, len(data.labels))
-    if settings.channels_last:
-        net = net.to(memory_format=torch.channels_last)
+    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    net = module.build(experiment.model, inputs, len(data.labels)).to(memory_format=layout)
     model, history = experiment.model, pd.DataFrame(columns=list(HISTORY))
     closed = model if isinstance(model, Transfer) and model.closed else None
     if getattr(net, "frozen", False):
@@ -48,10 +46,9 @@ def fitted(
         if closed is None:
             history = fit(net.head, windows, valid, settings, seed, work, sink)
     else:
-        before = copy.deepcopy(net.state_dict())
         history = fit(net, windows, valid, settings, seed, work, sink)
         if closed is not None:
-            module.go_back(net, before, closed)
+            net.backbones = module.part_way(net.backbones, closed, *inputs).to(memory_format=layout)
             # beside its checkpoints: no other training has these weights
             windows, valid = embed([windows, valid], net.backbones, settings, work)
     if closed is not None:
