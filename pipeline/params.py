@@ -84,13 +84,6 @@ class PictureAudit(Section):
     min_clips: Positive
 
 
-LEAKY = {
-    "random": "clips of one group stand on both sides",
-    "tutorial": "clips of one artist stand on both sides, and repeated recordings too",
-}
-"""Split protocols whose scores promise too much, and why."""
-
-
 class Split(Section):
     protocol: Literal["grouped", "random", "tutorial", "filtered"]
     """See pipeline/data/split.py."""
@@ -368,9 +361,9 @@ class Training(Section):
     """Windows and their labels are mixed in pairs, by a share drawn from Beta(mixup, mixup) (Zhang et al. 2018,
     arXiv:1710.09412); 0 mixes none."""
     threads: Positive
-    accelerator: str
+    accelerator: Literal["auto", "cpu", "cuda", "gpu", "mps"]
+    """What ``auto`` stands for, here and below: ``pipeline/training/hardware.py``."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-    """What ``auto`` stands for: ``pipeline/training/hardware.py``."""
     channels_last: bool
     """Images lie in memory with their channels last, in which convolutions are up to twice as fast."""
 

@@ -69,6 +69,11 @@ def good(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["status"] == "ok"].reset_index(drop=True)
 
 
+def source(table: pd.DataFrame) -> str:
+    """Where the clips came from."""
+    return str(table["source"].iloc[0])
+
+
 def labels(table: pd.DataFrame) -> list[str]:
     """Labels of the good clips, sorted: the order of every model's outputs."""
     return sorted(good(table)["label"].unique())

@@ -1,23 +1,28 @@
 """Who is in train, valid and test, under one of several protocols; every one starts from ``params.yaml``'s seed.
 
-A protocol takes the good clips (clip_id, label, group) and gives rows of clip_id, fold and part. What is chosen, is
-chosen on valid; test is what the scores of a report come from.
+A protocol takes the good clips (clip_id, label, group) and gives the split table: clip_id, fold, part, and the protocol's
+name, so that whoever reads the table says of it what was done. What is chosen, is chosen on valid; test is what the scores
+of a report come from.
 """
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline import paths
 from pipeline.data import gtzan
 from pipeline.errors import UserError
-from pipeline.params import LEAKY, Medium, Split
+from pipeline.files import whole
+from pipeline.params import Medium, Split
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 
 PARTS = ("train", "valid", "test")
+COLUMNS = ("clip_id", "fold", "part", "protocol")
 FIRST = 60
 """Clips in a hundred that the tutorial trains on."""
 log = logging.getLogger(__name__)
@@ -28,35 +33,75 @@ class SplitError(UserError):
 
 
 def split(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
-    """The good clips under the protocol of ``settings``: clip_id, fold, part.
+    """The good clips under the protocol of ``settings``, with the columns of COLUMNS.
 
     Raises:
         SplitError: a label would be missing from a part, or the protocol is for another data set.
     """
-    protocols = {"grouped": grouped, "random": random, "tutorial": tutorial, "filtered": filtered}
+    protocols = {"grouped": _grouped, "random": _random, "tutorial": _tutorial, "filtered": _filtered}
     rows = protocols[settings.protocol](table, settings, seed)
     _check(table, rows)
-    return rows.sort_values(["fold", "clip_id"], ignore_index=True)
+    return rows.assign(protocol=settings.protocol).sort_values(["fold", "clip_id"], ignore_index=True)
 
 
-GROUPS = {"sound": "artist, recording or piece", "picture": "pictures that look the same"}
+def write(rows: pd.DataFrame, file: Path = paths.SPLIT) -> None:
+    with whole(file) as partial:
+        rows[list(COLUMNS)].to_parquet(partial, index=False)
+
+
+def read(file: Path = paths.SPLIT) -> pd.DataFrame:
+    """
+    Raises:
+        SplitError: the table was made before it said its protocol.
+    """
+    rows = pd.read_parquet(file)
+    missing = set(COLUMNS) - set(rows.columns)
+    if missing:
+        raise SplitError(
+            f"{file} lacks the columns {sorted(missing)}: make it again with `dvc repro -f split`"
+        )
+    return rows
+
+
+def protocol(rows: pd.DataFrame) -> str:
+    """The name of the protocol that made this table."""
+    (name,) = rows["protocol"].unique()
+    return str(name)
+
+
+LEAKY = {
+    "random": "clips of one group are in several parts",
+    "tutorial": "clips of one artist are in several parts, and so are repeated recordings",
+    "first-to-train": "clips of one artist are in several parts, and so are repeated recordings",
+}
+"""Protocols whose scores are too optimistic, and why."""
+
+
+def leaky(rows: pd.DataFrame) -> str | None:
+    """Why scores on this split are too optimistic; None where they are not."""
+    return LEAKY.get(protocol(rows))
+
+
+GROUPS = {"sound": "artist, recording or piece", "picture": "picture and its near copies"}
 """What belongs together, in a data set of either medium."""
 
 
-def explained(settings: Split, medium: Medium = "sound") -> str:
-    """The protocol in a sentence, with a warning where its scores promise too much."""
-    folds = f"{settings.folds} folds, each clip a test clip once" if settings.folds > 1 else "one split"
+def explained(rows: pd.DataFrame, medium: Medium = "sound") -> str:
+    """How this table was made, in a sentence, with a warning where its scores are too optimistic."""
+    count = rows["fold"].nunique()
+    folds = f"{count} folds, each clip a test clip once" if count > 1 else "one split"
     text = {
-        "grouped": f"{folds}, stratified by label; no group ({GROUPS[medium]}) is cut",
+        "grouped": f"{folds}, stratified by label; all clips of one {GROUPS[medium]} stay in the same part",
         "random": f"{folds}, stratified by label, clip by clip",
         "tutorial": "GTZAN's clips 0 to 59 of each genre to train, 60 to 99 to test, as the tutorials do",
         "filtered": "GTZAN's fault-filtered, artist-aware split (Kereliuk, Sturm and Larsen 2015)",
-    }[settings.protocol]
-    warning = LEAKY.get(settings.protocol)
-    return f"{settings.protocol}: {text}." + (f" Leaky: {warning}." if warning else "")
+        "first-to-train": f"of each label the first {FIRST} % of the clips by name to train, the others to test",
+    }[protocol(rows)]
+    warning = leaky(rows)
+    return f"{protocol(rows)}: {text}." + (f" Leaky: {warning}." if warning else "")
 
 
-def grouped(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
+def _grouped(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
     """Stratified by label, no group cut: one split, or k folds in which each clip is a test clip once.
 
     Groups are dealt out largest first, those of equal size in a seeded shuffle, each to the part that lacks
@@ -79,30 +124,34 @@ def grouped(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
     return pd.concat(folds)
 
 
-def inner(table: pd.DataFrame, settings: Split, members: int, seed: int) -> pd.DataFrame:
-    """Clips to learn from and to choose on dealt into folds: clip_id, fold, part; each is once in valid, else in train.
+def inner(table: pd.DataFrame, members: int, seed: int) -> pd.DataFrame:
+    """Train and valid split again into folds, by the protocol that made them: each clip is once in valid, else in train.
+
+    Args:
+        table: of clips with their ``protocol``.
 
     Raises:
         SplitError: a label has fewer groups than ``members``.
     """
-    if settings.protocol in LEAKY:
+    if leaky(table):
         table = table.assign(group=table["clip_id"])
     sizes = pd.crosstab(table["group"], table["label"])
     _enough_groups(sizes, members)
     fold_of = table["group"].map(_deal(sizes, [1 / members] * members, seed))
     parts = [fold_of.eq(fold).map({True: "valid", False: "train"}) for fold in range(members)]
-    return pd.concat([_rows(table, fold, part) for fold, part in enumerate(parts)])
+    rows = pd.concat([_rows(table, fold, part) for fold, part in enumerate(parts)])
+    return rows.assign(protocol=protocol(table))
 
 
-def random(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
+def _random(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
     """Stratified by label, clip by clip, as most published work on GTZAN does (Sturm 2013, arXiv:1306.1461).
 
     Leaky: clips of one artist, album or recording are on both sides, and a model that knows them scores.
     """
-    return grouped(table.assign(group=table["clip_id"]), settings, seed)
+    return _grouped(table.assign(group=table["clip_id"]), settings, seed)
 
 
-def tutorial(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
+def _tutorial(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
     """GTZAN's first 60 clips of each genre to train, the other 40 to test, as the tutorials split it.
 
     Theirs has no valid part and chooses on test. Here valid is drawn from the 60, in the share ``split.valid``
@@ -133,10 +182,10 @@ def first_to_train(table: pd.DataFrame) -> pd.DataFrame:
     parts = [("train", ordered[learns]), ("valid", ordered[~learns]), ("test", ordered[~learns])]
     rows = pd.concat([_rows(own, 0, pd.Series(part, own.index)) for part, own in parts], ignore_index=True)
     _check(table, rows)
-    return rows
+    return rows.assign(protocol="first-to-train")
 
 
-def filtered(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:  # noqa: ARG001 (the split is published)
+def _filtered(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:  # noqa: ARG001 (the split is published)
     """GTZAN's fault-filtered, artist-aware split of 443, 197 and 290 clips.
 
     Kereliuk, Sturm and Larsen: Deep Learning and Music Adversaries, IEEE Trans. Multimedia 17(11), 2015. The 70

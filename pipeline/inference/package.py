@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 
 from pipeline import paths
-from pipeline.data import clips
+from pipeline.data import clips, split
 from pipeline.evaluation import calibration, metrics
 from pipeline.features.store import Store
-from pipeline.files import read_json, write_json
+from pipeline.files import write_json
 from pipeline.inference import about
 from pipeline.inference.about import About
 from pipeline.inference.familiarity import KIND, Familiarity
 from pipeline.inference.sureness import SEEN, threshold
 from pipeline.params import SoundParams
-from pipeline.training.trials import Trial
+from pipeline.training.trials import Trial, spec
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -51,16 +51,16 @@ def write(trained: Trained, settings: SoundParams, folder: Path) -> About:
     parts = tabular(dealt)
     familiarity = Familiarity.fitted(parts["train"].values)
     familiarity.save(folder / about.FAMILIAR)
-    spec = read_json(model / "spec.json")
+    made = spec(model)
     sure, named = threshold(seen[seen["part"] == "valid"], settings.champion.precision)
     found = About(
         experiment=trained.key,
-        run_id=spec["run_id"],
-        labels=spec["labels"],
-        kinds=spec["features"],
+        run_id=made.run_id,
+        labels=made.labels,
+        kinds=made.experiment.features,
         features=settings.features,
-        window=settings.window,
-        batch_size=settings.experiments[trained.key].training.batch_size,
+        window=made.window,
+        batch_size=made.experiment.training.batch_size,
         audit=settings.audit,
         longest_s=float(dealt["duration_s"].max()),
         temperature=float(valid["temperature"].iloc[0]),
@@ -75,7 +75,7 @@ def write(trained: Trained, settings: SoundParams, folder: Path) -> About:
 
 def members(fold: int) -> pd.DataFrame:
     """The good clips with their part in this fold."""
-    rows = pd.read_parquet(paths.SPLIT)
+    rows = split.read()
     return clips.good(clips.computed()).merge(rows[rows["fold"] == fold], on="clip_id")
 
 

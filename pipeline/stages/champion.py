@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import params, paths, registry, tracking
-from pipeline.data import clips
-from pipeline.data.split import explained
+from pipeline.data import clips, split
 from pipeline.evaluation import metrics, uncertainty
 from pipeline.files import read_json, whole
 from pipeline.inference import card, depth, gate, listening, package, sureness
@@ -18,9 +17,9 @@ from pipeline.inference.classifier import Classifier
 from pipeline.inference.familiarity import Familiarity
 from pipeline.inference.gate import Decision
 from pipeline.inference.package import Trained
-from pipeline.params import LEAKY, SoundParams
+from pipeline.params import SoundParams
 from pipeline.stages import main
-from pipeline.training.trials import Trial
+from pipeline.training.trials import Trial, spec
 
 LATENCY_RUNS = 3
 
@@ -48,16 +47,18 @@ def champion() -> None:
     print(f"{name} {number} ({trained.key}): {told}")
     scores = read_json(paths.METRICS / f"{trained.key}.json")
     parts = package.tabular(dealt)
+    model = spec(paths.MODELS / trained.key / trained.trial.name)
+    rows = split.read()
     known = Familiarity.load(paths.CANDIDATE / FAMILIAR)
     found = Card(
         about=about,
         name=name,
         version=number,
         decision=told,
-        description=f"{settings.experiments[trained.key].model.name} on {' + '.join(about.kinds)}",
-        parameters=read_json(paths.MODELS / trained.key / trained.trial.name / "spec.json")["parameters"],
+        description=model.description,
+        parameters=model.parameters,
         data=_data(dealt),
-        protocol=explained(settings.split, settings.medium),
+        protocol=split.explained(rows),
         scores=scores,
         test=metrics.of_part(trained.answers, "test"),
         distances=known.distances(parts["test"].values),
@@ -65,7 +66,7 @@ def champion() -> None:
             "noises": depth.noises(known, parts["valid"], about, float(clip["duration_s"]), settings.seed),
             "labels": depth.labels(parts, settings.champion.familiar),
         },
-        limits=_limits(settings, dealt, about),
+        limits=_limits(split.leaky(rows), dealt, about),
         size_mb=size,
         latency_ms=1000 * latency,
         latency_of_s=float(clip["duration_s"]),
@@ -139,18 +140,18 @@ def _data(dealt: pd.DataFrame) -> str:
     train = dealt[dealt["part"] == "train"]
     return (
         f"{len(train)} clips of {train['group'].nunique()} groups, {train['duration_s'].sum() / 60:.0f} minutes, "
-        f"source {dealt['source'].iloc[0]}"
+        f"source {clips.source(dealt)}"
     )
 
 
-def _limits(settings: SoundParams, dealt: pd.DataFrame, about: About) -> list[str]:
+def _limits(leaky: str | None, dealt: pd.DataFrame, about: About) -> list[str]:
     limits = [
         f"It knows {len(about.labels)} labels and gives one of them to all music that it takes to be of their kind.",
         f"It was trained and judged on clips of {dealt['duration_s'].min():.1f} to {about.longest_s:.1f} s. How well "
         f"the mean over the sections of a whole song does was not measured.",
     ]
-    if settings.split.protocol in LEAKY:
-        limits.append(f"Its scores promise too much: {LEAKY[settings.split.protocol]}.")
+    if leaky:
+        limits.append(f"Its scores are too optimistic: {leaky}.")
     origins = clips.good(dealt)["origin"].str.split(" ").str[:4].str.join(" ").unique()
     if any(origin.startswith("synth") for origin in origins):
         limits.append("Its clips are synthesised from scores: recordings are out of its depth.")

@@ -5,13 +5,12 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import params, paths, tracking
-from pipeline.data import clips
-from pipeline.data.split import explained
+from pipeline.data import clips, split
 from pipeline.evaluation import calibration, metrics, uncertainty
 from pipeline.evaluation.report import DataSummary, Entry, Leak, NoLeak, comparison
 from pipeline.evaluation.uncertainty import Interval
 from pipeline.files import read_json
-from pipeline.params import LEAKY, Experiment, Fusion, Params
+from pipeline.params import Params
 from pipeline.stages import main, recording
 
 
@@ -19,7 +18,7 @@ def compare() -> None:
     settings = params.load()
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     answers = {key: _test_answers(key) for key in settings.experiments}
-    entries = [_entry(settings, key, one, answers[key]) for key, one in settings.experiments.items()]
+    entries = [_entry(settings, key, answers[key]) for key in settings.experiments]
     pairs = uncertainty.compare(answers, settings.seed)
     comparison(entries, pairs, [_leak(key) for key in settings.leak], _data(settings), paths.REPORTS)
     with recording.opened(settings, "comparison", None, None) as run:
@@ -47,12 +46,12 @@ def _leak(key: str) -> Leak | NoLeak:
     )
 
 
-def _entry(settings: Params, key: str, experiment: Experiment, test: pd.DataFrame) -> Entry:
+def _entry(settings: Params, key: str, test: pd.DataFrame) -> Entry:
     folder = paths.EVALUATION / key
     training = read_json(folder / "training.json")
     return Entry(
         key=key,
-        description=f"{experiment.model.name} on {' + '.join(experiment.features)}",
+        description=training["description"],
         metrics=read_json(paths.METRICS / f"{key}.json"),
         history=pd.read_csv(paths.HISTORY / f"{key}.csv"),
         per_class=_labelled(folder / "per_class.csv", "label"),
@@ -63,9 +62,7 @@ def _entry(settings: Params, key: str, experiment: Experiment, test: pd.DataFram
         run_id=training["run_id"],
         wall_time_s=training["train_seconds"],
         parameters=training["parameters"],
-        ablation=_labelled(folder / "ablation.csv", "branch")
-        if isinstance(experiment.model, Fusion)
-        else None,
+        ablation=_labelled(folder / "ablation.csv", "branch") if (folder / "ablation.csv").exists() else None,
         page=_page(key) if settings.medium == "sound" else None,
     )
 
@@ -82,17 +79,17 @@ def _labelled(file: Path, column: str) -> pd.DataFrame:
 
 def _data(settings: Params) -> DataSummary:
     table = clips.computed()
-    rows = pd.read_parquet(paths.SPLIT)
+    rows = split.read()
     parts = clips.good(table).merge(rows[rows["fold"] == 0], on="clip_id")
     tested = clips.good(table).merge(rows[rows["part"] == "test"], on="clip_id")
     groups = tested.groupby("label")["group"].nunique()
     kinds = parts["origin"].str.split(" ").str[:4].str.join(" ").value_counts()
     rejected = table[table["status"] == "rejected"]["reason"].str.split(":").str[0].value_counts()
     return DataSummary(
-        source=str(table["source"].iloc[0]),
+        source=clips.source(table),
         origin=f"What the clips are: {', '.join(f'{kind} ({count})' for kind, count in kinds.items())}.",
-        protocol=explained(settings.split, settings.medium),
-        leaky=settings.split.protocol in LEAKY,
+        protocol=split.explained(rows, settings.medium),
+        leaky=split.leaky(rows) is not None,
         counts=pd.crosstab(parts["label"], parts["part"])[["train", "valid", "test"]],
         few_groups=[str(label) for label in groups.index[groups < 3]],
         rejected={str(reason): int(count) for reason, count in rejected.items()},

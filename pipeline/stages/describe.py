@@ -3,8 +3,7 @@
 import pandas as pd
 
 from pipeline import params, paths
-from pipeline.data import clips
-from pipeline.data.split import explained
+from pipeline.data import clips, split
 from pipeline.evaluation.data_report import DataSet, data_report
 from pipeline.evaluation.picture_report import picture_report
 from pipeline.features.store import Store
@@ -13,11 +12,12 @@ from pipeline.stages import main
 
 def describe() -> None:
     settings = params.load()
+    rows = split.read()
     data = DataSet(
         clips=clips.computed(),
-        split=pd.read_parquet(paths.SPLIT),
+        split=rows,
         duplicates=_duplicates(),
-        protocol=explained(settings.split, settings.medium),
+        protocol=split.explained(rows, settings.medium),
     )
     if settings.medium == "picture":
         picture_report(data, Store(paths.FEATURES / "image"), settings.seed, paths.DATA_REPORT)

@@ -1,16 +1,19 @@
 """Score one trained experiment: on validation as often as one likes, on test this once."""
 
+from typing import Any
+
 import pandas as pd
 
 from pipeline import params, paths, tracking
-from pipeline.data import clips
+from pipeline.data import clips, split
 from pipeline.evaluation import ablation, calibration, figures, metrics, uncertainty
 from pipeline.files import read_json, whole, write_json
-from pipeline.params import Experiment, Fusion, Params
+from pipeline.params import Fusion, Params
 from pipeline.stages import main, recording
 from pipeline.training import parts
+from pipeline.training.parts import Parts
 from pipeline.training.predict import predictions
-from pipeline.training.trials import Trial, trials
+from pipeline.training.trials import Spec, Trial, spec, trials
 
 CURVES = ("valid_loss", "valid_accuracy", "valid_macro_f1")
 FINAL = ("test_loss", "test_accuracy", "test_macro_f1")
@@ -20,10 +23,10 @@ FINAL = ("test_loss", "test_accuracy", "test_macro_f1")
 def evaluate(key: str) -> None:
     settings = params.load()
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
-    experiment = params.experiment(settings, key)
+    params.experiment(settings, key)
     done = trials(settings)
-    answers = pd.concat([_answers(settings, experiment, key, trial) for trial in done], ignore_index=True)
-    ablated = _ablated(settings, experiment, key)
+    answers = pd.concat([_answers(key, trial) for trial in done], ignore_index=True)
+    ablated = _ablated(key, done)
     test = metrics.of_part(answers, "test")
     labels = metrics.label_names(answers)
     scores = _scores(answers, settings.seed)
@@ -43,7 +46,7 @@ def evaluate(key: str) -> None:
         logged = paths.MODELS / key / paths.RUN
         with recording.opened(settings, key, read_json(logged)["run_id"], None) as run:
             for trial in done:
-                _record(settings, experiment, key, trial, answers, run)
+                _record(settings, key, trial, answers, run)
             run.log_metrics(
                 {name: scores[name] for name in (*FINAL, "test_macro_f1_low", "test_macro_f1_high")}
             )
@@ -51,26 +54,32 @@ def evaluate(key: str) -> None:
                 run.log_metrics({name: scores[name] for name in (*CURVES, "test_macro_f1_sd")})
             run.log_file(folder / "confusion.png")
             run.log_tables({f"{name}.json": table for name, table in tables.items()})
-        write_json(folder / "training.json", {"run_id": run.id, **_size(key, done)})
+        write_json(folder / "training.json", {"run_id": run.id, **_trained(key, done)})
     write_json(paths.METRICS / f"{key}.json", scores)
 
 
-def _answers(settings: Params, experiment: Experiment, key: str, trial: Trial) -> pd.DataFrame:
+def _loaded(key: str, trial: Trial) -> tuple[Spec, Parts]:
+    """What the trial's model says of itself, and the data that it was made for."""
+    about = spec(paths.MODELS / key / trial.name)
+    return about, parts.load(about.experiment, about.window, clips.computed(), split.read(), trial.fold)
+
+
+def _answers(key: str, trial: Trial) -> pd.DataFrame:
     """A trial's predictions, and beside them its temperature, fitted on its valid part."""
-    data = parts.load(experiment, settings.window, clips.computed(), pd.read_parquet(paths.SPLIT), trial.fold)
-    rows = predictions(paths.MODELS / key / trial.name / "model.onnx", data, experiment.training, trial)
+    about, data = _loaded(key, trial)
+    rows = predictions(paths.MODELS / key / trial.name / "model.onnx", data, about.experiment.training, trial)
     return rows.assign(temperature=calibration.temperature(metrics.of_part(rows, "valid")))
 
 
-def _ablated(settings: Params, experiment: Experiment, key: str) -> dict[str, pd.DataFrame]:
+def _ablated(key: str, done: list[Trial]) -> dict[str, pd.DataFrame]:
     """Of a fusion: test predictions over all trials, the whole one's and without each branch."""
-    if not isinstance(experiment.model, Fusion):
-        return {}
     found = []
-    for trial in trials(settings):
-        table, split = clips.computed(), pd.read_parquet(paths.SPLIT)
-        data = parts.load(experiment, settings.window, table, split, trial.fold)
-        found.append(ablation.answers(paths.MODELS / key / trial.name, data, experiment.training, trial))
+    for trial in done:
+        about, data = _loaded(key, trial)
+        if not isinstance(about.experiment.model, Fusion):
+            return {}
+        folder = paths.MODELS / key / trial.name
+        found.append(ablation.answers(folder, data, about.experiment.training, trial))
     return {name: pd.concat([own[name] for own in found], ignore_index=True) for name in found[0]}
 
 
@@ -92,30 +101,29 @@ def _scores(answers: pd.DataFrame, seed: int) -> dict[str, float]:
     }
 
 
-def _record(
-    settings: Params, experiment: Experiment, key: str, trial: Trial, answers: pd.DataFrame, run: tracking.Run
-) -> None:
+def _record(settings: Params, key: str, trial: Trial, answers: pd.DataFrame, run: tracking.Run) -> None:
     """A trial's own scores in its run, which is made anew where the store does not know it."""
-    spec = read_json(paths.MODELS / key / trial.name / "spec.json")
+    about, data = _loaded(key, trial)
     own = answers[(answers["fold"] == trial.fold) & (answers["seed"] == trial.seed)]
     scores = {**metrics.mean_scores(own, "valid"), **metrics.mean_scores(own, "test")}
-    with recording.trial(settings, key, run, trial, spec["run_id"]) as child:
+    with recording.trial(settings, key, run, trial, about.run_id) as child:
         if child.restored:
-            data = parts.load(
-                experiment, settings.window, clips.computed(), pd.read_parquet(paths.SPLIT), trial.fold
-            )
-            recording.restore(child, key, trial, data, settings, experiment)
+            recording.restore(child, key, trial, data)
         # one step behind the last epoch: what a table of runs shows is the model that was kept
         epochs = len(recording.history(key, trial))
         child.log_metrics({name: scores[name] for name in CURVES}, step=epochs)
         child.log_metrics({name: scores[name] for name in FINAL})
 
 
-def _size(key: str, done: list[Trial]) -> dict[str, float]:
-    specs = [read_json(paths.MODELS / key / trial.name / "spec.json") for trial in done]
+def _trained(key: str, done: list[Trial]) -> dict[str, Any]:
+    """What reports say of the training, from what it left."""
+    specs = [spec(paths.MODELS / key / trial.name) for trial in done]
     return {
-        "train_seconds": sum(spec["train_seconds"] for spec in specs),
-        "parameters": specs[0]["parameters"],
+        "description": specs[0].description,
+        "device": specs[0].device,
+        "precision": specs[0].precision,
+        "train_seconds": sum(one.train_seconds for one in specs),
+        "parameters": specs[0].parameters,
     }
 
 

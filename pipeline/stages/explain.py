@@ -7,18 +7,17 @@ import numpy as np
 import pandas as pd
 
 from pipeline import params, paths
-from pipeline.data import clips
+from pipeline.data import clips, split
 from pipeline.evaluation import calibration, metrics, occlusion
 from pipeline.evaluation.examples import SECONDS
 from pipeline.evaluation.explanation import Columns, Model, Patches, Saliency, explanation, looked_into
 from pipeline.features.store import Store
 from pipeline.models.exported import Exported
 from pipeline.models.temperature import at_temperature
-from pipeline.params import LEAKY, Experiment, Params
 from pipeline.stages import main
 from pipeline.training import parts
 from pipeline.training.parts import Parts
-from pipeline.training.trials import Trial
+from pipeline.training.trials import Trial, spec, trials
 
 SHOWN = "spectrogram"
 """The picture of a clip, whatever the model hears."""
@@ -26,17 +25,17 @@ SHOWN = "spectrogram"
 
 def explain(key: str) -> None:
     settings = params.load_sound()
-    experiment = params.experiment(settings, key)
+    params.experiment(settings, key)
     answers = pd.read_parquet(paths.EVALUATION / key / "predictions.parquet")
     test = calibration.tempered(metrics.of_part(answers, "test"))
     explanation(
         Model(
             key,
-            f"{experiment.model.name} on {' + '.join(experiment.features)}",
-            LEAKY.get(settings.split.protocol),
+            spec(paths.MODELS / key / trials(settings)[0].name).description,
+            split.leaky(split.read()),
         ),
         test,
-        _saliencies(settings, experiment, key, looked_into(test)),
+        _saliencies(key, looked_into(test)),
         clips.computed(),
         {SHOWN: Store(paths.FEATURES / SHOWN)},
         (paths.EVALUATION / key / "confusion.png").read_bytes(),
@@ -44,14 +43,15 @@ def explain(key: str) -> None:
     )
 
 
-def _saliencies(settings: Params, experiment: Experiment, key: str, answers: pd.DataFrame) -> list[Saliency]:
+def _saliencies(key: str, answers: pd.DataFrame) -> list[Saliency]:
     """One for each answer, in their order; a trial's model and data are read once."""
-    table, split = clips.computed(), pd.read_parquet(paths.SPLIT)
+    table, rows = clips.computed(), split.read()
     found: dict[Any, Saliency] = {}
     for (fold, seed), own in answers.groupby(["fold", "seed"]):
-        data = parts.load(experiment, settings.window, table, split, int(fold))
-        file = paths.MODELS / key / Trial(int(fold), int(seed)).name / "model.onnx"
-        graph = Exported(file, experiment.training.threads)
+        folder = paths.MODELS / key / Trial(int(fold), int(seed)).name
+        about = spec(folder)
+        data = parts.load(about.experiment, about.window, table, rows, int(fold))
+        graph = Exported(folder / "model.onnx", about.experiment.training.threads)
         found |= {place: _saliency(answer, data, graph) for place, answer in own.iterrows()}
     return [found[place] for place in answers.index]
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline import params, paths, tracking
 from pipeline.data import clips
-from pipeline.data.split import SplitError, split
+from pipeline.data.split import LEAKY, SplitError, split
 from pipeline.evaluation import metrics, uncertainty
 from pipeline.evaluation.uncertainty import Interval
 from pipeline.files import remove, whole, write_json
@@ -39,13 +39,9 @@ def leak(key: str) -> None:
             write_json(folder / "leak.json", {"impossible": str(error)})
             return
         ungrouped = grouped.model_copy(update={"protocol": "random"})
-        splits = {
-            "grouped": (grouped, rows),
-            "random": (ungrouped, split(clips.good(table), ungrouped, settings.seed)),
-        }
+        splits = {"grouped": rows, "random": split(clips.good(table), ungrouped, settings.seed)}
         answers = {
-            name: _answers(settings.model_copy(update={"split": own}), experiment, table, rows, work / name)
-            for name, (own, rows) in splits.items()
+            name: _answers(settings, experiment, table, rows, work / name) for name, rows in splits.items()
         }
         tables = [rows.assign(protocol=name) for name, rows in answers.items()]
         pd.concat(tables).to_parquet(folder / "predictions.parquet", index=False)
@@ -95,7 +91,7 @@ def _answers(
         folder.mkdir(parents=True, exist_ok=True)
         trial = Trial(int(fold), settings.seed)
         data = parts.load(experiment, settings.window, table, rows, trial.fold)
-        deal = partial(parts.dealt, experiment, data, settings.window, table, settings.split, trial.seed)
+        deal = partial(parts.dealt, experiment, data, settings.window, table, trial.seed)
         checkpoints = folder / "checkpoints"
         found = trained(experiment, data, deal, trial.seed, checkpoints, paths.embeddings(), untold)
         keep(found, data, folder)
@@ -115,9 +111,10 @@ def _gap(answers: dict[str, pd.DataFrame], seed: int) -> Interval:
 
 def _record(settings: Params, experiment: Experiment, key: str, found: dict[str, Any]) -> None:
     """A run of its own, whose metrics have names that no table of models mistakes for scores."""
-    tags = {**tracking.lineage(settings.data.source), "leaky": "the random score: groups are ignored"}
+    tags = {**tracking.lineage(clips.source(clips.read())), "leaky": f"the random score: {LEAKY['random']}"}
     with tracking.run(settings.tracking.experiment, f"leak {key}", None, tags) as run:
-        run.log_params(recording.described(settings, experiment, Trial(0, settings.seed)))
+        run.log_params(recording.trained_with(experiment, settings.window, Trial(0, settings.seed)))
+        run.log_params({"split.folds": found["folds"]})
         for name in ("grouped", "random", "gap"):
             interval = found[name]
             run.log_metrics({f"leak_{name}_{end}": value for end, value in interval.items()})

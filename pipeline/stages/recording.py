@@ -12,20 +12,21 @@ from typing import Any
 import pandas as pd
 
 from pipeline import paths, tracking
-from pipeline.files import read_json
+from pipeline.data import clips, split
+from pipeline.features.store import Store
 from pipeline.models.exported import Exported
-from pipeline.params import LEAKY, Experiment, Params, possible_kinds
+from pipeline.params import Experiment, Params, Window
 from pipeline.training.parts import Parts, examples
-from pipeline.training.trials import Trial, trials
+from pipeline.training.trials import Spec, Trial, spec, trials
 
 
 @contextmanager
 def opened(settings: Params, name: str, run_id: str | None, parent: str | None) -> Iterator[tracking.Run]:
     """A new run, or the known one continued, with the tags that say what it was made from."""
-    protocol = settings.split.protocol
-    tags = {**tracking.lineage(settings.data.source), "split.protocol": protocol}
-    if protocol in LEAKY:
-        tags["leaky"] = LEAKY[protocol]
+    rows = split.read()
+    tags = {**tracking.lineage(clips.source(clips.read())), "split.protocol": split.protocol(rows)}
+    if warning := split.leaky(rows):
+        tags["leaky"] = warning
     with tracking.run(settings.tracking.experiment, name, run_id, tags, parent) as run:
         yield run
 
@@ -42,42 +43,58 @@ def trial(
         yield child
 
 
-def described(settings: Params, experiment: Experiment, one: Trial) -> dict[str, Any]:
-    """The params that decide a trial's result."""
-    unused = set(possible_kinds(settings.features)) - set(experiment.features)
+def described(experiment: Experiment, window: Window, one: Trial) -> dict[str, Any]:
+    """What decides a trial's result: its params, and the features and split as they were made."""
+    return trained_with(experiment, window, one) | split_as_made(one.fold)
+
+
+def trained_with(experiment: Experiment, window: Window, one: Trial) -> dict[str, Any]:
+    """As :func:`described`, without the split."""
+    specs = {kind: Store(paths.FEATURES / kind).spec for kind in experiment.features}
+    (rates, *_) = [{name: spec[name] for name in ("sample_rate",) if name in spec} for spec in specs.values()]
     return tracking.flat(
         {
             "seed": one.seed,
             "fold": one.fold,
             "model": experiment.model.model_dump(),
             "features": "+".join(experiment.features),
-            "window": settings.window.model_dump(),
+            "window": window.model_dump(),
             "training": experiment.training.model_dump(),
-            **settings.features.model_dump(exclude=unused),
-            "split": settings.split.model_dump(),
+            **rates,
+            **{kind: spec.get("params", {}) for kind, spec in specs.items()},
         }
     )
 
 
-def model(run: tracking.Run, folder: Path, data: Parts) -> None:
+def split_as_made(fold: int) -> dict[str, Any]:
+    """The protocol, and how many clips of this fold are in each part."""
+    rows = split.read()
+    sizes = rows.loc[rows["fold"] == fold, "part"].value_counts()
+    return {
+        "split.protocol": split.protocol(rows),
+        "split.folds": int(rows["fold"].nunique()),
+        **{f"clips.{part}": int(sizes[part]) for part in split.PARTS},
+    }
+
+
+def model(run: tracking.Run, folder: Path, about: Spec, data: Parts) -> None:
     """A trial's exported model, its size, its training time and what it was trained on."""
-    spec = read_json(folder / "spec.json")
     inputs = examples(data)
     output = Exported(folder / "model.onnx", threads=1)(list(inputs.values()))
-    run.log_metrics({"train_time_s": spec["train_seconds"], "parameters": spec["parameters"]})
-    run.set_tags({name: spec[name] for name in ("device", "precision")})
+    run.log_metrics({"train_time_s": about.train_seconds, "parameters": about.parameters})
+    run.set_tags({"device": about.device, "precision": about.precision})
     run.log_model(folder / "model.onnx", inputs, output)
 
 
-def restore(
-    run: tracking.Run, key: str, one: Trial, data: Parts, settings: Params, experiment: Experiment
-) -> None:
+def restore(run: tracking.Run, key: str, one: Trial, data: Parts) -> None:
     """All that ``train`` logged of a trial, from the files it left."""
-    run.log_params(described(settings, experiment, one))
+    folder = paths.MODELS / key / one.name
+    about = spec(folder)
+    run.log_params(described(about.experiment, about.window, one))
     for row in history(key, one).drop(columns=["fold", "seed"]).to_dict("records"):
         epoch = int(row.pop("epoch"))
         run.log_epoch(epoch, row)
-    model(run, paths.MODELS / key / one.name, data)
+    model(run, folder, about, data)
 
 
 def history(key: str, one: Trial) -> pd.DataFrame:

@@ -4,10 +4,9 @@ import logging
 
 import pandas as pd
 
-from pipeline import params, paths
+from pipeline import params
 from pipeline.data import clips
-from pipeline.data.split import grouped
-from pipeline.files import whole
+from pipeline.data import split as splitting
 from pipeline.stages import main
 
 log = logging.getLogger("pipeline.stages")
@@ -16,11 +15,11 @@ log = logging.getLogger("pipeline.stages")
 def split() -> None:
     settings = params.load()
     good = clips.good(clips.read())
-    rows = grouped(good, settings.split, settings.seed)
+    rows = splitting.split(good, settings.split, settings.seed)
+    log.info(splitting.explained(rows, settings.medium))
     joined = good.merge(rows, on="clip_id")
     log.info(pd.crosstab(joined["label"], joined["part"]).to_string())
-    with whole(paths.SPLIT) as partial:
-        rows.to_parquet(partial, index=False)
+    splitting.write(rows)
 
 
 if __name__ == "__main__":

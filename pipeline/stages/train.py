@@ -9,17 +9,18 @@ import pandas as pd
 
 from pipeline import params, paths, tracking
 from pipeline.data import clips
+from pipeline.data import split as splitting
 from pipeline.files import remove, whole, write_json
 from pipeline.params import Experiment, Params
 from pipeline.stages import main, recording, resuming
 from pipeline.training import hardware, parts
 from pipeline.training.ensemble import keep, trained
-from pipeline.training.trials import Trial, trials
+from pipeline.training.trials import Spec, Trial, trials
 
 
 def train(key: str) -> None:
     settings = params.load()
-    experiment = params.experiment(settings, key)
+    experiment = hardware.resolved(params.experiment(settings, key))
     work = resuming.work("train", settings, experiment, key)
     with recording.opened(settings, key, resuming.run_id(work), None) as run:
         write_json(work / paths.RUN, {"run_id": run.id})
@@ -36,31 +37,30 @@ def train(key: str) -> None:
 
 def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, run: tracking.Run) -> None:
     table = clips.computed()
-    data = parts.load(experiment, settings.window, table, pd.read_parquet(paths.SPLIT), trial.fold)
-    deal = partial(parts.dealt, experiment, data, settings.window, table, settings.split, trial.seed)
-    run.log_params(recording.described(settings, experiment, trial))
+    data = parts.load(experiment, settings.window, table, splitting.read(), trial.fold)
+    deal = partial(parts.dealt, experiment, data, settings.window, table, trial.seed)
+    run.log_params(recording.described(experiment, settings.window, trial))
     start = time.monotonic()
     found = trained(
         experiment, data, deal, trial.seed, work / "checkpoints", paths.embeddings(), run.log_epoch
     )
-    spec = {
-        "run_id": run.id,
-        "fold": trial.fold,
-        "seed": trial.seed,
-        "labels": data.labels,
-        "features": experiment.features,
-        "window": settings.window.model_dump(),
-        "parameters": sum(p.numel() for p in found.net.parameters() if p.requires_grad),
-        "device": hardware.device(experiment.training),
-        "precision": ", ".join(sorted({hardware.precision(part) for part in params.parts(experiment)})),
-        "train_seconds": round(time.monotonic() - start, 1),
-    }
+    spec = Spec(
+        run_id=run.id,
+        fold=trial.fold,
+        seed=trial.seed,
+        labels=data.labels,
+        experiment=experiment,
+        window=settings.window,
+        parameters=sum(p.numel() for p in found.net.parameters() if p.requires_grad),
+        device=hardware.device(experiment.training),
+        train_seconds=round(time.monotonic() - start, 1),
+    )
     with whole(work / "result") as folder:
         folder.mkdir()
         keep(found, data, folder)
-        write_json(folder / "spec.json", spec)
+        spec.write(folder)
         found.history.to_csv(folder / "history.csv", index=False)
-        recording.model(run, folder, data)
+        recording.model(run, folder, spec, data)
 
 
 def _write(key: str, done: list[Trial], work: Path, run_id: str) -> None:

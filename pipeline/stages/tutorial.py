@@ -8,10 +8,10 @@ import pandas as pd
 
 from pipeline import params, paths, tracking
 from pipeline.data import clips
-from pipeline.data.split import first_to_train
+from pipeline.data.split import first_to_train, leaky, protocol
 from pipeline.files import read_json, remove, whole, write_json
 from pipeline.models.exported import Exported
-from pipeline.params import LEAKY, Experiment, SoundParams
+from pipeline.params import Experiment
 from pipeline.stages import main, recording, resuming
 from pipeline.stages.inputs import used
 from pipeline.training import parts
@@ -29,10 +29,15 @@ def tutorial(key: str) -> None:
     experiment = params.of_tutorial(settings, key)
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     table = clips.computed()
-    data = parts.load(experiment, settings.window, table, first_to_train(clips.good(table)), fold=0)
+    rows = first_to_train(clips.good(table))
+    data = parts.load(experiment, settings.window, table, rows, fold=0)
     known = json.dumps(used(experiment)).encode() + paths.CLIPS.read_bytes()
     work = resuming.folder("tutorial", settings, experiment, key, known)
-    tags = {**tracking.lineage(settings.data.source), "leaky": LEAKY["tutorial"]}
+    tags = {
+        **tracking.lineage(clips.source(table)),
+        "split.protocol": protocol(rows),
+        "leaky": str(leaky(rows)),
+    }
     name = f"tutorial {key}"
     with (
         tracking.run(settings.tracking.experiment, name, resuming.run_id(work), tags) as run,
@@ -40,7 +45,8 @@ def tutorial(key: str) -> None:
     ):
         folder.mkdir()
         write_json(work / paths.RUN, {"run_id": run.id})
-        run.log_params(_described(settings, experiment))
+        run.log_params(recording.trained_with(experiment, settings.window, Trial(0, settings.seed)))
+        run.log_params({"split.protocol": protocol(rows)})
         history = _trained(experiment, data, settings.seed, work, run)
         answers = _answers(work / "model.onnx", experiment, data, settings.seed)
         history.to_csv(folder / "history.csv", index=False)
@@ -68,13 +74,6 @@ def _answers(model: Path, experiment: Experiment, data: Parts, seed: int) -> pd.
     run = Exported(model, experiment.training.threads)
     test = part_answers(run, data, "test", experiment.training, Trial(0, seed))
     return test.assign(heard=test["group"].isin(data.clips["train"]["group"]))
-
-
-def _described(settings: SoundParams, experiment: Experiment) -> dict[str, object]:
-    """As of any trial, but for the split, which is none of the params."""
-    described = recording.described(settings, experiment, Trial(0, settings.seed))
-    own = {name: value for name, value in described.items() if not name.startswith("split.")}
-    return {**own, "split": first_to_train.__name__}
 
 
 if __name__ == "__main__":

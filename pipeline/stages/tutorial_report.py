@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import params, paths, tracking
-from pipeline.data.split import explained
+from pipeline.data import clips, split
 from pipeline.evaluation import metrics
 from pipeline.evaluation.tutorial import Side, numbers, page
 from pipeline.files import read_json, write_json, write_text
-from pipeline.params import LEAKY, ParamsError
+from pipeline.params import ParamsError
 from pipeline.stages import main
 
 
@@ -25,9 +25,9 @@ def tutorial_report() -> None:
     theirs = {key: _side(folder, folder / "history.csv") for key, folder in folders.items()}
     ours = {key: _side(paths.EVALUATION / key, paths.HISTORY / f"{key}.csv") for key in folders}
     found = numbers(theirs, ours, settings.seed)
-    write_text(paths.TUTORIAL_REPORT, page(theirs, ours, explained(settings.split), settings.seed))
+    write_text(paths.TUTORIAL_REPORT, page(theirs, ours, split.explained(split.read()), settings.seed))
     write_json(paths.TUTORIAL_METRICS, found)
-    tags = {**tracking.lineage(settings.data.source), "leaky": LEAKY["tutorial"]}
+    tags = {**tracking.lineage(clips.source(clips.read())), "leaky": split.LEAKY["first-to-train"]}
     with tracking.run(settings.tracking.experiment, "tutorial", None, tags) as run:
         run.log_metrics(found)
         run.log_file(paths.TUTORIAL_REPORT)

@@ -105,7 +105,7 @@ def _process(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
 
 def _described(plan: Plan) -> dict[str, Any]:
     """What all trials have in common, and what is tried."""
-    shared = recording.described(plan.settings, plan.experiment, plan.trainings[0])
+    shared = recording.described(plan.experiment, plan.settings.window, plan.trainings[0])
     varied = set(tracking.flat(plan.experiment.model_dump())) - set(plan.fixed)
     same = {name: value for name, value in shared.items() if name not in {*varied, "fold", "seed"}}
     space = {

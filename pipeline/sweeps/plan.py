@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import params, paths, tracking
+from pipeline.data import split
 from pipeline.errors import UserError
 from pipeline.params import Experiment, Params, ParamsError, Sweep, backbones
 from pipeline.stages import resuming
@@ -104,7 +105,7 @@ class Plan:
 
     def split(self) -> pd.DataFrame:
         """Who is in train and in valid. Whoever is in test is not in this table: a sweep chooses."""
-        table = pd.read_parquet(paths.SPLIT)
+        table = split.read()
         return table[table["part"] != "test"]
 
     def _corners(self) -> list[Experiment]:
@@ -126,7 +127,7 @@ class Plan:
                 f"{', '.join(map(str, missing))} is not here: `dvc repro {' '.join(sorted(set(missing.values())))}` "
                 f"makes it, then start again"
             )
-        folds = pd.read_parquet(paths.SPLIT)["fold"].nunique()
+        folds = split.read()["fold"].nunique()
         if folds != self.settings.split.folds:
             raise SweepError(
                 f"{paths.SPLIT} has {folds} fold(s), and params.yaml asks for {self.settings.split.folds}: "

@@ -22,6 +22,7 @@ from pipeline.sweeps.plan import Plan
 from pipeline.sweeps.study import Outcome, Study
 from pipeline.training import parts
 from pipeline.training.ensemble import Trained, answers, trained
+from pipeline.training.hardware import resolved
 from pipeline.training.parts import Parts
 
 CURVES = ("train_loss", "valid_loss", "valid_macro_f1")
@@ -49,14 +50,15 @@ def work(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
 def _tried(study: Study, trial: optuna.Trial, parent: str, threads: int) -> Outcome:
     """What becomes of a trial. One that is interrupted waits to be asked for again, and goes on where it was."""
     plan, folder = study.plan, study.folder / f"{trial.number:04}"
-    experiment, known = plan.varied(trial.user_attrs["values"]), trial.user_attrs.get("run_id")
+    known = trial.user_attrs.get("run_id")
+    experiment = _on_this_machine(plan.varied(trial.user_attrs["values"]), threads)
     name = f"sweep {plan.key} {trial.number:03}"
     try:
         with recording.opened(plan.settings, name, known, parent) as run:
             trial.set_user_attr("run_id", run.id)
             run.log_params(_described(plan, experiment, trial))
             run.set_tags({"state": "running"})
-            scores = _scores(study, experiment, threads, folder, Progress(study, trial, run))
+            scores = _scores(study, experiment, folder, Progress(study, trial, run))
             run.set_tags({"state": "complete" if scores else "pruned"})
             if scores:
                 run.log_metrics({SCORE: float(np.mean(scores))})
@@ -105,28 +107,28 @@ class Progress:
             raise optuna.TrialPruned
 
 
-def _scores(
-    study: Study, experiment: Experiment, threads: int, folder: Path, progress: Progress
-) -> list[float]:
+def _on_this_machine(experiment: Experiment, threads: int) -> Experiment:
+    """As it is trained here, and as its run says."""
+    own = experiment.training.model_copy(update={"threads": threads})
+    return resolved(experiment.model_copy(update={"training": own}))
+
+
+def _scores(study: Study, experiment: Experiment, folder: Path, progress: Progress) -> list[float]:
     """Macro F1 on validation of each training; none where the trial is given up."""
     plan = study.plan
-    settings = experiment.training.model_copy(update={"threads": threads})
-    own = experiment.model_copy(update={"training": settings})
     table, split = clips.computed(), plan.split()
     try:
         for one in plan.trainings:
             work = folder / one.name
             if not (work / "score.json").exists():
-                data = parts.load(own, plan.settings.window, table, split, one.fold)
+                data = parts.load(experiment, plan.settings.window, table, split, one.fold)
                 with redirect_stdout(io.StringIO()):  # a progress bar for each of hundreds of trainings
-                    deal = partial(
-                        parts.dealt, own, data, plan.settings.window, table, plan.settings.split, one.seed
-                    )
+                    deal = partial(parts.dealt, experiment, data, plan.settings.window, table, one.seed)
                     checkpoints = work / "checkpoints"
                     found = trained(
-                        own, data, deal, one.seed, checkpoints, paths.embeddings(), progress.epoch
+                        experiment, data, deal, one.seed, checkpoints, paths.embeddings(), progress.epoch
                     )
-                write_json(work / "score.json", _score(found, data, own))
+                write_json(work / "score.json", _score(found, data, experiment))
             progress.ended(read_json(work / "score.json"))
     except optuna.TrialPruned:
         return []
@@ -146,7 +148,7 @@ def _score(found: Trained, data: Parts, experiment: Experiment) -> float:
 
 def _described(plan: Plan, experiment: Experiment, trial: optuna.Trial) -> dict[str, object]:
     """The params that decide a trial's score."""
-    shared = recording.described(plan.settings, experiment, plan.trainings[0])
+    shared = recording.described(experiment, plan.settings.window, plan.trainings[0])
     seeds = [one.seed for one in plan.trainings if one.fold == 0]
     return {**shared, "fold": "all", "seed": seeds, "trial": trial.number}
 

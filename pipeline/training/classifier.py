@@ -106,7 +106,9 @@ class Classifier(Learner):
         self.targets = torch.zeros(self.valid_clips, dtype=torch.long, device=self.device)
 
     def validation_step(self, batch: Batch) -> None:
-        probabilities = self.net(*batch.inputs).float().softmax(dim=1)
+        # in 32 bits, as evaluation: an epoch is kept by the score that it will be reported with
+        with torch.autocast(self.device.type, enabled=False):
+            probabilities = self.net(*batch.inputs).softmax(dim=1)
         self.summed.index_add_(0, batch.clips, probabilities)
         self.windows.index_add_(0, batch.clips, torch.ones_like(probabilities[:, :1]))
         self.targets[batch.clips] = batch.targets

@@ -58,15 +58,15 @@ def embed(
     backbones: Iterable[nn.Module],
     settings: Training,
     kept: Path,
-    apart: float = TRAINED_ON,
+    spacings: Sequence[float],
 ) -> list[Windows]:
     """Windows of one feature, seen through the backbones, whose embeddings are joined.
 
     Args:
         kept: where embeddings are kept, by the backbone with its weights, and by the clip's rows.
-        apart: one of SPACINGS.
+        spacings: one of SPACINGS for each part.
     """
-    pairs = [_laid(windows, apart) for windows in parts]
+    pairs = [_laid(windows, apart) for windows, apart in zip(parts, spacings, strict=True)]
     seen = [_through(backbone, parts, pairs, settings, kept) for backbone in backbones]
     counts = [
         np.bincount(own[:, 0], minlength=len(windows)) for windows, own in zip(parts, pairs, strict=True)

@@ -86,7 +86,7 @@ def answers(net: Any, data: Parts, experiment: Experiment, kept: Path) -> pd.Dat
     if getattr(net, "frozen", False):
         from pipeline.training.embeddings import ASKED_OF, embed
 
-        (windows,) = embed([windows], net.backbones, experiment.training, kept, ASKED_OF)
+        (windows,) = embed([windows], net.backbones, experiment.training, kept, [ASKED_OF])
         net = net.head
 
     def run(inputs: Sequence[Array]) -> Array:

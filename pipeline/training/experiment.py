@@ -1,5 +1,6 @@
 """One trial of an experiment: a model built for its features, fitted, and kept as an ONNX graph."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -9,9 +10,9 @@ from torch import Tensor, nn
 from pipeline import models
 from pipeline.models.exported import EACH, export
 from pipeline.models.fusion import Fusion
-from pipeline.params import Experiment, Transfer
+from pipeline.params import Experiment, Training, Transfer
 from pipeline.training import HISTORY, EpochSink
-from pipeline.training.hardware import precision
+from pipeline.training.hardware import resolved
 from pipeline.training.parts import Parts, examples
 from pipeline.training.windows import Windows
 
@@ -31,10 +32,9 @@ def fitted(
     if hasattr(module, "fit"):
         net = module.fit(experiment.model, _rows(windows), _rows(valid), len(data.labels), seed)
         return net, pd.DataFrame(columns=list(HISTORY))
-    from pipeline.training.embeddings import embed
     from pipeline.training.fit import fit  # Lightning takes seconds to import, and fitted models do without
 
-    settings = experiment.training.model_copy(update={"precision": precision(experiment)})
+    settings = resolved(experiment).training
     torch.manual_seed(seed)
     inputs = [feature.describe() for feature in data.features["train"]]
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
@@ -42,7 +42,7 @@ def fitted(
     model, history = experiment.model, pd.DataFrame(columns=list(HISTORY))
     closed = model if isinstance(model, Transfer) and model.closed else None
     if getattr(net, "frozen", False):
-        windows, valid = embed([windows, valid], net.backbones, settings, kept)
+        windows, valid = _embedded(windows, valid, net.backbones, settings, kept)
         if closed is None:
             history = fit(net.head, windows, valid, settings, seed, work, sink)
     else:
@@ -50,10 +50,20 @@ def fitted(
         if closed is not None:
             net.backbones = module.part_way(net.backbones, closed, *inputs).to(memory_format=layout)
             # beside its checkpoints: no other training has these weights
-            windows, valid = embed([windows, valid], net.backbones, settings, work)
+            windows, valid = _embedded(windows, valid, net.backbones, settings, work)
     if closed is not None:
         net.head = module.fit_head(closed.shrinkage, _rows(windows), _rows(valid), len(data.labels))
     return net.cpu().eval(), history
+
+
+def _embedded(
+    windows: Windows, valid: Windows, backbones: Iterable[nn.Module], settings: Training, kept: Path
+) -> tuple[Windows, Windows]:
+    """Train in windows that overlap; valid in those that evaluation scores, so that an epoch is kept by that score."""
+    from pipeline.training.embeddings import ASKED_OF, TRAINED_ON, embed
+
+    train, held_out = embed([windows, valid], backbones, settings, kept, [TRAINED_ON, ASKED_OF])
+    return train, held_out
 
 
 def _rows(windows: Windows) -> models.Rows:

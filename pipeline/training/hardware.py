@@ -1,10 +1,29 @@
-"""Where a training runs on this machine and in which precision, as its run in MLflow says."""
+"""Where a training runs on this machine and in which precision."""
 
 import torch
 
-from pipeline.params import Cnn, Experiment, Multimodal, ParamsError, Training, Transfer
+from pipeline.params import Cnn, Experiment, Fusion, Multimodal, ParamsError, Training, Transfer
 
 FULL = "32-true"
+
+
+def resolved(experiment: Experiment) -> Experiment:
+    """The experiment with every ``auto`` replaced by what this machine takes: what is then trained, and written down.
+
+    Sixteen bits hold the products of convolutions alone (autocast); weights, sums and losses stay in 32. A net
+    without convolutions gains no time from them, so it keeps 32 throughout.
+
+    Raises:
+        ParamsError: 16-mixed without a GPU, or a GPU that is not here.
+    """
+    settings = experiment.training
+    settings = settings.model_copy(update={"accelerator": _accelerator(settings)})
+    settings = settings.model_copy(update={"precision": _precision(experiment, settings)})
+    model = experiment.model
+    if isinstance(model, Fusion):
+        branches = {name: resolved(branch) for name, branch in model.branches.items()}
+        model = model.model_copy(update={"branches": branches})
+    return experiment.model_copy(update={"training": settings, "model": model})
 
 
 def has_gpu(settings: Training) -> bool:
@@ -12,19 +31,24 @@ def has_gpu(settings: Training) -> bool:
 
 
 def device(settings: Training) -> str:
-    return torch.cuda.get_device_name() if has_gpu(settings) else f"cpu, {settings.threads} thread(s)"
+    """The name of a resolved training's device."""
+    if has_gpu(settings):
+        return torch.cuda.get_device_name()
+    threads = "thread" if settings.threads == 1 else "threads"
+    return f"{settings.accelerator}, {settings.threads} {threads}"
 
 
-def precision(experiment: Experiment) -> str:
-    """Lightning's name of the precision, with ``auto`` resolved.
+def _accelerator(settings: Training) -> str:
+    if settings.accelerator in ("gpu", "cuda") and not has_gpu(settings):
+        raise ParamsError(
+            f"training.accelerator: {settings.accelerator!r}, and PyTorch sees no GPU here: set it to auto or cpu"
+        )
+    if settings.accelerator != "auto":
+        return settings.accelerator
+    return "cuda" if has_gpu(settings) else "cpu"
 
-    Sixteen bits hold the products of convolutions alone (autocast); weights, sums and losses stay in 32. A net
-    without convolutions gains no time from them, so it keeps 32 throughout.
 
-    Raises:
-        ParamsError: 16-mixed without a GPU.
-    """
-    settings = experiment.training
+def _precision(experiment: Experiment, settings: Training) -> str:
     if settings.precision == "16-mixed" and not has_gpu(settings):
         raise ParamsError("training.precision: 16-mixed needs a GPU; auto and bf16-mixed do not")
     if settings.precision != "auto":

@@ -11,7 +11,7 @@ from pipeline import paths
 from pipeline.data import clips
 from pipeline.data.split import inner
 from pipeline.features.store import Store
-from pipeline.params import Experiment, FeatureKind, Split, Window
+from pipeline.params import Experiment, FeatureKind, Window
 from pipeline.training.windows import Feature, Windows
 
 EXAMPLE_CLIPS = 2
@@ -43,7 +43,7 @@ def load(
 
     Args:
         table: the clips table, rejected clips too.
-        split: clip_id, fold, part.
+        split: the split table.
     """
     labels = clips.labels(table)
     joined = clips.good(table).merge(split[split["fold"] == fold], on="clip_id")
@@ -66,12 +66,11 @@ def dealt(
     data: Parts,
     window: Window,
     table: pd.DataFrame,
-    split: Split,
     seed: int,
     members: int,
 ) -> list[Parts]:
     """For each member of an ensemble, train and valid of ``data`` dealt anew: one share is valid, the others train."""
-    rows = inner(pd.concat([data.clips["train"], data.clips["valid"]]), split, members, seed)
+    rows = inner(pd.concat([data.clips["train"], data.clips["valid"]]), members, seed)
     return [load(experiment, window, table, rows, fold) for fold in range(members)]
 
 

@@ -1,8 +1,12 @@
-"""An experiment's trials: one training per fold of the split and seed."""
+"""An experiment's trials: one training per fold of the split and seed; and what each leaves beside its model."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from pipeline.params import Params
+from pipeline.files import write_json
+from pipeline.params import Experiment, Params, Section, Window, parts, read
+
+SPEC = "spec.json"
 
 
 @dataclass(frozen=True)
@@ -19,3 +23,43 @@ class Trial:
 def trials(settings: Params) -> list[Trial]:
     seeds = settings.seeds or [settings.seed]
     return [Trial(fold, seed) for fold in range(settings.split.folds) for seed in seeds]
+
+
+class Spec(Section):
+    """What a trained model is: whoever speaks of it reads it here, and not in params.yaml, which may have changed."""
+
+    run_id: str
+    """Of the MLflow run that trained it."""
+    fold: int
+    seed: int
+    labels: list[str]
+    """In the order of the model's outputs."""
+    experiment: Experiment
+    """As it was trained: with the device and precision that ``auto`` stood for."""
+    window: Window
+    parameters: int
+    """Those that were trained."""
+    device: str
+    train_seconds: float
+
+    @property
+    def description(self) -> str:
+        """``cnn on spectrogram``"""
+        return f"{self.experiment.model.name} on {' + '.join(self.experiment.features)}"
+
+    @property
+    def precision(self) -> str:
+        """Lightning's name; several where the branches of a fusion differ."""
+        return ", ".join(sorted({part.training.precision for part in parts(self.experiment)}))
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / SPEC, self.model_dump())
+
+
+def spec(folder: Path) -> Spec:
+    """The one in a trial's folder.
+
+    Raises:
+        ParamsError: it is missing, or of another version of this package.
+    """
+    return read(folder / SPEC, Spec)

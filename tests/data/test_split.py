@@ -10,9 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.data import gtzan
-from pipeline.data.split import PARTS, SplitError, explained, first_to_train
+from pipeline.data.split import LEAKY, PARTS, SplitError, explained, first_to_train, leaky
 from pipeline.data.split import split as deal
-from pipeline.params import LEAKY, Split
+from pipeline.params import Split
 
 SHARES = {"train": 0.6, "valid": 0.15, "test": 0.25}
 SETTINGS = Split(protocol="grouped", folds=1, valid=SHARES["valid"], test=SHARES["test"])
@@ -147,10 +147,14 @@ def test_random_cuts_groups_and_says_that_it_leaks() -> None:
     joined = table.merge(deal(table, random, 7), on="clip_id")
     assert (joined.groupby("group")["part"].nunique() > 1).all()
     assert joined["part"].value_counts().to_dict() == {part: 80 * share for part, share in SHARES.items()}
-    for protocol in ("grouped", "random", "tutorial", "filtered"):
-        sentence = explained(SETTINGS.model_copy(update={"protocol": protocol}))
-        assert sentence.startswith(protocol)
-        assert ("Leaky" in sentence) == (protocol in LEAKY)
+
+
+@pytest.mark.parametrize("protocol", ["grouped", "random", "tutorial", "filtered"])
+def test_a_table_says_how_it_was_made(protocol: str) -> None:
+    rows = deal(gtzan_names(), SETTINGS.model_copy(update={"protocol": protocol}), 7)
+    assert set(rows["protocol"]) == {protocol}
+    assert explained(rows).startswith(f"{protocol}: ")
+    assert ("Leaky" in explained(rows)) == (leaky(rows) is not None) == (protocol in LEAKY)
 
 
 def gtzan_names() -> pd.DataFrame:

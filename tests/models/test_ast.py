@@ -22,7 +22,7 @@ from pipeline.models.weights import WeightsError, preprocessor
 from pipeline.models.weights.bringing import bring
 from pipeline.models.weights.loading import load
 from pipeline.params import Fbank, ParamsError, PathWeights, Training, Transfer
-from pipeline.training.embeddings import embed
+from pipeline.training.embeddings import TRAINED_ON, embed
 from pipeline.training.fit import Batches
 from pipeline.training.windows import Feature, Windows
 
@@ -124,7 +124,7 @@ def test_a_frozen_one_is_heard_once_and_gets_a_discriminant(
     net = transfer.build(SETTINGS, [image()], 2)
     assert isinstance(net, transfer.Transfer)
     own = windows(tmp_path / "store")
-    (embedded,) = embed([own], net.backbones, training(batch_size=4), tmp_path / "kept")
+    (embedded,) = embed([own], net.backbones, training(batch_size=4), tmp_path / "kept", [TRAINED_ON])
     every = embedded[embedded.even(1)]
     assert len(every.inputs[0]) == 6
     with torch.no_grad():

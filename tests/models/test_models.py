@@ -37,7 +37,7 @@ from pipeline.params import (
     Transfer,
 )
 from pipeline.training import untold
-from pipeline.training.embeddings import embed
+from pipeline.training.embeddings import TRAINED_ON, embed
 from pipeline.training.experiment import Probabilities, fitted
 from pipeline.training.fit import Batches, fit
 from pipeline.training.parts import Parts
@@ -358,7 +358,7 @@ def test_a_frozen_backbone_does_not_move(tmp_path: Path, training: Trainings) ->
     """No parameter and no running statistic, whether its embeddings are kept or it runs in every step."""
     net, windows = backbone_net(tmp_path, frozen=True)
     before = state(net.backbones)
-    (embedded,) = embed([windows], net.backbones, training(batch_size=8), tmp_path / "kept")
+    (embedded,) = embed([windows], net.backbones, training(batch_size=8), tmp_path / "kept", [TRAINED_ON])
     head = state(net.head)
     fit(net.head, embedded, embedded, training(epochs=2, batch_size=8), 7, tmp_path / "head", lambda *_: None)
     assert moved(head, net.head) == set(head)
@@ -386,7 +386,7 @@ def test_embeddings_of_several_backbones_are_joined(tmp_path: Path, training: Tr
     )
     net = transfer.build(settings, [feature.describe()], 2)
     assert isinstance(net, transfer.Transfer)
-    (embedded,) = embed([windows], net.backbones, training(batch_size=8), tmp_path / "kept")
+    (embedded,) = embed([windows], net.backbones, training(batch_size=8), tmp_path / "kept", [TRAINED_ON])
     every = embedded[embedded.even(1)]
     with torch.no_grad():
         inputs = Batches(windows)[windows.even(1)].inputs

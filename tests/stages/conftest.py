@@ -11,9 +11,9 @@ import yaml
 
 from pipeline import params, paths
 from pipeline.data import clips
-from pipeline.data.split import split
 from pipeline.features import store
 from pipeline.files import write_json
+from pipeline.stages.split import split
 
 LABELS = ("jazz", "polka", "rock")
 GROUPS = 9
@@ -45,7 +45,7 @@ def setup(checkout: Path, tracking_store: str, monkeypatch: pytest.MonkeyPatch) 
         settings = params.load()
         clips.write(a_table())
         good = clips.good(clips.read())
-        split(good, settings.split, settings.seed).to_parquet(paths.SPLIT, index=False)
+        split()
         features(good)
         for key in settings.experiments:
             write_json(paths.INPUTS / f"{key}.json", {})

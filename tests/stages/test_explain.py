@@ -10,12 +10,14 @@ import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pipeline import paths
+from pipeline import params, paths
 from pipeline.data import clips
 from pipeline.evaluation import figures, metrics
 from pipeline.evaluation.explanation import Columns, Saliency, explanation, looked_into
 from pipeline.features import store
 from pipeline.stages.explain import explain
+from pipeline.training.hardware import resolved
+from pipeline.training.trials import Spec
 
 LABELS = ["jazz", "polka", "rock"]
 SPEC = {"sample_rate": 22050, "params": {"hop_length": 512}, "floor": -80.0, "bands": "mel"}
@@ -40,6 +42,21 @@ def looks_at(column: int, file: Path) -> None:
     onnx.save(model, str(file))
 
 
+def a_spec(fold: int) -> Spec:
+    settings = params.load()
+    return Spec(
+        run_id="0" * 32,
+        fold=fold,
+        seed=7,
+        labels=list(LABELS),
+        experiment=resolved(settings.experiments["logreg"]),
+        window=settings.window,
+        parameters=24,
+        device="cpu",
+        train_seconds=0.1,
+    )
+
+
 def answers() -> pd.DataFrame:
     """All test clips of both folds, wrong, and of each fold the surest in turn."""
     split = pd.read_parquet(paths.SPLIT).query("part == 'test'")
@@ -60,7 +77,9 @@ def test_an_answer_is_explained_by_the_trial_that_gave_it(
     names = list(clips.good(clips.read())["clip_id"])
     store.write(paths.FEATURES / "spectrogram", names, (np.zeros((9, 4)) for _ in names), "float16", SPEC)
     for fold in (0, 1):
-        looks_at(3 + fold, paths.MODELS / "logreg" / f"fold{fold}-seed7" / "model.onnx")
+        folder = paths.MODELS / "logreg" / f"fold{fold}-seed7"
+        looks_at(3 + fold, folder / "model.onnx")
+        a_spec(fold).write(folder)
     given = answers()
     folder = paths.EVALUATION / "logreg"
     folder.mkdir(parents=True)

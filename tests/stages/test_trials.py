@@ -97,7 +97,11 @@ def test_a_single_training_is_one_plain_run(setup: Setup) -> None:
 def test_a_leaky_protocol_is_marked_in_its_run(setup: Setup) -> None:
     setup(split={"protocol": "random"})
     train("majority")
-    assert "both sides" in runs().loc["majority", "tags.leaky"]
+    run = runs().loc["majority"]
+    assert run["tags.split.protocol"] == run["params.split.protocol"] == "random"
+    assert "in several parts" in run["tags.leaky"]
+    joined = pd.read_parquet(paths.SPLIT).merge(clips.read(), on="clip_id")
+    assert joined.groupby("group")["part"].nunique().max() > 1, "and so it is"
 
 
 def test_trials_done_before_an_interruption_stay_done(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

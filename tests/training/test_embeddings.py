@@ -15,7 +15,7 @@ from pipeline.features.store import Store, write
 from pipeline.models.exported import Exported
 from pipeline.params import Training
 from pipeline.training import embeddings
-from pipeline.training.embeddings import SPACINGS, Embeddings, embed, pack
+from pipeline.training.embeddings import SPACINGS, TRAINED_ON, Embeddings, embed, pack
 from pipeline.training.windows import Feature, Windows
 
 FRAMES = 8
@@ -68,7 +68,9 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_embeddings_are_the_backbones_and_aligned_with_the_clips(
     store: Store, tmp_path: Path, training: Trainings
 ) -> None:
-    (embedded,) = embed([windows(store, "cab")], [Told().train()], training(batch_size=2), tmp_path)
+    (embedded,) = embed(
+        [windows(store, "cab")], [Told().train()], training(batch_size=2), tmp_path, [TRAINED_ON]
+    )
     (source,) = embedded.sources
     assert isinstance(source, Embeddings)
     assert embedded.targets.tolist() == [0, 1, 2]
@@ -94,11 +96,11 @@ def test_only_windows_not_seen_before_run_through_the_backbone(
     store: Store, tmp_path: Path, training: Trainings, ran: list[int], batch_size: int
 ) -> None:
     settings = training(batch_size=batch_size)
-    embed([windows(store, "ca")], [Told()], settings, tmp_path)
+    embed([windows(store, "ca")], [Told()], settings, tmp_path, [TRAINED_ON])
     del ran[:]
-    (again,) = embed([windows(store, "dabc")], [Told()], settings, tmp_path)
+    (again,) = embed([windows(store, "dabc")], [Told()], settings, tmp_path, [TRAINED_ON])
     assert sum(ran) == 3, "two windows of d and one of b"
-    (fresh,) = embed([windows(store, "dabc")], [Told()], settings, tmp_path / "other")
+    (fresh,) = embed([windows(store, "dabc")], [Told()], settings, tmp_path / "other", [TRAINED_ON])
     pairs = again.even(1)
     np.testing.assert_array_equal(again[pairs].inputs[0], fresh[pairs].inputs[0])
 
@@ -106,9 +108,9 @@ def test_only_windows_not_seen_before_run_through_the_backbone(
 def test_other_weights_are_another_backbone(
     store: Store, tmp_path: Path, training: Trainings, ran: list[int]
 ) -> None:
-    (first,) = embed([windows(store, "a")], [Told(1.0)], training(), tmp_path)
+    (first,) = embed([windows(store, "a")], [Told(1.0)], training(), tmp_path, [TRAINED_ON])
     del ran[:]
-    (other,) = embed([windows(store, "a")], [Told(2.0)], training(), tmp_path)
+    (other,) = embed([windows(store, "a")], [Told(2.0)], training(), tmp_path, [TRAINED_ON])
     assert sum(ran[1:]) == 4
     np.testing.assert_allclose(other[other.even(1)].inputs[0], 2 * first[first.even(1)].inputs[0], rtol=1e-6)
 
@@ -126,11 +128,11 @@ def test_what_is_packed_is_not_run_again(
     )
     del ran[:]
     for apart in SPACINGS:
-        (found,) = embed([windows(store, "dabc")], [Told()], training(), tmp_path / "there", apart)
+        (found,) = embed([windows(store, "dabc")], [Told()], training(), tmp_path / "there", [apart])
         assert not ran
-        (fresh,) = embed([windows(store, "dabc")], [Told()], training(), tmp_path / "here", apart)
+        (fresh,) = embed([windows(store, "dabc")], [Told()], training(), tmp_path / "here", [apart])
         np.testing.assert_array_equal(found[found.even(1)].inputs[0], fresh[fresh.even(1)].inputs[0])
-    embed([windows(store, "a")], [Told(2.0)], training(), tmp_path / "there")
+    embed([windows(store, "a")], [Told(2.0)], training(), tmp_path / "there", [TRAINED_ON])
     assert sum(ran[1:]) == 4
 
 

@@ -22,7 +22,7 @@ from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.models.majority import Majority
 from pipeline.models.temperature import best
-from pipeline.params import Experiment, Params, Split, Training
+from pipeline.params import Experiment, Params, Training
 from pipeline.training import parts, pooling, untold
 from pipeline.training.ensemble import keep, trained
 from pipeline.training.experiment import Probabilities
@@ -30,7 +30,6 @@ from pipeline.training.predict import VALID, predictions
 from pipeline.training.trials import Trial
 
 LABELS = ("a", "b")
-SPLIT = Split(protocol="grouped", folds=1, valid=0.2, test=0.2)
 TRIAL = Trial(0, 7)
 Trainings = Callable[..., Training]
 
@@ -58,7 +57,7 @@ def table(checkout: Path) -> pd.DataFrame:  # noqa: ARG001
 @pytest.fixture
 def split(table: pd.DataFrame) -> pd.DataFrame:
     part = np.repeat(["train", "valid", "test"], [36, 12, 12])
-    return pd.DataFrame({"clip_id": table["clip_id"], "fold": 0, "part": part})
+    return pd.DataFrame({"clip_id": table["clip_id"], "fold": 0, "part": part, "protocol": "grouped"})
 
 
 def experiment(training: Training, features: list[str], model: dict[str, Any]) -> Experiment:
@@ -71,7 +70,7 @@ def run(one: Experiment, table: pd.DataFrame, split: pd.DataFrame, folder: Path)
     """Its predictions; model and all that stands beside it are in ``folder``."""
     window = params.Window(frames=32, musicnn=187, fbank=1024)
     data = parts.load(one, window, table, split, 0)
-    deal = partial(parts.dealt, one, data, window, table, SPLIT, 7)
+    deal = partial(parts.dealt, one, data, window, table, 7)
     folder.mkdir()
     keep(trained(one, data, deal, 7, folder / "work", folder / "kept", untold), data, folder)
     return predictions(folder / "model.onnx", data, one.training, TRIAL)
@@ -88,13 +87,13 @@ def test_a_model_in_closed_form_keeps_to_its_threads(
 
 
 def test_inner_folds_hold_each_clip_out_once_and_cut_no_group(table: pd.DataFrame) -> None:
-    rows = inner(table, SPLIT, 3, 7).merge(table, on="clip_id")
+    rows = inner(table.assign(protocol="grouped"), 3, 7).merge(table, on="clip_id")
     held = rows[rows["part"] == "valid"]
     assert sorted(held["clip_id"]) == sorted(table["clip_id"])
     assert (rows.groupby(["fold", "group"])["part"].nunique() == 1).all()
     assert (held.groupby("fold")["label"].nunique() == 2).all()
     with pytest.raises(SplitError, match=r"training\.members"):
-        inner(table, SPLIT, 16, 7)
+        inner(table.assign(protocol="grouped"), 16, 7)
 
 
 def test_members_answer_for_what_they_did_not_learn(
@@ -106,7 +105,7 @@ def test_members_answer_for_what_they_did_not_learn(
     kept = pd.read_parquet(tmp_path / "three" / VALID).set_index("clip_id")
     window = params.Window(frames=32, musicnn=187, fbank=1024)
     data = parts.load(one, window, table, split, 0)
-    for own in parts.dealt(one, data, window, table, SPLIT, 7, 3):
+    for own in parts.dealt(one, data, window, table, 7, 3):
         for clip, expected in by_scikit_learn(own).items():
             if clip in kept.index:
                 np.testing.assert_allclose(kept.loc[clip], expected, rtol=1e-4, atol=1e-6)

@@ -38,7 +38,7 @@ def test_auto_takes_what_the_machine_is_fast_in(
     monkeypatch: pytest.MonkeyPatch, of: Callable[..., Experiment], here: dict[str, bool], expected: str
 ) -> None:
     machine(monkeypatch, **here)
-    assert hardware.precision(of("cnn", precision="auto", accelerator="auto")) == expected
+    assert hardware.resolved(of("cnn", precision="auto", accelerator="auto")).training.precision == expected
 
 
 @pytest.mark.parametrize("key", ["mlp", "transfer"])
@@ -46,16 +46,18 @@ def test_auto_leaves_small_heads_alone(
     monkeypatch: pytest.MonkeyPatch, of: Callable[..., Experiment], key: str
 ) -> None:
     machine(monkeypatch, cpu=True)
-    assert hardware.precision(of(key, precision="auto", accelerator="cpu")) == "32-true"
+    assert hardware.resolved(of(key, precision="auto", accelerator="cpu")).training.precision == "32-true"
 
 
 def test_what_was_asked_for_is_what_is_used(
     monkeypatch: pytest.MonkeyPatch, of: Callable[..., Experiment]
 ) -> None:
     machine(monkeypatch)
-    assert hardware.precision(of("cnn", precision="bf16-mixed")) == "bf16-mixed"
+    assert hardware.resolved(of("cnn", precision="bf16-mixed")).training.precision == "bf16-mixed"
     machine(monkeypatch, gpu=True)
-    assert hardware.precision(of("cnn", precision="32-true", accelerator="auto")) == "32-true"
+    assert (
+        hardware.resolved(of("cnn", precision="32-true", accelerator="auto")).training.precision == "32-true"
+    )
 
 
 @pytest.mark.parametrize("accelerator", ["auto", "cpu"])
@@ -64,4 +66,4 @@ def test_half_precision_without_a_gpu_is_an_error(
 ) -> None:
     machine(monkeypatch, gpu=accelerator == "cpu")
     with pytest.raises(ParamsError, match=r"training\.precision: 16-mixed"):
-        hardware.precision(of("cnn", precision="16-mixed", accelerator=accelerator))
+        hardware.resolved(of("cnn", precision="16-mixed", accelerator=accelerator))
