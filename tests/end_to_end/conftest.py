@@ -47,5 +47,6 @@ def pytest_runtest_call(item: pytest.Function) -> Generator[None, None, None]:
     """A test that passes has run all commands that its mark names."""
     yield
     if item.get_closest_marker("documented"):
-        left = item.funcargs["typed"].left
-        assert not left, f"documented, and not run: {left}"
+        typed = item.funcargs["typed"]
+        assert isinstance(typed, Typed)
+        assert not typed.left, f"documented, and not run: {typed.left}"

@@ -4,8 +4,10 @@ A test's mark names the commands that it runs (see conftest.py); those of versio
 the tests of these.
 """
 
+import functools
 import importlib
 import os
+import re
 import shutil
 import sqlite3
 import sys
@@ -94,6 +96,15 @@ def test_what_is_not_run_is_there_and_tested_otherwise(command: str, tmp_path: P
         assert entry.recipe in run(
             tmp_path, "bash", "-ec", command.replace("<folder>", "music") + " --dry-run"
         )
+
+
+def test_params_that_commands_set_are_in_params_yaml() -> None:
+    """Those of the checkouts here are other ones."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    keys = [key for command in documented.fenced() for key in re.findall(r" -S (\S+?)=", command)]
+    assert keys
+    for key in keys:
+        functools.reduce(lambda section, name: section[name], key.split("."), content)
 
 
 @pytest.mark.documented("make repro")

@@ -155,7 +155,9 @@ def test_gtzan_is_split_as_published(checkout: Path, tmp_path: Path) -> None:
 def few_epochs(folder: Path, source: str, experiment: str) -> None:
     def change(content: dict[str, Any]) -> None:
         content["data"]["source"] = source
-        content["weights"] = dict.fromkeys(content["weights"], {"source": "path", "path": "../../backbone"})
+        content["weights"] = {
+            name: {"source": "path", "path": "../../backbone"} for name in content["weights"]
+        }
         content["experiments"] = {
             experiment: content["experiments"][experiment] | {"training": {"epochs": 2}}
         }
