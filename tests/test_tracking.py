@@ -286,6 +286,17 @@ def test_tags_say_what_a_run_was_made_from(checkout: Path, monkeypatch: pytest.M
     git("add", "params.yaml")
     git("commit", "--quiet", "--message", "start")
     assert tracking.lineage("folder")["git.dirty"] == "false"
+    for name in ("metrics/cnn.json", "songs.csv", "lessons/neuron/metrics.json", "lessons/neuron/dvc.lock"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    assert tracking.lineage("folder")["git.dirty"] == "false", "what pipelines write, and a person's list"
+    Path("pipeline").mkdir()
+    for name in ("pipeline/new.py", "params.yaml"):
+        before = Path(name).read_text() if Path(name).exists() else None
+        Path(name).write_text("other")
+        assert tracking.lineage("folder")["git.dirty"] == "true", name
+        Path(name).write_text(before) if before is not None else Path(name).unlink()
+    assert tracking.lineage("folder")["git.dirty"] == "false"
     Path("dvc.lock").write_text(LOCK)
     Path("data").mkdir()
     Path("data/music.dvc").write_text("outs:\n- {md5: eee.dir, path: music}\n")

@@ -49,6 +49,9 @@ def test_all_ways_in_give_what_evaluation_found(finished: Path, tmp_path: Path) 
         told = pd.DataFrame(answer.json()["predictions"])
         _same(told[[f"p:{label}" for label in labels]], expected)
         assert set(told["verdict"]) <= {"named", "unsure", "unfamiliar"}
+        likeliest = expected.idxmax(axis=1).to_numpy()
+        assert list(told["guess"]) == list(likeliest)
+        assert list(told["label"]) == list(np.where(told["verdict"] == "named", likeliest, ""))
         refusals: list[tuple[Any, str]] = [
             ({"columns": ["audio"], "data": [[base64.b64encode(b"no music").decode()]]}, "cannot be decoded"),
             ({"columns": ["path"], "data": [["nowhere.wav"]]}, "No such file"),
@@ -79,7 +82,7 @@ def test_all_ways_in_give_what_evaluation_found(finished: Path, tmp_path: Path) 
     output = run(finished, *command)
     found = read_json(tmp_path / "songs.json")
     _same(pd.DataFrame([song["probabilities"] for song in found[:-1]])[labels], expected)
-    assert "cannot be decoded" in found[-1]["reason"]
+    assert found[-1]["reason"] == "cannot be decoded: there is no audio in it"
     assert f"{len(found)} files: " in output
 
 

@@ -143,6 +143,7 @@ def finish(top: Path) -> None:
     edit_params(checkout, make_tiny)
     commit(checkout, "tiny")
     run(checkout, sys.executable, "-m", "pipeline.cli", "import", str(top / "music"))
+    commit(checkout, "music")
     output = run(checkout, sys.executable, "-m", "pipeline.cli", "repro", "--jobs", "2")
     assert "compare" in ran(output)
     commit(checkout, "first version")
