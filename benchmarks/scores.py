@@ -26,7 +26,7 @@ from pipeline.evaluation import metrics, uncertainty
 from pipeline.files import read_json, write_json, write_text
 from pipeline.parallel import cores
 from pipeline.sweeps.applying import rewritten
-from pipeline.training.trials import spec
+from pipeline.training.trials import specs
 
 SEEDS = (1, 2, 3, 4, 5)
 FOLDS = 5
@@ -96,21 +96,21 @@ def collected(folder: Path) -> Results:
 
 def _experiment(folder: Path, key: str) -> Results:
     answers = pd.read_parquet(folder / paths.EVALUATION / key / "predictions.parquet")
-    specs = [spec(file.parent) for file in sorted((folder / paths.MODELS / key).glob("*/spec.json"))]
+    models = specs(folder / paths.MODELS / key)
     by_seed = [rows for _, rows in answers.groupby("seed")]
     scores = [metrics.scores(rows, "valid") | metrics.scores(rows, "test") for rows in by_seed]
-    interval = uncertainty.interval(metrics.of_part(answers, "test"), "macro_f1", specs[0].seed)
+    interval = uncertainty.interval(metrics.of_part(answers, "test"), "macro_f1", models[0].seed)
     return {
-        "description": specs[0].description,
-        "precision": specs[0].precision,
-        "seeds": sorted({one.seed for one in specs}),
+        "description": models[0].description,
+        "precision": models[0].precision,
+        "seeds": sorted({one.seed for one in models}),
         **{
             name: [one[name] for one in scores]
             for name in ("valid_macro_f1", "test_macro_f1", "test_accuracy")
         },
         "test_macro_f1_low": interval.low,
         "test_macro_f1_high": interval.high,
-        "train_seconds": mean(one.train_seconds for one in specs),
+        "train_seconds": mean(one.train_seconds for one in models),
     }
 
 

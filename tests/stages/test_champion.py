@@ -69,7 +69,7 @@ def test_a_worse_candidate_is_refused_and_the_alias_stays(run: Callable[..., str
     name = checkout.parent.name
     card = run("majority", name=name)
     assert "Refused, so there is no champion: validation macro F1" in card
-    assert "(minimum 0.3), see champion.min_valid_macro_f1." in card
+    assert "(minimum 0.3), see champion.min" in card
     assert registry.champion(name) is None
 
     card = run("majority", "logreg")
