@@ -78,4 +78,4 @@ def _described(settings: SoundParams, experiment: Experiment) -> dict[str, objec
 
 
 if __name__ == "__main__":
-    main(tutorial, "key", "tutorial/dvc.yaml:tutorial")
+    main(tutorial, "key", "tutorial")
