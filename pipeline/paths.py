@@ -37,7 +37,10 @@ MODELS = Path("models")
 HISTORY = Path("history")
 EVALUATION = Path("evaluation")
 LEAK = EVALUATION / "leak"
+SCORES = Path("scores.json")
+"""All of an experiment, beside what else its evaluation leaves."""
 METRICS = Path("metrics")
+"""The scores that DVC shows, a file for each experiment."""
 CANDIDATE = Path("candidate")
 """The best model as it is handed out, whether or not it became the champion."""
 REPORTS = Path("reports")

@@ -46,7 +46,7 @@ def champion() -> None:
     if decision.passed:
         registry.promote(name, number)
     print(f"{name} {number} ({trained.key}): {told}")
-    scores = read_json(paths.METRICS / f"{trained.key}.json")
+    scores = read_json(paths.EVALUATION / trained.key / paths.SCORES)
     parts = package.tabular(dealt)
     known = Familiarity.load(paths.CANDIDATE / FAMILIAR)
     found = Card(
@@ -76,7 +76,7 @@ def champion() -> None:
 
 def _best(settings: SoundParams) -> Trained:
     """By validation the best trial of the best experiment."""
-    scores = {key: read_json(paths.METRICS / f"{key}.json") for key in settings.experiments}
+    scores = {key: read_json(paths.EVALUATION / key / paths.SCORES) for key in settings.experiments}
     key = min(scores, key=lambda key: metrics.ranked(key, scores[key]))
     answers = pd.read_parquet(paths.EVALUATION / key / "predictions.parquet")
     runs = uncertainty.by_run(metrics.of_part(answers, "valid"))

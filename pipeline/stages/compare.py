@@ -53,7 +53,7 @@ def _entry(settings: Params, key: str, experiment: Experiment, test: pd.DataFram
     return Entry(
         key=key,
         description=f"{experiment.model.name} on {' + '.join(experiment.features)}",
-        metrics=read_json(paths.METRICS / f"{key}.json"),
+        metrics=read_json(folder / paths.SCORES),
         history=pd.read_csv(paths.HISTORY / f"{key}.csv"),
         per_class=_labelled(folder / "per_class.csv", "label"),
         confusion=_labelled(folder / "confusion.csv", "actual").set_index("actual"),
