@@ -23,8 +23,8 @@ help: ## list what there is
 repro: $(INSTALLED) ## run the pipeline: data, features, models, comparison (JOBS=1: one stage at a time)
 	$(if $(filter 1,$(JOBS)),dvc repro,soundtrack repro --jobs $(JOBS))
 
-tutorial: $(INSTALLED) ## the tutorial's models by its own protocol, beside this project's: reports/tutorial.html (an hour and more)
-	dvc repro tutorial/dvc.yaml
+tutorial: repro ## the tutorial's models by its own protocol, beside this project's: reports/tutorial.html (an hour and more)
+	dvc --cd tutorial repro
 
 sweep: $(INSTALLED) ## search for better params of EXPERIMENT=mlp (TRIALS=n in all; APPLY=1 changes params.yaml, after asking)
 	soundtrack sweep $(EXPERIMENT) --jobs $(JOBS) $(if $(TRIALS),--trials $(TRIALS)) $(if $(APPLY),--apply)

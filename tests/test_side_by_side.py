@@ -3,10 +3,12 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from pipeline import side_by_side
+from pipeline.errors import UserError
 from pipeline.side_by_side import StageFailed, needed, repro
 
 GRAPH = {
@@ -63,6 +65,11 @@ def test_nothing_begins_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(StageFailed, match="train@b"):
         run(monkeypatch, stages, 2)
     assert sorted(stages.ended) == ["data", "features", "train@b", "train@c"]
+
+
+def test_a_file_that_is_not_there_is_named(checkout: Path) -> None:
+    with pytest.raises(UserError, match=r"lessons/nueron/dvc\.yaml: no such file"):
+        repro(1, [checkout / "lessons/nueron/dvc.yaml"])
 
 
 def test_only_what_changed_and_what_depends_on_it_is_looked_at() -> None:

@@ -90,6 +90,23 @@ def test_the_store_is_in_the_main_checkout_unless_told_otherwise(
     assert tracking.uri() == f"sqlite:///{Path.cwd()}/mlflow.db"
 
 
+def test_the_store_of_a_lesson_is_in_the_checkout_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether DVC runs it, which names the lesson's project, or a person by hand."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    lesson = tmp_path / "lessons/neuron"
+    for folder in (lesson, tmp_path / "pipeline", tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+    (tmp_path / "pipeline/paths.py").touch()
+    monkeypatch.setenv("DVC_ROOT", str(lesson))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert tracking.uri() == f"sqlite:///{tmp_path.resolve()}/mlflow.db"
+    monkeypatch.delenv("DVC_ROOT")
+    monkeypatch.chdir(lesson)
+    assert tracking.uri() == f"sqlite:///{tmp_path.resolve()}/mlflow.db"
+
+
 def test_a_run_continues_by_its_id(home: Path) -> None:
     with tracking.run(EXPERIMENT, "cnn", None, {"dvc.exp": "brown-bear"}) as run:
         first = run.id

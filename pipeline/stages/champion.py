@@ -45,7 +45,7 @@ def champion() -> None:
     if decision.passed:
         registry.promote(name, number)
     print(f"{name} {number} ({trained.key}): {told}")
-    scores = read_json(paths.METRICS / f"{trained.key}.json")
+    scores = read_json(paths.EVALUATION / trained.key / paths.SCORES)
     parts = package.tabular(dealt)
     model = spec(paths.MODELS / trained.key / trained.trial.name)
     rows = split.read()
@@ -77,7 +77,7 @@ def champion() -> None:
 
 def _best(settings: SoundParams) -> Trained:
     """By validation the best trial of the best experiment."""
-    scores = {key: read_json(paths.METRICS / f"{key}.json") for key in settings.experiments}
+    scores = {key: read_json(paths.EVALUATION / key / paths.SCORES) for key in settings.experiments}
     key = min(scores, key=lambda key: metrics.ranked(key, scores[key]))
     answers = pd.read_parquet(paths.EVALUATION / key / "predictions.parquet")
     runs = uncertainty.by_run(metrics.of_part(answers, "valid"))

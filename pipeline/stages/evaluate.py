@@ -17,7 +17,9 @@ from pipeline.training.trials import Spec, specs
 
 CURVES = ("valid_loss", "valid_accuracy", "valid_macro_f1")
 FINAL = ("test_loss", "test_accuracy", "test_macro_f1")
-"""Few names, for MLflow's tables to stay readable; the rest stands in metrics/<key>.json."""
+"""Few names, for MLflow's tables to stay readable; all stand in evaluation/<key>/scores.json."""
+METRICS = (*CURVES, "test_macro_f1", "test_macro_f1_low", "test_macro_f1_high", "test_accuracy", "test_ece")
+"""The same for the columns of `dvc metrics show`."""
 
 
 def evaluate(key: str) -> None:
@@ -42,6 +44,7 @@ def evaluate(key: str) -> None:
         for name, table in tables.items():
             table.to_csv(folder / f"{name}.csv", index=False)
         figures.save(picture, folder / "confusion.png")
+        write_json(folder / paths.SCORES, scores)
         logged = paths.MODELS / key / paths.RUN
         with recording.opened(settings, key, read_json(logged)["run_id"], None) as run:
             for about in models:
@@ -54,7 +57,7 @@ def evaluate(key: str) -> None:
             run.log_file(folder / "confusion.png")
             run.log_tables({f"{name}.json": table for name, table in tables.items()})
         write_json(folder / "training.json", {"run_id": run.id, **_trained(models)})
-    write_json(paths.METRICS / f"{key}.json", scores)
+    write_json(paths.METRICS / f"{key}.json", {name: scores[name] for name in METRICS})
 
 
 def _loaded(about: Spec) -> Parts:
