@@ -38,13 +38,14 @@ TINY_FEATURES: dict[str, Any] = {
 }
 
 
-def run(folder: Path, *command: str, ok: bool = True) -> str:
+def run(folder: Path, *command: str, ok: bool = True, variables: dict[str, str] | None = None) -> str:
     """Run a command as a user in the checkout ``folder`` would, and give what it printed."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))
     }
     environment |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment |= {"PYTHONPATH": str(folder), "MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "1"}
+    environment |= variables or {}
     done = subprocess.run(
         command,
         cwd=folder,
