@@ -15,7 +15,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro tutorial sweep lessons test lint bench audit ui serve page clean
+.PHONY: help install repro tutorial sweep lessons test lint bench scores audit ui serve page clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +23,8 @@ help: ## list what there is
 repro: $(INSTALLED) ## run the pipeline: data, features, models, comparison (JOBS=1: one stage at a time)
 	$(if $(filter 1,$(JOBS)),dvc repro,soundtrack repro --jobs $(JOBS))
 
-tutorial: $(INSTALLED) ## the tutorial's models by its own protocol, beside this project's: reports/tutorial.html (an hour and more)
-	dvc repro tutorial/dvc.yaml
+tutorial: repro ## the tutorial's models by its own protocol, beside this project's: reports/tutorial.html (an hour and more)
+	dvc --cd tutorial repro
 
 sweep: $(INSTALLED) ## search for better params of EXPERIMENT=mlp (TRIALS=n in all; APPLY=1 changes params.yaml, after asking)
 	soundtrack sweep $(EXPERIMENT) --jobs $(JOBS) $(if $(TRIALS),--trials $(TRIALS)) $(if $(APPLY),--apply)
@@ -42,6 +42,9 @@ lint: $(INSTALLED) ## ruff and mypy
 	ruff check .
 	ruff format --check .
 	mypy
+
+scores: $(INSTALLED) ## README's table of scores: every experiment with five seeds, in a clone of this commit
+	python -m benchmarks.scores starter
 
 audit: $(INSTALLED) ## known faults of the locked packages, asked of the package index
 	$(PIP) install pip-audit

@@ -2,12 +2,12 @@
 
 import argparse
 import json
-import os
 import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.machine import processor
 from benchmarks.timing import Row
 from pipeline import params
 from pipeline.files import write_json
@@ -45,7 +45,7 @@ def main() -> None:
         )
     # spread over the folder, whose neighbours are alike
     files = files[:: len(files) // given.count][: given.count]
-    machine = {"processor": _processor(), "cores": cores(), "python": platform.python_version()}
+    machine = {"processor": processor(), "cores": cores(), "python": platform.python_version()}
     print(json.dumps(machine))
     rows: list[dict[str, object]] = []
     for found in _rows(given.only, files, given.repeats):
@@ -81,17 +81,6 @@ def _rows(parts: list[str], files: list[Path], repeats: int) -> Iterator[dict[st
         from benchmarks import champion
 
         yield from champion.run(files)
-
-
-def _processor() -> str:
-    """The processor's name where the system tells it."""
-    table = Path("/proc/cpuinfo")
-    names = (
-        [line.partition(":")[2].strip() for line in table.open() if line.startswith("model name")]
-        if table.exists()
-        else []
-    )
-    return names[0] if names else platform.processor() or os.name
 
 
 if __name__ == "__main__":

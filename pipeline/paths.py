@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+TOP = Path("pipeline/paths.py")
+"""This file; it marks the checkout's top folder."""
 PARAMS = Path("params.yaml")
 LOCK = Path("dvc.lock")
 
@@ -35,7 +37,10 @@ MODELS = Path("models")
 HISTORY = Path("history")
 EVALUATION = Path("evaluation")
 LEAK = EVALUATION / "leak"
+SCORES = Path("scores.json")
+"""All of an experiment, beside what else its evaluation leaves."""
 METRICS = Path("metrics")
+"""The scores that DVC shows, a file for each experiment."""
 CANDIDATE = Path("candidate")
 """The best model as it is handed out, whether or not it became the champion."""
 REPORTS = Path("reports")
@@ -56,8 +61,13 @@ def downloaded(medium: str) -> Path:
 
 
 def home() -> Path:
-    """The main checkout, also from the temporary copy in which ``dvc exp run --temp`` runs a stage."""
-    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+    """The main checkout, where runs and partial work are kept.
+
+    DVC_ROOT, which stages see, leads there also from the temporary copy of ``dvc exp run --temp``; within the DVC
+    project of a lesson or of the tutorial it is that project's folder. Outside any checkout: the working folder.
+    """
+    start = Path(os.environ.get("DVC_ROOT", ".")).resolve()
+    return next((folder for folder in (start, *start.parents) if (folder / TOP).exists()), start)
 
 
 def sweeps() -> Path:

@@ -33,6 +33,7 @@ REQUIRED = (
     "soundfile",
     "soxr",
     "filelock",
+    "threadpoolctl",
     "tqdm",
 )
 """What a registered model needs to be served."""

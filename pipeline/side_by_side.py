@@ -6,7 +6,7 @@ dvc.lock whole. What runs, and what comes out, is what one plain ``dvc repro`` g
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -16,7 +16,10 @@ from pipeline.errors import UserError
 from pipeline.parallel import end_with_parent, share_cores
 
 Graph = dict[str, set[str]]
-"""Of each stage, the stages it depends on; the order is that of dvc.yaml."""
+"""Of each stage, the stages it depends on; the order is that of dvc.yaml.
+
+Stages are named as DVC names them from here: `train@cnn`, `lessons/neuron/dvc.yaml:run`.
+"""
 
 
 class StageFailed(UserError):
@@ -31,7 +34,11 @@ def repro(jobs: int, files: Sequence[Path]) -> int:
 
     Raises:
         StageFailed: a stage failed; those that run beside it are waited for, others are not begun.
+        UserError: a file is not there.
     """
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        raise UserError(f"{', '.join(missing)}: no such file")
     share_cores()
     graph = needed(*_graph(files))
     order = TopologicalSorter(graph)
@@ -76,7 +83,9 @@ def _begin(starter: str) -> None:
 def _reproduce(stage: str) -> int:
     from dvc.cli import main
 
-    return int(main(["--wait-for-lock", "repro", "--single-item", stage]))
+    file, _, name = stage.rpartition(":")
+    with chdir(Path(file).parent):  # the DVC project of a lesson is another than that of the root
+        return int(main(["--wait-for-lock", "repro", "--single-item", name]))
 
 
 def _graph(files: Sequence[Path]) -> tuple[Graph, set[str]]:
@@ -84,16 +93,20 @@ def _graph(files: Sequence[Path]) -> tuple[Graph, set[str]]:
     from dvc.repo import Repo
 
     places = {str(file.resolve()) for file in files}
-    with Repo() as repo:
-        graph = repo.index.graph
-        # what has no command is data that `dvc add` keeps
-        stages = [stage for stage in graph if stage.cmd is not None and stage.path in places]
-        depends = {
-            stage.addressing: {other.addressing for other in graph.successors(stage) if other in stages}
-            for stage in stages
-        }
-        with repo.lock, _params_read_once():
-            return depends, {stage.addressing for stage in stages if stage.status()}
+    graph: Graph = {}
+    changed: set[str] = set()
+    for project in dict.fromkeys(Repo.find_root(str(file.parent)) for file in files):
+        with Repo(project) as repo:
+            known = repo.index.graph
+            # what has no command is data that `dvc add` keeps
+            stages = [stage for stage in known if stage.cmd is not None and stage.path in places]
+            graph |= {
+                stage.addressing: {other.addressing for other in known.successors(stage) if other in stages}
+                for stage in stages
+            }
+            with repo.lock, _params_read_once():
+                changed |= {stage.addressing for stage in stages if stage.status()}
+    return graph, changed
 
 
 @contextmanager

@@ -358,10 +358,25 @@ def lineage(source: str) -> dict[str, str]:
     tags |= {f"dvc.{path}": md5 for path, md5 in _tracked_data().items()}
     if "DVC_EXP_NAME" in os.environ:
         tags["dvc.exp"] = os.environ["DVC_EXP_NAME"]
-    commit = _git("rev-parse", "HEAD")
+    commit = git("rev-parse", "HEAD")
     if commit:
-        tags |= {"git.commit": commit, "git.dirty": str(bool(_git("status", "--porcelain"))).lower()}
+        tags |= {"git.commit": commit, "git.dirty": str(is_dirty()).lower()}
     return tags
+
+
+WRITTEN = ("**/dvc.lock", "**/metrics/*", "**/metrics.json", "lessons/*/*.png")
+"""What the pipelines themselves write into the checkout for a person to commit: each run would call the next one dirty."""
+CODE = (".py", ".yaml", ".j2", ".dvc")
+"""Of files that git does not know yet, those that can decide a result: the rest are a person's notes and lists."""
+
+
+def is_dirty() -> bool:
+    """Whether the checkout holds anything that can decide a result and is not in the commit."""
+    excluded = [f":(top,exclude,glob){pattern}" for pattern in WRITTEN]
+    listed = git("status", "--porcelain", "--untracked-files=all", "--", ":/", *excluded)
+    changed = [line for line in listed.splitlines() if not line.startswith("??")]
+    unknown = [line for line in listed.splitlines() if line.startswith("??")]
+    return bool(changed) or any(line.strip('"').endswith(CODE) for line in unknown)
 
 
 def _tracked_data() -> dict[str, str]:
@@ -386,7 +401,7 @@ def _yaml(file: Path) -> dict[str, Any]:
     return yaml.load(file.read_text(encoding="utf-8"), loader) or {}
 
 
-def _git(*arguments: str) -> str:
+def git(*arguments: str) -> str:
     """What git answers; empty where this is no git checkout or git is missing."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Client, Connection, Listener, wait
 from multiprocessing.context import BaseContext
 from typing import Any
 
@@ -38,6 +38,7 @@ LIBRARIES = (
 
 Task = tuple[list[str], str, Mapping[str, str]]
 """Module and arguments, working folder, environment."""
+_asking = threading.Lock()
 
 
 def context() -> BaseContext:
@@ -104,8 +105,12 @@ def _asked(address: str, task: Task) -> int:
 def _run(task: Task) -> int:
     """The exit code of a stage."""
     process = context().Process(target=_stage, args=task)  # type: ignore[attr-defined]
-    process.start()
-    process.join()
+    # to start one asks after all others, and of two threads that read how one ended the second reads nothing: 255
+    with _asking:
+        process.start()
+    wait([process.sentinel])
+    with _asking:
+        process.join()
     return int(process.exitcode)
 
 

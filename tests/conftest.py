@@ -41,6 +41,7 @@ LONG = (
     "test_activations.py",
     "test_neuron.py",
     "test_copies.py",
+    "test_dvc_views.py",
     "test_fit.py",
     "test_jobs.py",
     "test_models.py",

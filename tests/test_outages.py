@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import requests
 from mlflow.exceptions import MlflowException
-from processes import free_port, wait_until
+from processes import PATIENCE_S, free_port, wait_until
 
 from pipeline import cli, outbox, paths, tracking
 from pipeline.models.exported import Exported
@@ -63,6 +63,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkout: Path) -> I
     found = Server(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", found.address)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", f"{PATIENCE_S:.0f}")
     found.start()
     yield found
     found.stop()
@@ -135,7 +136,10 @@ def test_what_a_stopped_server_missed_is_sent_once(checkout: Path, server: Serve
     np.testing.assert_array_equal(loaded.predict(inputs)["probabilities"], 2 * inputs["tabular"])
 
 
-def test_a_server_that_is_back_is_used_again(checkout: Path, outage: Outage) -> None:
+def test_a_server_that_is_back_is_used_again(
+    checkout: Path, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "RETRY_S", PATIENCE_S)
     with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
         outage.on = True
         run.log_epoch(0, {"valid_loss": 1.0})
@@ -252,7 +256,7 @@ def test_a_stage_asks_for_its_server_before_its_work(
 ) -> None:
     """None of its inputs is here: it would fail over them."""
     module = __import__(f"pipeline.stages.{stage}", fromlist=[stage])
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(TrackingError):
         getattr(module, stage)(*([] if stage in ("compare", "tutorial_report") else ["logreg"]))

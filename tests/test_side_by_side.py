@@ -2,11 +2,15 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
+from processes import wait_until
 
 from pipeline import side_by_side
+from pipeline.errors import UserError
 from pipeline.side_by_side import StageFailed, needed, repro
 
 GRAPH = {
@@ -22,10 +26,16 @@ GRAPH = {
 class Stages:
     """Stands for DVC: writes down what began and ended, and how many ran at once."""
 
-    def __init__(self, failing: str = "") -> None:
-        self.failing, self.lock = failing, threading.Lock()
+    def __init__(self, expected: int, failing: str = "") -> None:
+        """
+        Args:
+            expected: so many trainings run at once; each waits until that has been seen.
+            failing: while it runs, the others wait for its end to be seen.
+        """
+        self.expected, self.failing, self.lock = expected, failing, threading.Lock()
         self.begun: list[str] = []
         self.ended: list[str] = []
+        self.futures: dict[str, Future[int]] = {}
         self.most = 0
 
     def __call__(self, stage: str) -> int:
@@ -33,17 +43,31 @@ class Stages:
             assert GRAPH[stage] <= set(self.ended)
             self.begun.append(stage)
             self.most = max(self.most, len(self.begun) - len(self.ended))
-        if stage != self.failing:  # a failure is seen while the others still run
-            time.sleep(0.2)
+        if stage.startswith("train"):
+            wait_until(lambda: self.most >= self.expected)
+            if self.failing and stage != self.failing:
+                wait_until(lambda: self.failing in self.futures and self.futures[self.failing].done())
+            elif not self.failing:
+                time.sleep(0.2)  # in which one too many would begin
         with self.lock:
             self.ended.append(stage)
         return int(stage == self.failing)
+
+    def pool(self, jobs: int) -> ThreadPoolExecutor:
+        stages = self
+
+        class Pool(ThreadPoolExecutor):
+            def submit(self, function: Any, /, *given: Any, **named: Any) -> Any:
+                future = stages.futures[given[0]] = super().submit(function, *given, **named)
+                return future
+
+        return Pool(jobs)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, stages: Stages, jobs: int) -> Stages:
     monkeypatch.setattr(side_by_side, "_graph", lambda _: (GRAPH, {"data"}))
     monkeypatch.setattr(side_by_side, "_reproduce", stages)
-    monkeypatch.setattr(side_by_side, "_processes", ThreadPoolExecutor)
+    monkeypatch.setattr(side_by_side, "_processes", stages.pool)
     assert repro(jobs, []) == len(GRAPH)
     return stages
 
@@ -52,17 +76,22 @@ def run(monkeypatch: pytest.MonkeyPatch, stages: Stages, jobs: int) -> Stages:
 def test_every_stage_runs_once_behind_what_it_depends_on(
     monkeypatch: pytest.MonkeyPatch, jobs: int, most: int
 ) -> None:
-    stages = run(monkeypatch, Stages(), jobs)
+    stages = run(monkeypatch, Stages(most), jobs)
     assert sorted(stages.begun) == sorted(GRAPH)
     assert stages.most == most
-    assert stages.begun[2] == "train@c", "the costly ones first"
+    assert set(stages.begun[2 : 2 + most]) == set(list(GRAPH)[-1 - most : -1]), "the costly ones first"
 
 
 def test_nothing_begins_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    stages = Stages(failing="train@b")
+    stages = Stages(2, failing="train@b")
     with pytest.raises(StageFailed, match="train@b"):
         run(monkeypatch, stages, 2)
     assert sorted(stages.ended) == ["data", "features", "train@b", "train@c"]
+
+
+def test_a_file_that_is_not_there_is_named(checkout: Path) -> None:
+    with pytest.raises(UserError, match=r"lessons/nueron/dvc\.yaml: no such file"):
+        repro(1, [checkout / "lessons/nueron/dvc.yaml"])
 
 
 def test_only_what_changed_and_what_depends_on_it_is_looked_at() -> None:

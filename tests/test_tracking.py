@@ -90,6 +90,23 @@ def test_the_store_is_in_the_main_checkout_unless_told_otherwise(
     assert tracking.uri() == f"sqlite:///{Path.cwd()}/mlflow.db"
 
 
+def test_the_store_of_a_lesson_is_in_the_checkout_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether DVC runs it, which names the lesson's project, or a person by hand."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    lesson = tmp_path / "lessons/neuron"
+    for folder in (lesson, tmp_path / "pipeline", tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+    (tmp_path / "pipeline/paths.py").touch()
+    monkeypatch.setenv("DVC_ROOT", str(lesson))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert tracking.uri() == f"sqlite:///{tmp_path.resolve()}/mlflow.db"
+    monkeypatch.delenv("DVC_ROOT")
+    monkeypatch.chdir(lesson)
+    assert tracking.uri() == f"sqlite:///{tmp_path.resolve()}/mlflow.db"
+
+
 def test_a_run_continues_by_its_id(home: Path) -> None:
     with tracking.run(EXPERIMENT, "cnn", None, {"dvc.exp": "brown-bear"}) as run:
         first = run.id
@@ -285,6 +302,17 @@ def test_tags_say_what_a_run_was_made_from(checkout: Path, monkeypatch: pytest.M
     git("init", "--quiet")
     git("add", "params.yaml")
     git("commit", "--quiet", "--message", "start")
+    assert tracking.lineage("folder")["git.dirty"] == "false"
+    for name in ("metrics/cnn.json", "songs.csv", "lessons/neuron/metrics.json", "lessons/neuron/dvc.lock"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    assert tracking.lineage("folder")["git.dirty"] == "false", "what pipelines write, and a person's list"
+    Path("pipeline").mkdir()
+    for name in ("pipeline/new.py", "params.yaml"):
+        before = Path(name).read_text() if Path(name).exists() else None
+        Path(name).write_text("other")
+        assert tracking.lineage("folder")["git.dirty"] == "true", name
+        Path(name).write_text(before) if before is not None else Path(name).unlink()
     assert tracking.lineage("folder")["git.dirty"] == "false"
     Path("dvc.lock").write_text(LOCK)
     Path("data").mkdir()

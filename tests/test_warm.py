@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,19 @@ def test_the_working_folder_and_the_environment_are_those_of_dvc(tmp_path: Path)
     assert (tmp_path / "seen").read_text() == "__main__ train@a a b c"
     assert Path.cwd() == here
     assert "DVC_STAGE" not in os.environ
+
+
+def test_stages_that_end_while_others_begin_have_not_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warm, "LIBRARIES", (warm.__name__,))
+    (tmp_path / "quick.py").touch()
+    monkeypatch.setattr(warm, "STAGES", ("quick",))
+    monkeypatch.setattr(run, "_run", run._run)
+    with warm.starter() as address, ThreadPoolExecutor(4) as stages:
+        warm.use(address)
+        for done in [stages.submit(execute, "python -m quick", tmp_path) for _ in range(100)]:
+            done.result()
 
 
 @pytest.mark.usefixtures("command")

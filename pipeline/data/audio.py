@@ -10,6 +10,21 @@ import soxr
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 
 
+NO_AUDIO = "there is no audio in it"
+
+
+def fault(error: soundfile.LibsndfileError) -> str:
+    """Why libsndfile cannot decode a file that is there."""
+    # of a file without a single MP3 frame it says that the file does not exist
+    text = NO_AUDIO if "does not exist" in error.error_string else error.error_string
+    return f"cannot be decoded: {text}"
+
+
+def is_headerless(file: soundfile.SoundFile | Any) -> bool:
+    """Whether libsndfile takes bytes that are no audio file for telephone speech, as it does with .au and .snd."""
+    return bool(file.format == "RAW")
+
+
 def decode(file: Path) -> tuple[Samples, int]:
     """Samples as (frames, channels) in [-1, 1], and the sample rate in Hz.
 

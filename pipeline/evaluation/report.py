@@ -45,7 +45,7 @@ class Entry:
     description: str
     """Model and features, e.g. ``cnn on spectrogram``."""
     metrics: Mapping[str, float]
-    """As in ``metrics/<key>.json``."""
+    """As in ``evaluation/<key>/scores.json``."""
     history: pd.DataFrame
     """As in ``history/<key>.csv``: rows by fold, seed and epoch; none for a model that is not trained by epochs."""
     per_class: pd.DataFrame

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.blas import blas_threads
 from pipeline.features.store import Block, block
 from pipeline.params import Features, PictureFeatures, kinds, possible_kinds
 
@@ -61,9 +62,13 @@ def blocks(task: Task, settings: Features | PictureFeatures) -> dict[str, Block]
 
 
 def of_decoded(clip: Any, kinds: Sequence[str], settings: Features | PictureFeatures) -> dict[str, Block]:
-    """As :func:`blocks`, of a clip that its medium's module has read."""
-    found = {}
-    for kind in kinds:
-        values = importlib.import_module(f"pipeline.features.{kind}").compute(clip, getattr(settings, kind))
-        found[kind] = block(values, spec(kind, settings)["dtype"])
-    return found
+    """As :func:`blocks`, of a clip that its medium's module has read.
+
+    On one thread everywhere, so that a worker, the server and the page compute the same bits of a clip.
+    """
+    modules = {kind: importlib.import_module(f"pipeline.features.{kind}") for kind in kinds}
+    with blas_threads(1):
+        return {
+            kind: block(module.compute(clip, getattr(settings, kind)), spec(kind, settings)["dtype"])
+            for kind, module in modules.items()
+        }

@@ -36,7 +36,7 @@ class Card:
     data: str
     protocol: str
     scores: Mapping[str, float]
-    """As in ``metrics/<key>.json``."""
+    """As in ``evaluation/<key>/scores.json``."""
     test: pd.DataFrame
     """Its answers for the test part."""
     distances: np.ndarray[Any, np.dtype[np.float64]]

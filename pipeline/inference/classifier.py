@@ -45,6 +45,21 @@ class Answer:
     verdict: Verdict
     sections: list[Heard]
 
+    @property
+    def label(self) -> str:
+        """Empty unless the verdict is ``named``: a guess is no label."""
+        return self.guess if self.verdict == "named" else ""
+
+    @property
+    def guess(self) -> str:
+        """The most probable label."""
+        return self.ranking[0][0]
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the guess."""
+        return self.ranking[0][1]
+
     @cached_property
     def ranking(self) -> list[tuple[str, float]]:
         """Labels and probabilities, the most probable first."""

@@ -23,30 +23,26 @@ def decide(
         other_labels: the champion knows other labels, so that nothing compares the two.
     """
     score = uncertainty.interval(candidate, "macro_f1", seed).value
-    reached = f"macro F1 on validation {score:.3f}"
+    reached = f"validation macro F1 {score:.3f} (minimum {floor:g})"
     if score < floor:
-        return Decision(False, f"{reached} is below the floor {floor:g} (champion.min_valid_macro_f1)")
+        return Decision(False, f"{reached}, see champion.min_valid_macro_f1")
     if other_labels:
-        return Decision(
-            True, f"{reached}, above the floor {floor:g}; the present champion knows other labels"
-        )
+        return Decision(True, f"{reached}; the champion so far knows other labels")
     if present is None:
-        return Decision(True, f"{reached}, above the floor {floor:g}; there is no champion yet")
+        return Decision(True, reached)
     same = candidate[candidate["clip_id"].isin(present["clip_id"])]
     if same["group"].nunique() < 2:
         return Decision(
-            True,
-            f"{reached}, above the floor {floor:g}; the present champion was trained on these clips, "
-            f"which leaves none to compare on",
+            True, f"{reached}; the champion so far was trained on these clips, so the two are not compared"
         )
     (pair,) = uncertainty.compare({"candidate": same, "champion": _as_run(present, same)}, seed)
     difference = pair.difference
     told = f"{difference.value:.3f} ({difference.low:.3f} to {difference.high:.3f}) on {pair.clips} clips"
     if pair.better == "champion" and pair.distinct:
-        return Decision(False, f"{reached}: the present champion beats it by {told}")
+        return Decision(False, f"{reached}; the champion is better by {told}")
     if pair.distinct:
-        return Decision(True, f"{reached}: it beats the present champion by {told}")
-    return Decision(True, f"{reached}: not to be told apart from the present champion ({told})")
+        return Decision(True, f"{reached}; better than the champion so far by {told}")
+    return Decision(True, f"{reached}; not significantly different from the champion so far: {told}")
 
 
 def _as_run(present: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:

@@ -71,8 +71,8 @@ class Song:
     """As it was found, below the folder asked for."""
     reason: str
     """Why nothing is known of it; empty if something is."""
-    label: str = ""
-    """The most probable one."""
+    guess: str = ""
+    """The most probable label."""
     verdict: str = ""
     distance: float = 0.0
     seconds: float = 0.0
@@ -82,6 +82,16 @@ class Song:
     @property
     def named(self) -> bool:
         return self.verdict == "named"
+
+    @property
+    def label(self) -> str:
+        """Empty unless the verdict is ``named``: a guess is no label."""
+        return self.guess if self.named else ""
+
+    @property
+    def confidence(self) -> float | None:
+        """The probability of the guess, where there is one."""
+        return self.probabilities.get(self.guess)
 
     def top(self, count: int) -> list[tuple[str, float]]:
         return sorted(self.probabilities.items(), key=lambda pair: -pair[1])[:count]
@@ -132,7 +142,7 @@ def judged(song: Song, sure: float) -> Song:
     """The song with its label named from the probability ``sure`` on."""
     if song.reason or song.verdict == "unfamiliar":
         return song
-    return replace(song, verdict="named" if song.probabilities[song.label] >= sure else "unsure")
+    return replace(song, verdict="named" if song.probabilities[song.guess] >= sure else "unsure")
 
 
 def kept(folder: Path, model: Registered) -> Path:
@@ -178,4 +188,4 @@ def _known(kept: Path) -> dict[str, Told]:
 
 def _song(file: Path, told: Told) -> Song:
     fields: dict[str, Any] = {"reason": "", **told}
-    return Song(file, **fields)
+    return Song(file, guess=fields.pop("label", ""), **fields)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from pipeline.parallel import each, strangers
 
 Told = dict[str, Any]
-"""Of a song ``label``, ``verdict``, ``distance``, ``seconds`` heard and ``probabilities`` by label; else ``reason``, and
+"""Of a song ``label`` (the most probable, whatever the verdict), ``verdict``, ``distance``, ``seconds`` heard and ``probabilities`` by label; else ``reason``, and
 ``unexpected`` where another try may do better."""
 
 
@@ -41,7 +41,7 @@ def listen(song: Path, package: Path) -> Told:
     except Exception as error:  # one song must not cost the others
         return {"reason": f"cannot be classified: {type(error).__name__}: {error}", "unexpected": True}
     return {
-        "label": answer.ranking[0][0],
+        "label": answer.guess,
         "verdict": answer.verdict,
         "distance": answer.distance,
         "seconds": sum(heard.stop_s - heard.start_s for heard in answer.sections),

@@ -50,25 +50,18 @@ def _on_unsure(known: About) -> str:
     )
 
 
+FIELDS = ("label", "guess", "confidence", "verdict", "distance", "seconds")
+"""Of a song that was read, in CSV and JSON; ``label`` is empty where the screen names none."""
+
+
 def write_csv(songs: Sequence[Song], known: About, file: Path) -> None:
     stream = io.StringIO(newline="")
     rows = csv.writer(stream)
-    rows.writerow(
-        [
-            "file",
-            "label",
-            "verdict",
-            "distance",
-            "seconds",
-            *(f"p:{label}" for label in known.labels),
-            "reason",
-        ]
-    )
+    rows.writerow(["file", *FIELDS, *(f"p:{label}" for label in known.labels), "reason"])
     for song in songs:
+        told = ["" if song.reason else getattr(song, name) for name in FIELDS]
         probabilities = [song.probabilities.get(label, "") for label in known.labels]
-        rows.writerow(
-            [song.file, song.label, song.verdict, song.distance, song.seconds, *probabilities, song.reason]
-        )
+        rows.writerow([song.file, *told, *probabilities, song.reason])
     write_text(file, stream.getvalue(), errors="surrogateescape")
 
 
@@ -78,10 +71,7 @@ def write_json(songs: Sequence[Song], file: Path) -> None:
         if song.reason
         else {
             "file": str(song.file),
-            "label": song.label,
-            "verdict": song.verdict,
-            "distance": song.distance,
-            "seconds": song.seconds,
+            **{name: getattr(song, name) for name in FIELDS},
             "probabilities": song.probabilities,
         }
         for song in songs

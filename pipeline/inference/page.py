@@ -95,7 +95,9 @@ def told(classifier: Classifier, file: BinaryIO) -> dict[str, Any]:
         heard.append(classifier.hear(section, sound))
     answer = classifier.answer(heard)
     return {
-        "label": answer.ranking[0][0],
+        "label": answer.label,
+        "guess": answer.guess,
+        "confidence": answer.confidence,
         "verdict": answer.verdict,
         "headline": headline(answer),
         "sentence": sentence(answer, known),
@@ -118,10 +120,12 @@ def by_label(probabilities: Array, known: About) -> dict[str, float]:
 
 
 def headline(answer: Answer) -> str:
-    label = answer.ranking[0][0]
-    return {"named": label, "unsure": f"Unsure, perhaps {label}", "unfamiliar": "Out of its depth"}[
-        answer.verdict
-    ]
+    told = {
+        "named": answer.guess,
+        "unsure": f"Unsure, perhaps {answer.guess}",
+        "unfamiliar": "Out of its depth",
+    }
+    return told[answer.verdict]
 
 
 def sentence(answer: Answer, known: About) -> str:
@@ -136,7 +140,7 @@ def sentence(answer: Answer, known: About) -> str:
     least = f"{known.sure:.2f}, from which on {known.precision:.0%} were right on validation"
     if answer.verdict == "unsure":
         return f"No label is as probable as {least}."
-    return f"Its probability, {answer.ranking[0][1]:.2f}, is at least {least}."
+    return f"Its probability, {answer.confidence:.2f}, is at least {least}."
 
 
 def main() -> None:

@@ -34,7 +34,8 @@ class Served(PythonModel):  # type: ignore[misc]
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> pd.DataFrame:
-        """A row per song: label, verdict, distance, sections, and ``p:<label>``, calibrated.
+        """A row per song: label (empty unless the verdict is ``named``), guess, confidence, verdict, distance, sections, and
+        ``p:<label>``, calibrated.
 
         Raises:
             MlflowException: a song cannot be heard, which the server answers with the status 400.
@@ -61,7 +62,9 @@ class Served(PythonModel):  # type: ignore[misc]
 def told(answer: Answer) -> dict[str, Any]:
     probabilities = dict(zip(answer.labels, map(float, answer.probabilities), strict=True))
     return {
-        "label": answer.ranking[0][0],
+        "label": answer.label,
+        "guess": answer.guess,
+        "confidence": answer.confidence,
         "verdict": answer.verdict,
         "distance": answer.distance,
         "sections": len(answer.sections),

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import soundfile
 
+from pipeline.data import audio
 from pipeline.data.audio import Samples, resampled
 from pipeline.data.media.sound import UNKNOWN_LENGTH, fault
 from pipeline.errors import UserError
@@ -63,6 +64,8 @@ def _pieces(file: Path | BinaryIO, longest_s: float) -> Iterator[tuple[float, fl
                     raise SongError("empty file")
         # soundfile cannot encode a name that is not UTF-8
         with soundfile.SoundFile(os.fsencode(file) if isinstance(file, Path) else file) as song:
+            if audio.is_headerless(song):
+                raise SongError(f"cannot be decoded: {audio.NO_AUDIO}")
             if song.samplerate not in RATES:
                 raise SongError(f"cannot be decoded: its header is broken ({song.samplerate} Hz)")
             size = _frames(song, longest_s)
@@ -74,7 +77,7 @@ def _pieces(file: Path | BinaryIO, longest_s: float) -> Iterator[tuple[float, fl
                     yield start / song.samplerate, stop / song.samplerate, samples, song.samplerate
                 start = stop
     except soundfile.LibsndfileError as error:
-        raise SongError(f"cannot be decoded: {error.error_string}") from None
+        raise SongError(audio.fault(error)) from None
     except OSError as error:
         raise SongError(f"cannot be read: {error.strerror}") from None
     except (ArithmeticError, MemoryError, TypeError, ValueError) as error:  # of a rate or size that cannot be

@@ -10,14 +10,15 @@ from contextlib import contextmanager
 from pipeline.errors import UserError
 
 
-def main(stage: Callable[..., None], argument: str | None = None, address: str | None = None) -> None:
+def main(stage: Callable[..., None], argument: str | None = None, project: str = ".") -> None:
     """Run a stage as ``python -m pipeline.stages.<name> [<argument>]``.
 
     Args:
-        address: what DVC calls it, where that is not the name.
+        project: the folder of the DVC project that it belongs to, where that is not the root.
     """
     name = stage.__name__
-    example = f"dvc repro {address or name}" + (f"@<{argument}>" if argument else "")
+    there = "" if project == "." else f"--cd {project} "
+    example = f"dvc {there}repro {name}" + (f"@<{argument}>" if argument else "")
     parser = argparse.ArgumentParser(
         prog=f"python -m pipeline.stages.{name}",
         description=sys.modules[stage.__module__].__doc__,

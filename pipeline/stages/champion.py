@@ -45,7 +45,7 @@ def champion() -> None:
     if decision.passed:
         registry.promote(name, number)
     print(f"{name} {number} ({trained.key}): {told}")
-    scores = read_json(paths.METRICS / f"{trained.key}.json")
+    scores = read_json(paths.EVALUATION / trained.key / paths.SCORES)
     parts = package.tabular(dealt)
     model = spec(paths.MODELS / trained.key / trained.trial.name)
     rows = split.read()
@@ -77,7 +77,7 @@ def champion() -> None:
 
 def _best(settings: SoundParams) -> Trained:
     """By validation the best trial of the best experiment."""
-    scores = {key: read_json(paths.METRICS / f"{key}.json") for key in settings.experiments}
+    scores = {key: read_json(paths.EVALUATION / key / paths.SCORES) for key in settings.experiments}
     key = min(scores, key=lambda key: metrics.ranked(key, scores[key]))
     answers = pd.read_parquet(paths.EVALUATION / key / "predictions.parquet")
     runs = uncertainty.by_run(metrics.of_part(answers, "valid"))
@@ -117,11 +117,15 @@ def _of_present(present: registry.Registered, dealt: pd.DataFrame) -> pd.DataFra
 
 
 def _told(number: str, present: registry.Registered | None, decision: Decision) -> str:
-    before = f"; before it was version {present.version}" if present and present.version != number else ""
-    if decision.passed:
-        return f"It is the champion{before}. {decision.reason}."
-    stays = f"version {present.version} stays the champion" if present else "there is no champion"
-    return f"Refused, {stays}. {decision.reason}."
+    if present is None:
+        verdict = "Accepted as the first champion" if decision.passed else "Refused, so there is no champion"
+    elif present.version == number:
+        verdict = "The champion already" if decision.passed else "Refused, though it is the champion"
+    elif decision.passed:
+        verdict = f"Accepted as the champion in place of version {present.version}"
+    else:
+        verdict = f"Refused, version {present.version} stays the champion"
+    return f"{verdict}: {decision.reason}."
 
 
 def _latency(clip: Path) -> float:

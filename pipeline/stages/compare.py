@@ -52,7 +52,7 @@ def _entry(settings: Params, key: str, test: pd.DataFrame) -> Entry:
     return Entry(
         key=key,
         description=training["description"],
-        metrics=read_json(paths.METRICS / f"{key}.json"),
+        metrics=read_json(folder / paths.SCORES),
         history=pd.read_csv(paths.HISTORY / f"{key}.csv"),
         per_class=_labelled(folder / "per_class.csv", "label"),
         confusion=_labelled(folder / "confusion.csv", "actual").set_index("actual"),

@@ -13,20 +13,21 @@ from pipeline.stages import main, recording
 from pipeline.training import parts
 from pipeline.training.parts import Parts
 from pipeline.training.predict import predictions
-from pipeline.training.trials import Spec, Trial, spec, trials
+from pipeline.training.trials import Spec, specs
 
 CURVES = ("valid_loss", "valid_accuracy", "valid_macro_f1")
 FINAL = ("test_loss", "test_accuracy", "test_macro_f1")
-"""Few names, for MLflow's tables to stay readable; the rest stands in metrics/<key>.json."""
+"""Few names, for MLflow's tables to stay readable; all stand in evaluation/<key>/scores.json."""
+METRICS = (*CURVES, "test_macro_f1", "test_macro_f1_low", "test_macro_f1_high", "test_accuracy", "test_ece")
+"""The same for the columns of `dvc metrics show`."""
 
 
 def evaluate(key: str) -> None:
     settings = params.load()
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
-    params.experiment(settings, key)
-    done = trials(settings)
-    answers = pd.concat([_answers(key, trial) for trial in done], ignore_index=True)
-    ablated = _ablated(key, done)
+    models = specs(paths.MODELS / key)
+    answers = pd.concat([_answers(key, about) for about in models], ignore_index=True)
+    ablated = _ablated(key, models)
     test = metrics.of_part(answers, "test")
     labels = metrics.label_names(answers)
     scores = _scores(answers, settings.seed)
@@ -43,43 +44,44 @@ def evaluate(key: str) -> None:
         for name, table in tables.items():
             table.to_csv(folder / f"{name}.csv", index=False)
         figures.save(picture, folder / "confusion.png")
+        write_json(folder / paths.SCORES, scores)
         logged = paths.MODELS / key / paths.RUN
         with recording.opened(settings, key, read_json(logged)["run_id"], None) as run:
-            for trial in done:
-                _record(settings, key, trial, answers, run)
+            for about in models:
+                _record(settings, key, about, answers, run)
             run.log_metrics(
                 {name: scores[name] for name in (*FINAL, "test_macro_f1_low", "test_macro_f1_high")}
             )
-            if len(done) > 1:
+            if len(models) > 1:
                 run.log_metrics({name: scores[name] for name in (*CURVES, "test_macro_f1_sd")})
             run.log_file(folder / "confusion.png")
             run.log_tables({f"{name}.json": table for name, table in tables.items()})
-        write_json(folder / "training.json", {"run_id": run.id, **_trained(key, done)})
-    write_json(paths.METRICS / f"{key}.json", scores)
+        write_json(folder / "training.json", {"run_id": run.id, **_trained(models)})
+    write_json(paths.METRICS / f"{key}.json", {name: scores[name] for name in METRICS})
 
 
-def _loaded(key: str, trial: Trial) -> tuple[Spec, Parts]:
-    """What the trial's model says of itself, and the data that it was made for."""
-    about = spec(paths.MODELS / key / trial.name)
-    return about, parts.load(about.experiment, about.window, clips.computed(), split.read(), trial.fold)
+def _loaded(about: Spec) -> Parts:
+    """The data that a model was made for."""
+    return parts.load(about.experiment, about.window, clips.computed(), split.read(), about.fold)
 
 
-def _answers(key: str, trial: Trial) -> pd.DataFrame:
+def _answers(key: str, about: Spec) -> pd.DataFrame:
     """A trial's predictions, and beside them its temperature, fitted on its valid part."""
-    about, data = _loaded(key, trial)
-    rows = predictions(paths.MODELS / key / trial.name / "model.onnx", data, about.experiment.training, trial)
+    model = paths.MODELS / key / about.trial.name / "model.onnx"
+    rows = predictions(model, _loaded(about), about.experiment.training, about.trial)
     return rows.assign(temperature=calibration.temperature(metrics.of_part(rows, "valid")))
 
 
-def _ablated(key: str, done: list[Trial]) -> dict[str, pd.DataFrame]:
+def _ablated(key: str, models: list[Spec]) -> dict[str, pd.DataFrame]:
     """Of a fusion: test predictions over all trials, the whole one's and without each branch."""
-    found = []
-    for trial in done:
-        about, data = _loaded(key, trial)
-        if not isinstance(about.experiment.model, Fusion):
-            return {}
-        folder = paths.MODELS / key / trial.name
-        found.append(ablation.answers(folder, data, about.experiment.training, trial))
+    if not isinstance(models[0].experiment.model, Fusion):
+        return {}
+    found = [
+        ablation.answers(
+            paths.MODELS / key / about.trial.name, _loaded(about), about.experiment.training, about.trial
+        )
+        for about in models
+    ]
     return {name: pd.concat([own[name] for own in found], ignore_index=True) for name in found[0]}
 
 
@@ -101,29 +103,29 @@ def _scores(answers: pd.DataFrame, seed: int) -> dict[str, float]:
     }
 
 
-def _record(settings: Params, key: str, trial: Trial, answers: pd.DataFrame, run: tracking.Run) -> None:
+def _record(settings: Params, key: str, about: Spec, answers: pd.DataFrame, run: tracking.Run) -> None:
     """A trial's own scores in its run, which is made anew where the store does not know it."""
-    about, data = _loaded(key, trial)
+    trial = about.trial
     own = answers[(answers["fold"] == trial.fold) & (answers["seed"] == trial.seed)]
     scores = {**metrics.mean_scores(own, "valid"), **metrics.mean_scores(own, "test")}
     with recording.trial(settings, key, run, trial, about.run_id) as child:
         if child.restored:
-            recording.restore(child, key, trial, data)
+            recording.restore(child, key, trial, _loaded(about))
         # one step behind the last epoch: what a table of runs shows is the model that was kept
         epochs = len(recording.history(key, trial))
         child.log_metrics({name: scores[name] for name in CURVES}, step=epochs)
         child.log_metrics({name: scores[name] for name in FINAL})
 
 
-def _trained(key: str, done: list[Trial]) -> dict[str, Any]:
+def _trained(models: list[Spec]) -> dict[str, Any]:
     """What reports say of the training, from what it left."""
-    specs = [spec(paths.MODELS / key / trial.name) for trial in done]
+    first = models[0]
     return {
-        "description": specs[0].description,
-        "device": specs[0].device,
-        "precision": specs[0].precision,
-        "train_seconds": sum(one.train_seconds for one in specs),
-        "parameters": specs[0].parameters,
+        "description": first.description,
+        "device": first.device,
+        "precision": first.precision,
+        "train_seconds": sum(one.train_seconds for one in models),
+        "parameters": first.parameters,
     }
 
 

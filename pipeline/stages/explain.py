@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import params, paths
+from pipeline import paths
 from pipeline.data import clips, split
 from pipeline.evaluation import calibration, metrics, occlusion
 from pipeline.evaluation.examples import SECONDS
@@ -17,21 +17,19 @@ from pipeline.models.temperature import at_temperature
 from pipeline.stages import main
 from pipeline.training import parts
 from pipeline.training.parts import Parts
-from pipeline.training.trials import Trial, spec, trials
+from pipeline.training.trials import Trial, spec, specs
 
 SHOWN = "spectrogram"
 """The picture of a clip, whatever the model hears."""
 
 
 def explain(key: str) -> None:
-    settings = params.load_sound()
-    params.experiment(settings, key)
     answers = pd.read_parquet(paths.EVALUATION / key / "predictions.parquet")
     test = calibration.tempered(metrics.of_part(answers, "test"))
     explanation(
         Model(
             key,
-            spec(paths.MODELS / key / trials(settings)[0].name).description,
+            specs(paths.MODELS / key)[0].description,
             split.leaky(split.read()),
         ),
         test,

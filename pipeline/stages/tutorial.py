@@ -77,4 +77,4 @@ def _answers(model: Path, experiment: Experiment, data: Parts, seed: int) -> pd.
 
 
 if __name__ == "__main__":
-    main(tutorial, "key", "tutorial/dvc.yaml:tutorial")
+    main(tutorial, "key", "tutorial")

@@ -42,4 +42,4 @@ def _side(folder: Path, history: Path) -> Side:
 
 
 if __name__ == "__main__":
-    main(tutorial_report, address="tutorial/dvc.yaml:tutorial-report")
+    main(tutorial_report, project="tutorial")

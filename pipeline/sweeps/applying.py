@@ -2,7 +2,7 @@
 
 import difflib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -58,21 +58,30 @@ def changed(text: str, key: str, values: Mapping[str, Any]) -> str:
     What the experiment has already, be it by a default of ``training``, is not written.
     """
     present = params.experiment(_parsed(text), key)
+    new = {name: value for name, value in values.items() if value != params.at(present, name)}
+    return rewritten(text, {("experiments", key, *name.split(".")): value for name, value in new.items()})
+
+
+def rewritten(text: str, values: Mapping[tuple[str, ...], Any]) -> str:
+    """The text of params.yaml with these values, by the keys that lead to each; all else stays as it stands.
+
+    Raises:
+        ParamsError: they are impossible.
+    """
     yaml = YAML()
     yaml.Representer = Representer
     yaml.width = WIDEST
     yaml.preserve_quotes = True
     tree = yaml.load(text)
-    for name, value in values.items():
-        if value != params.at(present, name):
-            _put(tree["experiments"][key], name.split("."), value)
+    for place, value in values.items():
+        _put(tree, place, value)
     stream = io.StringIO()
     yaml.dump(tree, stream)
     _parsed(stream.getvalue())
     return stream.getvalue()
 
 
-def _put(section: Any, key: list[str], value: Any) -> None:
+def _put(section: Any, key: Sequence[str], value: Any) -> None:
     """Set the value, in the style of what is there; sections that are missing are made."""
     first, *rest = key
     if rest:

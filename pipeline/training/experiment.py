@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import models
+from pipeline.blas import blas_threads
 from pipeline.models.exported import EACH, export
 from pipeline.models.fusion import Fusion
 from pipeline.params import Experiment, Training, Transfer
@@ -26,7 +27,15 @@ def fitted(
         work: checkpoints; where it holds some, training goes on from there.
         kept: what a frozen backbone made of windows, for the trainings to come.
     """
-    torch.set_num_threads(experiment.training.threads)  # also of what is fitted in closed form
+    threads = experiment.training.threads
+    torch.set_num_threads(threads)
+    with blas_threads(threads):  # of what is fitted in closed form
+        return _fitted(experiment, data, seed, work, kept, sink)
+
+
+def _fitted(
+    experiment: Experiment, data: Parts, seed: int, work: Path, kept: Path, sink: EpochSink
+) -> tuple[nn.Module, pd.DataFrame]:
     module = models.load(experiment.model.name)
     windows, valid = data.windows["train"], data.windows["valid"]
     if hasattr(module, "fit"):

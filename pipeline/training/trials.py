@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.files import write_json
-from pipeline.params import Experiment, Params, Section, Window, parts, read
+from pipeline.params import Experiment, Params, ParamsError, Section, Window, parts, read
 
 SPEC = "spec.json"
 
@@ -43,6 +43,10 @@ class Spec(Section):
     train_seconds: float
 
     @property
+    def trial(self) -> Trial:
+        return Trial(self.fold, self.seed)
+
+    @property
     def description(self) -> str:
         """``cnn on spectrogram``"""
         return f"{self.experiment.model.name} on {' + '.join(self.experiment.features)}"
@@ -56,10 +60,18 @@ class Spec(Section):
         write_json(folder / SPEC, self.model_dump())
 
 
-def spec(folder: Path) -> Spec:
-    """The one in a trial's folder.
+def specs(folder: Path) -> list[Spec]:
+    """Those of all trials in an experiment's folder of models, by fold and seed.
 
     Raises:
-        ParamsError: it is missing, or of another version of this package.
+        ParamsError: there are none, or one is of another version of this package.
     """
+    found = [spec(file.parent) for file in folder.glob(f"*/{SPEC}")]
+    if not found:
+        raise ParamsError(f"{folder} holds no trained model: `dvc repro train@{folder.name}`, or `dvc pull`")
+    return sorted(found, key=lambda one: (one.fold, one.seed))
+
+
+def spec(folder: Path) -> Spec:
+    """The one in a trial's folder; see :func:`specs`."""
     return read(folder / SPEC, Spec)

@@ -6,7 +6,6 @@ import io
 import random
 import re
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from processes import wait_until
+from processes import PATIENCE_S, free_port, wait_until
 
 from pipeline.data.download import TRIES, ArchiveError, DownloadError, Remote, download, unpacked
 
@@ -84,7 +83,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for piece in (body[i : i + HALF] for i in range(0, len(body), HALF)):
             self.server.sent += len(piece)
             self.wfile.write(piece)
-            self.server.stall.wait(timeout=20)
+            self.server.stall.wait(PATIENCE_S)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -255,9 +254,7 @@ def test_only_http_is_spoken(url: str, tmp_path: Path) -> None:
 
 
 def test_a_host_that_is_not_there_is_named_with_what_was_tried(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/file.bin"
+    url = f"http://127.0.0.1:{free_port()}/file.bin"
     with pytest.raises(DownloadError) as caught:
         download(remote(url), tmp_path)
     assert f"127.0.0.1: {url}: " in str(caught.value)

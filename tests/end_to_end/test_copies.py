@@ -10,9 +10,10 @@ from checkouts import commit, edit_params, ran, run, runs
 from documented import Typed
 
 TRY = "dvc exp run --temp -S experiments.mlp.training.epochs=60"
+SHOW = "dvc exp show --drop '.*' --keep 'Experiment|.*:valid_macro_f1'"
 
 
-@pytest.mark.documented(TRY)
+@pytest.mark.documented(TRY, SHOW)
 def test_an_experiment_in_a_temporary_copy_reaches_the_same_store(checkout: Path, typed: Typed) -> None:
     def two(content: dict[str, Any]) -> None:
         content["leak"] = []
@@ -28,6 +29,9 @@ def test_an_experiment_in_a_temporary_copy_reaches_the_same_store(checkout: Path
     new = after[~after.index.isin(before)]
     assert set(new["name"]) == {"mlp", "comparison"}
     assert set(new["dvc.exp"]) == {name}
+    shown = typed(checkout, SHOW)
+    assert name in shown
+    assert "metrics/mlp.json:valid_macro_f1" in shown
     # and the experiment comes into the workspace without computing anything
     run(checkout, "dvc", "exp", "apply", name)
     assert ran(run(checkout, "dvc", "repro", "evaluate@mlp")) == []

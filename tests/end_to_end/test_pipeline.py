@@ -15,6 +15,7 @@ def test_every_model_is_in_the_report_and_in_mlflow(finished: Path) -> None:
     found = runs(finished).set_index("name")
     assert set(found.index) == {*experiments, "leak logreg", "comparison"}
     assert (found["status"] == "FINISHED").all()
+    assert set(found["git.dirty"]) == {"false"}, "what the pipeline itself writes makes no run dirty"
     page = (finished / "reports/comparison.html").read_text()
     text = (finished / "reports/comparison.md").read_text()
     for key in experiments:

@@ -85,9 +85,9 @@ def test_the_server_answers_curl(checkout: Path, typed: Typed, song: Path) -> No
         with served(checkout, typed.text(command), 5001, "/ping"):
             silent = {"curl http": "curl --silent http"}
             by_path = typed(
-                song.parent, BY_PATH, instead={**silent, "/home/me": str(song.parents[1])}, env=HERE
+                song.parent, BY_PATH, instead={**silent, "/home/me": str(song.parents[1])}, variables=HERE
             )
-            by_bytes = typed(song.parent, BY_BYTES, instead=silent, env=HERE)
+            by_bytes = typed(song.parent, BY_BYTES, instead=silent, variables=HERE)
         [told], [same] = (json.loads(answer)["predictions"] for answer in (by_path, by_bytes))
         assert told == same
         assert told["label"] == "high"

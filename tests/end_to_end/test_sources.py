@@ -113,7 +113,7 @@ def split(checkout: Path, standins: Path, ok: bool = True) -> str:
         checkout,
         *("dvc", "repro", "split"),
         ok=ok,
-        env={**NO_PROXY, "PYTHONPATH": f"{standins}:{checkout}"},
+        variables={**NO_PROXY, "PYTHONPATH": f"{standins}:{checkout}"},
     )
 
 
@@ -186,7 +186,7 @@ def test_signs_from_kaggle_are_read_by_letter(checkout: Path, tmp_path: Path) ->
     lesson = checkout / "lessons/sign-language"
     few_epochs(lesson, "sign-mnist-kaggle", "mlp")
     env = {"PYTHONPATH": f"{tmp_path}:{checkout}"}
-    assert "download" in ",".join(ran(run(lesson, "dvc", "repro", "audit", env=env)))
+    assert "download" in ",".join(ran(run(lesson, "dvc", "repro", "audit", variables=env)))
     clips = pd.read_parquet(lesson / paths.CLIPS)
     assert clips["label"].value_counts().to_dict() == {LETTERS[number]: 12 for number in (0, 3, 24)}
 
@@ -209,7 +209,7 @@ def test_weights_from_the_hub_are_used(checkout: Path, tmp_path: Path) -> None:
     wanted = marked("ast")["ast"]
     with hub(tmp_path / "ast", wanted["id"], wanted["revision"], wanted["revision"]) as address:
         env = {**NO_PROXY, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hub")}
-        run(checkout, "dvc", "repro", "evaluate@transfer-ast", env=env)
+        run(checkout, "dvc", "repro", "evaluate@transfer-ast", variables=env)
     assert wanted["revision"] in (checkout / "weights/ast/SOURCE.md").read_text()
     assert read_json(checkout / "metrics/transfer-ast.json")["test_macro_f1"] > 0
 

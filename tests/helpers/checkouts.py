@@ -50,18 +50,18 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run(
-    folder: Path, *command: str, ok: bool = True, answer: str = "", env: Mapping[str, str] | None = None
+    folder: Path, *command: str, ok: bool = True, answer: str = "", variables: Mapping[str, str] | None = None
 ) -> str:
     """Run a command as a user in the checkout ``folder`` would, and give what it printed.
 
     Args:
         answer: What the user types when asked.
-        env: Changes to the environment.
+        variables: Changes to the environment.
     """
     done = subprocess.run(
         command,
         cwd=folder,
-        env=environment(folder) | dict(env or {}),
+        env=environment(folder) | dict(variables or {}),
         text=True,
         input=answer,
         stdout=subprocess.PIPE,
@@ -169,5 +169,6 @@ def finish(top: Path) -> None:
     edit_params(checkout, make_tiny)
     commit(checkout, "tiny")
     run(checkout, sys.executable, "-m", "pipeline.cli", "import", str(top / "music"))
+    commit(checkout, "music")
     (top / "make-repro.txt").write_text(run(checkout, "bash", "-ec", "make repro"))
     commit(checkout, "first version")

@@ -101,7 +101,7 @@ class Typed:
         home: Path | None = None,
         answer: str = "",
         terminal: bool = False,
-        env: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> str:
         """What the commands print, all typed into one shell, which stops at the first that fails.
 
@@ -115,7 +115,7 @@ class Typed:
         text = self.text(*commands, instead=instead) + more
         shell = [*([sys.executable, "-c", TERMINAL] if terminal else []), "bash", "-ec", text]
         homes = {"HOME": str(home)} if home else {}
-        return run(folder, *shell, answer=answer, env={**homes, **(env or {})})
+        return run(folder, *shell, answer=answer, variables={**homes, **(variables or {})})
 
     def text(self, *commands: str, instead: Mapping[str, str] | None = None) -> str:
         """What there is to be typed, for tests that run it themselves."""

@@ -1,12 +1,21 @@
 """Other processes that tests start: given time, since computers that run tests are busy."""
 
+import os
+import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 PATIENCE_S = 600.0
 """Far beyond what anything takes: only what hangs is given up."""
+
+ROOT = Path(__file__).parents[2]
+PORTS = range(20_000, 30_000)
+"""Below those that the system gives to connections, and to who asks for any."""
+_MARKS: list[socket.socket] = []
 
 
 def wait_until(condition: Callable[[], object], process: "subprocess.Popen[str] | None" = None) -> None:
@@ -18,8 +27,54 @@ def wait_until(condition: Callable[[], object], process: "subprocess.Popen[str] 
         time.sleep(0.02)
 
 
+KILLING = """
+import os, runpy, signal, sys
+path, left, module, *arguments = sys.argv[1:]
+left = int(left)
+
+def kill(event, given):
+    global left
+    written = given[1] if event == "os.rename" else given[0] if event == "open" and "w" in (given[1] or "") else ""
+    if str(written).endswith(path):
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(kill)
+sys.argv = [module, *arguments]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+
+
+def kill_at(path: str, number: int, module: str, *arguments: str) -> None:
+    """Run a module that is killed as it opens a file for writing whose path ends so, or is about to rename one to it,
+    for the ``number``-th time: at that very moment, however busy the computer is.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", KILLING, path, str(number), module, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    """A TCP port that nothing uses, and that no other test is given until this process ends.
+
+    The UDP port of the same number is its mark: who has it may take the port, in whatever process tests run.
+    """
+    for port in PORTS:
+        mark = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            mark.bind(("127.0.0.1", port))
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", port))
+        except OSError:
+            mark.close()
+            continue
+        _MARKS.append(mark)
         return port
+    raise OSError(f"no free port among {PORTS}")

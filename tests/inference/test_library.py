@@ -141,17 +141,26 @@ def test_each_file_has_one_line(music: Path, model: Registered, ears: Ears, tmp_
 def test_tables_hold_every_probability(tmp_path: Path, model: Registered) -> None:
     known = about.load(model.package)
     likely = {"low": 0.5, "middle": 0.3, "high": 0.2}
-    songs = [Song(Path("a,b.wav"), "", "low", "named", 1.5, 2.0, likely), Song(Path("x.mp3"), "broken")]
+    songs = [
+        Song(Path("a,b.wav"), "", "low", "named", 1.5, 2.0, likely),
+        Song(Path("b.wav"), "", "low", "unsure", 1.5, 2.0, likely),
+        Song(Path("c.wav"), "", "low", "unfamiliar", 9.5, 2.0, likely),
+        Song(Path("x.mp3"), "broken"),
+    ]
     listing.write_csv(songs, known, tmp_path / "songs.csv")
     assert (tmp_path / "songs.csv").read_text().splitlines() == [
-        "file,label,verdict,distance,seconds,p:low,p:middle,p:high,reason",
-        '"a,b.wav",low,named,1.5,2.0,0.5,0.3,0.2,',
-        "x.mp3,,,0.0,0.0,,,,broken",
+        "file,label,guess,confidence,verdict,distance,seconds,p:low,p:middle,p:high,reason",
+        '"a,b.wav",low,low,0.5,named,1.5,2.0,0.5,0.3,0.2,',
+        "b.wav,,low,0.5,unsure,1.5,2.0,0.5,0.3,0.2,",
+        "c.wav,,low,0.5,unfamiliar,9.5,2.0,0.5,0.3,0.2,",
+        "x.mp3,,,,,,,,,,broken",
     ]
     listing.write_json(songs, tmp_path / "songs.json")
-    first, second = json.loads((tmp_path / "songs.json").read_text())
+    first, unsure, unfamiliar, broken = json.loads((tmp_path / "songs.json").read_text())
     assert first["probabilities"] == likely
-    assert second == {"file": "x.mp3", "reason": "broken"}
+    assert (first["label"], first["guess"], first["confidence"]) == ("low", "low", 0.5)
+    assert (unsure["label"], unsure["guess"]) == (unfamiliar["label"], unfamiliar["guess"]) == ("", "low")
+    assert broken == {"file": "x.mp3", "reason": "broken"}
 
 
 def test_a_lower_precision_names_more() -> None:
@@ -216,7 +225,7 @@ def test_a_name_that_is_not_utf_8_is_heard_told_and_written(
         shown = capsys.readouterr().out
         assert shown.startswith("?.wav  low 0.")
         assert "music/\\udcff.wav: genre none -> low" in shown
-        assert b"\r\nmusic/\xff.wav,low,named," in (tmp_path / "songs.csv").read_bytes()
+        assert b"\r\nmusic/\xff.wav,low,low,0." in (tmp_path / "songs.csv").read_bytes()
         assert json.loads((tmp_path / "songs.json").read_text())[0]["file"] == f"music/{NOT_UTF_8}"
         assert b"\n../music/\xff.wav\n" in (tmp_path / "lists/low.m3u8").read_bytes()
 

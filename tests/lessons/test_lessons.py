@@ -39,20 +39,31 @@ def raw(lesson: str) -> dict[str, Any]:
 def test_a_stage_depends_on_its_modules_and_all_its_params(lesson: str) -> None:
     code, run = stages(lesson)["code"], stages(lesson)["run"]
     assert code["cmd"] == f"python -m pipeline.imports {lesson}.py code.json"
-    assert set(code["deps"]) == {"../../pipeline", f"{lesson}.py"}
-    assert {f"{lesson}.py", "code.json", "../../pipeline/evaluation/templates"} == set(run["deps"])
+    assert set(code["deps"]) == {".pipeline", f"{lesson}.py"}
+    assert {f"{lesson}.py", "code.json", ".pipeline/evaluation/templates"} == set(run["deps"])
     assert sorted(run["params"]) == sorted(raw(lesson))
+
+
+@pytest.mark.parametrize(
+    "file",
+    [ROOT / "tutorial/dvc.yaml", *sorted((ROOT / "lessons").glob("*/dvc.yaml"))],
+    ids=lambda file: file.parent.name,
+)
+def test_what_has_a_dvc_yaml_is_a_project_of_its_own(file: Path) -> None:
+    """In the root's project `dvc status`, `metrics` and `checkout` would miss what of it was never run."""
+    assert (file.parent / ".dvc/config").read_text() == (ROOT / ".dvc/config").read_text()
+    assert (file.parent / ".dvc/.gitignore").read_text() == (ROOT / ".dvc/.gitignore").read_text()
 
 
 @pytest.mark.parametrize(
     "file", sorted((ROOT / "lessons").glob("*/dvc.yaml")), ids=lambda file: file.parent.name
 )
-def test_no_output_is_one_that_a_checkout_of_the_root_would_miss(file: Path) -> None:
-    """`dvc checkout`, `pull` and `exp apply` fail where an output of any stage has never been made."""
-    for stage in yaml.safe_load(file.read_text(encoding="utf-8"))["stages"].values():
-        for out in stage.get("do", stage)["outs"]:
-            ((_, flags),) = out.items()
-            assert flags == {"cache": False}
+def test_a_lesson_depends_on_the_package_through_its_link(file: Path) -> None:
+    """DVC does not ignore __pycache__ outside a project, so that other runs would change what lies there."""
+    assert (file.parent / ".pipeline").resolve() == ROOT / "pipeline"
+    assert "__pycache__/" in (file.parent / ".dvcignore").read_text().splitlines()
+    stages = [stage.get("do", stage) for stage in yaml.safe_load(file.read_text())["stages"].values()]
+    assert not [dep for stage in stages for dep in stage["deps"] if dep.startswith("..")]
 
 
 @pytest.mark.parametrize("lesson", ["neuron", "perceptron"])

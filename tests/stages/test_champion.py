@@ -68,22 +68,24 @@ def test_a_folder_that_is_no_registered_model_is_refused(checkout: Path) -> None
 def test_a_worse_candidate_is_refused_and_the_alias_stays(run: Callable[..., str], checkout: Path) -> None:
     name = checkout.parent.name
     card = run("majority", name=name)
-    assert "Refused, there is no champion." in card
-    assert "is below the floor 0.3" in card
+    assert "Refused, so there is no champion: validation macro F1" in card
+    assert "(minimum 0.3), see champion.min" in card
     assert registry.champion(name) is None
 
-    assert "It is the champion." in run("majority", "logreg")
+    card = run("majority", "logreg")
+    assert "Accepted as the first champion: validation macro F1" in card
+    assert "there is no champion" not in card
     assert read_json(paths.CANDIDATE / "about.json")["experiment"] == "logreg"
     before = alias(name)
     assert before[1] == "logreg"
 
     card = run("majority", min_valid_macro_f1=0.0)
-    assert f"Refused, version {before[0]} stays the champion." in card
-    assert "the present champion beats it by" in card
+    assert f"Refused, version {before[0]} stays the champion: " in card
+    assert "the champion is better by" in card
     assert alias(name) == before
 
     # the same model again is the same version
-    assert "It is the champion." in run("logreg")
+    assert "The champion already: " in run("logreg")
     assert alias(name) == before
 
 

@@ -37,7 +37,7 @@ def shuffle_test_labels() -> None:
 
 def decisions(key: str) -> dict[str, Any]:
     """All that a training, and the choice between models, decides."""
-    scores = read_json(paths.METRICS / f"{key}.json")
+    scores = read_json(paths.EVALUATION / key / paths.SCORES)
     (folder,) = (path for path in (paths.MODELS / key).iterdir() if path.is_dir())
     return {
         "model": (folder / "model.onnx").read_bytes(),
@@ -58,7 +58,7 @@ def test_shuffled_test_labels_change_no_decision(setup: Setup) -> None:
             evaluate(key)
         found.append({key: decisions(key) for key in ("logreg", "mlp")})
         found[-1]["test"] = {
-            key: read_json(paths.METRICS / f"{key}.json")["test_loss"] for key in ("logreg", "mlp")
+            key: read_json(paths.EVALUATION / key / paths.SCORES)["test_loss"] for key in ("logreg", "mlp")
         }
     told, blind = found
     assert told["logreg"] == blind["logreg"]
@@ -75,7 +75,7 @@ def test_folds_and_seeds_are_runs_below_the_experiments_own(setup: Setup) -> Non
     below = table[table["tags.mlflow.parentRunId"] == parent["run_id"]]
     assert set(below.index) == {f"logreg fold{fold}-seed{seed}" for fold in range(3) for seed in (1, 2)}
     assert below["metrics.test_macro_f1"].notna().all()
-    scores = read_json(paths.METRICS / "logreg.json")
+    scores = read_json(paths.EVALUATION / "logreg" / paths.SCORES)
     assert parent["metrics.test_macro_f1"] == pytest.approx(scores["test_macro_f1"])
     assert parent["metrics.test_macro_f1_sd"] == pytest.approx(below["metrics.test_macro_f1"].std())
     assert scores["test_macro_f1_mean"] == pytest.approx(below["metrics.test_macro_f1"].mean())

@@ -12,8 +12,11 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 from scipy.special import softmax
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from threadpoolctl import threadpool_info
 
 from pipeline import params, paths
+from pipeline.blas import blas_threads
 from pipeline.data.split import SplitError, inner
 from pipeline.evaluation import ablation
 from pipeline.features.store import write
@@ -78,12 +81,28 @@ def run(one: Experiment, table: pd.DataFrame, split: pd.DataFrame, folder: Path)
 
 @pytest.mark.parametrize("threads", [2, 1])
 def test_a_model_in_closed_form_keeps_to_its_threads(
-    table: pd.DataFrame, split: pd.DataFrame, training: Trainings, tmp_path: Path, threads: int
+    table: pd.DataFrame,
+    split: pd.DataFrame,
+    training: Trainings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int,
 ) -> None:
+    """Torch, and the BLAS of numpy and scipy, whatever they were given before: the last bits follow their number."""
+    seen: list[set[int]] = []
+    fit = LinearDiscriminantAnalysis.fit
+
+    def told(*given: Any) -> Any:
+        seen.append({lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"})
+        return fit(*given)
+
+    monkeypatch.setattr(LinearDiscriminantAnalysis, "fit", told)
     torch.set_num_threads(3)
     one = experiment(training(threads=threads), ["tabular"], {"name": "lda", "shrinkage": 0.1})
-    run(one, table, split, tmp_path / "lda")
+    with blas_threads(3):
+        run(one, table, split, tmp_path / "lda")
     assert torch.get_num_threads() == threads
+    assert seen == [{threads}]
 
 
 def test_inner_folds_hold_each_clip_out_once_and_cut_no_group(table: pd.DataFrame) -> None:
@@ -113,7 +132,6 @@ def test_members_answer_for_what_they_did_not_learn(
 
 def by_scikit_learn(own: parts.Parts) -> dict[str, Any]:
     """What it alone answers for the valid part."""
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     def rows(part: str) -> Any:
         windows = own.windows[part]

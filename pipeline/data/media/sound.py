@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from pipeline.data import duplicates
+from pipeline.data import audio, duplicates
 from pipeline.data.audio import Samples, decode
 from pipeline.data.media import Finding, Fingerprints, Pair
 from pipeline.params import Audit
@@ -26,11 +26,13 @@ def inspect(file: Path, digest: str, limits: Audit) -> Finding:
         return Finding(0.0, 0, digest, "cannot be decoded: a .raw file does not say its format")
     try:
         header = soundfile.info(file)
+        if audio.is_headerless(header):
+            return Finding(0.0, 0, digest, f"cannot be decoded: {audio.NO_AUDIO}")
         if reason := _header_fault(header.frames, header.duration, limits):
             return Finding(0.0, header.samplerate, digest, reason)
         samples, rate = decode(file)
     except soundfile.LibsndfileError as error:
-        return Finding(0.0, 0, digest, f"cannot be decoded: {error.error_string}")
+        return Finding(0.0, 0, digest, audio.fault(error))
     except (ArithmeticError, MemoryError, TypeError, ValueError) as error:  # of a rate or size that cannot be
         return Finding(0.0, 0, digest, f"cannot be decoded: its header is broken ({error})")
     duration = len(samples) / rate

@@ -1,0 +1,60 @@
+"""README's tables of scores are those of the files in docs/results, which a command makes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean, stdev
+
+import pytest
+
+from benchmarks import scores
+from pipeline import paths
+from pipeline.files import read_json, write_json
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.train import train
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(scores.TABLES))
+def test_a_table_is_that_of_its_file(name: str) -> None:
+    found = read_json(ROOT / scores.RESULTS / f"{name}.json")
+    assert scores.TABLES[name](found) in README
+    assert len(found["commit"]) == 40
+    assert found["processor"] in README
+    assert scores.updated(README, ROOT / scores.RESULTS) == README
+
+
+def test_scores_are_over_five_seeds_and_of_all_experiments() -> None:
+    found = read_json(ROOT / scores.RESULTS / "starter.json")["experiments"]
+    assert {"mlp", "cnn", "transfer", "multimodal", "logreg", "majority"} <= set(found)
+    for one in found.values():
+        assert len(set(one["seeds"])) == len(one["test_macro_f1"]) >= 5
+
+
+def test_another_number_is_written_into_the_readme(tmp_path: Path) -> None:
+    found = read_json(ROOT / scores.RESULTS / "starter.json")
+    found["experiments"]["mlp"]["test_macro_f1"] = [0.111, 0.222]
+    write_json(tmp_path / "starter.json", found)
+    after = scores.updated(README, tmp_path)
+    assert f"{mean([0.111, 0.222]):.3f} ± {stdev([0.111, 0.222]):.3f}" in after
+    changed = [line for line in after.splitlines() if line not in README.splitlines()]
+    assert len(changed) == 1, "the row of mlp, and no other line"
+    assert changed[0].startswith("| mlp |")
+
+
+def test_what_is_collected_is_what_evaluation_found(setup: Callable[..., None]) -> None:
+
+    setup(seeds=[1, 2])
+    for key in ("logreg", "mlp"):
+        train(key)
+        evaluate(key)
+    found = scores.collected(Path())
+    assert found["data"]["train"] + found["data"]["valid"] + found["data"]["test"] == 81
+    assert found["protocol"] == "grouped"
+    for key in ("logreg", "mlp"):
+        own, expected = found["experiments"][key], read_json(paths.METRICS / f"{key}.json")
+        assert own["seeds"] == [1, 2]
+        for name in ("valid_macro_f1", "test_macro_f1", "test_accuracy"):
+            assert mean(own[name]) == pytest.approx(expected[name])
+    assert found["experiments"]["mlp"]["description"] == "mlp on tabular"
