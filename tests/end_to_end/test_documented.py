@@ -190,18 +190,22 @@ SWEEP, FURTHER = "make sweep EXPERIMENT=mlp JOBS=2", "soundtrack sweep mlp --tri
 
 @pytest.mark.documented(SWEEP, FURTHER)
 def test_a_sweep_goes_on_and_changes_params_after_asking(checkout: Path, typed: Typed) -> None:
-    def poor(content: dict[str, Any]) -> None:
-        content["experiments"]["mlp"] |= {"training": {"epochs": 1, "batch_size": 32}}
-        content["experiments"]["mlp"]["model"] |= {"hidden": [64], "dropout": 0.8}
-        content["sweeps"] = {"mlp": {"trials": 40, "space": {"model.dropout": {"low": 0.0, "high": 0.8}}}}
+    poor = 0.000001
 
-    edit_params(checkout, poor)
+    def slow(content: dict[str, Any]) -> None:
+        mlp = content["experiments"]["mlp"]
+        mlp["model"]["hidden"] = [64]
+        mlp["training"] = {"epochs": 3, "learning_rate": poor}
+        space = {"training.learning_rate": {"low": poor, "high": 0.01, "log": True}}
+        content["sweeps"] = {"mlp": {"trials": 40, "space": space}}
+
+    edit_params(checkout, slow)
     assert "40 trials: " in typed(checkout, SWEEP)
     output = typed(checkout, FURTHER, answer="y\n")
     assert "50 trials: " in output
     assert "Change it?" in output
     content = yaml.safe_load((checkout / "params.yaml").read_text())
-    assert content["experiments"]["mlp"]["model"]["dropout"] < 0.8
+    assert content["experiments"]["mlp"]["training"]["learning_rate"] > poor
     assert (runs(checkout)["name"].str.startswith("sweep mlp")).sum() == 51
 
 

@@ -50,7 +50,8 @@ def served(folder: Path, command: str, port: int, health: str) -> Iterator[str]:
             wait_until(partial(answers, f"http://127.0.0.1:{port}{health}"), server)
             yield f"http://127.0.0.1:{port}"
         finally:
-            os.killpg(server.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
             server.wait(PATIENCE_S)
             wait_until(lambda: not open_port(port))
 
