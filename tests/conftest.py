@@ -27,6 +27,8 @@ def pytest_sessionstart() -> None:
 
 LONG = (
     "test_pipeline.py",  # first: it makes the checkout that the other end-to-end tests wait for
+    "test_documented.py",
+    "test_sources.py",
     "test_starter.py",
     "test_awkward.py",
     "test_sweep.py",
@@ -46,6 +48,7 @@ LONG = (
     "test_ways_in.py",
     "test_params.py",
     "test_versions.py",
+    "test_servers.py",
 )
 """Files of tests, those that take longest before the others; short tests stand between the last ones, since a worker
 takes several files of few tests at once."""

@@ -2,20 +2,37 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
-from checkouts import ran, run, runs
+import pandas as pd
+import pytest
+from checkouts import commit, edit_params, ran, run, runs
+from documented import Typed
+
+TRY = "dvc exp run --temp -S experiments.mlp.training.epochs=60"
+SHOW = "dvc exp show --drop '.*' --keep 'Experiment|.*:valid_macro_f1'"
 
 
-def test_an_experiment_in_a_temporary_copy_reaches_the_same_store(checkout: Path) -> None:
-    before = len(runs(checkout))
-    output = run(
-        checkout, "dvc", "exp", "run", "--temp", "-S", "experiments.mlp.model.dropout=0.25", "-S", "leak=[]"
-    )
-    name = re.findall(r"Ran experiment\(s\): (\S+)", output)[0]
+@pytest.mark.documented(TRY, SHOW)
+def test_an_experiment_in_a_temporary_copy_reaches_the_same_store(checkout: Path, typed: Typed) -> None:
+    def two(content: dict[str, Any]) -> None:
+        content["leak"] = []
+        content["experiments"] = {key: content["experiments"][key] for key in ("majority", "mlp")}
+        content["experiments"]["mlp"]["training"] = {"epochs": 2, "patience": None}
+
+    edit_params(checkout, two)
+    commit(checkout, "two experiments")
+    before = set(runs(checkout).index)
+    name = re.findall(r"Ran experiment\(s\): (\S+)", typed(checkout, TRY))[0]
     after = runs(checkout)
     assert (after["status"] == "FINISHED").all()
-    assert set(after.loc[after["dvc.exp"] == name, "name"]) == {"mlp", "comparison"}
-    assert len(after) == before + 2
+    new = after[~after.index.isin(before)]
+    assert set(new["name"]) == {"mlp", "comparison"}
+    assert set(new["dvc.exp"]) == {name}
+    shown = typed(checkout, SHOW)
+    assert name in shown
+    assert "metrics/mlp.json:valid_macro_f1" in shown
     # and the experiment comes into the workspace without computing anything
     run(checkout, "dvc", "exp", "apply", name)
     assert ran(run(checkout, "dvc", "repro", "evaluate@mlp")) == []
+    assert len(pd.read_csv(checkout / "history/mlp.csv")) == 60

@@ -5,9 +5,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import documented
 import pytest
 import yaml
 from checkouts import NOTHING, commit, edit_params, ran, run, runs
+from documented import Typed
 
 VIEWS = (
     ("metrics", "show"),
@@ -71,8 +73,11 @@ def new_in_git(folder: Path) -> set[str]:
     return {line[3:] for line in listed.splitlines()}
 
 
-def test_the_finished_checkout(checkout: Path) -> None:
+@pytest.mark.documented("dvc metrics show", "dvc plots show")
+def test_the_finished_checkout(checkout: Path, typed: Typed) -> None:
     check_views(checkout)
+    assert "valid_macro_f1" in typed(checkout, "dvc metrics show")
+    assert Path(typed(checkout, "dvc plots show").strip().removeprefix("file://")).is_file()
     assert new_in_git(checkout) == set()
 
 
@@ -99,10 +104,14 @@ def test_an_experiment_taken_out_of_params_is_not_shown(checkout: Path) -> None:
     assert set(curves(checkout)) == {"multimodal"}
 
 
-def test_a_lesson_is_a_project_whose_runs_stand_in_the_checkouts_store(checkout: Path) -> None:
+IN_LESSON = documented.of(f"lessons/{LESSON}/README.md")
+
+
+@pytest.mark.documented(*IN_LESSON)
+def test_a_lesson_is_a_project_whose_runs_stand_in_the_checkouts_store(checkout: Path, typed: Typed) -> None:
     lesson = checkout / "lessons" / LESSON
     before = runs(checkout)
-    assert ran(run(lesson, "dvc", "repro")) == ["code", "run"]
+    assert ran(typed(checkout, *IN_LESSON)) == ["code", "run"]
     new = runs(checkout).drop(before.index)
     assert LESSON in set(new["name"])
     assert not (lesson / "mlflow.db").exists()
@@ -137,7 +146,8 @@ def test_lessons_run_beside_each_other_from_the_root(checkout: Path) -> None:
     }
 
 
-def test_the_tutorial_is_a_project_on_top_of_the_roots(checkout: Path) -> None:
+@pytest.mark.documented("make tutorial")
+def test_the_tutorial_is_a_project_on_top_of_the_roots(checkout: Path, typed: Typed) -> None:
     theirs = {
         "features": ["spectrogram", "wavelet"],
         "model": {"name": "multimodal", "arch": "tutorial", "dropout": 0.1},
@@ -148,10 +158,7 @@ def test_the_tutorial_is_a_project_on_top_of_the_roots(checkout: Path) -> None:
         lambda content: content.update(tutorial={"training": short, "experiments": {"multimodal": theirs}}),
     )
     assert ran(run(checkout, "dvc", "repro", "compare")) == ["code"]
-    assert ran(run(checkout, "dvc", "--cd", "tutorial", "repro")) == [
-        "tutorial@multimodal",
-        "tutorial_report",
-    ]
+    assert ran(typed(checkout, "make tutorial")) == ["tutorial@multimodal", "tutorial_report"]
     assert "multimodal, tutorial" in (checkout / "reports/tutorial.html").read_text()
     assert {"tutorial", "tutorial multimodal"} <= set(runs(checkout)["name"])
     assert NOTHING in run(checkout, "dvc", "--cd", "tutorial", "repro")

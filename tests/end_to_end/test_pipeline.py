@@ -1,13 +1,13 @@
 """The real `dvc repro` on a tiny data set: what runs, what is skipped, and what reaches MLflow."""
 
 import re
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 from checkouts import NOTHING, edit_params, ran, run, runs
+from documented import Typed
 
 
 def test_every_model_is_in_the_report_and_in_mlflow(finished: Path) -> None:
@@ -35,18 +35,20 @@ def test_every_model_is_in_the_report_and_in_mlflow(finished: Path) -> None:
         assert f"Mistakes of {key}" in (finished / f"reports/models/{key}.html").read_text()
 
 
-def test_a_second_repro_does_nothing(checkout: Path) -> None:
-    for command in (("dvc", "repro"), (sys.executable, "-m", "pipeline.cli", "repro", "--jobs", "2")):
-        output = run(checkout, *command)
+@pytest.mark.documented("make repro", "make repro JOBS=1")
+def test_a_second_repro_does_nothing(checkout: Path, typed: Typed) -> None:
+    for command in ("make repro", "make repro JOBS=1"):
+        output = typed(checkout, command)
         assert ran(output) == []
         assert NOTHING in output
 
 
-def test_another_epoch_count_reruns_one_train_one_evaluate_and_compare(checkout: Path) -> None:
+@pytest.mark.documented("make repro JOBS=4")
+def test_another_epoch_count_reruns_one_train_one_evaluate_and_compare(checkout: Path, typed: Typed) -> None:
     edit_params(checkout, lambda content: content["experiments"]["mlp"].update(training={"epochs": 3}))
     """And what tells of them: the comparison, the champion, the page on that one model."""
     told = ["champion", "compare", "explain@mlp"]
-    output = run(checkout, sys.executable, "-m", "pipeline.cli", "repro", "--jobs", "2")
+    output = typed(checkout, "make repro JOBS=4")
     assert sorted(ran(output)) == sorted(["train@mlp", "evaluate@mlp", *told])
     assert len(pd.read_csv(checkout / "history/mlp.csv")) == 3
 

@@ -6,11 +6,9 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hub import COMMIT, hub
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -243,16 +242,11 @@ def test_code_that_comes_with_weights_is_not_run(small: Path, tmp_path: Path) ->
     assert not (tmp_path / "run").exists()
 
 
-COMMIT = "c0ffee" * 6 + "abcd"
-
-
 @pytest.fixture
 def endpoint(small: Path) -> Iterator[str]:
     """A server on this computer that answers as the Hub does: one repository, with the files of ``small``."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _hub_handler(small)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with hub(small, "some/model", "v1") as address:
+        yield address
 
 
 def fetch_from_hub(folder: Path, endpoint: str, revision: str = "v1") -> subprocess.CompletedProcess[str]:
@@ -304,41 +298,6 @@ def test_an_unreachable_hub_is_named_with_the_alternatives(tmp_path: Path) -> No
     message = done.stderr[done.stderr.rindex("WeightsError: ") :]
     for part in ("some/model at revision v1", "http://127.0.0.1:9", "source: pip", "source: path"):
         assert part in message
-
-
-def _hub_handler(folder: Path) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path = self.path.split("?")[0]
-            if path == "/api/models/some/model/revision/v1":
-                self._answer(json.dumps({"id": "some/model", "sha": COMMIT, "siblings": []}).encode())
-            elif path == f"/api/models/some/model/tree/{COMMIT}":
-                self._answer(json.dumps([_entry(file) for file in sorted(folder.iterdir())]).encode())
-            elif path.startswith(f"/some/model/resolve/{COMMIT}/"):
-                self._answer((folder / path.rsplit("/", 1)[1]).read_bytes())
-            else:
-                self.send_error(404)
-
-        do_HEAD = do_GET
-
-        def _answer(self, body: bytes) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("ETag", f'"{hashlib.sha1(body).hexdigest()}"')
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """Keep the test's output clean."""
-
-    return Handler
-
-
-def _entry(file: Path) -> dict[str, Any]:
-    content = file.read_bytes()
-    return {"type": "file", "path": file.name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
 
 
 def keras_forward(wheel: Path, image: Tensor) -> Tensor:

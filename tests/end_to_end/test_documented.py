@@ -1,0 +1,275 @@
+"""The documents' commands as they stand there: each is run by a test, or named with what is tested in its place.
+
+A test's mark names the commands that it runs (see conftest.py); those of versions, copies and single stages are run by
+the tests of these.
+"""
+
+import functools
+import importlib
+import os
+import re
+import shutil
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import documented
+import mutagen
+import pandas as pd
+import pytest
+import yaml
+from checkouts import CHORDS, CLIPS, edit_params, make_music, ran, run, runs
+from documented import Typed
+
+from pipeline import paths
+from pipeline.files import read_json
+from pipeline.outbox import Outbox
+
+ROOT = Path(__file__).parents[2]
+
+
+class NotRun(NamedTuple):
+    why: str
+    instead: str
+    """The test, or file of tests, of the same without that."""
+    recipe: str = ""
+    """What `make` says that it would run."""
+
+
+NOT_RUN = {
+    "make install": NotRun(
+        "a network and minutes", ".ci/run", "python -m pip --disable-pip-version-check --quiet install"
+    ),
+    "make test": NotRun("it runs this test", ".ci/run", "pytest --numprocesses"),
+    "make audit": NotRun("a network", "tests/test_security.py", "pip-audit --strict"),
+    "make bench CLIPS=<folder>": NotRun(
+        "half an hour", "tests/features/test_tabular.py", "python -m benchmarks --clips"
+    ),
+    "make lessons": NotRun("minutes", "tests/lessons/test_lessons.py", " repro "),
+    "pip install '.[keras]'": NotRun("a network, and 2 GB", "pyproject.toml"),
+    "pip install kagglehub": NotRun(
+        "a network", "tests/end_to_end/test_sources.py::test_signs_from_kaggle_are_read_by_letter"
+    ),
+    "mlflow models serve": NotRun("what `make serve` runs", "tests/end_to_end/test_servers.py"),
+    "cd lessons/activations": NotRun("a minute", "tests/lessons/test_activations.py"),
+    "cd lessons/overfitting": NotRun("a minute", "tests/lessons/test_overfitting.py"),
+}
+
+
+def marked() -> set[str]:
+    """The commands that the marks of end-to-end tests name."""
+    modules = [importlib.import_module(file.stem) for file in Path(__file__).parent.glob("test_*.py")]
+    tests = [value for module in modules for value in vars(module).values()]
+    marks = [mark for test in tests for mark in getattr(test, "pytestmark", [])]
+    return {command for mark in marks if mark.name == "documented" for command in mark.args}
+
+
+def test_every_documented_command_is_run() -> None:
+    commands = documented.fenced() | documented.inline()
+    known = marked() | NOT_RUN.keys()
+    untested = {
+        f"{command} ({place})" for command, place in commands.items() if not documented.is_run(command, known)
+    }
+    assert not untested, "run by no test (or no command: fence it as ```text)"
+    assert not known - commands.keys(), "in no document"
+    assert not marked() & NOT_RUN.keys()
+
+
+@pytest.mark.parametrize("command", NOT_RUN)
+def test_what_is_not_run_is_there_and_tested_otherwise(command: str, tmp_path: Path) -> None:
+    entry = NOT_RUN[command]
+    file, _, test = entry.instead.partition("::")
+    assert f"{test}" in (ROOT / file).read_text()
+    if command.startswith("make "):
+        shutil.copy(ROOT / "Makefile", tmp_path)
+        for name in ("requirements.lock", "pyproject.toml"):
+            (tmp_path / name).touch()
+        assert entry.recipe in run(
+            tmp_path, "bash", "-ec", command.replace("<folder>", "music") + " --dry-run"
+        )
+
+
+def test_params_that_commands_set_are_in_params_yaml() -> None:
+    """Those of the checkouts here are other ones."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    keys = [key for command in documented.fenced() for key in re.findall(r" -S (\S+?)=", command)]
+    assert keys
+    for key in keys:
+        functools.reduce(lambda section, name: section[name], key.split("."), content)
+
+
+@pytest.mark.documented("make repro")
+def test_make_repro_runs_the_whole_pipeline(finished: Path, typed: Typed) -> None:
+    """`finished` was made by it."""
+    assert typed.text("make repro") == "make repro"
+    stages = yaml.safe_load((finished / "dvc.yaml").read_text())["stages"]
+    begun = {stage.partition("@")[0] for stage in ran((finished.parent / "make-repro.txt").read_text())}
+    assert begun == stages.keys()
+    for report in ("comparison.html", "comparison.md", "data.html", "model-card.md"):
+        assert (finished / "reports" / report).exists()
+
+
+IMPORT = "soundtrack import ~/Music/genres --groups artists.csv"
+
+
+@pytest.mark.documented("source .venv/bin/activate", IMPORT)
+def test_a_folder_is_imported_with_its_groups(checkout: Path, typed: Typed, tmp_path: Path) -> None:
+    make_music(tmp_path / "Music/genres")
+    files = [f"{label}/{label} {number}.wav" for label in CHORDS for number in range(CLIPS)]
+    artists = [f"{label} {number // 2}" for label in CHORDS for number in range(CLIPS)]
+    pd.DataFrame({"path": files, "artist": artists}).to_csv(checkout / "artists.csv", index=False)
+    without = os.pathsep.join(
+        place for place in os.environ["PATH"].split(os.pathsep) if Path(place) != Path(sys.executable).parent
+    )
+    output = typed(checkout, "source .venv/bin/activate", IMPORT, home=tmp_path, variables={"PATH": without})
+    assert f"{len(files)} files under 3 labels (high, low, middle) are now data/music" in output
+    assert {"audit", "split"} <= set(ran(run(checkout, "dvc", "repro", "split")))
+    found = pd.read_parquet(checkout / paths.SPLIT).merge(
+        pd.read_parquet(checkout / paths.CLIPS), on="clip_id"
+    )
+    assert set(found["group"]) == set(artists)
+    assert (found.groupby("group")["part"].nunique() == 1).all()
+
+
+CLASSIFY = "soundtrack classify ~/Music --playlists ~/Playlists --csv songs.csv"
+VERSION = "soundtrack classify ~/Music --model models:/soundtrack/2"
+RESTORE = "soundtrack restore-tags <backup>"
+
+
+@pytest.mark.documented(CLASSIFY, RESTORE, VERSION)
+def test_a_folder_of_songs_is_classified_and_tagged(checkout: Path, typed: Typed, tmp_path: Path) -> None:
+    make_music(tmp_path / "Music/deep/er", clips=2)
+    output = typed(checkout, CLASSIFY, home=tmp_path)
+    assert "6 files: " in output
+    songs = pd.read_csv(checkout / "songs.csv")
+    assert len(songs) == 6
+    assert songs.filter(like="p:").sum(axis=1).round(3).eq(1).all()
+    playlists = {file.stem: file.read_text() for file in (tmp_path / "Playlists").glob("*.m3u8")}
+    assert "low 0.wav" in playlists["low"]
+
+    low = tmp_path / "Music/deep/er/low/low 0.wav"
+    output = typed(checkout, CLASSIFY, home=tmp_path, more=" --write-tags --yes")
+    assert mutagen.File(low)["TCON"].genres == ["low"]
+    [backup] = checkout.glob("genres-before-*.jsonl")
+    assert f"soundtrack restore-tags {backup.name}" in output
+    assert "have their genres back" in typed(checkout, RESTORE, instead={"<backup>": backup.name})
+    assert "TCON" not in (mutagen.File(low) or {})
+
+    majority = {"majority": {"features": ["tabular"], "model": {"name": "majority"}}}
+    edit_params(checkout, lambda content: content.update(leak=[], experiments=majority))
+    run(checkout, "dvc", "repro", "champion")
+    assert "efused" in (checkout / "reports/model-card.md").read_text()
+    assert "6 files: " in typed(checkout, VERSION, home=tmp_path)
+
+
+GTZAN = "soundtrack import gtzan-excerpts --groups artists.csv"
+LEAK = "dvc exp run -S data.source=folder -S split.folds=5 leak@logreg leak@mlp"
+
+
+@pytest.mark.documented(GTZAN, LEAK)
+def test_the_leak_is_measured_in_five_folds_by_one_command(checkout: Path, typed: Typed) -> None:
+    make_music(checkout / "gtzan-excerpts")
+    rows = [(f"{label} {number}", f"{label} {number % 6}") for label in CHORDS for number in range(CLIPS)]
+    pd.DataFrame(rows, columns=["id", "artist"]).to_csv(checkout / "artists.csv", index=False)
+    edit_params(checkout, lambda content: content.update(leak=["logreg", "mlp"]))
+    edit_params(checkout, lambda content: content["data"].update(source="starter"))
+    typed(checkout, GTZAN)
+    assert {"leak@logreg", "leak@mlp"} <= set(ran(typed(checkout, LEAK)))
+    assert pd.read_parquet(checkout / paths.SPLIT)["fold"].nunique() == 5
+    told = runs(checkout).set_index("name")
+    for key in ("logreg", "mlp"):
+        found = read_json(checkout / f"evaluation/leak/{key}/leak.json")
+        assert 0 <= found["grouped"]["value"] <= 1
+        assert f"leak {key}" in told.index
+
+
+SWEEP, FURTHER = "make sweep EXPERIMENT=mlp JOBS=2", "soundtrack sweep mlp --trials 50 --apply"
+
+
+@pytest.mark.documented(SWEEP, FURTHER)
+def test_a_sweep_goes_on_and_changes_params_after_asking(checkout: Path, typed: Typed) -> None:
+    def poor(content: dict[str, Any]) -> None:
+        content["experiments"]["mlp"] |= {"training": {"epochs": 1, "batch_size": 32}}
+        content["experiments"]["mlp"]["model"]["dropout"] = 0.8
+        content["sweeps"] = {"mlp": {"trials": 40, "space": {"model.dropout": {"low": 0.0, "high": 0.8}}}}
+
+    edit_params(checkout, poor)
+    assert "40 trials: " in typed(checkout, SWEEP)
+    output = typed(checkout, FURTHER, answer="y\n")
+    assert "50 trials: " in output
+    assert "Change it?" in output
+    content = yaml.safe_load((checkout / "params.yaml").read_text())
+    assert content["experiments"]["mlp"]["model"]["dropout"] < 0.8
+    assert (runs(checkout)["name"].str.startswith("sweep mlp")).sum() == 51
+
+
+ADD, COLLECT = "dvc add data/music", "dvc gc --workspace"
+
+
+@pytest.mark.documented(ADD, COLLECT)
+def test_a_clip_is_relabelled_and_the_old_version_is_dropped(checkout: Path, typed: Typed) -> None:
+    def version() -> Path:
+        md5 = yaml.safe_load((checkout / "data/music.dvc").read_text())["outs"][0]["md5"]
+        return checkout / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+
+    old = version()
+    (checkout / "data/music/low/low 0.wav").rename(checkout / "data/music/high/low 0.wav")
+    typed(checkout, ADD)
+    assert old != version()
+    assert old.exists()
+    assert "split" in ran(run(checkout, "dvc", "repro", "split"))
+    clips = pd.read_parquet(checkout / paths.CLIPS).set_index("clip_id")
+    assert clips.loc["high/low 0.wav", "label"] == "high"
+    assert "Are you sure" in typed(checkout, COLLECT, answer="y\n", terminal=True)
+    assert version().exists()
+    assert not old.exists()
+
+
+MOVE = documented.starting("python3 - /old/place /new/place")
+DELETE = "mlflow gc --backend-store-uri sqlite:///mlflow.db --tracking-uri sqlite:///mlflow.db"
+LISTED = """
+import sys, mlflow
+client = mlflow.MlflowClient("sqlite:///mlflow.db")
+print([file.path for file in client.list_artifacts(sys.argv[1])])
+client.delete_run(sys.argv[1])
+"""
+
+
+@pytest.mark.documented(MOVE, DELETE)
+def test_a_moved_checkout_has_its_artifacts_and_its_champion(
+    finished: Path, checkout: Path, typed: Typed, tmp_path: Path
+) -> None:
+    # what was copied is made to be like one that never stood elsewhere
+    typed(checkout, MOVE, instead={"/old/place": str(finished), "/new/place": str(checkout)})
+    moved = tmp_path / "moved"
+    checkout.rename(moved)
+    typed(moved, MOVE, instead={"/old/place": str(checkout), "/new/place": str(moved)})
+    assert "1 files: " in run(moved, "soundtrack", "classify", "data/music/low/low 0.wav")
+    table = runs(moved)
+    [majority] = table.index[table["name"] == "majority"]
+    assert "confusion.png" in run(moved, sys.executable, "-c", LISTED, majority)
+    [artifacts] = (moved / "mlartifacts").glob(f"{majority}/artifacts")
+    typed(moved, DELETE)
+    assert majority not in runs(moved).index
+    assert not artifacts.exists()
+
+
+@pytest.mark.documented("soundtrack sync")
+def test_what_a_server_missed_is_sent(checkout: Path, typed: Typed) -> None:
+    table = runs(checkout)
+    [mlp] = table.index[table["name"] == "mlp"]
+    Outbox(checkout / ".cache/unsent" / mlp).add("batch", {"tags": {"late": "yes"}})
+    assert "1 entries were sent" in typed(checkout, "soundtrack sync")
+    assert runs(checkout).loc[mlp, "late"] == "yes"
+
+
+IN_LESSON = documented.of("lessons/neuron/README.md")
+
+
+@pytest.mark.documented(*IN_LESSON)
+def test_a_lesson_makes_its_report(checkout: Path, typed: Typed) -> None:
+    typed(checkout, *IN_LESSON)
+    assert "<img" in (checkout / "lessons/neuron/results/report.html").read_text()
+    with sqlite3.connect(checkout / "mlflow.db") as store:
+        assert ("neuron",) in store.execute("select name from experiments").fetchall()
