@@ -1,10 +1,10 @@
 """Checkouts for stages that run with every leaf of params.yaml changed."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
-from tiny import make_features, make_networks, tiny
+from leaves import changed
+from tiny import FEW, make_features, make_music, make_networks, tiny
 from workshop import Workshop, serving
 
 from pipeline import paths
@@ -26,3 +26,22 @@ def made(workshop: Workshop) -> Workshop:
         make_features()
     workshop.make("split", *(f"inputs@{key}" for key in workshop.base["experiments"]))
     return workshop
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    """A checkout up to the stage `leak`, with little music and two models that are fitted in no time."""
+    with serving() as server:
+        shop = Workshop(tmp_path_factory.mktemp("sounds") / "checkout", changed(tiny(), FEW), server)
+        make_music(shop.home / paths.MUSIC)
+        make_networks(shop.home / "networks")
+        shop.make("download", "audit", "split", "features")
+        shop.make(
+            *(
+                f"{stage}@{key}"
+                for key in shop.base["experiments"]
+                for stage in ("inputs", "train", "evaluate")
+            )
+        )
+        shop.make("leak@logreg")
+        yield shop

@@ -3,10 +3,10 @@
 import pytest
 from effect import check
 from rows import Row
-from rows_training import DEFAULTS, SEEDS, WINDOWS
+from rows_training import CHOICE, DEFAULTS
 from workshop import Workshop
 
-ROWS = [*DEFAULTS, *SEEDS, *WINDOWS]
+ROWS = [*DEFAULTS, *CHOICE]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)

@@ -2,18 +2,20 @@
 
 import re
 
-from rows import Row
-from workshop import ERROR, Workshop, shown
+from rows import ASKED, Row
+from workshop import ERROR, SAID, Workshop, shown
 
 
 def check(row: Row, workshop: Workshop) -> None:
     before, after = (workshop.left(row.stage, side(workshop.base)) for side in (row.before, row.after))
-    if row.refused:
+    if row.shows != ASKED:
         assert ERROR not in before, before[ERROR]
-        assert re.search(row.refused, after.get(ERROR, "")), f"not refused: {after.get(ERROR)}"
+    if row.says:
+        said = [left.get(ERROR, left[SAID]) for left in (before, after)]
+        assert re.search(row.says, said[1]), f"it says: {said[1]}"
+        assert not re.search(row.says, said[0])
         return
-    if row.shows != "asked":
-        assert ERROR not in before, before[ERROR]
+    if row.shows != ASKED:
         assert ERROR not in after, after[ERROR]
     seen, seen_then = shown(before, row.shows), shown(after, row.shows)
     assert seen or seen_then, f"{row.stage} leaves no {row.shows}"

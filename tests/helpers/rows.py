@@ -8,12 +8,10 @@ from leaves import changed
 
 Params = dict[str, Any]
 
-ASKED = "asked"
-"""Shown in place of files: what a server on this computer was asked for."""
-TRIED = "tried"
-"""What a sweep gave to training."""
-EXPERIMENTS, CHAMPION = "mlflow:experiments", "mlflow:champion"
-"""What stands in the MLflow store: experiments by name, and which registered model is the champion."""
+ASKED = "what the network was asked for"
+TRIED = "what a sweep gave to training"
+RUNS, CHAMPIONS = "experiments that have runs in MLflow", "champions in MLflow"
+"""What a row may look at in place of files."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,9 @@ class Row:
     """What both sides have, by leaf, for this one to have an effect."""
     also: Mapping[str, Any] = field(default_factory=dict)
     """What must change with the leaf, for the params to be possible."""
-    refused: str = ""
-    """Of a leaf whose effect is that another value ends the stage: what it says (a regular expression)."""
+    says: str = ""
+    """In place of ``shows``: what the stage says with the other value, and not with the base's, be it by an error (a regular
+    expression)."""
 
     def __str__(self) -> str:
         return f"{self.leaf} {self.stage}"

@@ -1,6 +1,7 @@
 """Stages run as DVC runs them, but in this process, each in a copy of one checkout of tiny data."""
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -11,17 +12,18 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import mlflow
 import pandas as pd
 import pytest
 import yaml
-from rows import ASKED, CHAMPION, EXPERIMENTS, TRIED, Params
+from rows import ASKED, CHAMPIONS, RUNS, TRIED, Params
 
 from pipeline import cli, paths, registry, tracking
 from pipeline.params import Experiment
@@ -31,13 +33,14 @@ from pipeline.training.parts import Parts
 
 Left = dict[str, str]
 """By name of a file its content, where that is JSON, else its digest; and by the words of ``rows`` what they stand for."""
-ERROR = "error"
+ERROR, SAID = "error", "said"
 OUTPUTS = (
     "data/**/*",
     "features/**/*",
     "weights/**/*",
     "models/**/*",
     "history/*",
+    "embeddings/**/*",
     "evaluation/**/*",
     "tutorial/**/*",
     "candidate/*",
@@ -75,9 +78,11 @@ def serving() -> Iterator[Server]:
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class Workshop:
@@ -113,12 +118,15 @@ class Workshop:
         name, *keys = re.split("[@ ]", stage)
         tried: list[str] = []
         self.server.asked.clear()
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as said:
             patch.chdir(folder)
+            self._offline(patch)
             patch.setenv("DVC_ROOT", str(self.home))
             patch.delenv("MLFLOW_TRACKING_URI", raising=False)
             paths.PARAMS.unlink(missing_ok=True)  # of the copy it is the checkout's own
             paths.PARAMS.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+            # takes a third of a training's time, and shows in no row
+            patch.setattr(tracking.Run, "log_model", lambda *_: None)
             if name == "sweep":
                 # a process of its own would not tell; what a trial scores is no matter here
                 patch.setattr(command, "_work", work.work)
@@ -131,14 +139,27 @@ class Workshop:
                 error = _ended(lambda: runpy.run_module(module, run_name="__main__"))
             left = _files()
             if name in ("evaluate", "champion"):
-                left |= _store(str(params["champion"]["name"]))
-        left |= {ASKED: "\n".join(self.server.asked), TRIED: "\n".join(tried)}
+                left |= _store()
+        left |= {SAID: said.getvalue(), ASKED: "\n".join(self.server.asked), TRIED: "\n".join(tried)}
         return left | ({ERROR: error} if error else {})
+
+    def _offline(self, patch: pytest.MonkeyPatch) -> None:
+        """Let the server stand for all hosts there are."""
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+            patch.setenv(name, self.server.url)
+        for name in ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY", "PIP_NO_INDEX", "PIP_FIND_LINKS"):
+            patch.delenv(name, raising=False)
+        patch.setenv("PIP_CONFIG_FILE", os.devnull)
+        patch.setenv("PIP_INDEX_URL", "http://index.test/simple")
+        patch.setenv("PIP_TRUSTED_HOST", "index.test")
+        patch.setattr(huggingface_hub.constants, "ENDPOINT", "http://hub.test")
+        patch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(self.home.parent / "hub"))
+        huggingface_hub.close_session()  # which knows an earlier proxy
 
 
 def shown(left: Left, pattern: str) -> Left:
     """What of it a row looks at."""
-    file, _, key = pattern.partition(":") if pattern not in (EXPERIMENTS, CHAMPION) else (pattern, "", "")
+    file, _, key = pattern.partition(":")
     found = {name: content for name, content in left.items() if fnmatch(name, file)}
     return {name: str(json.loads(content)[key]) for name, content in found.items()} if key else found
 
@@ -166,12 +187,12 @@ def _files() -> Left:
     }
 
 
-def _store(model: str) -> Left:
-    mlflow.set_tracking_uri(tracking.uri())
-    runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
-    names = {mlflow.get_experiment(run.info.experiment_id).name for run in runs}
-    known = registry.champion(model)
-    return {EXPERIMENTS: " ".join(sorted(names)), CHAMPION: f"{model} {known.version}" if known else ""}
+def _store() -> Left:
+    """Of the MLflow store."""
+    client = mlflow.MlflowClient(tracking.uri())
+    runs = [one.name for one in client.search_experiments() if client.search_runs([one.experiment_id])]
+    champions = [one.name for one in client.search_registered_models() if registry.ALIAS in one.aliases]
+    return {RUNS: " ".join(sorted(runs)), CHAMPIONS: " ".join(sorted(champions))}
 
 
 def _instead(tried: list[str], experiment: Experiment, data: Parts, *_: Any) -> Trained:
