@@ -39,12 +39,13 @@ TINY_FEATURES: dict[str, Any] = {
 
 
 def run(folder: Path, *command: str, ok: bool = True) -> str:
-    """Run a command as a user in the checkout ``folder`` would, and give what it printed."""
+    """Run a command as a user in ``folder``, a checkout or a folder of one, would, and give what it printed."""
+    checkout = next((place for place in (folder, *folder.parents) if (place / "pipeline").is_dir()), folder)
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))
     }
     environment |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    environment |= {"PYTHONPATH": str(folder), "MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "1"}
+    environment |= {"PYTHONPATH": str(checkout), "MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(
         command,
         cwd=folder,
