@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -18,6 +19,13 @@ ROOT = Path(__file__).parents[1]
 MEDIA = get_args(Medium)
 RATE = 22050
 Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+# how long an example takes says how busy the machine is
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 
 def pytest_sessionstart() -> None:

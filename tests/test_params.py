@@ -406,13 +406,13 @@ def parses_or_complains(raw: object) -> None:
         assert "problem(s):\n" in str(error)
 
 
-@hypothesis_settings(deadline=None, max_examples=30)
+@hypothesis_settings(max_examples=30)
 @given(VALUES)
 def test_anything_else_is_refused_in_words(raw: object) -> None:
     parses_or_complains(raw)
 
 
-@hypothesis_settings(deadline=None, max_examples=100)
+@hypothesis_settings(max_examples=100)
 @given(st.sampled_from(places(DEFAULTS)), VALUES | st.integers(-(10**400), 10**400))
 def test_anything_in_place_of_a_value_is_refused_in_words(place: Place, value: object) -> None:
     parses_or_complains(changed(place, value))
