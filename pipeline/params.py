@@ -287,7 +287,9 @@ class Transfer(Section):
         if self.closed and self.hidden:
             raise ValueError("shrinkage: the head is then fitted in closed form, with hidden []")
         if self.closed and self.frozen and self.dropout:
-            raise ValueError("dropout: nothing is trained, since the head is fitted in closed form: leave it out")
+            raise ValueError(
+                "dropout: nothing is trained, since the head is fitted in closed form: leave it out"
+            )
         return self
 
     @model_validator(mode="after")
