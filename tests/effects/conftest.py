@@ -10,14 +10,14 @@ from workshop import Workshop, serving
 from pipeline import paths
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     """A checkout with params.yaml alone."""
     with serving() as server:
         yield Workshop(tmp_path_factory.mktemp("workshop") / "checkout", tiny(), server)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(workshop: Workshop) -> Workshop:
     """A checkout up to the stage `inputs`, with features made up for it."""
     with pytest.MonkeyPatch.context() as patch:
@@ -28,7 +28,7 @@ def made(workshop: Workshop) -> Workshop:
     return workshop
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     """A checkout up to the stage `leak`, with little music and two models that are fitted in no time."""
     with serving() as server:

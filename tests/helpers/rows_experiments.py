@@ -76,7 +76,11 @@ TRANSFER = [
     named("transfer", CNN),
     *model("transfer", {"backbone": "other", "frozen": False, "hidden": [4], "dropout": 0.6}),
     *model("transfer", {"zoom": 2.0, "maps": "every block"}),
-    *model("transfer", {"shrinkage": 0.9}, given={"experiments.transfer.model.hidden": []}),
+    *model(
+        "transfer",
+        {"shrinkage": 0.9},
+        given={"experiments.transfer.model.hidden": [], "experiments.transfer.model.dropout": 0.0},
+    ),
     *model(
         "transfer", {"tuned_from": "encoder.stages.1"}, given={"experiments.transfer.model.frozen": False}
     ),

@@ -61,8 +61,7 @@ HERE = {
 }
 """For what the tiny models have to be among what is tried."""
 SWEPT: Params = changed(default(), HERE)["sweeps"]
-GIVEN = {
-    "sweeps": SWEPT,
+PRESENT = {
     "experiments.mlp.training.batch_size": 16,
     "experiments.mlp.training.label_smoothing": 0.1,
 }
@@ -75,13 +74,24 @@ def other(leaf: str, value: Any) -> Any:
     return {"low": value * 2 or 0.05, "high": value * 0.9, "log": not value}[leaf]
 
 
+def given(key: str) -> Params:
+    """One sweep alone, since each takes long to check."""
+    return {**PRESENT, "sweeps": {key: SWEPT[key]}}
+
+
 SWEEPS = [
     row
     for key, sweep in SWEPT.items()
     for row in [
-        Row(f"sweeps.{key}.trials", 2, f"sweep {key}", TRIED, given=GIVEN),
+        Row(f"sweeps.{key}.trials", 2, f"sweep {key}", TRIED, given=given(key)),
         *(
-            Row(f"sweeps.{key}.space.{name}.{leaf}", other(leaf, value), f"sweep {key}", TRIED, given=GIVEN)
+            Row(
+                f"sweeps.{key}.space.{name}.{leaf}",
+                other(leaf, value),
+                f"sweep {key}",
+                TRIED,
+                given=given(key),
+            )
             for name, values in sweep["space"].items()
             for leaf, value in values.items()
         ),
