@@ -129,6 +129,16 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as MLflow makes it, to be copied: making one takes more than a second."""
+    from mlflow import MlflowClient
+
+    file: Path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """Real clips, which stand beside the checkout on some computers."""
     folder = ROOT.parent / "shared"
