@@ -177,6 +177,7 @@ def test_the_leak_is_measured_in_five_folds_by_one_command(checkout: Path, typed
     pd.DataFrame(rows, columns=["id", "artist"]).to_csv(checkout / "artists.csv", index=False)
     edit_params(checkout, lambda content: content.update(leak=["logreg", "mlp"]))
     edit_params(checkout, lambda content: content["data"].update(source="starter"))
+    edit_params(checkout, lambda content: content["experiments"]["mlp"].update(training={"epochs": 1}))
     typed(checkout, GTZAN)
     assert {"leak@logreg", "leak@mlp"} <= set(ran(typed(checkout, LEAK)))
     assert pd.read_parquet(checkout / paths.SPLIT)["fold"].nunique() == 5
@@ -194,7 +195,7 @@ SWEEP, FURTHER = "make sweep EXPERIMENT=mlp JOBS=2", "soundtrack sweep mlp --tri
 def test_a_sweep_goes_on_and_changes_params_after_asking(checkout: Path, typed: Typed) -> None:
     def poor(content: dict[str, Any]) -> None:
         content["experiments"]["mlp"] |= {"training": {"epochs": 1, "batch_size": 32}}
-        content["experiments"]["mlp"]["model"]["dropout"] = 0.8
+        content["experiments"]["mlp"]["model"] |= {"hidden": [64], "dropout": 0.8}
         content["sweeps"] = {"mlp": {"trials": 40, "space": {"model.dropout": {"low": 0.0, "high": 0.8}}}}
 
     edit_params(checkout, poor)

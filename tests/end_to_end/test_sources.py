@@ -209,9 +209,9 @@ def test_weights_from_the_hub_are_used(checkout: Path, tmp_path: Path) -> None:
     wanted = marked("ast")["ast"]
     with hub(tmp_path / "ast", wanted["id"], wanted["revision"], wanted["revision"]) as address:
         env = {**NO_PROXY, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hub")}
-        run(checkout, "dvc", "repro", "evaluate@transfer-ast", variables=env)
+        run(checkout, "dvc", "repro", "train@transfer-ast", variables=env)
     assert wanted["revision"] in (checkout / "weights/ast/SOURCE.md").read_text()
-    assert read_json(checkout / "metrics/transfer-ast.json")["test_macro_f1"] > 0
+    assert list((checkout / "models/transfer-ast").rglob("*.onnx"))
 
 
 SIGNS = ("cd lessons/sign-language", "ln -s ~/sign-language-mnist data/sign-mnist", "dvc repro")
@@ -223,10 +223,8 @@ def test_pictures_of_hands_are_linked_and_learned(checkout: Path, typed: Typed, 
     make_signs(tmp_path / "sign-language-mnist/sign_mnist_train.csv")
     lesson = checkout / "lessons/sign-language"
     few_epochs(lesson, "sign-mnist", "mlp")
-    edit_params(lesson, lambda content: content.update(leak=["mlp"]))
     typed(checkout, *SIGNS, home=tmp_path)
     assert read_json(lesson / "metrics/mlp.json")["test_macro_f1"] > 0.5
-    assert (lesson / "evaluation/leak/mlp/leak.json").exists()
 
 
 @pytest.mark.documented(*ANIMALS)
