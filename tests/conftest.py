@@ -28,6 +28,10 @@ def pytest_sessionstart() -> None:
 LONG = (
     "test_pipeline.py",  # first: it makes the checkout that the other end-to-end tests wait for
     "test_starter.py",
+    "test_experiments_effects.py",
+    "test_use_effects.py",
+    "test_data_effects.py",
+    "test_training_effects.py",
     "test_awkward.py",
     "test_sweep.py",
     "test_kills.py",
@@ -37,6 +41,7 @@ LONG = (
     "test_tracking.py",
     "test_trials.py",
     "test_activations.py",
+    "test_machine.py",
     "test_neuron.py",
     "test_copies.py",
     "test_fit.py",
