@@ -264,7 +264,8 @@ def test_what_gives_no_curves_is_no_model_of_the_tutorials(place: Place, value: 
 
 
 def test_a_head_in_closed_form_is_no_model_of_the_tutorials() -> None:
-    model = {**DEFAULTS["tutorial"]["experiments"]["transfer"]["model"], "hidden": [], "shrinkage": 0.5}
+    present = DEFAULTS["tutorial"]["experiments"]["transfer"]["model"]
+    model = {**present, "hidden": [], "dropout": 0.0, "shrinkage": 0.5}
     told = complaint(changed(("tutorial", "experiments", "transfer", "model"), model))
     assert "tutorial.experiments.transfer: its curves are those of one net trained by epochs" in told
 
