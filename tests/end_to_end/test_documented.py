@@ -47,7 +47,9 @@ NOT_RUN = {
         "half an hour", "tests/features/test_tabular.py", "python -m benchmarks --clips"
     ),
     "make scores": NotRun(
-        "half an hour of training", "tests/stages/test_readme_scores.py", "python -m benchmarks.scores starter"
+        "half an hour of training",
+        "tests/stages/test_readme_scores.py",
+        "python -m benchmarks.scores starter",
     ),
     "make lessons": NotRun("minutes", "tests/lessons/test_lessons.py", " repro "),
     "pip install '.[keras]'": NotRun("a network, and 2 GB", "pyproject.toml"),
