@@ -110,7 +110,6 @@ def _experiment(folder: Path, key: str) -> Results:
         },
         "test_macro_f1_low": interval.low,
         "test_macro_f1_high": interval.high,
-        "train_seconds": mean(one.train_seconds for one in models),
     }
 
 
@@ -140,17 +139,15 @@ def starter_table(found: Results) -> str:
         f"{data['train']} / {data['valid']} / {data['test']} clips of {data['labels']} styles to train, validate and "
         f"test ({found['protocol']}), mean ± standard deviation over {seeds} seeds.",
         "",
-        "| experiment | model | validation macro F1 | test macro F1 | 95 % interval | test accuracy | training |",
-        "|---|---|---:|---:|---:|---:|---:|",
+        "| experiment | model | validation macro F1 | test macro F1 | 95 % interval | test accuracy |",
+        "|---|---|---:|---:|---:|---:|",
     ]
     for key in order:
         one = experiments[key]
         interval = f"{one['test_macro_f1_low']:.2f} to {one['test_macro_f1_high']:.2f}"
         scores = " | ".join(_spread(one[name]) for name in ("valid_macro_f1", "test_macro_f1"))
         accuracy = _spread(one["test_accuracy"])
-        lines.append(
-            f"| {key} | {one['description']} | {scores} | {interval} | {accuracy} | {one['train_seconds']:.0f} s |"
-        )
+        lines.append(f"| {key} | {one['description']} | {scores} | {interval} | {accuracy} |")
     return "\n".join(lines) + "\n"
 
 

@@ -270,8 +270,8 @@ class Transfer(Section):
     tuned_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """How far a backbone that is not frozen goes from the weights it had to the tuned ones: weights on the way are often
     better than both ("WiSE-FT", arXiv:2109.01903). The head it was tuned with does not fit them, so it needs ``shrinkage``."""
-    hidden: list[Positive]
-    dropout: Fraction
+    hidden: list[Positive] = Field(default_factory=list)
+    dropout: Fraction = 0.0
 
     @property
     def backbones(self) -> list[str]:
@@ -286,6 +286,10 @@ class Transfer(Section):
     def _a_discriminant_is_linear(self) -> Self:
         if self.closed and self.hidden:
             raise ValueError("shrinkage: the head is then fitted in closed form, with hidden []")
+        if self.closed and self.frozen and self.dropout:
+            raise ValueError(
+                "dropout: nothing is trained, since the head is fitted in closed form: leave it out"
+            )
         return self
 
     @model_validator(mode="after")

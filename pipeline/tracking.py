@@ -187,11 +187,11 @@ def run(
 ) -> Iterator[Run]:
     """Continue the run ``run_id``, or start one, below the open run ``parent`` where there is one.
 
-    A run id that this store does not know, or has deleted, gives a run tagged ``restored`` with that id: the one
-    there is, else a new one.
+    A run id that this store does not know, has deleted, or has in another experiment gives a run tagged ``restored`` with
+    that id: the one there is, else a new one.
     """
     mlflow = connect(experiment)
-    known = run_id if run_id is None or _is_live(mlflow, run_id) else _stand_in(mlflow, run_id)
+    known = run_id if run_id is None or _is_live(mlflow, run_id, experiment) else _stand_in(mlflow, run_id)
     restored = {"restored": run_id} if run_id is not None and known is None else {}
     active = mlflow.start_run(run_id=known, run_name=name, nested=parent is not None, parent_run_id=parent)
     opened = Run(mlflow, active.info.run_id, bool(restored), continued=known is not None)
@@ -315,9 +315,11 @@ def _milliseconds() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _is_live(mlflow: Any, run_id: str) -> bool:
+def _is_live(mlflow: Any, run_id: str, experiment: str) -> bool:
     try:
-        return bool(mlflow.get_run(run_id).info.lifecycle_stage == "active")
+        info = mlflow.get_run(run_id).info
+        here = mlflow.get_experiment_by_name(experiment).experiment_id
+        return bool(info.lifecycle_stage == "active" and info.experiment_id == here)
     except mlflow.exceptions.MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise

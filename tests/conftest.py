@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -20,6 +21,13 @@ RATE = 22050
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
+# how long an example takes says how busy the machine is
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
+
+
 def pytest_sessionstart() -> None:
     """Before xdist starts its workers, which would compile librosa's functions side by side."""
     numba_cache.fill(params.load_sound(ROOT / "params.yaml").features)
@@ -30,6 +38,10 @@ LONG = (
     "test_documented.py",
     "test_sources.py",
     "test_starter.py",
+    "test_experiments_effects.py",
+    "test_use_effects.py",
+    "test_data_effects.py",
+    "test_training_effects.py",
     "test_awkward.py",
     "test_sweep.py",
     "test_kills.py",
@@ -39,6 +51,7 @@ LONG = (
     "test_tracking.py",
     "test_trials.py",
     "test_activations.py",
+    "test_machine.py",
     "test_neuron.py",
     "test_copies.py",
     "test_dvc_views.py",
@@ -118,6 +131,16 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(ROOT / "params.yaml", folder)
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as MLflow makes it, to be copied: making one takes more than a second."""
+    from mlflow import MlflowClient
+
+    file: Path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
 
 
 @pytest.fixture(scope="session")

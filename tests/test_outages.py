@@ -1,5 +1,6 @@
 """A tracking server that stops costs nothing: what it missed is sent once it is back, and nothing twice."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -59,8 +60,15 @@ class Server:
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkout: Path) -> Iterator[Server]:  # noqa: ARG001
+def server(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    checkout: Path,  # noqa: ARG001
+    empty_store: Path,
+) -> Iterator[Server]:
+    shutil.copy(empty_store, tmp_path / "server.db")
     found = Server(tmp_path)
+    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # which takes eight processes
     monkeypatch.setenv("MLFLOW_TRACKING_URI", found.address)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", f"{PATIENCE_S:.0f}")
@@ -83,7 +91,8 @@ class Outage:
 
 
 @pytest.fixture
-def outage(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Outage:  # noqa: ARG001
+def outage(checkout: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Outage:
+    shutil.copy(empty_store, checkout)
     found = Outage()
     monkeypatch.setattr(tracking, "_send", found)
     return found
@@ -224,6 +233,7 @@ def test_the_command_sends_what_waits_and_says_what_does_not_go(
     assert not (checkout / ".cache/unsent" / run.id).exists()
 
 
+@pytest.mark.usefixtures("outage")
 def test_what_the_server_refuses_is_named_and_dropped(
     checkout: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

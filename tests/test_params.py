@@ -264,7 +264,8 @@ def test_what_gives_no_curves_is_no_model_of_the_tutorials(place: Place, value: 
 
 
 def test_a_head_in_closed_form_is_no_model_of_the_tutorials() -> None:
-    model = {**DEFAULTS["tutorial"]["experiments"]["transfer"]["model"], "hidden": [], "shrinkage": 0.5}
+    present = DEFAULTS["tutorial"]["experiments"]["transfer"]["model"]
+    model = {**present, "hidden": [], "dropout": 0.0, "shrinkage": 0.5}
     told = complaint(changed(("tutorial", "experiments", "transfer", "model"), model))
     assert "tutorial.experiments.transfer: its curves are those of one net trained by epochs" in told
 
@@ -406,13 +407,13 @@ def parses_or_complains(raw: object) -> None:
         assert "problem(s):\n" in str(error)
 
 
-@hypothesis_settings(deadline=None, max_examples=30)
+@hypothesis_settings(max_examples=30)
 @given(VALUES)
 def test_anything_else_is_refused_in_words(raw: object) -> None:
     parses_or_complains(raw)
 
 
-@hypothesis_settings(deadline=None, max_examples=100)
+@hypothesis_settings(max_examples=100)
 @given(st.sampled_from(places(DEFAULTS)), VALUES | st.integers(-(10**400), 10**400))
 def test_anything_in_place_of_a_value_is_refused_in_words(place: Place, value: object) -> None:
     parses_or_complains(changed(place, value))

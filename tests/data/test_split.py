@@ -38,7 +38,7 @@ def split(table: pd.DataFrame, seed: int = 7) -> pd.DataFrame:
 sizes_of_groups = st.lists(st.integers(1, 12), min_size=3, max_size=12)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(sizes_of_groups, min_size=2, max_size=5), st.integers(0, 2**32 - 1))
 def test_groups_of_one_label(labels: list[list[int]], seed: int) -> None:
     members = [
@@ -55,7 +55,7 @@ def test_groups_of_one_label(labels: list[list[int]], seed: int) -> None:
             assert got[part] < sum(sizes) * share + max(sizes)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 14), st.integers(0, 3)), min_size=20, max_size=120),
     st.integers(0, 2**32 - 1),
@@ -97,7 +97,7 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
     pd.testing.assert_frame_equal(deal(table, SETTINGS, 7), deal(shuffled, SETTINGS, 7))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.lists(st.lists(st.integers(1, 12), min_size=5, max_size=12), min_size=2, max_size=4),
     st.integers(2, 5),

@@ -46,6 +46,11 @@ NOT_RUN = {
     "make bench CLIPS=<folder>": NotRun(
         "half an hour", "tests/features/test_tabular.py", "python -m benchmarks --clips"
     ),
+    "make scores": NotRun(
+        "half an hour of training",
+        "tests/stages/test_readme_scores.py",
+        "python -m benchmarks.scores starter",
+    ),
     "make lessons": NotRun("minutes", "tests/lessons/test_lessons.py", " repro "),
     "pip install '.[keras]'": NotRun("a network, and 2 GB", "pyproject.toml"),
     "pip install kagglehub": NotRun(

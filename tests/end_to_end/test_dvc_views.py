@@ -117,6 +117,9 @@ def test_a_lesson_is_a_project_whose_runs_stand_in_the_checkouts_store(checkout:
     assert not (lesson / "mlflow.db").exists()
     assert new_in_git(checkout) == {f"lessons/{LESSON}/dvc.lock", f"lessons/{LESSON}/metrics.json"}
 
+    compiled = checkout / "pipeline/__pycache__"
+    compiled.mkdir(exist_ok=True)
+    (compiled / "other.pyc").touch()  # as another command of the checkout leaves
     again = run(lesson, "dvc", "repro")
     assert ran(again) == []
     assert NOTHING in again

@@ -39,20 +39,21 @@ TINY_FEATURES: dict[str, Any] = {
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """That of a user in the checkout ``folder``, with the virtual environment on the path."""
+    """That of a user in ``folder``, a checkout or a folder of one, with the virtual environment on the path."""
+    checkout = next((place for place in (folder, *folder.parents) if (place / "pipeline").is_dir()), folder)
     users = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("DVC_", "MLFLOW_", "MAKE", "MFLAGS"))
     }
-    ours = {"PYTHONPATH": str(folder), "MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "1"}
+    ours = {"PYTHONPATH": str(checkout), "MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "1"}
     return users | ours | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def run(
     folder: Path, *command: str, ok: bool = True, answer: str = "", variables: Mapping[str, str] | None = None
 ) -> str:
-    """Run a command as a user in the checkout ``folder`` would, and give what it printed.
+    """Run a command as a user in ``folder``, a checkout or a folder of one, would, and give what it printed.
 
     Args:
         answer: What the user types when asked.

@@ -33,8 +33,9 @@ def run(stage: str, *arguments: str) -> None:
 
 
 @pytest.fixture
-def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ran:
+def ran(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Ran:
     """``ran(lesson, change)``: the folder of a lesson all of whose stages have run, with changed params."""
+    shutil.copy(empty_store, tmp_path)
 
     def repro(lesson: str, change: Callable[[dict[str, Any]], object]) -> Path:
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -86,7 +86,7 @@ def test_training_and_evaluation_killed_at_several_points(
     assert (paths.EVALUATION / ".mlp.partial/labels.csv").exists()
     assert not (paths.EVALUATION / "mlp").exists()
     assert not paths.METRICS.exists()
-    stage("evaluate", "mlp", OMP_NUM_THREADS="3")
+    evaluate("mlp")
     assert outputs("mlp") == expected, "bit for bit, whatever the environment says of threads"
     assert not any((checkout / ".cache/train").iterdir()), "what is done leaves no partial work"
 

@@ -80,8 +80,8 @@ def test_a_model_of_the_tutorials_is_trained_by_its_protocol() -> None:
 def test_its_run_is_marked_and_has_no_scores_that_a_table_would_show() -> None:
     tutorial("cnn")
     run = runs().loc["tutorial cnn"]
-    assert "both sides" in run["tags.leaky"]
-    assert run["params.split"] == "first_to_train"
+    assert "in several parts" in run["tags.leaky"]
+    assert run["params.split.protocol"] == run["tags.split.protocol"] == "first-to-train"
     named = {name.removeprefix("metrics.") for name in run.dropna().index if name.startswith("metrics.")}
     assert "tutorial_valid_loss" in named
     assert all(name.startswith("tutorial_") for name in named)
@@ -122,13 +122,13 @@ def test_the_page_is_written_and_kept_in_mlflow() -> None:
     page = paths.TUTORIAL_REPORT.read_text()
     assert ">multimodal, tutorial</th>" in page
     assert ">multimodal, here</th>" in page
-    assert "no group (artist, recording or piece) is cut" in page
+    assert "all clips of one artist, recording or piece stay in the same part" in page
     found = read_json(paths.TUTORIAL_METRICS)
     honest = read_json(paths.METRICS / "cnn.json")["test_macro_f1"]
     assert found["tutorial_cnn_honest_macro_f1"] == pytest.approx(honest)
     run = runs().loc["tutorial"]
     assert run["metrics.tutorial_cnn_macro_f1"] == pytest.approx(found["tutorial_cnn_macro_f1"])
-    assert "both sides" in run["tags.leaky"]
+    assert "in several parts" in run["tags.leaky"]
 
 
 @pytest.mark.usefixtures("made")

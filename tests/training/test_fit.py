@@ -109,23 +109,28 @@ def test_a_separable_problem_is_learnt(tmp_path: Path, training: Trainings) -> N
 
 
 def test_mixed_precision_learns_as_well(tmp_path: Path, training: Trainings) -> None:
-    """Products in 16 bits, weights in 32; bfloat16 is emulated where the CPU lacks it."""
-    settings = {"epochs": 8, "batch_size": 6, "learning_rate": 0.01, "patience": None}
+    """Products in 16 bits, weights in 32, and validation in 32 as evaluation; bfloat16 is emulated where the CPU lacks it.
+
+    An epoch is one step: the first loss is that of the same weights, and bfloat16 rounds to one part in 256. Whatever
+    follows a step drifts apart.
+    """
+    settings = {"epochs": 12, "batch_size": 18, "learning_rate": 0.01, "patience": None}
     full, mixed = (
         Job(tmp_path / precision, "cnn", training(**settings, precision=precision))
         for precision in ("32-true", "bf16-mixed")
     )
-    seen: set[torch.dtype] = set()
+    seen: set[tuple[bool, torch.dtype]] = set()
     hook = nn.modules.module.register_module_forward_hook(
-        lambda module, _, output: seen.add(output.dtype) if isinstance(module, nn.Conv2d) else None
+        lambda module, _, output: (
+            seen.add((module.training, output.dtype)) if isinstance(module, nn.Conv2d) else None
+        )
     )
     with hook:
         net, history = mixed.run()
-    assert seen == {torch.bfloat16}
+    assert seen == {(True, torch.bfloat16), (False, torch.float32)}
     assert {values.dtype for values in net.parameters()} == {torch.float32}
     _, exact = full.run()
-    # later epochs drift apart, as those of two machines do
-    assert history["train_loss"][0] == pytest.approx(exact["train_loss"][0], rel=0.05)
+    assert history["train_loss"][0] == pytest.approx(exact["train_loss"][0], rel=4 / 256)
     assert history["train_loss"][0] != exact["train_loss"][0]
     assert history["valid_macro_f1"].max() > 0.9
 

