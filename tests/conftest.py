@@ -12,7 +12,7 @@ import pytest
 from pipeline import params
 from pipeline.data import audit, media
 from pipeline.features import extract, numba_cache
-from pipeline.parallel import workers
+from pipeline.parallel import share_cores, workers
 from pipeline.params import Medium, SoundParams, Training
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +21,8 @@ RATE = 22050
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
+# before anything imports torch, and for all processes to come: several to a core, they would wait for each other spinning
+share_cores()
 # how long an example takes says how busy the machine is
 hypothesis.settings.register_profile(
     "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
