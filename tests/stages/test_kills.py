@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 from processes import PATIENCE_S, ROOT, kill_at
 
@@ -70,10 +71,15 @@ def test_training_and_evaluation_killed_at_several_points(
     for folder in (paths.MODELS, paths.HISTORY, paths.EVALUATION, paths.METRICS, paths.cache()):
         remove(folder)
 
-    # some epochs are done; it is exported and not yet delivered
-    for moment, number in (("last.ckpt", 12), (".result.partial/spec.json", 1)):
+    # each time 11 epochs are kept, then the last ones; then it is exported and not yet delivered
+    for moment, number, kept in (
+        ("last.ckpt", 12, 11),
+        ("last.ckpt", 12, 22),
+        (".result.partial/spec.json", 1, EPOCHS),
+    ):
         kill_at(moment, number, "pipeline.stages.train", "mlp")
-        assert any((checkout / ".cache").rglob("last.ckpt"))
+        (last,) = (checkout / ".cache").rglob("last.ckpt")
+        assert torch.load(last, weights_only=True)["epoch"] == kept - 1
         assert not paths.MODELS.exists()
         assert not paths.HISTORY.exists()
     assert any((checkout / ".cache").rglob("model.onnx"))
