@@ -393,7 +393,7 @@ def test_all_durations_are_in_the_histogram(seconds: list[float], scale: str) ->
 def test_the_stage_writes_the_page_from_the_pipeline_s_files(checkout: Path, given: pd.DataFrame) -> None:
     given = given.assign(clip_id=["NA", *given["clip_id"][1:]])
     clips.write(given)
-    split(given).to_parquet(paths.SPLIT, index=False)
+    split(given).assign(protocol="grouped").to_parquet(paths.SPLIT, index=False)
     pairs(1).assign(first="NA", error_rate=np.nan).to_csv(paths.DUPLICATES, index=False)
     stores(paths.FEATURES, given)
     describe()
@@ -405,7 +405,7 @@ def test_the_stage_writes_the_page_from_the_pipeline_s_files(checkout: Path, giv
 
 def test_the_stage_takes_an_empty_table_of_duplicates(checkout: Path, given: pd.DataFrame) -> None:
     clips.write(given)
-    split(given).to_parquet(paths.SPLIT, index=False)
+    split(given).assign(protocol="grouped").to_parquet(paths.SPLIT, index=False)
     NO_PAIRS.to_csv(paths.DUPLICATES, index=False)
     stores(paths.FEATURES, given)
     describe()
