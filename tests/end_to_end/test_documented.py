@@ -9,10 +9,9 @@ import importlib
 import os
 import re
 import shutil
-import sqlite3
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import documented
 import mutagen
@@ -23,7 +22,6 @@ from checkouts import CHORDS, CLIPS, edit_params, make_music, ran, run, runs
 from documented import Typed
 
 from pipeline import paths
-from pipeline.files import read_json
 from pipeline.outbox import Outbox
 
 ROOT = Path(__file__).parents[2]
@@ -54,11 +52,13 @@ NOT_RUN = {
     "make lessons": NotRun("minutes", "tests/lessons/test_lessons.py", " repro "),
     "pip install '.[keras]'": NotRun("a network, and 2 GB", "pyproject.toml"),
     "pip install kagglehub": NotRun(
-        "a network", "tests/end_to_end/test_sources.py::test_signs_from_kaggle_are_read_by_letter"
+        "a network", "tests/end_to_end/test_documented_lessons.py::test_signs_from_kaggle_are_read_by_letter"
     ),
     "mlflow models serve": NotRun("what `make serve` runs", "tests/end_to_end/test_servers.py"),
     "cd lessons/activations": NotRun("a minute", "tests/lessons/test_activations.py"),
     "cd lessons/overfitting": NotRun("a minute", "tests/lessons/test_overfitting.py"),
+    "cd lessons/animal-faces": NotRun("a minute", "tests/lessons/test_picture_lessons.py"),
+    "ln -s ~/animals data/pictures": NotRun("the same", "tests/lessons/test_picture_lessons.py"),
 }
 
 
@@ -168,52 +168,6 @@ def test_a_folder_of_songs_is_classified_and_tagged(checkout: Path, typed: Typed
     assert "6 files: " in typed(checkout, VERSION, home=tmp_path)
 
 
-GTZAN = "soundtrack import gtzan-excerpts --groups artists.csv"
-LEAK = "dvc exp run -S data.source=folder -S split.folds=5 leak@logreg leak@mlp"
-
-
-@pytest.mark.documented(GTZAN, LEAK)
-def test_the_leak_is_measured_in_five_folds_by_one_command(checkout: Path, typed: Typed) -> None:
-    make_music(checkout / "gtzan-excerpts")
-    rows = [(f"{label} {number}", f"{label} {number % 6}") for label in CHORDS for number in range(CLIPS)]
-    pd.DataFrame(rows, columns=["id", "artist"]).to_csv(checkout / "artists.csv", index=False)
-    edit_params(checkout, lambda content: content.update(leak=["logreg", "mlp"]))
-    edit_params(checkout, lambda content: content["data"].update(source="starter"))
-    edit_params(checkout, lambda content: content["experiments"]["mlp"].update(training={"epochs": 1}))
-    typed(checkout, GTZAN)
-    assert {"leak@logreg", "leak@mlp"} <= set(ran(typed(checkout, LEAK)))
-    assert pd.read_parquet(checkout / paths.SPLIT)["fold"].nunique() == 5
-    told = runs(checkout).set_index("name")
-    for key in ("logreg", "mlp"):
-        found = read_json(checkout / f"evaluation/leak/{key}/leak.json")
-        assert 0 <= found["grouped"]["value"] <= 1
-        assert f"leak {key}" in told.index
-
-
-SWEEP, FURTHER = "make sweep EXPERIMENT=mlp JOBS=2", "soundtrack sweep mlp --trials 50 --apply"
-
-
-@pytest.mark.documented(SWEEP, FURTHER)
-def test_a_sweep_goes_on_and_changes_params_after_asking(checkout: Path, typed: Typed) -> None:
-    poor = 0.000001
-
-    def slow(content: dict[str, Any]) -> None:
-        mlp = content["experiments"]["mlp"]
-        mlp["model"]["hidden"] = [64]
-        mlp["training"] = {"epochs": 3, "learning_rate": poor}
-        space = {"training.learning_rate": {"low": poor, "high": 0.01, "log": True}}
-        content["sweeps"] = {"mlp": {"trials": 40, "space": space}}
-
-    edit_params(checkout, slow)
-    assert "40 trials: " in typed(checkout, SWEEP)
-    output = typed(checkout, FURTHER, answer="y\n")
-    assert "50 trials: " in output
-    assert "Change it?" in output
-    content = yaml.safe_load((checkout / "params.yaml").read_text())
-    assert content["experiments"]["mlp"]["training"]["learning_rate"] > poor
-    assert (runs(checkout)["name"].str.startswith("sweep mlp")).sum() == 51
-
-
 ADD, COLLECT = "dvc add data/music", "dvc gc --workspace"
 
 
@@ -272,14 +226,3 @@ def test_what_a_server_missed_is_sent(checkout: Path, typed: Typed) -> None:
     Outbox(checkout / ".cache/unsent" / mlp).add("batch", {"tags": {"late": "yes"}})
     assert "1 entries were sent" in typed(checkout, "soundtrack sync")
     assert runs(checkout).loc[mlp, "late"] == "yes"
-
-
-IN_LESSON = documented.of("lessons/neuron/README.md")
-
-
-@pytest.mark.documented(*IN_LESSON)
-def test_a_lesson_makes_its_report(checkout: Path, typed: Typed) -> None:
-    typed(checkout, *IN_LESSON)
-    assert "<img" in (checkout / "lessons/neuron/results/report.html").read_text()
-    with sqlite3.connect(checkout / "mlflow.db") as store:
-        assert ("neuron",) in store.execute("select name from experiments").fetchall()
