@@ -15,10 +15,10 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro tutorial sweep lessons test lint bench scores audit ui serve page clean
+.PHONY: help install repro tutorial sweep lessons test test-commands lint bench scores audit ui serve page clean
 
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: $(INSTALLED) ## run the pipeline: data, features, models, comparison (JOBS=1: one stage at a time)
 	$(if $(filter 1,$(JOBS)),dvc repro,soundtrack repro --jobs $(JOBS))
@@ -32,8 +32,13 @@ sweep: $(INSTALLED) ## search for better params of EXPERIMENT=mlp (TRIALS=n in a
 lessons: $(INSTALLED) ## run the six small lessons, from the perceptron to animal faces (lessons/*/README.md)
 	soundtrack repro --jobs $(JOBS) lessons/*/dvc.yaml
 
+PYTEST := pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
+
 test: $(INSTALLED) lint ## check style and types, and run the tests
-	pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not documented"
+
+test-commands: $(INSTALLED) ## run the commands of README and docs as they stand there (half as long as the tests)
+	$(PYTEST) -m documented tests/end_to_end
 
 bench: $(INSTALLED) ## how fast it is, beside what people do otherwise (CLIPS=folder; data/audio by default)
 	python -m benchmarks $(if $(CLIPS),--clips $(CLIPS))

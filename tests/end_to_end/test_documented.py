@@ -40,6 +40,7 @@ NOT_RUN = {
         "a network and minutes", ".ci/run", "python -m pip --disable-pip-version-check --quiet install"
     ),
     "make test": NotRun("it runs this test", ".ci/run", "pytest --numprocesses"),
+    "make test-commands": NotRun("it runs these tests", ".ci/run", "-m documented"),
     "make audit": NotRun("a network", "tests/test_security.py", "pip-audit --strict"),
     "make bench CLIPS=<folder>": NotRun(
         "half an hour", "tests/features/test_tabular.py", "python -m benchmarks --clips"
