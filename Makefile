@@ -33,12 +33,15 @@ lessons: $(INSTALLED) ## run the six small lessons, from the perceptron to anima
 	soundtrack repro --jobs $(JOBS) lessons/*/dvc.yaml
 
 PYTEST := pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
+# whole pipelines by plain `dvc repro`, and DVC's views of them: minutes of cold stage processes
+WHOLE := tests/end_to_end/test_dvc_views.py tests/end_to_end/test_jobs.py
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
-	$(PYTEST) -m "not documented"
+	$(PYTEST) -m "not documented" $(addprefix --ignore=,$(WHOLE))
 
 test-commands: $(INSTALLED) ## run the commands of README and docs as they stand there (half as long as the tests)
 	$(PYTEST) -m documented tests/end_to_end
+	$(PYTEST) $(WHOLE)
 
 bench: $(INSTALLED) ## how fast it is, beside what people do otherwise (CLIPS=folder; data/audio by default)
 	python -m benchmarks $(if $(CLIPS),--clips $(CLIPS))
