@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.machine import processor
 from benchmarks.timing import Row
-from pipeline import params
+from pipeline import config
 from pipeline.files import write_json
 from pipeline.parallel import cores
 
@@ -60,7 +60,7 @@ def _rows(parts: list[str], files: list[Path], repeats: int) -> Iterator[dict[st
     if "features" in parts:
         from benchmarks import features
 
-        yield from map(Row._asdict, features.run(files, params.load_sound().features, repeats))
+        yield from map(Row._asdict, features.run(files, config.load_sound().features, repeats))
     if "training" in parts:
         from benchmarks import training
 

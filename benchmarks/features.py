@@ -9,9 +9,9 @@ import librosa
 
 from benchmarks import peers
 from benchmarks.timing import Row, row, seconds
+from pipeline.config import Features
 from pipeline.features.extract import Task, blocks, modules
 from pipeline.parallel import cores, each, workers
-from pipeline.params import Features
 
 
 def run(files: list[Path], settings: Features, repeats: int) -> Iterator[Row]:

@@ -19,13 +19,13 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.machine import processor
-from pipeline import params, paths, tracking
+from pipeline import config, paths, tracking
 from pipeline.data import clips, split
 from pipeline.errors import UserError
-from pipeline.evaluation import metrics, uncertainty
+from pipeline.evaluation import bootstrap, metrics
 from pipeline.files import read_json, write_json, write_text
 from pipeline.parallel import cores
-from pipeline.sweeps.applying import rewritten
+from pipeline.sweeps.params_writer import rewritten
 from pipeline.training.trials import specs
 
 SEEDS = (1, 2, 3, 4, 5)
@@ -74,7 +74,7 @@ def leak(music: Path, groups: Path) -> Results:
     folder = _clone()
     _run(folder, sys.executable, "-m", "pipeline.cli", "import", str(music), "--groups", str(groups))
     _change(folder, {("data", "source"): "folder", ("split", "folds"): FOLDS})
-    keys = params.load(folder / paths.PARAMS).leak
+    keys = config.load(folder / paths.PARAMS).leak
     _run(folder, "dvc", "repro", *(f"leak@{key}" for key in keys))
     command = "python -m benchmarks.scores leak --clips <folder> --groups <csv>"
     found = {key: read_json(folder / paths.LEAK / key / "leak.json") for key in keys}
@@ -99,7 +99,7 @@ def _experiment(folder: Path, key: str) -> Results:
     models = specs(folder / paths.MODELS / key)
     by_seed = [rows for _, rows in answers.groupby("seed")]
     scores = [metrics.scores(rows, "valid") | metrics.scores(rows, "test") for rows in by_seed]
-    interval = uncertainty.interval(metrics.of_part(answers, "test"), "macro_f1", models[0].seed)
+    interval = bootstrap.interval(metrics.of_part(answers, "test"), "macro_f1", models[0].seed)
     return {
         "description": models[0].description,
         "precision": models[0].precision,

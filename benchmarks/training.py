@@ -13,12 +13,12 @@ from torch.nn import functional
 
 from benchmarks import keras_cnn
 from benchmarks.timing import Row, compare
+from pipeline.config import Cnn
 from pipeline.models import Input, cnn
 from pipeline.models.exported import Exported, export
 from pipeline.parallel import cores
-from pipeline.params import Cnn
-from pipeline.training.fit import keep_memory
 from pipeline.training.hardware import has_bf16
+from pipeline.training.trainer import keep_memory
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SIZE, CLASSES, BATCH, STEPS = 256, 10, 32, 4

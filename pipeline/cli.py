@@ -164,9 +164,9 @@ def _import(arguments: argparse.Namespace) -> None:
 
 
 def _repro(arguments: argparse.Namespace) -> None:
-    from pipeline import side_by_side
+    from pipeline.workflow import scheduler
 
-    if not side_by_side.repro(arguments.jobs, arguments.files):
+    if not scheduler.repro(arguments.jobs, arguments.files):
         print("Data and pipelines are up to date.")
 
 
@@ -177,27 +177,27 @@ def _sweep(arguments: argparse.Namespace) -> None:
 
 
 def _classify(arguments: argparse.Namespace) -> None:
-    from pipeline.inference import command
+    from pipeline.library import commands
 
-    command.classify(arguments)
+    commands.classify(arguments)
 
 
 def _page(arguments: argparse.Namespace) -> None:
-    from pipeline.inference import command
+    from pipeline.library import commands
 
-    command.page(arguments)
+    commands.page(arguments)
 
 
 def _serve(arguments: argparse.Namespace) -> None:
-    from pipeline.inference import command
+    from pipeline.library import commands
 
-    command.serve(arguments)
+    commands.serve(arguments)
 
 
 def _restore_tags(arguments: argparse.Namespace) -> None:
-    from pipeline.inference import command
+    from pipeline.library import commands
 
-    command.restore_tags(arguments)
+    commands.restore_tags(arguments)
 
 
 def _sync(arguments: argparse.Namespace) -> None:  # noqa: ARG001

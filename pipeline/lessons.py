@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline import paths, tracking
-from pipeline.evaluation.pages import environment, picture, tabulated
+from pipeline.config import AnySection, read
 from pipeline.files import whole, write_json
-from pipeline.params import AnySection, read
+from pipeline.reports.pages import environment, picture, tabulated
 
 RESULTS = Path("results")
 METRICS = Path("metrics.json")

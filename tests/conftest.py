@@ -9,11 +9,11 @@ import hypothesis
 import numpy as np
 import pytest
 
-from pipeline import params
+from pipeline import config
+from pipeline.config import Medium, SoundParams, Training
 from pipeline.data import audit, media
 from pipeline.features import extract, numba_cache
 from pipeline.parallel import share_cores, workers
-from pipeline.params import Medium, SoundParams, Training
 
 ROOT = Path(__file__).parents[1]
 MEDIA = get_args(Medium)
@@ -32,7 +32,7 @@ hypothesis.settings.load_profile("busy")
 
 def pytest_sessionstart() -> None:
     """Before xdist starts its workers, which would compile librosa's functions side by side."""
-    numba_cache.fill(params.load_sound(ROOT / "params.yaml").features)
+    numba_cache.fill(config.load_sound(ROOT / "params.yaml").features)
 
 
 LONG = (
@@ -56,17 +56,17 @@ LONG = (
     "test_training_effects.py",
     "test_sweep.py",
     "test_awkward.py",
-    "test_reuse.py",
+    "test_cache.py",
     "test_picture_lessons.py",
     "test_outages.py",
-    "test_tracking.py",
+    "test_runs.py",
     "test_trials.py",
     "test_activations.py",
     "test_machine.py",
     "test_neuron.py",
-    "test_fit.py",
+    "test_trainer.py",
     "test_models.py",
-    "test_params.py",
+    "test_config.py",
 )
 """Files of tests, those that take longest before the others; short tests stand between the last ones, since a worker
 takes several files of few tests at once."""
@@ -111,7 +111,7 @@ def noise() -> Callable[..., Array]:
 @pytest.fixture(scope="session")
 def settings() -> SoundParams:
     """params.yaml as it comes."""
-    return params.load_sound(ROOT / "params.yaml")
+    return config.load_sound(ROOT / "params.yaml")
 
 
 @pytest.fixture(scope="session")

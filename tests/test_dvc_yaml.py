@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import imports, paths
+from pipeline import paths
+from pipeline.config import SoundParams
 from pipeline.files import sha256
-from pipeline.imports import reached
-from pipeline.params import SoundParams
 from pipeline.stages import code
 from pipeline.stages.inputs import model_code
+from pipeline.workflow import dependencies
+from pipeline.workflow.dependencies import reached
 
 ROOT = Path(__file__).parents[1]
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -46,14 +47,14 @@ def test_a_stage_depends_on_the_list_of_its_own_modules(stage: str) -> None:
     assert listed in STAGES["code"]["outs"]
     assert STAGES["code"]["deps"] == ["pipeline"]
     others = {
-        "download": ["pipeline/data/gtzan"],
-        "audit": ["pipeline/data/gtzan"],
-        "split": ["pipeline/data/gtzan"],
+        "download": ["pipeline/data/sources/gtzan"],
+        "audit": ["pipeline/data/sources/gtzan"],
+        "split": ["pipeline/data/sources/gtzan"],
         "inputs": ["pipeline/models"],
-        "explain": ["pipeline/evaluation/templates"],
-        "describe": ["pipeline/evaluation/templates"],
-        "compare": ["pipeline/evaluation/templates"],
-        "champion": ["pipeline/evaluation/templates"],
+        "explain": ["pipeline/reports/templates"],
+        "describe": ["pipeline/reports/templates"],
+        "compare": ["pipeline/reports/templates"],
+        "champion": ["pipeline/reports/templates"],
     }
     assert [dep for dep in deps(stage) if dep.startswith("pipeline")] == others.get(stage, [])
 
@@ -97,7 +98,7 @@ def test_a_stage_of_the_tutorial_is_made_of_its_models(settings: SoundParams) ->
 
 @pytest.mark.parametrize("stage", ["download", "features", "split"])
 def test_what_python_loads_is_on_the_list(stage: str, settings: SoundParams) -> None:
-    by_name = {"features": ["pipeline.features.tabular"], "download": ["pipeline.data.sources.gtzan_mini"]}
+    by_name = {"features": ["pipeline.features.tabular"], "download": ["pipeline.data.sources.gtzanmini"]}
     names = [f"pipeline.stages.{stage}", *by_name.get(stage, [])]
     done = subprocess.run(
         [sys.executable, "-c", IMPORTS, *names], cwd=ROOT, capture_output=True, text=True, check=True
@@ -108,10 +109,10 @@ def test_what_python_loads_is_on_the_list(stage: str, settings: SoundParams) -> 
 
 def test_a_list_holds_what_is_used_and_no_more(settings: SoundParams) -> None:
     train, download = set(code.versions("train", settings)), set(code.versions("download", settings))
-    assert "pipeline/training/fit.py" in train  # imported inside a function
+    assert "pipeline/training/trainer.py" in train  # imported inside a function
     assert not [file for file in train if file.startswith(("pipeline/evaluation", "pipeline/data/sources"))]
-    assert "pipeline/data/sources/render.py" in download
-    assert "pipeline/data/sources/gtzan.py" not in download
+    assert "pipeline/data/sources/starter/render.py" in download
+    assert "pipeline/data/sources/gtzan/__init__.py" not in download
     assert "pipeline/data/media/sound.py" in code.versions("audit", settings)
     assert not [
         file
@@ -126,7 +127,9 @@ def test_a_changed_module_changes_the_lists_it_is_on(checkout: Path, monkeypatch
     changed = Path("pipeline/features/median.py")
     code.code()
     before = {file.name: file.read_bytes() for file in (checkout / paths.CODE).iterdir()}
-    monkeypatch.setattr(imports, "sha256", lambda file: "other" if file == ROOT / changed else sha256(file))
+    monkeypatch.setattr(
+        dependencies, "sha256", lambda file: "other" if file == ROOT / changed else sha256(file)
+    )
     code.code()
     after = {file.name: file.read_bytes() for file in (checkout / paths.CODE).iterdir()}
     assert {name for name in after if after[name] != before[name]} == {"features.json", "champion.json"}
@@ -143,5 +146,5 @@ def test_the_graph_is_not_blind() -> None:
     """A lazy import, a ``from package import module`` and a chain of imports are all seen."""
     assert Path("pipeline/models/mlp.py") not in reached("pipeline.stages.evaluate")
     assert Path("pipeline/data/importing.py") in reached("pipeline.cli")  # imported inside a function
-    assert Path("pipeline/params.py") in reached("pipeline.stages.split")  # from pipeline import params
+    assert Path("pipeline/config/load.py") in reached("pipeline.stages.split")  # from pipeline import params
     assert Path("pipeline/files.py") in reached("pipeline.stages.split")  # through data/clips.py

@@ -18,8 +18,8 @@ from rows_training import CHOICE, DEFAULTS, GUARDED
 from rows_use import SWEEPS, TUTORIAL
 from tiny import default, tiny
 
-from pipeline import params
-from pipeline.params import ParamsError, SoundParams
+from pipeline import config
+from pipeline.config import ParamsError, SoundParams
 
 ROOT = Path(__file__).parents[1]
 ROWS = [
@@ -56,7 +56,7 @@ def swept() -> set[str]:
 
 def test_the_blocks_that_are_commented_out_can_be_taken_in() -> None:
     content = changed(default(), {"features.musicnn": {}, "features.fbank": {}})
-    settings = params.parse(content)
+    settings = config.parse(content)
     assert {"transfer-musicnn", "transfer-ast"} <= set(settings.experiments)
     assert {"musicnn_msd", "musicnn_mtt", "ast"} <= set(settings.weights)
 
@@ -65,13 +65,13 @@ def test_each_leaf_has_a_row_and_each_row_a_leaf() -> None:
     wanted = {*leaves(default()), *swept()}
     known = {row.leaf for row in ROWS} | set(GUARDED)
     assert wanted - known == set(), "leaves without a row"
-    settings = params.parse(tiny())
+    settings = config.parse(tiny())
     assert {leaf for leaf in known - wanted if not _is_optional(leaf, settings)} == set(), (
         "rows without a leaf"
     )
 
 
-def _is_optional(leaf: str, settings: params.Params) -> bool:
+def _is_optional(leaf: str, settings: config.Params) -> bool:
     """Whether it is a field that params.yaml may leave out, or of an experiment or of weights that it does not have."""
     keys = _read(path(tiny(), leaf))
     if keys[1] in NEW:
@@ -98,12 +98,12 @@ def test_no_field_of_a_config_class_is_without_a_row() -> None:
         )  # words of the base are fields too
         for side in (row.after(tiny()), *([row.before(tiny())] if both else [])):
             with suppress(ParamsError):  # where the effect is that another value is refused
-                settings, keys = params.parse(side), path(side, row.leaf)
+                settings, keys = config.parse(side), path(side, row.leaf)
                 known |= along(settings, keys) | along(settings, _read(keys))
     assert fields(SoundParams) - known == {"SoundParams.medium"}
     # the one word that it may hold says which class reads the file
     with pytest.raises(ParamsError, match=r"features\.tabular: unknown key"):
-        params.parse(changed(tiny(), {"medium": "picture"}))
+        config.parse(changed(tiny(), {"medium": "picture"}))
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if " " not in row.stage], ids=str)

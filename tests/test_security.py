@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.params import Training
-from pipeline.training.fit import fit
-from pipeline.training.windows import Windows
+from pipeline.config import Training
+from pipeline.training.dataset import Windows
+from pipeline.training.trainer import fit
 
 ROOT = Path(__file__).parents[1]
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
@@ -78,7 +78,7 @@ def test_servers_listen_to_this_machine_alone() -> None:
     servers = [line for line in lines if "mlflow ui" in line or "mlflow server" in line]
     assert servers
     assert all("--host 127.0.0.1" in line for line in servers)
-    assert '["--host", "127.0.0.1",' in (ROOT / "pipeline/inference/command.py").read_text()
+    assert '["--host", "127.0.0.1",' in (ROOT / "pipeline/library/commands.py").read_text()
     runs = [node for _, name, node in calls() if name == "uvicorn.run"]
     assert runs
     for node in runs:

@@ -17,13 +17,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline import lessons, tracking
-from pipeline.evaluation.figures import OKABE_ITO, WIDTH, canvas, curves, tidy
+from pipeline.config import Activation, Mlp, Positive, Section, Seed, Training
 from pipeline.models import mlp
 from pipeline.models.layers import activate
-from pipeline.params import Activation, Mlp, Positive, Section, Seed, Training
+from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, curves, tidy
 from pipeline.stages import in_words
-from pipeline.training.fit import fit
-from pipeline.training.windows import Table, Windows
+from pipeline.training.dataset import Table, Windows
+from pipeline.training.trainer import fit
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

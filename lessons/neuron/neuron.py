@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from pydantic import Field
 
 from pipeline import lessons
-from pipeline.evaluation.figures import OKABE_ITO, WIDTH, canvas, scale_loss, tidy
-from pipeline.params import Positive, Section, Seed
+from pipeline.config import Positive, Section, Seed
+from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, scale_loss, tidy
 from pipeline.stages import in_words
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

@@ -18,12 +18,12 @@ from numpy.polynomial import Legendre
 from pydantic import Field, model_validator
 
 from pipeline import lessons, tracking
-from pipeline.evaluation.figures import GREY, OKABE_ITO, WIDTH, canvas, scale_loss, tidy
+from pipeline.config import Mlp, Positive, Section, Seed, Training, inheriting
 from pipeline.models import mlp
-from pipeline.params import Mlp, Positive, Section, Seed, Training, inheriting
+from pipeline.reports.figures import GREY, OKABE_ITO, WIDTH, canvas, scale_loss, tidy
 from pipeline.stages import in_words
-from pipeline.training.fit import fit
-from pipeline.training.windows import Table, Windows
+from pipeline.training.dataset import Table, Windows
+from pipeline.training.trainer import fit
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Model = Callable[[Array], Array]

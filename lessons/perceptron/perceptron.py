@@ -18,8 +18,8 @@ from pydantic import Field, model_validator
 from sklearn.linear_model import Perceptron as SklearnPerceptron
 
 from pipeline import lessons
-from pipeline.evaluation.figures import OKABE_ITO, WIDTH, canvas, tidy
-from pipeline.params import Fraction, Positive, Section, Seed
+from pipeline.config import Fraction, Positive, Section, Seed
+from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, tidy
 from pipeline.stages import in_words
 
 Array = np.ndarray[Any, np.dtype[Any]]

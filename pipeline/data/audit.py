@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from pipeline import paths
-from pipeline.data import gtzan, media
+from pipeline.config import Audit, Medium, PictureAudit
+from pipeline.data import media
 from pipeline.data.groups import join
 from pipeline.data.media import Array, Finding, Fingerprints, Pair
+from pipeline.data.sources.gtzan import lists
 from pipeline.errors import UserError
 from pipeline.parallel import each, workers
-from pipeline.params import Audit, Medium, PictureAudit
 
 MOST_PAIRS = 200
 """Pairs of clips that the report names."""
@@ -130,7 +131,7 @@ def summary(table: pd.DataFrame, pairs: pd.DataFrame, medium: Medium = "sound") 
         ]
         if len(pairs) > MOST_PAIRS:
             lines += ["", f"and {len(pairs) - MOST_PAIRS} more, see {paths.DUPLICATES}"]
-    known = [(path, gtzan.faults().get(gtzan.id_of(path) or "")) for path in table["path"]]
+    known = [(path, lists.faults().get(lists.id_of(path) or "")) for path in table["path"]]
     if faulty := [(path, fault) for path, fault in known if fault]:
         lines += [
             "",

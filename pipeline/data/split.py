@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline import paths
-from pipeline.data import gtzan
+from pipeline.config import Medium, Split
+from pipeline.data.sources.gtzan import lists
 from pipeline.errors import UserError
 from pipeline.files import whole
-from pipeline.params import Medium, Split
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -158,11 +158,11 @@ def _tutorial(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
     has among them, clip by clip. Leaky: GTZAN's artists stand in rows, and the cut goes through them.
     """
     ids = _gtzan_ids(table, "tutorial")
-    first = table[ids.map(gtzan.number_of) < FIRST]
+    first = table[ids.map(lists.number_of) < FIRST]
     sizes = pd.crosstab(first["clip_id"], first["label"])
     valid_of = _deal(sizes, [1 - settings.valid, settings.valid], seed)
     part = table["clip_id"].map(valid_of).map(dict(enumerate(PARTS))).fillna("test")
-    _report_missing(ids, set(gtzan.filtered()))
+    _report_missing(ids, set(lists.filtered()))
     return _rows(table, 0, part)
 
 
@@ -192,7 +192,7 @@ def _filtered(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame: 
     clips that it leaves out are in no part.
     """
     ids = _gtzan_ids(table, "filtered")
-    parts = gtzan.filtered()
+    parts = lists.filtered()
     _report_missing(ids, {clip for clip, part in parts.items() if part != "excluded"})
     rows = _rows(table, 0, ids.map(parts))
     return rows[rows["part"] != "excluded"]
@@ -203,7 +203,7 @@ def _rows(table: pd.DataFrame, fold: int, part: pd.Series) -> pd.DataFrame:
 
 
 def _gtzan_ids(table: pd.DataFrame, protocol: str) -> pd.Series:
-    ids = table["clip_id"].map(gtzan.id_of)
+    ids = table["clip_id"].map(lists.id_of)
     if ids.isna().any():
         odd = table.loc[ids.isna(), "clip_id"].iloc[0]
         raise SplitError(

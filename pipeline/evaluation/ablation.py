@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.evaluation import uncertainty
+from pipeline.config import Training
+from pipeline.evaluation import bootstrap
 from pipeline.files import read_json
 from pipeline.models.exported import EACH, Exported
-from pipeline.params import Training
-from pipeline.training.parts import Parts
 from pipeline.training.pooling import Array, pooled
 from pipeline.training.predict import POWERS, averaged, rows
+from pipeline.training.splits import Parts
 from pipeline.training.trials import Trial
 
 WHOLE = "whole"
@@ -40,10 +40,10 @@ def table(found: Mapping[str, pd.DataFrame], seed: int) -> pd.DataFrame:
     """branch, macro_f1 without it, and what it is worth: the difference with the ends of its interval."""
     lines = []
     for name in [name for name in found if name != WHOLE]:
-        (pair,) = uncertainty.compare({WHOLE: found[WHOLE], name: found[name]}, seed)
+        (pair,) = bootstrap.compare({WHOLE: found[WHOLE], name: found[name]}, seed)
         value, low, high = pair.difference.value, pair.difference.low, pair.difference.high
         if pair.better != WHOLE:
             value, low, high = -value, -high, -low
-        without = uncertainty.interval(found[name], "macro_f1", seed).value
+        without = bootstrap.interval(found[name], "macro_f1", seed).value
         lines.append({"branch": name, "macro_f1": without, "worth": value, "low": low, "high": high})
     return pd.DataFrame(lines)

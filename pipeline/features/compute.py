@@ -10,14 +10,14 @@ from typing import Any
 import pandas as pd
 
 from pipeline import paths
+from pipeline.config import Features, PictureFeatures, kinds, possible_kinds
 from pipeline.data import clips
 from pipeline.errors import UserError
-from pipeline.features import extract, reuse
+from pipeline.features import cache, extract
+from pipeline.features.cache import Reuse
 from pipeline.features.extract import Failure, Task
-from pipeline.features.reuse import Reuse
 from pipeline.files import whole
 from pipeline.parallel import each
-from pipeline.params import Features, PictureFeatures, kinds, possible_kinds
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def compute(settings: Features | PictureFeatures, pool: ProcessPoolExecutor) -> 
     with ExitStack() as stack:
         stores = {
             kind: stack.enter_context(
-                reuse.opened(_known(kind, settings), partial(_spec, pool, kind, settings))
+                cache.opened(_known(kind, settings), partial(_spec, pool, kind, settings))
             )
             for kind in kinds(settings)
         }
@@ -81,5 +81,5 @@ def _missing(good: pd.DataFrame, stores: dict[str, Reuse]) -> dict[int, Task]:
 
 
 def _known(kind: str, settings: Features | PictureFeatures) -> Path:
-    own = reuse.key(kind, extract.shared(settings), getattr(settings, kind))
+    own = cache.key(kind, extract.shared(settings), getattr(settings, kind))
     return paths.cache() / "features" / f"{kind}-{own}"

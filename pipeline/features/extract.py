@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.blas import blas_threads
+from pipeline.config import Features, PictureFeatures, kinds, possible_kinds
 from pipeline.features.store import Block, block
-from pipeline.params import Features, PictureFeatures, kinds, possible_kinds
 
 
 class Task(NamedTuple):

@@ -13,8 +13,8 @@ import scipy.sparse
 from librosa import power_to_db
 from numpy.lib.stride_tricks import sliding_window_view
 
+from pipeline.config import Fbank
 from pipeline.features.sound import Array, Sound
-from pipeline.params import Fbank
 
 RATE, FRAME_LENGTH, HOP_LENGTH, N_FFT, BANDS = 16_000, 400, 160, 512, 128
 FMIN = 20.0

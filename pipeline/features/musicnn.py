@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from librosa import power_to_db
 
+from pipeline.config import MusicnnInput
 from pipeline.features.sound import Array, Sound, mel
-from pipeline.params import MusicnnInput
 
 RATE, N_FFT, HOP_LENGTH, BANDS = 16_000, 512, 256, 96
 """SR, FFT_SIZE, FFT_HOP and N_MELS in configuration.py of the package musicnn 0.1.0."""

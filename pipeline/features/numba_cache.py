@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from pipeline.params import Features, kinds, load_sound
+from pipeline.config import Features, kinds, load_sound
 
 
 @cache

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from PIL.Image import Image
 
+from pipeline.config import PictureFeatures
 from pipeline.data.picture import decode
-from pipeline.params import PictureFeatures
 
 
 def read(file: Path, settings: PictureFeatures) -> Image:  # noqa: ARG001 (sound needs them)

@@ -27,9 +27,9 @@ import scipy.sparse
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
+from pipeline.config import Features
 from pipeline.data.audio import mono
 from pipeline.features import numba_cache
-from pipeline.params import Features
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Spectrum = np.ndarray[Any, np.dtype[np.complex64]]

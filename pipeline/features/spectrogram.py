@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from librosa import power_to_db
 
+from pipeline.config import Spectrogram
 from pipeline.features.sound import Array, Sound, mel
-from pipeline.params import Spectrogram
 
 
 def describe(settings: Spectrogram) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from librosa import piptrack, pitch_tuning, power_to_db
 from librosa.feature import chroma_stft, mfcc, rms, tempo
 from librosa.onset import onset_strength
 
+from pipeline.config import Tabular
 from pipeline.features.median import running_median
 from pipeline.features.sound import Array, Sound, Spectrum, hann, mel
-from pipeline.params import Tabular
 
 SERIES = (
     "chroma_stft",

@@ -15,8 +15,8 @@ import numpy as np
 import scipy.fft
 from librosa import amplitude_to_db
 
+from pipeline.config import Wavelet
 from pipeline.features.sound import Array, Sound
-from pipeline.params import Wavelet
 
 REACH = 4.5
 """Standard deviations at which a Gaussian is cut: there it is 88 dB below its top."""

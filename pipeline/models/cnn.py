@@ -10,9 +10,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from pipeline.config import Cnn
 from pipeline.models import Input
 from pipeline.models.layers import Standardise, planes
-from pipeline.params import Cnn
 
 
 class Compact(nn.Module):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pipeline.config import Activation
 from pipeline.models import LEAST, Array, Input
-from pipeline.params import Activation
 
 
 class Standardise(nn.Module):

@@ -8,10 +8,10 @@ and the mean over windows or members would be a vote. So its logits are divided 
 import torch
 from torch import nn
 
+from pipeline.config import Lda
 from pipeline.models import Rows
 from pipeline.models.layers import fitted_linear, scaled
 from pipeline.models.temperature import best
-from pipeline.params import Lda
 
 
 def fit(settings: Lda, train: Rows, valid: Rows, classes: int, seed: int) -> nn.Module:  # noqa: ARG001

@@ -5,9 +5,9 @@ Fitted by scikit-learn; its coefficients become a linear layer, so that it is ke
 
 from torch import nn
 
+from pipeline.config import LogReg
 from pipeline.models import Rows
 from pipeline.models.layers import fitted_linear, scaled
-from pipeline.params import LogReg
 
 
 def fit(settings: LogReg, train: Rows, valid: Rows, classes: int, seed: int) -> nn.Module:  # noqa: ARG001

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.config import Majority as Settings
 from pipeline.models import Rows
-from pipeline.params import Majority as Settings
 
 
 class Majority(nn.Module):

@@ -4,9 +4,9 @@ from math import prod
 
 from torch import nn
 
+from pipeline.config import Mlp
 from pipeline.models import Input
 from pipeline.models.layers import Standardise, dense
-from pipeline.params import Mlp
 
 
 def build(settings: Mlp, inputs: list[Input], classes: int) -> nn.Module:

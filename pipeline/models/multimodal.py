@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pipeline.config import Multimodal as Settings
 from pipeline.models import Input
 from pipeline.models.cnn import Compact, Tutorial
-from pipeline.params import Multimodal as Settings
 
 
 class Multimodal(nn.Module):

@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline import paths
+from pipeline.config import ParamsError
+from pipeline.config import Transfer as Settings
 from pipeline.errors import UserError
 from pipeline.models import Input, Rows, lda
+from pipeline.models.backbones.musicnn import BANDS, PENULTIMATE, Musicnn
 from pipeline.models.layers import Ensemble, dense, planes
-from pipeline.models.musicnn import BANDS, PENULTIMATE, Musicnn
-from pipeline.models.weights import preprocessor
-from pipeline.models.weights.loading import gives_maps_of_blocks, is_ast, load
-from pipeline.models.weights.preprocessor import Preprocessor
-from pipeline.params import ParamsError
-from pipeline.params import Transfer as Settings
+from pipeline.models.pretrained import preprocessor
+from pipeline.models.pretrained.loading import gives_maps_of_blocks, is_ast, load
+from pipeline.models.pretrained.preprocessor import Preprocessor
 
 MOMENTUM = 0.1
 """Of batch norms while a backbone is fine-tuned, PyTorch's own. As MobileNetV2 was trained (0.003) their statistics

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import params, paths
+from pipeline import config, paths
 from pipeline.data import audit as auditing
 from pipeline.data import clips
 from pipeline.files import whole, write_text
@@ -15,7 +15,7 @@ log = logging.getLogger("pipeline.stages")
 
 
 def audit() -> None:
-    limits = params.load().audit
+    limits = config.load().audit
     downloaded = paths.downloaded(limits.medium)
     files = pd.read_csv(downloaded / paths.FILES, dtype="string", keep_default_na=False)
     table, pairs = auditing.audit(files.assign(clip_id=_names(files["path"], downloaded)), limits)

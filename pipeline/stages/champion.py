@@ -6,32 +6,33 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import params, paths, registry, tracking
+from pipeline import config, paths, tracking
+from pipeline.config import SoundParams
 from pipeline.data import clips, split
-from pipeline.evaluation import metrics, uncertainty
+from pipeline.evaluation import bootstrap, metrics
 from pipeline.files import read_json, whole
-from pipeline.inference import card, depth, gate, listening, package, sureness
-from pipeline.inference.about import FAMILIAR, About
-from pipeline.inference.card import Card
-from pipeline.inference.classifier import Classifier
-from pipeline.inference.familiarity import Familiarity
-from pipeline.inference.gate import Decision
-from pipeline.inference.package import Trained
-from pipeline.params import SoundParams
+from pipeline.serving import bundle, isolated, model_card, ood_evaluation, promotion, selective
+from pipeline.serving.bundle import Trained
+from pipeline.serving.manifest import FAMILIAR, About
+from pipeline.serving.model_card import Card
+from pipeline.serving.ood import Familiarity
+from pipeline.serving.predictor import Classifier
+from pipeline.serving.promotion import Decision
 from pipeline.stages import main
+from pipeline.tracking import registry
 from pipeline.training.trials import Trial, spec
 
 LATENCY_RUNS = 3
 
 
 def champion() -> None:
-    settings = params.load_sound()
+    settings = config.load_sound()
     name = settings.champion.name
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     trained = _best(settings)
     with whole(paths.CANDIDATE) as folder:
-        about = package.write(trained, settings, folder)
-    dealt = package.members(trained.trial.fold)
+        about = bundle.write(trained, settings, folder)
+    dealt = bundle.members(trained.trial.fold)
     present = registry.champion(name)
     decision = _decide(settings, trained, dealt, present)
     clip = dealt[dealt["part"] == "valid"].sort_values("duration_s").iloc[-1]
@@ -46,7 +47,7 @@ def champion() -> None:
         registry.promote(name, number)
     print(f"{name} {number} ({trained.key}): {told}")
     scores = read_json(paths.EVALUATION / trained.key / paths.SCORES)
-    parts = package.tabular(dealt)
+    parts = bundle.tabular(dealt)
     model = spec(paths.MODELS / trained.key / trained.trial.name)
     rows = split.read()
     known = Familiarity.load(paths.CANDIDATE / FAMILIAR)
@@ -63,15 +64,17 @@ def champion() -> None:
         test=metrics.of_part(trained.answers, "test"),
         distances=known.distances(parts["test"].values),
         rocs={
-            "noises": depth.noises(known, parts["valid"], about, float(clip["duration_s"]), settings.seed),
-            "labels": depth.labels(parts, settings.champion.familiar),
+            "noises": ood_evaluation.noises(
+                known, parts["valid"], about, float(clip["duration_s"]), settings.seed
+            ),
+            "labels": ood_evaluation.labels(parts, settings.champion.familiar),
         },
         limits=_limits(split.leaky(rows), dealt, about),
         size_mb=size,
         latency_ms=1000 * latency,
         latency_of_s=float(clip["duration_s"]),
     )
-    card.write(found, paths.CARD, paths.DEPTH)
+    model_card.write(found, paths.CARD, paths.DEPTH)
     registry.describe(name, number, paths.CARD.read_text(encoding="utf-8"))
 
 
@@ -80,7 +83,7 @@ def _best(settings: SoundParams) -> Trained:
     scores = {key: read_json(paths.EVALUATION / key / paths.SCORES) for key in settings.experiments}
     key = min(scores, key=lambda key: metrics.ranked(key, scores[key]))
     answers = pd.read_parquet(paths.EVALUATION / key / "predictions.parquet")
-    runs = uncertainty.by_run(metrics.of_part(answers, "valid"))
+    runs = bootstrap.by_run(metrics.of_part(answers, "valid"))
     best = runs.loc[runs["macro_f1"].idxmax()]
     trial = Trial(int(best["fold"]), int(best["seed"]))
     own = (answers["fold"] == trial.fold) & (answers["seed"] == trial.seed)
@@ -93,23 +96,23 @@ def _decide(
     valid = metrics.of_part(trained.answers, "valid")
     floor = settings.champion.min_valid_macro_f1
     if present is None:
-        return gate.decide(valid, floor, None, False, settings.seed)
+        return promotion.decide(valid, floor, None, False, settings.seed)
     labels = read_json(present.package / "about.json")["labels"]
     if sorted(labels) != sorted(metrics.label_names(valid)):
-        return gate.decide(valid, floor, None, True, settings.seed)
-    return gate.decide(valid, floor, _of_present(present, dealt), False, settings.seed)
+        return promotion.decide(valid, floor, None, True, settings.seed)
+    return promotion.decide(valid, floor, _of_present(present, dealt), False, settings.seed)
 
 
 def _of_present(present: registry.Registered, dealt: pd.DataFrame) -> pd.DataFrame:
     """clip_id and predicted, of the validation clips that the present champion was not trained on."""
-    seen = pd.read_parquet(present.package / sureness.SEEN)
+    seen = pd.read_parquet(present.package / selective.SEEN)
     valid = dealt.loc[dealt["part"] == "valid", ["clip_id", "path", "sha256"]]
     valid = valid[~valid["sha256"].isin(seen.loc[seen["part"] == "train", "sha256"])]
     answers = seen[seen["part"] == "valid"].drop_duplicates("sha256").set_index("sha256")["predicted"]
     valid["predicted"] = valid["sha256"].map(answers)
     unknown = valid["predicted"].isna()
     if unknown.any():
-        with listening.listening(present.package, present.code) as listen:
+        with isolated.listening(present.package, present.code) as listen:
             told = listen([Path(path) for path in valid.loc[unknown, "path"]])
             # what it cannot hear it gets wrong
             valid.loc[unknown, "predicted"] = [one.get("label", "") for one in told]

@@ -6,17 +6,18 @@ has changed, and not when another has; and dvc.lock, which DVC reads and writes 
 
 from pathlib import Path
 
-from pipeline import imports, params, paths
+from pipeline import config, paths
+from pipeline.config import Params, SoundParams, kinds
 from pipeline.files import write_json
-from pipeline.params import Params, SoundParams, kinds
 from pipeline.stages import main
+from pipeline.workflow import dependencies
 
 HELPERS = ("__init__", "recording", "resuming")
 """Modules beside the stages that are no stages."""
 
 
 def code() -> None:
-    settings = params.load()
+    settings = config.load()
     for stage in stages():
         write_json(paths.CODE / f"{stage}.json", versions(stage, settings))
 
@@ -29,7 +30,7 @@ def stages() -> list[str]:
 
 def versions(stage: str, settings: Params) -> dict[str, str]:
     """sha256 by file of all that a stage imports; of models, what an experiment uses stands in its inputs."""
-    return imports.versions(imports.reached(f"pipeline.stages.{stage}", *_by_name(stage, settings)))
+    return dependencies.versions(dependencies.reached(f"pipeline.stages.{stage}", *_by_name(stage, settings)))
 
 
 def _by_name(stage: str, settings: Params) -> list[str]:
@@ -43,7 +44,7 @@ def _by_name(stage: str, settings: Params) -> list[str]:
     if stage == "tutorial" and isinstance(settings, SoundParams):
         return sorted({f"pipeline.models.{own.model.name}" for own in settings.tutorial.experiments.values()})
     if stage == "champion":
-        return ["pipeline.inference.served", *_of_features(settings)]
+        return ["pipeline.serving.pyfunc", *_of_features(settings)]
     return []
 
 

@@ -4,24 +4,25 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import params, paths, tracking
+from pipeline import config, paths, tracking
+from pipeline.config import Params
 from pipeline.data import clips, split
-from pipeline.evaluation import calibration, metrics, uncertainty
-from pipeline.evaluation.report import DataSummary, Entry, Leak, NoLeak, comparison
-from pipeline.evaluation.uncertainty import Interval
+from pipeline.evaluation import bootstrap, calibration, metrics
+from pipeline.evaluation.bootstrap import Interval
 from pipeline.files import read_json
-from pipeline.params import Params
-from pipeline.stages import main, recording
+from pipeline.reports.comparison import DataSummary, Entry, Leak, NoLeak, comparison
+from pipeline.stages import main
+from pipeline.tracking import run_logging
 
 
 def compare() -> None:
-    settings = params.load()
+    settings = config.load()
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     answers = {key: _test_answers(key) for key in settings.experiments}
     entries = [_entry(settings, key, answers[key]) for key in settings.experiments]
-    pairs = uncertainty.compare(answers, settings.seed)
+    pairs = bootstrap.compare(answers, settings.seed)
     comparison(entries, pairs, [_leak(key) for key in settings.leak], _data(settings), paths.REPORTS)
-    with recording.opened(settings, "comparison", None, None) as run:
+    with run_logging.opened(settings, "comparison", None, None) as run:
         run.log_folder(paths.REPORTS / "figures", "figures")
         for report in ("comparison.md", "comparison.html", paths.AUDIT.name):
             run.log_file(paths.REPORTS / report)

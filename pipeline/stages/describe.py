@@ -2,16 +2,16 @@
 
 import pandas as pd
 
-from pipeline import params, paths
+from pipeline import config, paths
 from pipeline.data import clips, split
-from pipeline.evaluation.data_report import DataSet, data_report
-from pipeline.evaluation.picture_report import picture_report
 from pipeline.features.store import Store
+from pipeline.reports.data_report import DataSet, data_report
+from pipeline.reports.picture_report import picture_report
 from pipeline.stages import main
 
 
 def describe() -> None:
-    settings = params.load()
+    settings = config.load()
     rows = split.read()
     data = DataSet(
         clips=clips.computed(),
@@ -22,7 +22,7 @@ def describe() -> None:
     if settings.medium == "picture":
         picture_report(data, Store(paths.FEATURES / "image"), settings.seed, paths.DATA_REPORT)
     else:
-        stores = {kind: Store(paths.FEATURES / kind) for kind in params.ALIGNED}
+        stores = {kind: Store(paths.FEATURES / kind) for kind in config.ALIGNED}
         data_report(data, stores, settings.seed, paths.DATA_REPORT)
 
 

@@ -4,14 +4,14 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from pipeline import params, paths
+from pipeline import config, paths
 from pipeline.data import sources
 from pipeline.files import whole
 from pipeline.stages import main
 
 
 def download() -> None:
-    settings = params.load()
+    settings = config.load()
     cache = paths.cache() / "download" / settings.data.source
     cache.mkdir(parents=True, exist_ok=True)
     with whole(paths.downloaded(settings.medium)) as staging:

@@ -4,15 +4,17 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import params, paths, tracking
+from pipeline import config, paths, tracking
+from pipeline.config import Fusion, Params
 from pipeline.data import clips, split
-from pipeline.evaluation import ablation, calibration, figures, metrics, uncertainty
+from pipeline.evaluation import ablation, bootstrap, calibration, metrics
 from pipeline.files import read_json, whole, write_json
-from pipeline.params import Fusion, Params
-from pipeline.stages import main, recording
-from pipeline.training import parts
-from pipeline.training.parts import Parts
+from pipeline.reports import figures
+from pipeline.stages import main
+from pipeline.tracking import run_logging
+from pipeline.training import splits
 from pipeline.training.predict import predictions
+from pipeline.training.splits import Parts
 from pipeline.training.trials import Spec, specs
 
 CURVES = ("valid_loss", "valid_accuracy", "valid_macro_f1")
@@ -23,7 +25,7 @@ METRICS = (*CURVES, "test_macro_f1", "test_macro_f1_low", "test_macro_f1_high", 
 
 
 def evaluate(key: str) -> None:
-    settings = params.load()
+    settings = config.load()
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     models = specs(paths.MODELS / key)
     answers = pd.concat([_answers(key, about) for about in models], ignore_index=True)
@@ -46,7 +48,7 @@ def evaluate(key: str) -> None:
         figures.save(picture, folder / "confusion.png")
         write_json(folder / paths.SCORES, scores)
         logged = paths.MODELS / key / paths.RUN
-        with recording.opened(settings, key, read_json(logged)["run_id"], None) as run:
+        with run_logging.opened(settings, key, read_json(logged)["run_id"], None) as run:
             for about in models:
                 _record(settings, key, about, answers, run)
             run.log_metrics(
@@ -62,7 +64,7 @@ def evaluate(key: str) -> None:
 
 def _loaded(about: Spec) -> Parts:
     """The data that a model was made for."""
-    return parts.load(about.experiment, about.window, clips.computed(), split.read(), about.fold)
+    return splits.load(about.experiment, about.window, clips.computed(), split.read(), about.fold)
 
 
 def _answers(key: str, about: Spec) -> pd.DataFrame:
@@ -90,9 +92,9 @@ def _scores(answers: pd.DataFrame, seed: int) -> dict[str, float]:
     test = metrics.of_part(answers, "test")
     scores = {**metrics.mean_scores(answers, "valid"), **metrics.mean_scores(answers, "test")}
     for name in ("macro_f1", "accuracy"):
-        interval = uncertainty.interval(test, name, seed)
+        interval = bootstrap.interval(test, name, seed)
         scores |= {f"test_{name}_low": interval.low, f"test_{name}_high": interval.high}
-    by_trial = uncertainty.by_run(test)
+    by_trial = bootstrap.by_run(test)
     if len(by_trial) > 1:
         scores["test_macro_f1_mean"] = float(by_trial["macro_f1"].mean())
         scores["test_macro_f1_sd"] = float(by_trial["macro_f1"].std())
@@ -108,11 +110,11 @@ def _record(settings: Params, key: str, about: Spec, answers: pd.DataFrame, run:
     trial = about.trial
     own = answers[(answers["fold"] == trial.fold) & (answers["seed"] == trial.seed)]
     scores = {**metrics.mean_scores(own, "valid"), **metrics.mean_scores(own, "test")}
-    with recording.trial(settings, key, run, trial, about.run_id) as child:
+    with run_logging.trial(settings, key, run, trial, about.run_id) as child:
         if child.restored:
-            recording.restore(child, key, trial, _loaded(about))
+            run_logging.restore(child, key, trial, _loaded(about))
         # one step behind the last epoch: what a table of runs shows is the model that was kept
-        epochs = len(recording.history(key, trial))
+        epochs = len(run_logging.history(key, trial))
         child.log_metrics({name: scores[name] for name in CURVES}, step=epochs)
         child.log_metrics({name: scores[name] for name in FINAL})
 

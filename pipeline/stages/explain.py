@@ -8,15 +8,15 @@ import pandas as pd
 
 from pipeline import paths
 from pipeline.data import clips, split
-from pipeline.evaluation import calibration, metrics, occlusion
-from pipeline.evaluation.examples import SECONDS
-from pipeline.evaluation.explanation import Columns, Model, Patches, Saliency, explanation, looked_into
+from pipeline.evaluation import attribution, calibration, metrics
 from pipeline.features.store import Store
 from pipeline.models.exported import Exported
 from pipeline.models.temperature import at_temperature
+from pipeline.reports.examples import SECONDS
+from pipeline.reports.model_page import Columns, Model, Patches, Saliency, explanation, looked_into
 from pipeline.stages import main
-from pipeline.training import parts
-from pipeline.training.parts import Parts
+from pipeline.training import splits
+from pipeline.training.splits import Parts
 from pipeline.training.trials import Trial, spec, specs
 
 SHOWN = "spectrogram"
@@ -48,7 +48,7 @@ def _saliencies(key: str, answers: pd.DataFrame) -> list[Saliency]:
     for (fold, seed), own in answers.groupby(["fold", "seed"]):
         folder = paths.MODELS / key / Trial(int(fold), int(seed)).name
         about = spec(folder)
-        data = parts.load(about.experiment, about.window, table, rows, int(fold))
+        data = splits.load(about.experiment, about.window, table, rows, int(fold))
         graph = Exported(folder / "model.onnx", about.experiment.training.threads)
         found |= {place: _saliency(answer, data, graph) for place, answer in own.iterrows()}
     return [found[place] for place in answers.index]
@@ -57,7 +57,7 @@ def _saliencies(key: str, answers: pd.DataFrame) -> list[Saliency]:
 def _saliency(answer: Any, data: Parts, graph: Exported) -> Saliency:
     """Of the window that speaks most for the answer, or of the summary."""
 
-    def run(inputs: Sequence[occlusion.Array]) -> occlusion.Array:
+    def run(inputs: Sequence[attribution.Array]) -> attribution.Array:
         return at_temperature(graph(inputs).astype(np.float64), answer["temperature"])
 
     windows = data.windows["test"]
@@ -77,15 +77,15 @@ def _saliency(answer: Any, data: Parts, graph: Exported) -> Saliency:
 
 
 def _shown(
-    run: occlusion.Run, inputs: Sequence[occlusion.Array], place: int, label: int, data: Parts
+    run: attribution.Run, inputs: Sequence[attribution.Array], place: int, label: int, data: Parts
 ) -> Patches | Columns:
     spec = _spec(data.kinds[place])
     if spec["windowed"]:
-        falls = occlusion.of_patches(run, inputs, place, label)
+        falls = attribution.of_patches(run, inputs, place, label)
         return Patches(data.kinds[place], spec, inputs[place][0], falls)
     means = data.features["train"][place].describe().mean
-    families = occlusion.families(spec["columns"])
-    return Columns(occlusion.of_columns(run, inputs, place, label, means, families))
+    families = attribution.families(spec["columns"])
+    return Columns(attribution.of_columns(run, inputs, place, label, means, families))
 
 
 def _spec(kind: str) -> dict[str, Any]:

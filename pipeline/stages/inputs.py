@@ -10,22 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import params, paths
+from pipeline import config, paths
+from pipeline.config import Experiment, Transfer, Window
 from pipeline.data import clips
 from pipeline.features.store import Store
 from pipeline.files import sha256, whole, write_json
-from pipeline.imports import reached, versions
-from pipeline.params import Experiment, Transfer, Window
 from pipeline.stages import main
+from pipeline.workflow.dependencies import reached, versions
 
 
 def inputs(key: str) -> None:
-    settings = params.load()
-    experiment = params.experiment(settings, key)
+    settings = config.load()
+    experiment = config.experiment(settings, key)
     write_json(paths.INPUTS / f"{key}.json", used(experiment))
     with whole(paths.EMBEDDINGS / key) as folder:
         folder.mkdir()
-        for number, part in enumerate(params.parts(experiment)):
+        for number, part in enumerate(config.parts(experiment)):
             if isinstance(part.model, Transfer) and part.model.frozen:
                 _embed(part, part.model, settings.window, folder / str(number))
 
@@ -33,9 +33,9 @@ def inputs(key: str) -> None:
 def used(experiment: Experiment) -> dict[str, str]:
     """Digests by what they are of."""
     found = {f"features/{kind}": Store(paths.FEATURES / kind).spec["digest"] for kind in experiment.features}
-    for name in params.backbones(experiment):
+    for name in config.backbones(experiment):
         found |= {file.as_posix(): sha256(file) for file in sorted((paths.WEIGHTS / name).iterdir())}
-    for part in [experiment, *params.parts(experiment)]:
+    for part in [experiment, *config.parts(experiment)]:
         found |= model_code(part.model.name)
     return found
 
@@ -49,8 +49,8 @@ def model_code(name: str) -> dict[str, str]:
 def _embed(part: Experiment, model: Transfer, window: Window, folder: Path) -> None:
     """A store for each backbone of a model that has frozen ones."""
     from pipeline.models import transfer  # torch takes seconds to import
+    from pipeline.training.dataset import Feature, Windows
     from pipeline.training.embeddings import pack
-    from pipeline.training.windows import Feature, Windows
 
     ids = list(clips.good(clips.computed())["clip_id"])
     (kind,) = part.features

@@ -8,28 +8,30 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import params, paths, tracking
+from pipeline import config, paths, tracking
+from pipeline.config import Experiment, Params, Split
 from pipeline.data import clips
 from pipeline.data.split import LEAKY, SplitError, split
-from pipeline.evaluation import metrics, uncertainty
-from pipeline.evaluation.uncertainty import Interval
+from pipeline.evaluation import bootstrap, metrics
+from pipeline.evaluation.bootstrap import Interval
 from pipeline.files import remove, whole, write_json
-from pipeline.params import Experiment, Params, Split
-from pipeline.stages import main, recording, resuming
-from pipeline.training import parts, untold
+from pipeline.stages import main
+from pipeline.tracking import run_logging
+from pipeline.training import splits, untold
 from pipeline.training.predict import predictions
 from pipeline.training.trials import Trial
+from pipeline.workflow import checkpoints
 
 MOST_FOLDS = 5
 log = logging.getLogger("pipeline.stages")
 
 
 def leak(key: str) -> None:
-    settings = params.load()
-    experiment = params.experiment(settings, key)
+    settings = config.load()
+    experiment = config.experiment(settings, key)
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     table = clips.computed()
-    work = resuming.work("leak", settings, experiment, key)
+    work = checkpoints.work("leak", settings, experiment, key)
     with whole(paths.LEAK / key) as folder:
         folder.mkdir()
         try:
@@ -56,7 +58,7 @@ def _found(answers: dict[str, pd.DataFrame], folds: int, seed: int) -> dict[str,
         "folds": folds,
         "groups": int(answers["grouped"]["group"].nunique()),
         "clips": len(answers["grouped"]),
-        **{name: asdict(uncertainty.interval(rows, "macro_f1", seed)) for name, rows in answers.items()},
+        **{name: asdict(bootstrap.interval(rows, "macro_f1", seed)) for name, rows in answers.items()},
         "gap": asdict(_gap(answers, seed)),
     }
 
@@ -90,8 +92,8 @@ def _answers(
             continue
         folder.mkdir(parents=True, exist_ok=True)
         trial = Trial(int(fold), settings.seed)
-        data = parts.load(experiment, settings.window, table, rows, trial.fold)
-        deal = partial(parts.dealt, experiment, data, settings.window, table, trial.seed)
+        data = splits.load(experiment, settings.window, table, rows, trial.fold)
+        deal = partial(splits.dealt, experiment, data, settings.window, table, trial.seed)
         checkpoints = folder / "checkpoints"
         found = trained(experiment, data, deal, trial.seed, checkpoints, paths.embeddings(), untold)
         keep(found, data, folder)
@@ -103,7 +105,7 @@ def _answers(
 
 def _gap(answers: dict[str, pd.DataFrame], seed: int) -> Interval:
     """How much higher the score is with the groups ignored, on the same clips."""
-    (pair,) = uncertainty.compare(answers, seed)
+    (pair,) = bootstrap.compare(answers, seed)
     if pair.better == "random":
         return pair.difference
     return Interval(-pair.difference.value, -pair.difference.high, -pair.difference.low)
@@ -113,7 +115,7 @@ def _record(settings: Params, experiment: Experiment, key: str, found: dict[str,
     """A run of its own, whose metrics have names that no table of models mistakes for scores."""
     tags = {**tracking.lineage(clips.source(clips.read())), "leaky": f"the random score: {LEAKY['random']}"}
     with tracking.run(settings.tracking.experiment, f"leak {key}", None, tags) as run:
-        run.log_params(recording.trained_with(experiment, settings.window, Trial(0, settings.seed)))
+        run.log_params(run_logging.trained_with(experiment, settings.window, Trial(0, settings.seed)))
         run.log_params({"split.folds": found["folds"]})
         for name in ("grouped", "random", "gap"):
             interval = found[name]

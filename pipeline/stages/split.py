@@ -4,7 +4,7 @@ import logging
 
 import pandas as pd
 
-from pipeline import params
+from pipeline import config
 from pipeline.data import clips
 from pipeline.data import split as splitting
 from pipeline.stages import main
@@ -13,7 +13,7 @@ log = logging.getLogger("pipeline.stages")
 
 
 def split() -> None:
-    settings = params.load()
+    settings = config.load()
     good = clips.good(clips.read())
     rows = splitting.split(good, settings.split, settings.seed)
     log.info(splitting.explained(rows, settings.medium))

@@ -7,28 +7,30 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import params, paths, tracking
+from pipeline import config, paths, tracking
+from pipeline.config import Experiment, Params
 from pipeline.data import clips
 from pipeline.data import split as splitting
 from pipeline.files import remove, whole, write_json
-from pipeline.params import Experiment, Params
-from pipeline.stages import main, recording, resuming
-from pipeline.training import hardware, parts
+from pipeline.stages import main
+from pipeline.tracking import run_logging
+from pipeline.training import hardware, splits
 from pipeline.training.ensemble import keep, trained
 from pipeline.training.trials import Spec, Trial, trials
+from pipeline.workflow import checkpoints
 
 
 def train(key: str) -> None:
-    settings = params.load()
-    experiment = hardware.resolved(params.experiment(settings, key))
-    work = resuming.work("train", settings, experiment, key)
-    with recording.opened(settings, key, resuming.run_id(work), None) as run:
+    settings = config.load()
+    experiment = hardware.resolved(config.experiment(settings, key))
+    work = checkpoints.work("train", settings, experiment, key)
+    with run_logging.opened(settings, key, checkpoints.run_id(work), None) as run:
         write_json(work / paths.RUN, {"run_id": run.id})
         for trial in trials(settings):
             folder = work / trial.name
             # a trial that was done before an interruption stays done
             if not (folder / "result").exists():
-                with recording.trial(settings, key, run, trial, resuming.run_id(folder)) as own:
+                with run_logging.trial(settings, key, run, trial, checkpoints.run_id(folder)) as own:
                     write_json(folder / paths.RUN, {"run_id": own.id})
                     _train(settings, experiment, trial, folder, own)
         _write(key, trials(settings), work, run.id)
@@ -37,9 +39,9 @@ def train(key: str) -> None:
 
 def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, run: tracking.Run) -> None:
     table = clips.computed()
-    data = parts.load(experiment, settings.window, table, splitting.read(), trial.fold)
-    deal = partial(parts.dealt, experiment, data, settings.window, table, trial.seed)
-    run.log_params(recording.described(experiment, settings.window, trial))
+    data = splits.load(experiment, settings.window, table, splitting.read(), trial.fold)
+    deal = partial(splits.dealt, experiment, data, settings.window, table, trial.seed)
+    run.log_params(run_logging.described(experiment, settings.window, trial))
     start = time.monotonic()
     found = trained(
         experiment, data, deal, trial.seed, work / "checkpoints", paths.embeddings(), run.log_epoch
@@ -60,7 +62,7 @@ def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, r
         keep(found, data, folder)
         spec.write(folder)
         found.history.to_csv(folder / "history.csv", index=False)
-        recording.model(run, folder, spec, data)
+        run_logging.model(run, folder, spec, data)
 
 
 def _write(key: str, done: list[Trial], work: Path, run_id: str) -> None:

@@ -6,33 +6,35 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import params, paths, tracking
+from pipeline import config, paths, tracking
+from pipeline.config import Experiment
 from pipeline.data import clips
 from pipeline.data.split import first_to_train, leaky, protocol
 from pipeline.files import read_json, remove, whole, write_json
 from pipeline.models.exported import Exported
-from pipeline.params import Experiment
-from pipeline.stages import main, recording, resuming
+from pipeline.stages import main
 from pipeline.stages.inputs import used
-from pipeline.training import parts
-from pipeline.training.experiment import fitted, save
-from pipeline.training.parts import Parts
+from pipeline.tracking import run_logging
+from pipeline.training import splits
 from pipeline.training.predict import part_answers
+from pipeline.training.single import fitted, save
+from pipeline.training.splits import Parts
 from pipeline.training.trials import Trial
+from pipeline.workflow import checkpoints
 
 SPENT = "seconds.json"
 
 
 def tutorial(key: str) -> None:
-    settings = params.load_sound()
+    settings = config.load_sound()
     settings.check_tutorial()
-    experiment = params.of_tutorial(settings, key)
+    experiment = config.of_tutorial(settings, key)
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     table = clips.computed()
     rows = first_to_train(clips.good(table))
-    data = parts.load(experiment, settings.window, table, rows, fold=0)
+    data = splits.load(experiment, settings.window, table, rows, fold=0)
     known = json.dumps(used(experiment)).encode() + paths.CLIPS.read_bytes()
-    work = resuming.folder("tutorial", settings, experiment, key, known)
+    work = checkpoints.folder("tutorial", settings, experiment, key, known)
     tags = {
         **tracking.lineage(clips.source(table)),
         "split.protocol": protocol(rows),
@@ -40,12 +42,12 @@ def tutorial(key: str) -> None:
     }
     name = f"tutorial {key}"
     with (
-        tracking.run(settings.tracking.experiment, name, resuming.run_id(work), tags) as run,
+        tracking.run(settings.tracking.experiment, name, checkpoints.run_id(work), tags) as run,
         whole(paths.TUTORIAL / key) as folder,
     ):
         folder.mkdir()
         write_json(work / paths.RUN, {"run_id": run.id})
-        run.log_params(recording.trained_with(experiment, settings.window, Trial(0, settings.seed)))
+        run.log_params(run_logging.trained_with(experiment, settings.window, Trial(0, settings.seed)))
         run.log_params({"split.protocol": protocol(rows)})
         history = _trained(experiment, data, settings.seed, work, run)
         answers = _answers(work / "model.onnx", experiment, data, settings.seed)

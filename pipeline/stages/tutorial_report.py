@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import params, paths, tracking
+from pipeline import config, paths, tracking
+from pipeline.config import ParamsError
 from pipeline.data import clips, split
 from pipeline.evaluation import metrics
-from pipeline.evaluation.tutorial import Side, numbers, page
 from pipeline.files import read_json, write_json, write_text
-from pipeline.params import ParamsError
+from pipeline.reports.tutorial import Side, numbers, page
 from pipeline.stages import main
 
 
 def tutorial_report() -> None:
-    settings = params.load_sound()
+    settings = config.load_sound()
     settings.check_tutorial()
     if not settings.tutorial.experiments:
         raise ParamsError(

@@ -1,12 +1,12 @@
 """Bring pre-trained weights here, converted to safetensors."""
 
-from pipeline import params, paths
-from pipeline.models.weights.bringing import bring
+from pipeline import config, paths
+from pipeline.models.pretrained.fetch import bring
 from pipeline.stages import main
 
 
 def weights(name: str) -> None:
-    bring(name, params.load().weights[name], paths.WEIGHTS / name)
+    bring(name, config.load().weights[name], paths.WEIGHTS / name)
 
 
 if __name__ == "__main__":

@@ -13,15 +13,16 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pipeline import params, tracking
-from pipeline.evaluation import figures
+from pipeline import config, tracking
 from pipeline.parallel import end_with_parent, share_cores
-from pipeline.stages import in_words, recording
-from pipeline.sweeps.applying import apply
+from pipeline.reports import figures
+from pipeline.stages import in_words
 from pipeline.sweeps.figure import figure
-from pipeline.sweeps.found import Found
+from pipeline.sweeps.params_writer import apply
 from pipeline.sweeps.plan import Plan, SweepError
+from pipeline.sweeps.results import Found
 from pipeline.sweeps.study import Study
+from pipeline.tracking import run_logging
 
 
 def sweep(arguments: argparse.Namespace) -> None:
@@ -29,7 +30,7 @@ def sweep(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: there is no such sweep, what it needs is not here, or it runs already.
     """
-    plan = Plan(params.load(), arguments.experiment)
+    plan = Plan(config.load(), arguments.experiment)
     try:
         found = run(plan, arguments.trials or plan.sweep.trials, arguments.jobs)
     except KeyboardInterrupt:
@@ -44,7 +45,7 @@ def run(plan: Plan, wanted: int, jobs: int) -> Found:
     study = Study(plan)
     with _alone(study):
         study.begin()
-        with recording.opened(plan.settings, f"sweep {plan.key}", study.run_id, None) as parent:
+        with run_logging.opened(plan.settings, f"sweep {plan.key}", study.run_id, None) as parent:
             study.run_id = parent.id
             parent.log_params(_described(plan))
             _work(plan, wanted, parent.id, jobs)
@@ -97,7 +98,7 @@ def _work(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
 def _process(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the parent ends this process
     end_with_parent()
-    from pipeline.sweeps.work import work  # torch, which only these processes need
+    from pipeline.sweeps.workers import work  # torch, which only these processes need
 
     with in_words():
         work(plan, wanted, parent, jobs)
@@ -105,7 +106,7 @@ def _process(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
 
 def _described(plan: Plan) -> dict[str, Any]:
     """What all trials have in common, and what is tried."""
-    shared = recording.described(plan.experiment, plan.settings.window, plan.trainings[0])
+    shared = run_logging.described(plan.experiment, plan.settings.window, plan.trainings[0])
     varied = set(tracking.flat(plan.experiment.model_dump())) - set(plan.fixed)
     same = {name: value for name, value in shared.items() if name not in {*varied, "fold", "seed"}}
     space = {

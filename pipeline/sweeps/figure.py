@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from pipeline.evaluation.figures import GREY, OKABE_ITO, WIDTH, canvas, tidy
-from pipeline.params import Values
-from pipeline.sweeps.found import Found
+from pipeline.config import Values
+from pipeline.reports.figures import GREY, OKABE_ITO, WIDTH, canvas, tidy
+from pipeline.sweeps.results import Found
 
 COLUMNS = 3
 """Panels side by side."""

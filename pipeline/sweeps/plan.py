@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import params, paths, tracking
+from pipeline import config, paths, tracking
+from pipeline.config import Experiment, Params, ParamsError, Sweep, backbones
 from pipeline.data import split
 from pipeline.errors import UserError
-from pipeline.params import Experiment, Params, ParamsError, Sweep, backbones
-from pipeline.stages import resuming
 from pipeline.stages.inputs import used
 from pipeline.training.trials import Trial, trials
+from pipeline.workflow import checkpoints
 
 
 class SweepError(UserError):
@@ -30,7 +30,7 @@ class Plan:
     """Of the experiment."""
 
     def __post_init__(self) -> None:
-        params.experiment(self.settings, self.key)
+        config.experiment(self.settings, self.key)
         if self.key not in self.settings.sweeps:
             raise ParamsError(
                 f"sweeps.{self.key} is not in params.yaml: say there what to try (README, Sweeps); "
@@ -59,7 +59,7 @@ class Plan:
     @cached_property
     def present(self) -> dict[str, Any]:
         """What params.yaml has at the keys that the sweep varies."""
-        return {name: params.at(self.experiment, name) for name in self.sweep.space}
+        return {name: config.at(self.experiment, name) for name in self.sweep.space}
 
     @property
     def fixed(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class Plan:
         return max(experiment.training.epochs for experiment in self._corners())
 
     def varied(self, values: Mapping[str, Any]) -> Experiment:
-        return params.varied(self.experiment, values, f"sweeps.{self.key}.space")
+        return config.varied(self.experiment, values, f"sweeps.{self.key}.space")
 
     def study(self) -> str:
         """Name of the study: with other data, code or params it is another one.
@@ -95,7 +95,7 @@ class Plan:
             self.settings.window.model_dump(),
             self.fixed,
             {name: values.model_dump() for name, values in self.sweep.space.items()},
-            resuming.training(),
+            checkpoints.training(),
             *[used(experiment) for experiment in self._corners()],
         ]
         digest = hashlib.sha256(json.dumps(given).encode())

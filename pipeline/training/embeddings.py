@@ -1,10 +1,10 @@
 """What frozen backbones make of windows: computed once for each window and backbone, and kept."""
 
+import functools
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,15 @@ from torch import nn
 from tqdm import tqdm
 
 from pipeline import paths
-from pipeline.features import reuse
-from pipeline.features.reuse import Reuse
+from pipeline.config import Training
+from pipeline.features import cache
+from pipeline.features.cache import Reuse
 from pipeline.features.store import Block, block
 from pipeline.files import read_json
-from pipeline.imports import reached, versions
 from pipeline.models.exported import Exported, export
-from pipeline.params import Training
+from pipeline.training.dataset import Array, EvenWindows, Feature, Index, Windows
 from pipeline.training.hardware import has_gpu
-from pipeline.training.windows import Array, EvenWindows, Feature, Index, Windows
+from pipeline.workflow.dependencies import reached, versions
 
 Run = Callable[[Array], Array]
 EXAMPLES = 2
@@ -120,7 +120,7 @@ def _opened(
     words = f"{_fingerprint(backbone)} {windows.frames} {has_gpu(settings)}"
     key = hashlib.sha256(words.encode()).hexdigest()[:16]
 
-    @cache
+    @functools.cache
     def run() -> Run:
         return _on_gpu(backbone) if has_gpu(settings) else _on_cpu(backbone, example, settings.threads)
 
@@ -131,7 +131,7 @@ def _opened(
         stores = [file.parent for file in sorted(paths.EMBEDDINGS.glob("*/*/*/spec.json"))]
         return [store for store in stores if read_json(store / "spec.json")["backbone"] == key]
 
-    with reuse.opened(kept / key, spec, tracked) as known:
+    with cache.opened(kept / key, spec, tracked) as known:
         yield known, run
 
 

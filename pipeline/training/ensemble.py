@@ -16,21 +16,21 @@ import torch
 from torch import nn
 
 from pipeline import models
+from pipeline.config import Experiment
+from pipeline.config import Fusion as FusionSettings
 from pipeline.files import write_json
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
-from pipeline.params import Experiment
-from pipeline.params import Fusion as FusionSettings
 from pipeline.training import HISTORY, EpochSink, pooling, untold
-from pipeline.training.experiment import fitted, save
-from pipeline.training.parts import Parts
+from pipeline.training.dataset import Array, Windows
 from pipeline.training.predict import POWERS, VALID, Probabilities, averaged
-from pipeline.training.windows import Array, Windows
+from pipeline.training.single import fitted, save
+from pipeline.training.splits import Parts
 
 BATCH = 32
 
 Deal = Callable[[int], list[Parts]]
-"""For so many members, train and valid dealt anew: see :func:`pipeline.training.parts.dealt`."""
+"""For so many members, train and valid dealt anew: see :func:`pipeline.training.splits.dealt`."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Trained:
 def trained(
     experiment: Experiment, data: Parts, deal: Deal, seed: int, work: Path, kept: Path, sink: EpochSink
 ) -> Trained:
-    """See :func:`pipeline.training.experiment.fitted`."""
+    """See :func:`pipeline.training.single.fitted`."""
     if isinstance(experiment.model, FusionSettings):
         return _fused(experiment.model.branches, data, deal, seed, work, kept)
     if experiment.training.members == 1:

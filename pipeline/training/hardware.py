@@ -2,7 +2,7 @@
 
 import torch
 
-from pipeline.params import Cnn, Experiment, Fusion, Multimodal, ParamsError, Training, Transfer
+from pipeline.config import Cnn, Experiment, Fusion, Multimodal, ParamsError, Training, Transfer
 
 FULL = "32-true"
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from pipeline.config import Training
 from pipeline.models.exported import Exported
-from pipeline.params import Training
-from pipeline.training.parts import Parts
+from pipeline.training.dataset import Array, Batch
+from pipeline.training.splits import Parts
 from pipeline.training.trials import Trial
-from pipeline.training.windows import Array, Batch
 
 Probabilities = np.ndarray[Any, np.dtype[np.float64]]
 Run = Callable[[Sequence[Array]], np.ndarray[Any, np.dtype[np.floating[Any]]]]

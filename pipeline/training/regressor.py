@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.params import Training
-from pipeline.training.classifier import Batch, Learner
+from pipeline.config import Training
+from pipeline.training.module import Batch, Learner
 
 
 class Regressor(Learner):

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.config import Experiment, Params, ParamsError, Section, Window, parts, read
 from pipeline.files import write_json
-from pipeline.params import Experiment, Params, ParamsError, Section, Window, parts, read
 
 SPEC = "spec.json"
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import soundfile
 
+from pipeline.config import Audit
 from pipeline.data.audit import AuditError, audit, check, inspect, summary
 from pipeline.data.media import Finding
-from pipeline.params import Audit
 
 RATE = 22050
 Sound = Callable[..., np.ndarray[Any, np.dtype[np.float32]]]

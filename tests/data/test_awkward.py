@@ -16,13 +16,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pipeline import paths
+from pipeline.config import SoundParams
 from pipeline.data import audit as auditing
 from pipeline.data import clips
 from pipeline.data.audit import inspect
 from pipeline.data.sources.folder import fetch, find
 from pipeline.features.store import Store
 from pipeline.files import remove
-from pipeline.params import SoundParams
 from pipeline.stages.features import features
 
 RATE = 22050

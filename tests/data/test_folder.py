@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import SoundParams
 from pipeline.data.sources import Clip, SourceError
 from pipeline.data.sources.folder import fetch, find, read_groups
-from pipeline.params import SoundParams
 
 
 @pytest.fixture

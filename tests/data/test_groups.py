@@ -4,8 +4,8 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data import gtzan
 from pipeline.data.groups import join, joint_credits
+from pipeline.data.sources.gtzan import lists
 
 NAMES = list("abcdefgh")
 
@@ -48,7 +48,7 @@ def test_joint_credits_go_with_their_artists() -> None:
 
 
 def test_gtzan_artists_are_joined_over_genres_and_duets() -> None:
-    groups = gtzan.groups()
+    groups = lists.groups()
     assert len(groups) == 1000
     of: dict[str, set[str]] = {}
     for clip, group in groups.items():
@@ -56,15 +56,15 @@ def test_gtzan_artists_are_joined_over_genres_and_duets() -> None:
     assert of["Queen"] == of["Guns N' Roses"] == {"rock", "metal"}
     assert of["Bob Marley"] == {"reggae", "hiphop"}  # a duet with Lauryn Hill
     assert {group for group in of if group.startswith("unknown")} == {
-        f"unknown ({genre})" for genre in set(gtzan.GENRES) - {"blues", "rock"}
+        f"unknown ({genre})" for genre in set(lists.GENRES) - {"blues", "rock"}
     }
 
 
 def test_gtzan_faults_are_known() -> None:
-    faults = gtzan.faults()
+    faults = lists.faults()
     assert len(faults) == 85
     assert "rock.00016" in faults["metal.00058"]
     assert "Kaggle" in faults["jazz.00054"]
-    assert gtzan.id_of("genres/jazz/jazz.00054.wav") == "jazz.00054"
-    assert gtzan.id_of("jazz.00100.wav") is None
-    assert gtzan.id_of("my jazz.00001.wav") is None
+    assert lists.id_of("genres/jazz/jazz.00054.wav") == "jazz.00054"
+    assert lists.id_of("jazz.00100.wav") is None
+    assert lists.id_of("my jazz.00001.wav") is None

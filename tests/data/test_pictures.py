@@ -14,12 +14,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline.config import PictureAudit
 from pipeline.data.audit import audit, inspect, summary
 from pipeline.data.groups import join
 from pipeline.data.media.picture import fingerprint, near
 from pipeline.data.picture import PictureError, decode
 from pipeline.data.sources.sign_mnist import PIXELS, read
-from pipeline.params import PictureAudit
 
 LIMITS = PictureAudit(min_side=8, max_pixels=1_000_000, min_clips=2)
 

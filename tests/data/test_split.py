@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.data import gtzan
+from pipeline.config import Split
+from pipeline.data.sources.gtzan import lists
 from pipeline.data.split import LEAKY, PARTS, SplitError, explained, first_to_train, leaky
 from pipeline.data.split import split as deal
-from pipeline.params import Split
 
 SHARES = {"train": 0.6, "valid": 0.15, "test": 0.25}
 SETTINGS = Split(protocol="grouped", folds=1, valid=SHARES["valid"], test=SHARES["test"])
@@ -159,21 +159,21 @@ def test_a_table_says_how_it_was_made(protocol: str) -> None:
 
 def gtzan_names() -> pd.DataFrame:
     """The 1000 clips by name, as the source gives them."""
-    names = [f"{genre}/{genre}.{number:05}.wav" for genre in gtzan.GENRES for number in range(100)]
-    ids = pd.Series(names).map(gtzan.id_of)
+    names = [f"{genre}/{genre}.{number:05}.wav" for genre in lists.GENRES for number in range(100)]
+    ids = pd.Series(names).map(lists.id_of)
     labels = [name.split("/")[0] for name in names]
-    return pd.DataFrame({"clip_id": names, "label": labels, "group": ids.map(gtzan.groups())})
+    return pd.DataFrame({"clip_id": names, "label": labels, "group": ids.map(lists.groups())})
 
 
 def ids_by_part(protocol: str, table: pd.DataFrame) -> dict[str, set[str]]:
     rows = deal(table, SETTINGS.model_copy(update={"protocol": protocol}), 7)
-    return {part: set(own["clip_id"].map(gtzan.id_of)) for part, own in rows.groupby("part")}
+    return {part: set(own["clip_id"].map(lists.id_of)) for part, own in rows.groupby("part")}
 
 
 def test_tutorial_has_the_first_sixty_to_train_and_the_rest_to_test() -> None:
     parts = ids_by_part("tutorial", gtzan_names())
-    first = {f"{genre}.{number:05}" for genre in gtzan.GENRES for number in range(60)}
-    last = {f"{genre}.{number:05}" for genre in gtzan.GENRES for number in range(60, 100)}
+    first = {f"{genre}.{number:05}" for genre in lists.GENRES for number in range(60)}
+    last = {f"{genre}.{number:05}" for genre in lists.GENRES for number in range(60, 100)}
     assert parts["test"] == last
     assert parts["train"] | parts["valid"] == first
     assert not parts["train"] & parts["valid"]
@@ -185,7 +185,7 @@ def test_the_first_sixty_in_a_hundred_train_and_the_others_are_valid_and_test() 
     table = table[table["clip_id"] != "jazz/jazz.00054.wav"]  # the file that nobody can read
     rows = first_to_train(table)
     parts = {part: list(own["clip_id"]) for part, own in rows.groupby("part")}
-    assert set(map(gtzan.id_of, parts["test"])) == ids_by_part("tutorial", table)["test"]
+    assert set(map(lists.id_of, parts["test"])) == ids_by_part("tutorial", table)["test"]
     assert parts["valid"] == parts["test"]
     assert sorted(parts["train"] + parts["test"]) == sorted(table["clip_id"]), "each on one side, once"
     assert (rows["fold"] == 0).all()
@@ -219,9 +219,9 @@ def test_filtered_is_the_lists_of_its_authors(shared: Path) -> None:
 
 
 def test_filtered_cuts_no_artist_that_is_credited_alone() -> None:
-    artists = {clip: group for clip, group in gtzan.groups().items() if not group.startswith("unknown")}
+    artists = {clip: group for clip, group in lists.groups().items() if not group.startswith("unknown")}
     parts: dict[str, set[str]] = {}
-    for clip, part in gtzan.filtered().items():
+    for clip, part in lists.filtered().items():
         if part != "excluded" and clip in artists:
             parts.setdefault(artists[clip], set()).add(part)
     # duets join artists that the authors kept apart

@@ -9,8 +9,8 @@ import torch
 from leaves import changed
 from workshop import ERROR, SAID, Workshop
 
-from pipeline.training import ensemble, experiment
-from pipeline.training.parts import Parts
+from pipeline.training import ensemble, single
+from pipeline.training.splits import Parts
 
 SPEC = "models/cnn/fold0-seed7/spec.json"
 
@@ -21,7 +21,7 @@ def layouts(shop: Workshop, channels_last: bool, monkeypatch: pytest.MonkeyPatch
 
     def saved(net: Any, data: Parts, file: Path) -> None:
         nets.append(net)
-        experiment.save(net, data, file)
+        single.save(net, data, file)
 
     monkeypatch.setattr(ensemble, "save", saved)
     shop.again("train@cnn", changed(shop.base, {"training.channels_last": channels_last}))

@@ -22,7 +22,7 @@ from checkouts import CHORDS, CLIPS, edit_params, make_music, ran, run, runs
 from documented import Typed
 
 from pipeline import paths
-from pipeline.outbox import Outbox
+from pipeline.tracking.offline_queue import Outbox
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,12 +8,12 @@ import pytest
 import soxr
 from transformers import ASTFeatureExtractor
 
-from pipeline.evaluation import saliency
+from pipeline.config import Fbank
 from pipeline.features import fbank
 from pipeline.features.sound import Sound
 from pipeline.features.store import block
 from pipeline.models.transfer import LOG_PER_DB
-from pipeline.params import Fbank
+from pipeline.reports import saliency
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Make = Callable[..., Array]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.config import Image as Settings
+from pipeline.config import PictureFeatures
 from pipeline.features.extract import Task, blocks, shared, spec
 from pipeline.features.image import compute
 from pipeline.features.store import Store, Writer
-from pipeline.params import Image as Settings
-from pipeline.params import PictureFeatures
-from pipeline.training.windows import Feature
+from pipeline.training.dataset import Feature
 
 GREY = PictureFeatures(image=Settings(size=4, channels=1))
 COLOUR = PictureFeatures(image=Settings(size=4, channels=3))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soxr
 
+from pipeline.config import MusicnnInput
 from pipeline.features import musicnn
 from pipeline.features.sound import Sound
 from pipeline.features.store import block
-from pipeline.params import MusicnnInput
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Make = Callable[..., Array]

@@ -7,9 +7,9 @@ import librosa
 import numpy as np
 import pytest
 
+from pipeline.config import SoundParams, Spectrogram, Wavelet
 from pipeline.features import spectrogram, wavelet
 from pipeline.features.sound import Sound
-from pipeline.params import SoundParams, Spectrogram, Wavelet
 
 RATE = 22050
 Array = np.ndarray[Any, np.dtype[np.float32]]

@@ -10,10 +10,10 @@ import scipy.ndimage
 import soundfile
 
 from benchmarks.peers import columns
+from pipeline.config import SoundParams
 from pipeline.features.median import running_median
 from pipeline.features.sound import Sound
 from pipeline.features.tabular import HPSS_WIDTH, NAMES, compute, describe
-from pipeline.params import SoundParams
 
 RTOL, ATOL = 1e-4, 1e-8
 """The same sums in another order, in float32: ATOL is for the means of waveforms, which are all but 0."""

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.config import SoundParams, Wavelet
 from pipeline.features import wavelet
 from pipeline.features.sound import Sound
-from pipeline.params import SoundParams, Wavelet
 
 RATE = 22050
 Array = np.ndarray[Any, np.dtype[np.float32]]

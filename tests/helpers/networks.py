@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification, ResNetConfig, ResNetModel
 
-from pipeline.models.musicnn import Musicnn
+from pipeline.models.backbones.musicnn import Musicnn
 
 FRAMES = 64
 """Of a window that the transformer below hears: 0.65 s."""

@@ -27,12 +27,13 @@ import yaml
 from matplotlib.figure import Figure
 from rows import CHAMPIONS, RUNS, TRIED, Params
 
-from pipeline import cli, paths, registry, tracking
+from pipeline import cli, paths, tracking
+from pipeline.config import Experiment
 from pipeline.features.store import ARRAY, Store
-from pipeline.params import Experiment
-from pipeline.sweeps import command, work
+from pipeline.sweeps import command, workers
+from pipeline.tracking import registry
 from pipeline.training.ensemble import Trained
-from pipeline.training.parts import Parts
+from pipeline.training.splits import Parts
 
 Left = dict[str, str]
 """By name of a file its content as JSON, of features their means, else its digest; and by the words of ``rows`` what they
@@ -134,8 +135,8 @@ class Workshop:
             patch.setattr(tracking.Run, "log_model", lambda *_: None)
             if name == "sweep":
                 # a process of its own would not tell; what a trial scores is no matter here
-                patch.setattr(command, "_work", work.work)
-                patch.setattr(work, "trained", lambda *given: _instead(tried, *given))
+                patch.setattr(command, "_work", workers.work)
+                patch.setattr(workers, "trained", lambda *given: _instead(tried, *given))
                 patch.setattr(command, "figure", lambda *_: Figure())  # it takes half of the time
                 patch.setattr(sys, "argv", ["soundtrack", name, *keys])
                 error = _ended(cli.main)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import imports
+from pipeline.config import ParamsError, check
 from pipeline.files import sha256
-from pipeline.params import ParamsError, check
+from pipeline.workflow import dependencies
 
 ROOT = Path(__file__).parents[2]
 LESSONS = ["activations", "neuron", "overfitting", "perceptron"]
@@ -38,9 +38,9 @@ def raw(lesson: str) -> dict[str, Any]:
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_a_stage_depends_on_its_modules_and_all_its_params(lesson: str) -> None:
     code, run = stages(lesson)["code"], stages(lesson)["run"]
-    assert code["cmd"] == f"python -m pipeline.imports {lesson}.py code.json"
+    assert code["cmd"] == f"python -m pipeline.workflow.dependencies {lesson}.py code.json"
     assert set(code["deps"]) == {".pipeline", f"{lesson}.py"}
-    assert {f"{lesson}.py", "code.json", ".pipeline/evaluation/templates"} == set(run["deps"])
+    assert {f"{lesson}.py", "code.json", ".pipeline/reports/templates"} == set(run["deps"])
     assert sorted(run["params"]) == sorted(raw(lesson))
 
 
@@ -76,7 +76,7 @@ def test_what_python_loads_is_written_down(lesson: str) -> None:
         check=True,
     )
     loaded, torch = json.loads(done.stdout)
-    listed = imports.versions(imports.reached_from(ROOT / "lessons" / lesson / f"{lesson}.py"))
+    listed = dependencies.versions(dependencies.reached_from(ROOT / "lessons" / lesson / f"{lesson}.py"))
     assert set(loaded) <= set(listed)
     assert "pipeline/tracking.py" in listed
     assert "pipeline/data/split.py" not in listed
@@ -84,11 +84,15 @@ def test_what_python_loads_is_written_down(lesson: str) -> None:
 
 
 def test_what_is_written_down_is_what_is_used_and_no_more() -> None:
-    listed = imports.versions(imports.reached_from(ROOT / "lessons" / "overfitting" / "overfitting.py"))
-    assert {"pipeline/training/fit.py", "pipeline/training/regressor.py", "pipeline/models/mlp.py"} <= set(
-        listed
+    listed = dependencies.versions(
+        dependencies.reached_from(ROOT / "lessons" / "overfitting" / "overfitting.py")
     )
-    assert not {"pipeline/models/cnn.py", "pipeline/cli.py", "pipeline/evaluation/report.py"} & set(listed)
+    assert {
+        "pipeline/training/trainer.py",
+        "pipeline/training/regressor.py",
+        "pipeline/models/mlp.py",
+    } <= set(listed)
+    assert not {"pipeline/models/cnn.py", "pipeline/cli.py", "pipeline/reports/comparison.py"} & set(listed)
     assert listed["pipeline/files.py"] == sha256(ROOT / "pipeline" / "files.py")
 
 

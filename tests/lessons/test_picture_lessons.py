@@ -14,10 +14,10 @@ import torch
 import yaml
 from torch import nn
 
-from pipeline import models, params, paths
+from pipeline import config, models, paths
+from pipeline.config import PictureParams
 from pipeline.data.sources import shapes
 from pipeline.models import Input
-from pipeline.params import PictureParams
 from pipeline.stages import code
 
 PICTURES = ("sign-language", "animal-faces")
@@ -62,7 +62,7 @@ def ran(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> R
 
 
 def lesson(name: str) -> PictureParams:
-    settings = params.load(LESSONS / name / "params.yaml")
+    settings = config.load(LESSONS / name / "params.yaml")
     assert isinstance(settings, PictureParams)
     return settings
 
@@ -179,7 +179,7 @@ def test_a_bad_picture_among_good_ones_stops_nothing(ran: Ran, tmp_path: Path) -
         content["experiments"] = {"tutorial": content["experiments"]["tutorial"]}
         folder = tmp_path / "lessons/animal-faces/data/pictures"
         folder.mkdir()
-        shapes.fetch(folder, folder, params.PictureData(source="shapes"), 7)
+        shapes.fetch(folder, folder, config.PictureData(source="shapes"), 7)
         (folder / "circle/bad.jpg").write_text("no picture")
 
     folder = ran("animal-faces", own)

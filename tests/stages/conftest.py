@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline import params, paths
+from pipeline import config, paths
 from pipeline.data import clips
 from pipeline.features import store
 from pipeline.files import write_json
@@ -43,7 +43,7 @@ def setup(checkout: Path, tracking_store: str, monkeypatch: pytest.MonkeyPatch) 
         for name, values in sections.items():
             content[name] = content[name] | values if isinstance(values, dict) else values
         (checkout / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-        settings = params.load()
+        settings = config.load()
         clips.write(a_table())
         good = clips.good(clips.read())
         split()

@@ -9,16 +9,17 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline import paths, registry
+from pipeline import paths
 from pipeline.files import read_json
-from pipeline.inference import depth, listening, sureness
-from pipeline.inference.depth import Roc
-from pipeline.inference.listening import Told
-from pipeline.registry import Registered, RegistryError
+from pipeline.serving import isolated, ood_evaluation, selective
+from pipeline.serving.isolated import Told
+from pipeline.serving.ood_evaluation import Roc
 from pipeline.stages import champion as stage
 from pipeline.stages.champion import champion
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.train import train
+from pipeline.tracking import registry
+from pipeline.tracking.registry import Registered, RegistryError
 
 Setup = Callable[..., None]
 MODELS = {
@@ -31,7 +32,7 @@ MODELS = {
 def run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """``run("majority", "logreg", min_valid_macro_f1=0.0)``: the stage, of these experiments; gives the card."""
     monkeypatch.setattr(stage, "_latency", lambda _: 0.1)  # the clips have no audio
-    monkeypatch.setattr(depth, "noises", lambda *_: Roc([0.0, 1.0], [0.0, 1.0], 0.5, 0.0, 1))
+    monkeypatch.setattr(ood_evaluation, "noises", lambda *_: Roc([0.0, 1.0], [0.0, 1.0], 0.5, 0.0, 1))
     setup(leak=[], split={"valid": 0.5, "test": 0.2})
     params = yaml.safe_load(paths.PARAMS.read_text())
     params["experiments"] = MODELS
@@ -114,7 +115,7 @@ def test_the_champion_is_compared_on_no_clip_that_it_was_trained_on(
     seen = pd.DataFrame(
         [("trained", "train", None), ("judged", "valid", "jazz")], columns=["sha256", "part", "predicted"]
     )
-    seen.to_parquet(present.package / sureness.SEEN)
+    seen.to_parquet(present.package / selective.SEEN)
     dealt = pd.DataFrame(
         [("a", "trained", "valid"), ("b", "judged", "valid"), ("c", "new", "valid"), ("d", "other", "test")],
         columns=["clip_id", "sha256", "part"],
@@ -125,7 +126,7 @@ def test_the_champion_is_compared_on_no_clip_that_it_was_trained_on(
         heard.extend(songs)
         return iter([{"label": "rock"} for _ in songs])
 
-    monkeypatch.setattr(listening, "listening", lambda *_: nullcontext(listen))
+    monkeypatch.setattr(isolated, "listening", lambda *_: nullcontext(listen))
     answers = stage._of_present(present, dealt.assign(path=dealt["clip_id"] + ".wav"))
     assert heard == [Path("c.wav")]
     assert dict(zip(answers["clip_id"], answers["predicted"], strict=True)) == {"b": "jazz", "c": "rock"}

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pipeline import params, paths
+from pipeline import config, paths
 from pipeline.data import clips
-from pipeline.evaluation import figures, metrics
-from pipeline.evaluation.explanation import Columns, Saliency, explanation, looked_into
+from pipeline.evaluation import metrics
 from pipeline.features import store
+from pipeline.reports import figures
+from pipeline.reports.model_page import Columns, Saliency, explanation, looked_into
 from pipeline.stages.explain import explain
 from pipeline.training.hardware import resolved
 from pipeline.training.trials import Spec
@@ -43,7 +44,7 @@ def looks_at(column: int, file: Path) -> None:
 
 
 def a_spec(fold: int) -> Spec:
-    settings = params.load()
+    settings = config.load()
     return Spec(
         run_id="0" * 32,
         fold=fold,

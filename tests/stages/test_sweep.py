@@ -21,22 +21,22 @@ from processes import PATIENCE_S, wait_until
 from safetensors.torch import save_file
 from torch import nn
 
-from pipeline import imports, params, paths
+from pipeline import config, paths
+from pipeline.config import ParamsError
 from pipeline.features.store import Store
 from pipeline.features.store import write as write_store
 from pipeline.files import read_json, remove, sha256
 from pipeline.models.majority import Majority
-from pipeline.params import ParamsError
-from pipeline.stages import resuming
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.train import train
-from pipeline.sweeps import command, study, work
-from pipeline.sweeps.applying import apply, changed
-from pipeline.sweeps.found import Found
+from pipeline.sweeps import command, study, workers
+from pipeline.sweeps.params_writer import apply, changed
 from pipeline.sweeps.plan import Plan, SweepError
+from pipeline.sweeps.results import Found
 from pipeline.sweeps.study import Outcome, Study
 from pipeline.training import HISTORY, EpochSink, ensemble
-from pipeline.training.experiment import fitted
+from pipeline.training.single import fitted
+from pipeline.workflow import checkpoints, dependencies
 
 ROOT = Path(__file__).parents[2]
 Setup = Callable[..., None]
@@ -59,10 +59,10 @@ MLP: dict[str, Any] = {"features": ["tabular"], "model": {"name": "mlp", "hidden
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """``run("mlp", 4)``: a sweep, in this process."""
-    monkeypatch.setattr(command, "_work", work.work)
+    monkeypatch.setattr(command, "_work", workers.work)
 
     def make(key: str, trials: int) -> Found:
-        return command.run(Plan(params.load(), key), trials, 1)
+        return command.run(Plan(config.load(), key), trials, 1)
 
     return make
 
@@ -83,7 +83,7 @@ def steps(run_id: str) -> list[int]:
 
 def played(trials: int, killed: frozenset[int] = frozenset()) -> list[Outcome]:
     """A study of made-up scores. Some trials are killed once, and another process goes on."""
-    plan, left = Plan(params.load(), "mlp"), set(killed)
+    plan, left = Plan(config.load(), "mlp"), set(killed)
     one = Study(plan)
     one.begin()
     while trial := one.ask(trials):
@@ -237,9 +237,9 @@ def test_the_score_is_that_of_evaluation(setup: Setup, run: Run, key: str, train
     setup(sweeps=SWEEPS, experiments={"mlp": {**MLP, "model": model, "training": swaying}})
     train(key)
     evaluate(key)
-    experiment = params.load().experiments[key]
+    experiment = config.load().experiments[key]
     found = run(key, 1)
-    assert found.present.values == {name: params.at(experiment, name) for name in SWEEPS[key]["space"]}
+    assert found.present.values == {name: config.at(experiment, name) for name in SWEEPS[key]["space"]}
     assert found.present.score == pytest.approx(read_json(paths.METRICS / f"{key}.json")["valid_macro_f1"])
 
 
@@ -341,7 +341,7 @@ def test_a_find_is_applied_within_its_study_and_other_data_begin_another(setup: 
     assert second.outcomes == first.outcomes
     assert (first.present.number, second.present.number) == (0, 1)
     setup(sweeps=SWEEPS, split={"valid": 0.3})
-    assert Study(Plan(params.load(), "logreg")).outcomes() == []
+    assert Study(Plan(config.load(), "logreg")).outcomes() == []
     table = pd.read_parquet(paths.SPLIT)
     pd.concat([table, table.assign(fold=1)]).to_parquet(paths.SPLIT)
     with pytest.raises(SweepError, match=r"has 2 fold\(s\), and params.yaml asks for 1: `dvc repro"):
@@ -353,22 +353,24 @@ def test_a_find_is_applied_within_its_study_and_other_data_begin_another(setup: 
 
 @pytest.mark.parametrize(
     "other",
-    ["pipeline/training/fit.py", "pipeline/models/logreg.py", "pipeline/data/split.py"],
+    ["pipeline/training/trainer.py", "pipeline/models/logreg.py", "pipeline/data/split.py"],
 )
 def test_other_code_begins_another_study_and_another_training(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, other: str
 ) -> None:
     """Also that which deals an ensemble's members while they are trained."""
     setup(sweeps=SWEEPS)
-    settings = params.load()
+    settings = config.load()
 
     def names() -> tuple[str, Path]:
         experiment = settings.experiments["logreg"]
-        return Plan(settings, "logreg").study(), resuming.work("train", settings, experiment, "logreg")
+        return Plan(settings, "logreg").study(), checkpoints.work("train", settings, experiment, "logreg")
 
     before = names()
     assert names() == before
-    monkeypatch.setattr(imports, "sha256", lambda file: "changed" if file == ROOT / other else sha256(file))
+    monkeypatch.setattr(
+        dependencies, "sha256", lambda file: "changed" if file == ROOT / other else sha256(file)
+    )
     assert all(name != old for name, old in zip(names(), before, strict=True))
 
 
@@ -383,13 +385,13 @@ def test_other_code_begins_another_study_and_another_training(
 def test_what_cannot_be_swept_is_named(setup: Setup, key: str, message: str) -> None:
     setup(sweeps={"logreg": {"trials": 4, "space": {"model.c": {"low": 2.0, "high": 10.0}}}})
     with pytest.raises(ParamsError, match=message):
-        Plan(params.load(), key)
+        Plan(config.load(), key)
 
 
 def test_one_command_at_a_time_works_on_a_study(setup: Setup, run: Run) -> None:
     """Another would take its trials for those of a killed one."""
     setup(sweeps=SWEEPS)
-    lock = FileLock(Study(Plan(params.load(), "logreg")).folder / "running.lock")
+    lock = FileLock(Study(Plan(config.load(), "logreg")).folder / "running.lock")
     with lock, pytest.raises(SweepError, match="runs already"):
         run("logreg", 1)
 
@@ -410,8 +412,8 @@ def test_what_is_found_changes_its_lines_alone(capsys: pytest.CaptureFixture[str
         "+     training: {epochs: 100, patience: 20, learning_rate: 0.00035}",
     ]
     assert all(line[0] + line[2:] in capsys.readouterr().out for line in lines[:1])
-    mlp = params.load().experiments["mlp"]
-    assert {name: params.at(mlp, name) for name in FOUND} == FOUND
+    mlp = config.load().experiments["mlp"]
+    assert {name: config.at(mlp, name) for name in FOUND} == FOUND
     apply("mlp", FOUND, yes=False)
     assert "has the best values already" in capsys.readouterr().out
 

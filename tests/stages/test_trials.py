@@ -15,7 +15,7 @@ from pipeline.files import read_json
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.leak import leak
 from pipeline.stages.train import train
-from pipeline.training.experiment import fitted
+from pipeline.training.single import fitted
 
 Setup = Callable[..., None]
 

@@ -10,18 +10,18 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline import params, paths
+from pipeline import config, paths
+from pipeline.config import ParamsError
 from pipeline.data import clips
 from pipeline.data.split import first_to_train
 from pipeline.features import store
 from pipeline.files import read_json
-from pipeline.params import ParamsError
 from pipeline.stages import tutorial as stage
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.train import train
 from pipeline.stages.tutorial import tutorial
 from pipeline.stages.tutorial_report import tutorial_report
-from pipeline.training.fit import History
+from pipeline.training.trainer import History
 
 Setup = Callable[..., None]
 EPOCHS = 4
@@ -139,6 +139,6 @@ def test_a_model_that_is_not_there_is_named_with_the_one_meant() -> None:
         tutorial("cnm")
     content = yaml.safe_load(paths.PARAMS.read_text())
     paths.PARAMS.write_text(yaml.safe_dump({**content, "tutorial": {"experiments": {}}}))
-    assert params.load_sound().tutorial.experiments == {}
+    assert config.load_sound().tutorial.experiments == {}
     with pytest.raises(ParamsError, match="no model to report on"):
         tutorial_report()

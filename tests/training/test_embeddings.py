@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import paths
+from pipeline.config import Training
 from pipeline.features.store import Store, write
 from pipeline.models.exported import Exported
-from pipeline.params import Training
 from pipeline.training import embeddings
+from pipeline.training.dataset import Feature, Windows
 from pipeline.training.embeddings import SPACINGS, TRAINED_ON, Embeddings, embed, pack
-from pipeline.training.windows import Feature, Windows
 
 FRAMES = 8
 LENGTHS = {"a": 20, "b": 3, "c": 8, "d": 9}

@@ -15,8 +15,9 @@ from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from threadpoolctl import threadpool_info
 
-from pipeline import params, paths
+from pipeline import config, paths
 from pipeline.blas import blas_threads
+from pipeline.config import Experiment, Params, Training
 from pipeline.data.split import SplitError, inner
 from pipeline.evaluation import ablation
 from pipeline.features.store import write
@@ -25,11 +26,10 @@ from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.models.majority import Majority
 from pipeline.models.temperature import best
-from pipeline.params import Experiment, Params, Training
-from pipeline.training import parts, pooling, untold
+from pipeline.training import pooling, splits, untold
 from pipeline.training.ensemble import keep, trained
-from pipeline.training.experiment import Probabilities
 from pipeline.training.predict import VALID, predictions
+from pipeline.training.single import Probabilities
 from pipeline.training.trials import Trial
 
 LABELS = ("a", "b")
@@ -71,9 +71,9 @@ def experiment(training: Training, features: list[str], model: dict[str, Any]) -
 
 def run(one: Experiment, table: pd.DataFrame, split: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """Its predictions; model and all that stands beside it are in ``folder``."""
-    window = params.Window(frames=32, musicnn=187, fbank=1024)
-    data = parts.load(one, window, table, split, 0)
-    deal = partial(parts.dealt, one, data, window, table, 7)
+    window = config.Window(frames=32, musicnn=187, fbank=1024)
+    data = splits.load(one, window, table, split, 0)
+    deal = partial(splits.dealt, one, data, window, table, 7)
     folder.mkdir()
     keep(trained(one, data, deal, 7, folder / "work", folder / "kept", untold), data, folder)
     return predictions(folder / "model.onnx", data, one.training, TRIAL)
@@ -122,15 +122,15 @@ def test_members_answer_for_what_they_did_not_learn(
     found = run(one, table, split, tmp_path / "three")
     assert found["part"].value_counts().to_dict() == {"valid": 12, "test": 12}
     kept = pd.read_parquet(tmp_path / "three" / VALID).set_index("clip_id")
-    window = params.Window(frames=32, musicnn=187, fbank=1024)
-    data = parts.load(one, window, table, split, 0)
-    for own in parts.dealt(one, data, window, table, 7, 3):
+    window = config.Window(frames=32, musicnn=187, fbank=1024)
+    data = splits.load(one, window, table, split, 0)
+    for own in splits.dealt(one, data, window, table, 7, 3):
         for clip, expected in by_scikit_learn(own).items():
             if clip in kept.index:
                 np.testing.assert_allclose(kept.loc[clip], expected, rtol=1e-4, atol=1e-6)
 
 
-def by_scikit_learn(own: parts.Parts) -> dict[str, Any]:
+def by_scikit_learn(own: splits.Parts) -> dict[str, Any]:
     """What it alone answers for the valid part."""
 
     def rows(part: str) -> Any:
@@ -208,7 +208,7 @@ def test_ablation_tells_which_branch_is_worth_something(
     found = run(one, table, split, tmp_path / "fused")
     test = found[found["part"] == "test"]
     assert (test["predicted"] == test["label"]).mean() > 0.8
-    data = parts.load(one, params.Window(frames=32, musicnn=187, fbank=1024), table, split, 0)
+    data = splits.load(one, config.Window(frames=32, musicnn=187, fbank=1024), table, split, 0)
     answers = ablation.answers(tmp_path / "fused", data, own, TRIAL)
     columns = [f"p:{label}" for label in LABELS]
     np.testing.assert_allclose(answers[ablation.WHOLE][columns], test[columns], rtol=1e-3, atol=1e-4)
@@ -231,18 +231,18 @@ def fused(**changes: Any) -> dict[str, Any]:
 
 
 def test_branches_inherit_training() -> None:
-    read: Params = params.parse(fused())
+    read: Params = config.parse(fused())
     model = read.experiments["fused"].model
-    assert isinstance(model, params.Fusion)
+    assert isinstance(model, config.Fusion)
     assert {branch.training.epochs for branch in model.branches.values()} == {5}
 
 
 def test_members_by_default_are_the_branches() -> None:
     raw = fused()
     raw["training"]["members"] = 4
-    whole = params.parse(raw).experiments["fused"]
+    whole = config.parse(raw).experiments["fused"]
     assert whole.training.members == 1
-    assert {branch.training.members for branch in params.parts(whole)} == {4}
+    assert {branch.training.members for branch in config.parts(whole)} == {4}
 
 
 @pytest.mark.parametrize(
@@ -257,5 +257,5 @@ def test_members_by_default_are_the_branches() -> None:
     ],
 )
 def test_branches_that_do_not_fit_are_named(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(params.ParamsError, match=message):
-        params.parse(fused(**changes))
+    with pytest.raises(config.ParamsError, match=message):
+        config.parse(fused(**changes))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.params import Experiment, Params, ParamsError
+from pipeline.config import Experiment, Params, ParamsError
 from pipeline.training import hardware
 
 

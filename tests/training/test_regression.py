@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.params import ParamsError, Training, check
-from pipeline.training.fit import fit
-from pipeline.training.windows import Array, Table, Windows
+from pipeline.config import ParamsError, Training, check
+from pipeline.training.dataset import Array, Table, Windows
+from pipeline.training.trainer import fit
 
 Trainings = Callable[..., Training]
 COLUMNS = ["epoch", "train_loss", "train_rmse", "valid_loss", "valid_rmse"]

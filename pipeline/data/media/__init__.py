@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.params import Medium
+from pipeline.config import Medium
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Fingerprints = Mapping[str, Array]

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from pipeline.data import audio, duplicates
+from pipeline.config import Audit
+from pipeline.data import audio, fingerprint
 from pipeline.data.audio import Samples, decode
 from pipeline.data.media import Finding, Fingerprints, Pair
-from pipeline.params import Audit
 
 SAME = "Clips of the same audio"
 UNKNOWN_LENGTH = 2**63 - 1
@@ -17,7 +17,7 @@ UNKNOWN_LENGTH = 2**63 - 1
 
 def near(fingerprints: Fingerprints) -> list[Pair]:
     """Clips that a listener would call the same."""
-    found = duplicates.near(fingerprints)
+    found = fingerprint.near(fingerprints)
     return [(match.first, match.second, match.error_rate, match.shift_s) for match in found]
 
 
@@ -38,7 +38,7 @@ def inspect(file: Path, digest: str, limits: Audit) -> Finding:
     duration = len(samples) / rate
     if reason := fault(samples, duration, limits):
         return Finding(duration, rate, digest, reason)
-    return Finding(duration, rate, digest, "", duplicates.fingerprint(samples.mean(axis=1), rate))
+    return Finding(duration, rate, digest, "", fingerprint.fingerprint(samples.mean(axis=1), rate))
 
 
 def _header_fault(frames: int, duration: float, limits: Audit) -> str:

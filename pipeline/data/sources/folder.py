@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import paths
+from pipeline.config import Data
 from pipeline.data.groups import joint_credits, unknown
 from pipeline.data.sources import Clip, SourceError
-from pipeline.params import Data
 
 GROUPS = "groups.csv"
 log = logging.getLogger(__name__)

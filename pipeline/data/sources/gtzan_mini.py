@@ -6,8 +6,8 @@ For trying things out. In four genres all its clips are by one artist, so that n
 
 from pathlib import Path
 
+from pipeline.config import Data
 from pipeline.data.sources import Clip, gtzan
-from pipeline.params import Data
 
 
 def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]:  # noqa: ARG001 (nothing is random)

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from pipeline import paths
+from pipeline.config import PictureData
 from pipeline.data.sources import Clip
 from pipeline.data.sources.folder import listed
-from pipeline.params import PictureData
 
 
 def fetch(staging: Path, cache: Path, settings: PictureData, seed: int) -> list[Clip]:  # noqa: ARG001

@@ -6,8 +6,8 @@ from random import Random
 from PIL import Image, ImageDraw
 
 from pipeline import paths
+from pipeline.config import PictureData
 from pipeline.data.sources import Clip
-from pipeline.params import PictureData
 
 LABELS = ("circle", "square", "triangle")
 EACH = 80

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline import paths
+from pipeline.config import PictureData
 from pipeline.data.sources import Clip, SourceError
 from pipeline.data.sources.pixels import write
-from pipeline.params import PictureData
 
 SIDE = 28
 PIXELS = [f"pixel{number}" for number in range(1, SIDE * SIDE + 1)]

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from pipeline.config import PictureData
 from pipeline.data.sources import Clip, SourceError, sign_mnist
-from pipeline.params import PictureData
 
 DATASET = "datamunge/sign-language-mnist"
 OTHERWISE = f"or download https://www.kaggle.com/datasets/{DATASET} by hand and set data.source to sign-mnist"

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import Data, Starter
 from pipeline.data.download import Remote
 from pipeline.data.sources import Clip, SourceError, gtzan, load
 from pipeline.data.sources.gtzan import Edition, deliver
-from pipeline.params import Data, Starter
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 MINI_JAZZ = (0, 1, 2, 4, 5, 6, 7, 8, 11, 12)

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from pipeline import paths
+from pipeline.config import PictureData
 from pipeline.data.sources import SourceError, digits, pictures, shapes
 from pipeline.files import sha256
-from pipeline.params import PictureData
 
 
 def test_digits_are_those_of_scikit_learn(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ import soundfile
 from processes import wait_until
 
 from pipeline import paths
-from pipeline.data.sources import Clip, SourceError, load, scores, starter
-from pipeline.data.sources.scores import Note, Piece
-from pipeline.params import Data, Starter
+from pipeline.config import Data, Starter
+from pipeline.data.sources import Clip, SourceError, load, starter
+from pipeline.data.sources.starter import scores
+from pipeline.data.sources.starter.scores import Note, Piece
 
 SECONDS = 10.0
 LABEL = "irish-tune"
@@ -120,7 +121,7 @@ def test_a_killed_build_leaves_no_process_behind(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from pipeline.data.sources import load
-from pipeline.params import Data
+from pipeline.config import Data
 settings = Data.model_validate_json({settings(2).model_dump_json()!r})
 load("starter")(Path("staging"), Path("cache"), settings, 7)
 """

@@ -1,0 +1,66 @@
+"""Sections `data`, `audit` and `split`: where clips come from, which are rejected, and who is in train, valid and test."""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.config.base import Fraction, Medium, Positive, Section
+
+
+class Starter(Section):
+    clips_per_style: Positive
+    seconds: Annotated[float, Field(ge=10)]
+
+
+class Data(Section):
+    source: Literal["starter", "gtzan", "gtzan-mini", "folder"]
+    starter: Starter
+    mirror: str | None
+    """Base URL to fetch GTZAN archives from, instead of their public hosts."""
+
+
+class PictureData(Section):
+    source: Literal["digits", "shapes", "pictures", "sign-mnist", "sign-mnist-kaggle"]
+
+
+class Audit(Section):
+    medium: ClassVar[Medium] = "sound"
+    min_seconds: Annotated[float, Field(gt=0)]
+    max_seconds: Annotated[float, Field(gt=0)]
+    silence_dbfs: Annotated[float, Field(lt=0)]
+    max_clipped: Fraction
+    min_clips: Positive
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max_seconds <= self.min_seconds:
+            raise ValueError("max_seconds must be above min_seconds")
+        return self
+
+
+class PictureAudit(Section):
+    medium: ClassVar[Medium] = "picture"
+    min_side: Positive
+    """Pixels of the shorter side."""
+    max_pixels: Annotated[int, Field(ge=1, le=89_478_485)]
+    """Of height times width; above the limit here Pillow itself refuses to open a picture."""
+    min_clips: Positive
+
+
+class Split(Section):
+    protocol: Literal["grouped", "random", "tutorial", "filtered"]
+    """See pipeline/data/split.py."""
+    folds: Annotated[int, Field(ge=1, le=50)]
+    """1 for a single split; k for k folds, in which each clip is a test clip once."""
+    valid: Annotated[float, Field(gt=0, lt=1)]
+    test: Annotated[float, Field(gt=0, lt=1)]
+    """Share of a single split; with k folds it is 1/k."""
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> Self:
+        test = self.test if self.folds == 1 else 1 / self.folds
+        if self.valid + test >= 1:
+            raise ValueError("valid + test must be below 1: nothing would be left to train on")
+        if self.folds > 1 and self.protocol in ("tutorial", "filtered"):
+            raise ValueError(f"protocol {self.protocol!r} is one published split: set folds to 1")
+        return self

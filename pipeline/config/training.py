@@ -1,0 +1,62 @@
+"""Section `training`."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.config.base import Fraction, Positive, Section
+
+
+class Augment(Section):
+    """What training windows go through: a shift in pitch, a stretch in time, a gain, and SpecAugment's masks (Park et
+    al. 2019, arXiv:1904.08779)."""
+
+    time_masks: Annotated[int, Field(ge=0)]
+    time_width: Annotated[int, Field(ge=0)]
+    """Widest mask in frames."""
+    band_masks: Annotated[int, Field(ge=0)]
+    band_width: Annotated[int, Field(ge=0)]
+    """Widest mask in bands."""
+    gain_db: Annotated[float, Field(ge=0)]
+    """A window's level is moved by up to this much, up or down."""
+    band_shift: Annotated[float, Field(ge=0)] = 0.0
+    """A window is moved by up to this many bands, up or down, and a part of a band too."""
+    stretch: Fraction = 0.0
+    """A window is stretched or squeezed in time by up to this share of its length."""
+
+
+class Training(Section):
+    epochs: Positive
+    batch_size: Positive
+    members: Positive = 1
+    """Above 1, as many models in one: train and valid are dealt anew into as many folds, and each is chosen on one of
+    them and learns from the others."""
+    windows_per_clip: Positive
+    """Windows drawn at random from each clip and epoch."""
+    optimizer: Literal["adam", "adamw"]
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    schedule: Literal["constant", "cosine"]
+    label_smoothing: Fraction
+    patience: Annotated[int, Field(ge=1)] | None
+    """Epochs without a better ``monitor`` before training stops; null trains all epochs."""
+    monitor: Literal["valid_macro_f1", "valid_loss"] | None
+    """What early stopping and the best checkpoint go by; null keeps the last epoch."""
+    class_weights: bool
+    """Weight the loss by inverse label frequency (has no effect on balanced data)."""
+    augment: Augment
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    """Windows and their labels are mixed in pairs, by a share drawn from Beta(mixup, mixup) (Zhang et al. 2018,
+    arXiv:1710.09412); 0 mixes none."""
+    threads: Positive
+    accelerator: Literal["auto", "cpu", "cuda", "gpu", "mps"]
+    """What ``auto`` stands for, here and below: ``pipeline/training/hardware.py``."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+    channels_last: bool
+    """Images lie in memory with their channels last, in which convolutions are up to twice as fast."""
+
+    @model_validator(mode="after")
+    def _patience_has_something_to_watch(self) -> Self:
+        if self.patience is not None and self.monitor is None:
+            raise ValueError("patience needs something to monitor: name it, or set patience to null")
+        return self

@@ -1,0 +1,152 @@
+"""GTZAN: 1000 clips of 30 s in 10 genres (Tzanetakis and Cook 2002), downloaded as mirdata describes it.
+
+A clip's group is its artist, as far as it is known (see :mod:`pipeline.data.sources.gtzan.lists`).
+"""
+
+import json
+import logging
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from filelock import FileLock
+
+from pipeline import paths
+from pipeline.config import Data
+from pipeline.data.download import ArchiveError, DownloadError, Remote, digest, download, unpacked
+from pipeline.data.sources import Clip, SourceError
+from pipeline.data.sources.gtzan import lists
+
+HUB = "https://huggingface.co/datasets/marsyas/gtzan/resolve/main/data/genres.tar.gz"
+"""The archive that mirdata describes; the host named in mirdata is gone."""
+LICENCE = "research use; no clear licence (commercial recordings, Tzanetakis and Cook 2002)"
+MAX_BYTES = 2_000_000_000
+"""The archive has 1.2 GB, its clips 1.3 GB."""
+INDEX_MAX_BYTES = 10_000_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Edition:
+    """One published form of GTZAN."""
+
+    source: str
+    """Its name in params.yaml."""
+    archive: Remote
+    """Holds ``genres/<genre>/<genre>.NNNNN.wav``, at any depth."""
+    index: Remote
+    """mirdata's JSON with the md5 of each clip."""
+
+
+def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]:  # noqa: ARG001 (nothing is random)
+    return deliver(edition("gtzan", "1.0", "all", HUB), staging, cache, settings.mirror)
+
+
+def edition(source: str, version: str, archive: str, *copies: str) -> Edition:
+    """What mirdata knows of one version.
+
+    Args:
+        version: Key of mirdata's ``gtzan_genre.INDEXES``.
+        archive: Key of its ``REMOTES``.
+        copies: URLs of the same file, tried before the one that mirdata names.
+    """
+    from mirdata.datasets import gtzan_genre
+
+    audio, index = gtzan_genre.REMOTES[archive], gtzan_genre.INDEXES[version].remote
+    return Edition(
+        source,
+        Remote(audio.filename, (*copies, audio.url), audio.checksum, MAX_BYTES),
+        Remote(index.filename, (index.url,), index.checksum, INDEX_MAX_BYTES),
+    )
+
+
+def deliver(wanted: Edition, staging: Path, cache: Path, mirror: str | None) -> list[Clip]:
+    """Download, check and unpack an edition to ``staging/<genre>/<genre>.NNNNN.wav``.
+
+    A clip that is missing or differs from mirdata's index is named in a warning; whether a clip is good is
+    for the audit to say.
+
+    Args:
+        mirror: Base URL tried before the public hosts, as ``<mirror>/<file name>``.
+
+    Raises:
+        SourceError: no host delivers, or the archive is not usable.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    # Experiments that run side by side share the cache.
+    with FileLock(cache / "gtzan.lock"):
+        try:
+            archive = download(_mirrored(wanted.archive, mirror), cache)
+            with unpacked(archive, cache, suffix=".wav", max_bytes=wanted.archive.max_bytes) as folder:
+                files = _move(folder, staging)
+        except DownloadError as error:
+            raise SourceError(
+                f"data.source {wanted.source}: {error}\n{_way_out(archive=cache / wanted.archive.name)}"
+            ) from error
+        except ArchiveError as error:
+            raise SourceError(f"data.source {wanted.source}: {error}") from error
+        if not files:
+            raise SourceError(f"{archive} has no genres/<genre>/<genre>.NNNNN.wav")
+        _compare(files, _mirrored(wanted.index, mirror), cache)
+    return _clips(files, staging)
+
+
+def _mirrored(remote: Remote, mirror: str | None) -> Remote:
+    if mirror is None:
+        return remote
+    return replace(remote, urls=(f"{mirror.rstrip('/')}/{remote.name}", *remote.urls))
+
+
+def _way_out(archive: Path) -> str:
+    return (
+        "Without a network, set data.source in params.yaml to one that needs none: starter, or folder\n"
+        "(your own music, see `soundtrack import --help`). If you have the archive, put it at\n"
+        f"{archive}, or set data.mirror to the URL of the folder that serves it."
+    )
+
+
+def _move(folder: Path, staging: Path) -> list[Path]:
+    files = []
+    for file in sorted(folder.glob("**/genres/*/*.wav")):
+        target = staging / file.parent.name / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(file, target)
+        files.append(target)
+    return files
+
+
+def _compare(files: list[Path], index: Remote, cache: Path) -> None:
+    try:
+        tracks = json.loads(download(index, cache).read_text(encoding="utf-8"))["tracks"]
+    except DownloadError as error:
+        log.warning("The archive's checksum is right; its clips are not compared one by one. %s", error)
+        return
+    listed = {clip_id: track["audio"][1] for clip_id, track in tracks.items()}
+    found = {file.stem: digest(file, "md5") for file in files}
+    odd = {
+        "missing": listed.keys() - found.keys(),
+        "not listed": found.keys() - listed.keys(),
+        "differing": {
+            clip_id for clip_id in listed.keys() & found.keys() if listed[clip_id] != found[clip_id]
+        },
+    }
+    if any(odd.values()):
+        names = "; ".join(f"{what}: {', '.join(sorted(ids))}" for what, ids in odd.items() if ids)
+        log.warning(
+            "Of the %d clips in %s some are not as there (all are kept): %s", len(listed), index.name, names
+        )
+
+
+def _clips(files: list[Path], staging: Path) -> list[Clip]:
+    groups = lists.groups()
+    return [
+        Clip(
+            path=(paths.AUDIO / file.relative_to(staging)).as_posix(),
+            label=file.parent.name,
+            group=groups.get(file.stem, file.stem),
+            origin=f"recording (GTZAN {file.stem})",
+            licence=LICENCE,
+        )
+        for file in files
+    ]

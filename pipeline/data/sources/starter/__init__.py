@@ -1,0 +1,173 @@
+"""The starter data: scores of real composers, synthesised to audio on the user's machine.
+
+It works wherever pip works. Its labels are styles of written music; nothing else tells them apart.
+"""
+
+import logging
+import multiprocessing
+import re
+import shutil
+import unicodedata
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tqdm import tqdm
+
+from pipeline import paths
+from pipeline.config import Data
+from pipeline.data.sources import Clip, SourceError
+from pipeline.data.sources.starter import render, scores
+from pipeline.data.sources.starter.render import Job, Outcome, Performance
+from pipeline.data.sources.starter.scores import Piece
+from pipeline.parallel import cores, end_with_parent
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Style:
+    """What is still to be done for one label."""
+
+    open: deque[tuple[int, Performance]]
+    """Clips without a piece yet, by number."""
+    queue: deque[Piece]
+    """Whose turn is next. A piece that gave a clip goes to the end, one that could not give any drops out."""
+    taken: defaultdict[Piece, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+
+
+def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]:
+    """``clips_per_style`` clips of ``seconds`` of each style: 22,050 Hz, mono, 16-bit FLAC.
+
+    The same seed and package versions give the same bytes, whatever the number of cores.
+
+    Raises:
+        SourceError: the scores of a style are not enough for that many clips of that length.
+    """
+    corpus = scores.corpus()
+    pieces = {label: scores.pieces(label, corpus) for label in scores.STYLES}
+    return synthesise(pieces, corpus, staging, cache, settings, seed, cores())
+
+
+def synthesise(
+    pieces: dict[str, list[Piece]],
+    corpus: Path,
+    staging: Path,
+    cache: Path,
+    settings: Data,
+    seed: int,
+    workers: int,
+) -> list[Clip]:
+    """As :func:`fetch`, from given pieces by label, which lie in ``corpus``, and with so many processes."""
+    count, seconds = settings.starter.clips_per_style, settings.starter.seconds
+    styles = {label: _begin(label, candidates, count, seed) for label, candidates in pieces.items()}
+    cache.mkdir(parents=True, exist_ok=True)
+    # a fresh interpreter per process: forking one that runs threads can hang
+    spawn = multiprocessing.get_context("spawn")
+    with (
+        ProcessPoolExecutor(workers, spawn, initializer=end_with_parent) as pool,
+        tqdm(total=count * len(styles), unit="clip") as bar,
+    ):
+        made = _fill(styles, seconds, cache, partial(pool.map, partial(render.render, corpus=corpus)), bar)
+    clips = [_deliver(render.clip_file(job, cache), staging, number, job.piece) for number, job, _ in made]
+    joined = _joined(clips, [outcome.opening for _, _, outcome in made])
+    return sorted(joined, key=lambda clip: clip.path)
+
+
+def _fill(
+    styles: dict[str, _Style],
+    seconds: float,
+    cache: Path,
+    make: Callable[[list[Job], list[Path]], Iterator[Outcome]],
+    bar: "tqdm[Any]",
+) -> list[tuple[int, Job, Outcome]]:
+    """What became each clip, by its number.
+
+    It goes in rounds, with each piece at most once a round: what a clip becomes depends on earlier rounds and
+    on its place in this one, never on which process was faster.
+    """
+    made: list[tuple[int, Job, Outcome]] = []
+    heard: dict[str, Piece] = {}
+    refused: Counter[str] = Counter()
+    while any(style.open for style in styles.values()):
+        turns = [turn for label, style in styles.items() for turn in _turns(label, style, seconds)]
+        jobs = [job for _, job in turns]
+        outcomes = make(jobs, [render.clip_file(job, cache) for job in jobs])
+        for (number, job), outcome in zip(turns, outcomes, strict=True):
+            style, piece = styles[job.piece.label], job.piece
+            refusal = outcome.refusal
+            if refusal is None and heard.setdefault(outcome.notes, piece) != piece:
+                refusal = "another score has the same notes"
+            if refusal is not None:
+                refused[f"{piece.label}: {refusal}"] += 1
+                style.open.append((number, job.performance))
+                continue
+            style.taken[piece].append(outcome.span)
+            style.queue.append(piece)
+            made.append((number, job, outcome))
+            bar.update()
+    log.info(_summary(len(made), refused))
+    return made
+
+
+def _begin(label: str, pieces: list[Piece], count: int, seed: int) -> _Style:
+    queue = list(pieces)
+    Random(f"{seed} {label}").shuffle(queue)
+    clips = ((number, render.performance(Random(f"{seed} {label} {number}"))) for number in range(count))
+    return _Style(deque(clips), deque(queue))
+
+
+def _turns(label: str, style: _Style, seconds: float) -> list[tuple[int, Job]]:
+    """One round of a style: the next pieces, each with a clip that has none."""
+    if style.open and not style.queue:
+        raise SourceError(
+            f"the scores of {label!r} are too few: {len(style.open)} clip(s) of {seconds:g} s are missing; "
+            "lower data.starter.clips_per_style or data.starter.seconds in params.yaml"
+        )
+    turns = []
+    for _ in range(min(len(style.open), len(style.queue))):
+        (number, performance), piece = style.open.popleft(), style.queue.popleft()
+        turns.append((number, Job(piece, performance, seconds, tuple(style.taken[piece]))))
+    return turns
+
+
+def _deliver(made: Path, staging: Path, number: int, piece: Piece) -> Clip:
+    title = re.sub(r" \(.*|\.\w+$", "", piece.name)
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9.]+", "-", plain).strip("-.")[:60]
+    file = staging / piece.label / f"{number:03d}-{slug}.flac"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(made, file)
+    return Clip(
+        path=(paths.AUDIO / file.relative_to(staging)).as_posix(),
+        label=piece.label,
+        group=piece.group,
+        origin=f"synthesised from the score {piece.name}",
+        licence=scores.licence(piece.label),
+    )
+
+
+def _joined(clips: list[Clip], openings: list[str]) -> list[Clip]:
+    """The clips with one group for what is one tune under several titles, which shows by its opening."""
+    leader: dict[str, str] = {}
+
+    def lead(key: str) -> str:
+        while leader.setdefault(key, key) != key:
+            key = leader[key]
+        return key
+
+    for clip, opening in zip(clips, openings, strict=True):
+        group, same = lead(clip.group), lead(f"~{opening}" if opening else clip.group)
+        leader[max(group, same)] = min(group, same)  # "~" comes after letters: a group leads
+    return [replace(clip, group=lead(clip.group)) for clip in clips]
+
+
+def _summary(made: int, refused: Counter[str]) -> str:
+    lines = [f"  {count} x {reason}" for reason, count in sorted(refused.items())]
+    passed = f"; {refused.total()} scores were passed over for others:" if lines else ""
+    return "\n".join([f"{made} clips synthesised{passed}", *lines])

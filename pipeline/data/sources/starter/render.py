@@ -1,0 +1,206 @@
+"""One clip of the starter data: an excerpt of a score, played by a soundfont.
+
+Everything that is not the music is the same for all styles: one instrument for all parts, drawn from one
+pool; one tempo, drawn from one range and counted in the beats of the time signature; one velocity for every
+note; one loudness.
+"""
+
+import functools
+import hashlib
+import io
+import json
+import os
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.sources.starter import scores
+from pipeline.data.sources.starter.scores import Note, Piece, Score, UnusableScore
+
+SAMPLE_RATE = 22_050
+TEMPO = (72.0, 120.0)
+"""Slowest and fastest, in beats a minute."""
+PROGRAMS = (0, 6, 19, 24, 40, 52, 68, 73)
+"""General MIDI programs, counted from 0, that play high and low: grand piano, harpsichord, church organ,
+nylon guitar, violin, choir, oboe, flute. (The soundfont's alto saxophone has a loud offset.)"""
+RMS = 0.07
+"""Of a clip, full scale being 1: -23 dBFS."""
+PEAK = 0.98
+"""A clip with a higher peak at that RMS is made quieter."""
+LONGEST_SILENCE_S = 1.0
+FADE_S = 0.02
+"""At the end, where notes are cut."""
+
+
+@dataclass(frozen=True)
+class Performance:
+    """How a clip sounds; drawn before it is known which style and piece it will be."""
+
+    tempo: float
+    """In beats a minute."""
+    program: int
+    place: float
+    """In [0, 1): which of the possible bars the excerpt starts with."""
+
+
+@dataclass(frozen=True)
+class Job:
+    piece: Piece
+    performance: Performance
+    seconds: float
+    taken: tuple[tuple[float, float], ...]
+    """Spans of the piece, in quarter notes, that other clips play already."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    refusal: str | None
+    """Why no clip can be made, in a few words; None where one was made."""
+    span: tuple[float, float] = (0.0, 0.0)
+    """In quarter notes from the beginning of the score."""
+    notes: str = ""
+    """A hash that is equal where two scores have the same notes, in whatever key."""
+    opening: str = ""
+    """See :func:`pipeline.data.sources.starter.scores.opening`."""
+
+
+def performance(random: Random) -> Performance:
+    return Performance(random.uniform(*TEMPO), random.choice(PROGRAMS), random.random())
+
+
+def render(job: Job, clip: Path, corpus: Path) -> Outcome:
+    """Make a clip as the FLAC file ``clip``, or find out why none can be made.
+
+    What was found stands beside the clip, and is read back when the same clip is asked for again.
+    """
+    note = clip.with_suffix(".json")
+    if note.exists():
+        known = json.loads(note.read_text(encoding="utf-8"))
+        return Outcome(**known | {"span": tuple(known["span"])})
+    try:
+        score = scores.read(job.piece, corpus)
+        speed = job.performance.tempo / 60 * score.beat
+        span, notes = _excerpt(score, job, speed)
+    except UnusableScore as error:
+        outcome = Outcome(str(error))
+    else:
+        outcome = Outcome(None, span, _fingerprint(score.notes), scores.opening(score))
+        _write_whole(clip, _flac(_play(notes, speed, job.performance.program, job.seconds)))
+    _write_whole(note, json.dumps(asdict(outcome)).encode())
+    return outcome
+
+
+def clip_file(job: Job, folder: Path) -> Path:
+    """Where a clip is kept, named by everything that decides its bytes."""
+    return folder / f"{hashlib.sha256(f'{_environment()}{job!r}'.encode()).hexdigest()}.flac"
+
+
+@functools.cache
+def _environment() -> str:
+    packages = ("music21", "midirenderer", "pretty_midi", "numpy", "soundfile", "soxr")
+    code = b"".join(Path(file).read_bytes() for file in (__file__, scores.__file__))
+    return repr([(name, version(name)) for name in packages]) + hashlib.sha256(code).hexdigest()
+
+
+def _excerpt(score: Score, job: Job, speed: float) -> tuple[tuple[float, float], list[Note]]:
+    """Where an excerpt stands and its notes, at ``speed`` quarter notes a second."""
+    spans = _spans(score, job.seconds * speed, job.taken)
+    if not spans:
+        raise UnusableScore("it has no more music" if job.taken else "it is too short")
+    first = int(job.performance.place * len(spans))
+    for span in spans[first:] + spans[:first]:
+        notes = _cut(score.notes, span)
+        if _longest_silence(notes, span[1] - span[0]) <= LONGEST_SILENCE_S * speed:
+            return span, notes
+    raise UnusableScore("it rests too long")
+
+
+def _spans(score: Score, length: float, taken: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
+    """All that an excerpt of so many quarter notes can take; each begins at a bar line with a note."""
+    starts, end = {note.start for note in score.notes}, max(note.end for note in score.notes)
+    spans = [(bar, bar + length) for bar in score.bars if bar in starts and bar + length <= end]
+    return [span for span in spans if _is_free(span, taken)]
+
+
+def _is_free(span: tuple[float, float], taken: tuple[tuple[float, float], ...]) -> bool:
+    return all(span[1] <= start or end <= span[0] for start, end in taken)
+
+
+def _cut(notes: list[Note], span: tuple[float, float]) -> list[Note]:
+    """What sounds within the span; a note held over from before it begins with it."""
+    start, end = span
+    return [
+        Note(max(note.start - start, 0.0), min(note.end, end) - start, note.pitch, note.part)
+        for note in notes
+        if note.start < end and note.end > start
+    ]
+
+
+def _longest_silence(notes: list[Note], length: float) -> float:
+    reached, longest = 0.0, 0.0
+    for note in sorted(notes, key=lambda note: note.start):
+        longest, reached = max(longest, note.start - reached), max(reached, note.end)
+    return max(longest, length - reached)
+
+
+def _fingerprint(notes: list[Note]) -> str:
+    lowest = min(note.pitch for note in notes)
+    sounding = sorted((round(note.start, 3), round(note.end, 3), note.pitch - lowest) for note in notes)
+    return hashlib.sha256(repr(sounding).encode()).hexdigest()
+
+
+def _play(notes: list[Note], speed: float, program: int, seconds: float) -> NDArray[np.int16]:
+    import midirenderer
+    import soundfile
+    import soxr
+
+    wave = midirenderer.render_wave_from(_soundfont(), _midi(notes, speed, program, seconds))
+    stereo, rate = soundfile.read(io.BytesIO(wave), dtype="float64")
+    samples = soxr.resample(stereo.mean(axis=1), rate, SAMPLE_RATE)[: round(seconds * SAMPLE_RATE)]
+    fade = round(FADE_S * SAMPLE_RATE)
+    samples -= samples.mean()
+    samples[-fade:] *= np.linspace(1, 0, fade)
+    samples *= min(RMS / np.sqrt(np.mean(samples**2)), PEAK / np.max(np.abs(samples)))
+    return np.asarray(np.round(samples * np.iinfo(np.int16).max), dtype=np.int16)
+
+
+def _midi(notes: list[Note], speed: float, program: int, seconds: float) -> bytes:
+    import pretty_midi
+
+    # each part has a channel of its own, since a channel cannot hold one pitch twice
+    parts = {part: pretty_midi.Instrument(program) for part in sorted({note.part for note in notes})}
+    for note in notes:
+        parts[note.part].notes.append(pretty_midi.Note(90, note.pitch, note.start / speed, note.end / speed))
+    # the renderer stops at the last event: one without effect keeps it going past the clip's end
+    next(iter(parts.values())).control_changes.append(pretty_midi.ControlChange(64, 0, seconds + 0.5))
+    song = pretty_midi.PrettyMIDI(resolution=480)
+    song.instruments.extend(parts.values())
+    file = io.BytesIO()
+    song.write(file)
+    return file.getvalue()
+
+
+@functools.cache
+def _soundfont() -> bytes:
+    import pretty_midi
+
+    return (Path(pretty_midi.__file__).parent / "TimGM6mb.sf2").read_bytes()
+
+
+def _flac(samples: NDArray[np.int16]) -> bytes:
+    import soundfile
+
+    file = io.BytesIO()
+    soundfile.write(file, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
+
+
+def _write_whole(file: Path, content: bytes) -> None:
+    # named by process: two builds may be making the same clip
+    partial = file.with_name(f"{file.name}.{os.getpid()}")
+    partial.write_bytes(content)
+    partial.replace(file)

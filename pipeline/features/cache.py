@@ -1,0 +1,134 @@
+"""Nothing is computed twice: features of clips that an earlier run computed, also one that was killed.
+
+They are found by the content of a clip's file, so clips may be added, removed, renamed and relabelled. A folder is
+for one kind of feature, one set of params and one version of the code; all of it may be deleted at any time.
+"""
+
+import csv
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from pydantic import BaseModel
+
+from pipeline.features.store import ARRAY, INDEX, SUMS, Block, Writer
+from pipeline.files import read_json, remove, whole
+from pipeline.workflow.dependencies import reached
+
+LIBRARIES = ("librosa", "numpy", "pillow", "scipy", "soundfile", "soxr")
+
+
+@dataclass(frozen=True)
+class Place:
+    file: Path
+    start: int
+    size: int
+    digest: str
+
+
+class Reuse:
+    """What is known of one kind of feature, and the store that is being written, which is known from then on."""
+
+    def __init__(self, folder: Path, spec: Callable[[], dict[str, Any]], stores: Sequence[Path] = ()) -> None:
+        self.folder = folder
+        self.known: dict[str, Place] = {}
+        about: dict[str, Any] = {}
+        runs = sorted(folder.iterdir()) if folder.is_dir() else []
+        for run in [*stores, *runs]:
+            if (run / "spec.json").exists():
+                about = {
+                    name: value for name, value in read_json(run / "spec.json").items() if name not in SUMS
+                }
+                self.known |= _places(run, about)
+        number = int(runs[-1].name) + 1 if runs else 0
+        self.writer = Writer(folder / f"{number:04}", about or spec())
+
+    def __contains__(self, source: str) -> bool:
+        return source in self.known
+
+    def add(self, clip_id: str, source: str, clip: Block) -> None:
+        start = self.writer.add(clip_id, source, clip)
+        self.known[source] = Place(self.writer.folder / ARRAY, start, len(clip.content), clip.digest)
+
+    def read(self, source: str) -> Block:
+        place = self.known[source]
+        with place.file.open("rb") as stream:
+            stream.seek(place.start)
+            return Block(stream.read(place.size), place.digest)
+
+    def finish(self, target: Path) -> None:
+        """Put the written store at ``target``, and keep only it."""
+        self.writer.finish()
+        with whole(target) as partial:
+            shutil.copytree(self.writer.folder, partial, copy_function=_link)
+        for run in set(self.folder.iterdir()) - {self.writer.folder}:
+            remove(run)
+        self.writer.folder.replace(self.folder / "0000")
+
+
+@contextmanager
+def opened(
+    folder: Path, spec: Callable[[], dict[str, Any]], stores: Callable[[], Sequence[Path]] = tuple
+) -> Iterator[Reuse]:
+    """While no other process writes there.
+
+    Args:
+        spec: gives what the store says of itself, and is asked only where no earlier run has left it.
+        stores: finished ones elsewhere, in which something may be known as well.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        known = Reuse(folder, spec, stores())
+        yield known
+        if known.writer.rows == 0:
+            remove(known.writer.folder)
+
+
+def key(kind: str, shared: dict[str, Any], settings: BaseModel) -> str:
+    """What decides a clip's features besides the clip: params, code and the libraries' versions.
+
+    Args:
+        shared: params that all kinds have in common.
+    """
+    digest = hashlib.sha256(f"{shared} {settings.model_dump_json()}".encode())
+    package = Path(__file__).parents[2]
+    for file in sorted(reached("pipeline.features.extract", f"pipeline.features.{kind}")):
+        if "features" in file.parts or file.name in ("audio.py", "picture.py"):
+            digest.update((package / file).read_bytes())
+    digest.update(" ".join(f"{name}=={version(name)}" for name in LIBRARIES).encode())
+    return digest.hexdigest()[:16]
+
+
+def _places(run: Path, about: dict[str, Any]) -> dict[str, Place]:
+    """By source, what a run wrote whole."""
+    index, array = run / "index.csv", run / ARRAY
+    if not (index.exists() and array.exists()):
+        return {}
+    row = about["width"] * np.dtype(about["dtype"]).itemsize
+    there = array.stat().st_size
+    with index.open(newline="", encoding="utf-8") as stream:
+        text = stream.read()
+    # a killed run may have left half a line, or half of a name that has line breaks in it
+    lines = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+    places = {}
+    for _, start, stop, source, digest in [line for line in lines if len(line) == len(INDEX)][1:]:
+        if int(stop) * row <= there:
+            places[source] = Place(array, int(start) * row, (int(stop) - int(start)) * row, digest)
+    return places
+
+
+def _link(source: str, target: str) -> None:
+    """The same file under a second name, which takes no space; a copy where the file system cannot."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,244 @@
+"""The data set as one HTML page: what is in it, how it is split, looks and sounds, and what was left out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import files, paths
+from pipeline.data import clips
+from pipeline.data.split import PARTS
+from pipeline.features.store import Store
+from pipeline.reports import data_figures, figures
+from pipeline.reports.data_figures import NO_PART
+from pipeline.reports.examples import SECONDS, Example, examples, floor, reader_name
+from pipeline.reports.pages import Picture, Table, data_uri, environment
+
+EXAMPLES = 3
+"""Of each label."""
+MANY_LABELS = 20
+"""With more labels there is one example of each."""
+MOST_LABELS = 60
+"""Labels after these have no examples."""
+MOST_ROWS = 200
+"""Of the tables of rejected clips and of duplicates."""
+MOST_KINDS = 10
+"""Origins or licences that are named."""
+
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    clips: pd.DataFrame
+    """The clips table, see :mod:`pipeline.data.clips`."""
+    split: pd.DataFrame
+    """``clip_id, fold, part``; good clips that a protocol leaves out are missing."""
+    duplicates: pd.DataFrame
+    """Pairs of clips: ``first, second, kind, error_rate, shift_s, labels_differ``."""
+    protocol: str
+    """How the clips were split, as a sentence."""
+
+
+def data_report(data: DataSet, stores: Mapping[str, Store], seed: int, out: Path) -> None:
+    """Write one HTML file that needs nothing from outside.
+
+    Args:
+        stores: by feature kind, all with frames of dB; an example has a picture from each.
+        seed: decides which clips are the examples.
+    """
+    good = clips.good(data.clips)
+    rejected = data.clips[data.clips["status"] == "rejected"]
+    dealt = dealt_out(good, data.split)
+    shown = sorted(good["label"].unique())[:MOST_LABELS]
+    content = {
+        **common(data, "clip"),
+        "sentences": _sentences(good, rejected),
+        "labels": _labels(good),
+        "pictures": {"groups": groups(dealt, "clip"), "durations": _durations(dealt)},
+        "examples": _examples(good[good["label"].isin(shown)], stores, seed),
+        "without_examples": good["label"].nunique() - len(shown),
+        "seconds": SECONDS,
+        "floor": f"{floor(stores):g}",
+        "scale": data_uri("image/png", data_figures.scale()),
+        "kinds": [f"{reader_name(kind)} ({store.spec['bands']})" for kind, store in stores.items()],
+        "duplicates": _duplicates(data.duplicates),
+    }
+    files.write_text(out, environment().get_template("data.html.j2").render(content))
+
+
+def common(data: DataSet, thing: str) -> dict[str, Any]:
+    """What a page says of any data set, whose files are each called a ``thing``."""
+    good = clips.good(data.clips)
+    rejected = data.clips[data.clips["status"] == "rejected"]
+    return {
+        "source": ", ".join(sorted(data.clips["source"].unique())),
+        "protocol": data.protocol,
+        "origins": _kinds(
+            good["origin"].str.split(" ").str[:4].str.join(" "), f"what the {thing}s are", thing
+        ),
+        "licences": _kinds(good["licence"], "licence", thing),
+        "parts": _parts(dealt_out(good, data.split), thing),
+        "folds": data.split["fold"].nunique(),
+        "rejected": _rejected(rejected, thing),
+        "rejections": len(rejected),
+        "audit": paths.AUDIT.as_posix(),
+        "pairs": len(data.duplicates),
+        "contradictions": int(data.duplicates["labels_differ"].astype(bool).sum()),
+        "most_rows": MOST_ROWS,
+    }
+
+
+def dealt_out(good: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
+    """The good clips with their part in the first fold."""
+    first = split.loc[split["fold"] == 0, ["clip_id", "part"]]
+    dealt = good.merge(first, on="clip_id", how="left")
+    return dealt.assign(part=dealt["part"].fillna(NO_PART))
+
+
+def _sentences(good: pd.DataFrame, rejected: pd.DataFrame) -> list[str]:
+    return [
+        f"{count(len(good), 'clip')} with {count(good['label'].nunique(), 'label')} in "
+        f"{count(good['group'].nunique(), 'group')}, {good['duration_s'].sum() / 60:,.1f} minutes in all.",
+        f"Rejected: {count(len(rejected), 'more clip')}." if len(rejected) else "No clip was rejected.",
+    ]
+
+
+def _kinds(texts: pd.Series, name: str, thing: str) -> Table:
+    """How often each text comes, the most frequent ones first."""
+    counts = texts.replace("", "not stated").value_counts().sort_index()
+    counts = counts.sort_values(ascending=False, kind="stable")
+    rows = [[text, f"{count:,}"] for text, count in counts.iloc[:MOST_KINDS].items()]
+    if rest := len(counts) - len(rows):
+        rows.append([f"{rest:,} others", f"{counts.iloc[MOST_KINDS:].sum():,}"])
+    return Table([name, f"{thing}s"], "lr", rows)
+
+
+def _labels(good: pd.DataFrame) -> Table:
+    columns = [
+        "label",
+        "clips",
+        "groups",
+        "largest group",
+        "its clips",
+        "minutes",
+        "median s",
+        "min s",
+        "max s",
+    ]
+    rows = [_label(str(label), own) for label, own in good.groupby("label")]
+    return Table(columns, "lrrlrrrrr", [*rows, _label("all", good)])
+
+
+def _label(name: str, own: pd.DataFrame) -> list[str]:
+    sizes, seconds = own.groupby("group").size(), own["duration_s"]
+    return [
+        name,
+        f"{len(own):,}",
+        f"{len(sizes):,}",
+        sizes.idxmax() if sizes.max() > 1 else UNKNOWN,
+        f"{sizes.max():,} ({sizes.max() / len(own):.0%})",
+        f"{seconds.sum() / 60:,.1f}",
+        *(f"{value:,.1f}" for value in (seconds.median(), seconds.min(), seconds.max())),
+    ]
+
+
+def _parts(dealt: pd.DataFrame, thing: str) -> Table:
+    """Clips and groups by label and part; a group that lies in several parts counts in each."""
+    present = set(dealt["part"])
+    parts = [*PARTS, *({NO_PART} & present)]
+    rows = [_part_cells(str(label), own, parts) for label, own in dealt.groupby("label")]
+    columns = [f"{part}: {what}" for part in parts for what in (f"{thing}s", "groups")]
+    return Table(["label", *columns], "l" + "r" * len(columns), [*rows, _part_cells("all", dealt, parts)])
+
+
+def _part_cells(name: str, own: pd.DataFrame, parts: list[str]) -> list[str]:
+    cells = [name]
+    for part in parts:
+        members = own.loc[own["part"] == part, "group"]
+        cells += [f"{len(members):,}", f"{members.nunique():,}"]
+    return cells
+
+
+def groups(dealt: pd.DataFrame, thing: str) -> Picture:
+    return Picture(
+        "groups",
+        f"Bars of {thing}s by label, cut into groups and coloured by part",
+        f"{thing.capitalize()}s by label. A segment is a group, or what of it lies in one part; the large ones come first.",
+        figures.png(data_figures.groups(dealt, thing)),
+    )
+
+
+def _durations(dealt: pd.DataFrame) -> Picture:
+    return Picture(
+        "durations",
+        "Histogram of the clips' durations",
+        "Durations of all good clips.",
+        figures.png(data_figures.durations(dealt["duration_s"])),
+    )
+
+
+def _examples(good: pd.DataFrame, stores: Mapping[str, Store], seed: int) -> dict[str, list[Example]]:
+    """By label."""
+    chosen = _chosen(good, seed)
+    shown: dict[str, list[Example]] = {}
+    for label, example in zip(chosen["label"], examples(chosen, stores), strict=True):
+        shown.setdefault(label, []).append(example)
+    return shown
+
+
+def _chosen(good: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """A few clips of each label, in the order of the labels, from as many groups as possible."""
+    count = EXAMPLES if good["label"].nunique() <= MANY_LABELS else 1
+    shuffled = good.sort_values("clip_id").sample(frac=1, random_state=seed)
+    # the first of each group, then the second of each
+    turn = shuffled.groupby(["label", "group"]).cumcount()
+    few = shuffled.loc[turn.sort_values(kind="stable").index].groupby("label").head(count)
+    return few.sort_values("label", kind="stable", ignore_index=True)
+
+
+def _rejected(rejected: pd.DataFrame, thing: str) -> Table:
+    """Each clip, or only the reasons if there are many."""
+    if len(rejected) <= MOST_ROWS:
+        rows = rejected.sort_values("clip_id")[["clip_id", "label", "reason"]].to_numpy().tolist()
+        return Table([thing, "label", "reason"], "lll", rows)
+    # the reason names the other file or the measured value after this
+    reasons = rejected["reason"].str.replace(
+        r"(?s)^identical to .*", f"identical to another {thing}", regex=True
+    )
+    return _kinds(reasons.str.split(":").str[0], "reason", thing)
+
+
+def first_duplicates(pairs: pd.DataFrame) -> pd.DataFrame:
+    """As many as a page lists, those with two labels first: one of them is wrong."""
+    differ = pairs["labels_differ"].astype(bool)
+    ordered = pairs.assign(labels_differ=differ).sort_values("labels_differ", ascending=False, kind="stable")
+    return ordered.iloc[:MOST_ROWS]
+
+
+def _duplicates(pairs: pd.DataFrame) -> Table:
+    rows = [
+        [
+            pair.first,
+            pair.second,
+            pair.kind,
+            _number(pair.error_rate, ".3f"),
+            _number(pair.shift_s, "+.2f"),
+            "yes" if pair.labels_differ else "no",
+        ]
+        for pair in first_duplicates(pairs).itertuples()
+    ]
+    return Table(
+        ["clip", "other clip", "kind", "bits that differ", "shift in s", "two labels"], "lllrrl", rows
+    )
+
+
+def _number(value: float, form: str) -> str:
+    return f"{value:{form}}" if np.isfinite(value) else UNKNOWN
+
+
+def count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")

@@ -1,0 +1,114 @@
+"""Clips to look at and listen to on a page: pictures of the start, and the sound as MP3 within the page."""
+
+import io
+import math
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import soundfile
+import soxr
+
+from pipeline.features.store import Store
+from pipeline.reports import data_figures
+from pipeline.reports.pages import Picture, data_uri
+
+SECONDS = 10
+"""What is seen and heard of an example, from its start."""
+RATE = 22_050
+"""Hz of an example's sound."""
+COMPRESSION = 0.8
+"""On libsndfile's scale from 0 to 1; this makes 40 kbit/s at RATE."""
+
+PICTURES = {
+    "spectrogram": "spectrogram",
+    "wavelet": "scalogram",
+    "musicnn": "spectrogram of musicnn",
+    "fbank": "filter banks",
+}
+"""What a reader calls the picture of a feature kind."""
+TICKS = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""Seconds between the numbers under an example."""
+
+
+@dataclass(frozen=True)
+class Example:
+    clip_id: str
+    group: str
+    pictures: list[Picture]
+    ticks: list[tuple[float, str]]
+    """Of the time axis: place in percent of the width, and text."""
+    sound: str | None
+    """MP3 as data URI; none if the file cannot be read."""
+
+
+def examples(chosen: pd.DataFrame, stores: Mapping[str, Store]) -> list[Example]:
+    """One for each of these clips, in their order.
+
+    Args:
+        stores: by feature kind, all with frames of dB; an example has a picture from each.
+    """
+    decibels = {kind: _starts(store, chosen["clip_id"]) for kind, store in stores.items()}
+    lowest = floor(stores)
+    with ThreadPoolExecutor() as pool:  # MP3 takes 0.2 s each, and other threads may run meanwhile
+        sounds = list(pool.map(sound, map(Path, chosen["path"])))
+    return [
+        Example(
+            clip.clip_id,
+            clip.group,
+            [_picture(kind, clip.clip_id, blocks[number], lowest) for kind, blocks in decibels.items()],
+            ticks(min(clip.duration_s, SECONDS)),
+            sounds[number],
+        )
+        for number, clip in enumerate(chosen.itertuples())
+    ]
+
+
+def floor(stores: Mapping[str, Store]) -> float:
+    """The dB of the darkest colour in all pictures."""
+    return min(float(store.spec["floor"]) for store in stores.values())
+
+
+def reader_name(kind: str) -> str:
+    return PICTURES.get(kind, kind)
+
+
+def sound(file: Path, start_s: float = 0.0, seconds: float = SECONDS) -> str | None:
+    """A piece of the file, mixed to one channel, as MP3 in a data URI; none if it cannot be read."""
+    try:
+        with soundfile.SoundFile(file) as stream:
+            own = stream.samplerate
+            stream.seek(round(start_s * own))
+            samples = stream.read(round(seconds * own), dtype="float32", always_2d=True).mean(axis=1)
+    except (OSError, soundfile.LibsndfileError):
+        return None
+    mp3 = io.BytesIO()
+    signal = soxr.resample(samples, own, RATE)
+    soundfile.write(mp3, signal, RATE, format="MP3", compression_level=COMPRESSION, bitrate_mode="CONSTANT")
+    return data_uri("audio/mpeg", mp3.getvalue())
+
+
+def ticks(seconds: float, start_s: float = 0.0) -> list[tuple[float, str]]:
+    """Of a time axis that begins at ``start_s``: place in percent of the width, and text."""
+    step = next((step for step in TICKS if seconds / step <= 6), TICKS[-1])
+    first, last = math.ceil(start_s / step - 1e-6), int((start_s + seconds) / step + 1e-6)
+    times = [number * step for number in range(first, last + 1)]
+    return [(100 * (time - start_s) / seconds, f"{time:g}") for time in times]
+
+
+def _picture(kind: str, clip_id: str, decibels: Any, lowest: float) -> Picture:
+    name = reader_name(kind)
+    return Picture(name, f"{name} of {clip_id}", name, data_figures.bands(decibels, lowest))
+
+
+def _starts(store: Store, clip_ids: pd.Series) -> list[Any]:
+    """What of each clip is shown, (frames, bands)."""
+    frames = round(SECONDS * store.spec["sample_rate"] / store.spec["params"]["hop_length"])
+    return [
+        np.asarray(store.array[start : min(stop, start + frames)])
+        for start, stop in zip(*store.rows(clip_ids), strict=True)
+    ]

@@ -1,0 +1,84 @@
+"""What the HTML pages have in common: the templates' environment, tables, and embedded pictures."""
+
+import base64
+import html
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from pipeline.reports import figures
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as they are shown; ``align`` has one letter per column, ``l`` or ``r``."""
+
+    columns: list[str]
+    align: str
+    rows: list[list[str]]
+
+
+def tabulated(frame: pd.DataFrame) -> Table:
+    """The frame without its index; numbers on the right, with three decimals where they are fractions."""
+    align = "".join("r" if pd.api.types.is_numeric_dtype(frame[name]) else "l" for name in frame)
+    rows = [[_shown(cell) for cell in row] for row in frame.itertuples(index=False)]
+    return Table(list(frame.columns), align, rows)
+
+
+def _shown(cell: object) -> str:
+    if isinstance(cell, float):
+        return f"{cell:,.3f}" if math.isfinite(cell) else "–"
+    return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
+
+
+@dataclass(frozen=True)
+class Picture:
+    name: str
+    alt: str
+    caption: str
+    png: bytes
+
+    @property
+    def data_uri(self) -> str:
+        return data_uri("image/png", self.png)
+
+
+def picture(file: Path, figure: Figure, alt: str, caption: str) -> Picture:
+    """The figure as a page shows it, also saved to ``file``."""
+    figures.save(figure, file)
+    return Picture(file.stem, alt, caption, file.read_bytes())
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def environment() -> Environment:
+    """Escapes every value for HTML."""
+    return Environment(
+        loader=PackageLoader("pipeline.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def markdown() -> Environment:
+    """Every value that a template prints is escaped for Markdown, as autoescape does for HTML."""
+    return environment().overlay(
+        autoescape=False,
+        finalize=lambda value: escape_markdown(value) if isinstance(value, str) else value,
+    )
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown (GitHub's too) shows as it is, on one line, also inside a table."""
+    one_line = re.sub(r"\s+", " ", html.escape(text, quote=False))
+    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", one_line)

@@ -1,0 +1,159 @@
+"""One process of a sweep: trial after trial, each over all folds and seeds, each a run in MLflow."""
+
+import io
+import logging
+import warnings
+from contextlib import redirect_stdout
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import optuna
+import torch
+
+from pipeline import paths, tracking
+from pipeline.config import Experiment
+from pipeline.data import clips
+from pipeline.errors import UserError
+from pipeline.files import read_json, remove, write_json
+from pipeline.parallel import cores
+from pipeline.sweeps.plan import Plan
+from pipeline.sweeps.study import Outcome, Study
+from pipeline.tracking import run_logging
+from pipeline.training import splits
+from pipeline.training.ensemble import Trained, answers, trained
+from pipeline.training.hardware import resolved
+from pipeline.training.splits import Parts
+
+CURVES = ("train_loss", "valid_loss", "valid_macro_f1")
+"""Logged of each epoch of each training, one training behind the other."""
+SCORE = "mean_valid_macro_f1"
+"""Logged once of a trial that is complete: what the sweep maximises."""
+
+
+def work(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
+    """Work on trials until there are as many as wanted.
+
+    Args:
+        parent: the sweep's run in MLflow.
+        jobs: processes that share the cores.
+    """
+    # Lightning says the same of each of hundreds of trainings
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    threads = max(1, min(plan.experiment.training.threads, cores() // jobs))
+    study = Study(plan)
+    while (trial := study.ask(wanted)) is not None:
+        print(_line(_tried(study, trial, parent, threads)), flush=True)
+
+
+def _tried(study: Study, trial: optuna.Trial, parent: str, threads: int) -> Outcome:
+    """What becomes of a trial. One that is interrupted waits to be asked for again, and goes on where it was."""
+    plan, folder = study.plan, study.folder / f"{trial.number:04}"
+    known = trial.user_attrs.get("run_id")
+    experiment = _on_this_machine(plan.varied(trial.user_attrs["values"]), threads)
+    name = f"sweep {plan.key} {trial.number:03}"
+    try:
+        with run_logging.opened(plan.settings, name, known, parent) as run:
+            trial.set_user_attr("run_id", run.id)
+            run.log_params(_described(plan, experiment, trial))
+            run.set_tags({"state": "running"})
+            scores = _scores(study, experiment, folder, Progress(study, trial, run))
+            run.set_tags({"state": "complete" if scores else "pruned"})
+            if scores:
+                run.log_metrics({SCORE: float(np.mean(scores))})
+        outcome = study.complete(trial, scores) if scores else study.prune(trial)
+    except (UserError, OSError):  # no fault of what is tried
+        raise
+    except Exception:
+        study.fail(trial)
+        raise
+    remove(folder)
+    return outcome
+
+
+class Progress:
+    """Tells MLflow and the pruner of a trial's epochs.
+
+    The pruner is told what the trial has of its final mean already, in which trainings to come count nothing. So a
+    trial is compared with others that have done the same folds, and a fold that is easy makes none look better.
+    """
+
+    def __init__(self, study: Study, trial: optuna.Trial, run: tracking.Run) -> None:
+        self.trial, self.run = trial, run
+        self.reported = study.reported(trial)
+        self.scores: list[float] = []
+        """Of the trainings that have ended."""
+        self.trainings = len(study.plan.trainings)
+        self.steps = study.plan.epochs + 1
+        """Of one training: its epochs, and its end."""
+        self.keep = trial.user_attrs["values"] == study.plan.present
+        """The present params are never given up: the best is compared with them."""
+
+    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        step = len(self.scores) * self.steps + epoch
+        self.run.log_epoch(step, {name: metrics[name] for name in CURVES})
+        self._report(step, sum(self.scores) + metrics["valid_macro_f1"])
+
+    def ended(self, score: float) -> None:
+        self.scores.append(score)
+        if len(self.scores) < self.trainings:
+            self._report(len(self.scores) * self.steps - 1, sum(self.scores))
+
+    def _report(self, step: int, total: float) -> None:
+        if step not in self.reported:
+            self.trial.report(total / self.trainings, step)
+        if not self.keep and self.trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def _on_this_machine(experiment: Experiment, threads: int) -> Experiment:
+    """As it is trained here, and as its run says."""
+    own = experiment.training.model_copy(update={"threads": threads})
+    return resolved(experiment.model_copy(update={"training": own}))
+
+
+def _scores(study: Study, experiment: Experiment, folder: Path, progress: Progress) -> list[float]:
+    """Macro F1 on validation of each training; none where the trial is given up."""
+    plan = study.plan
+    table, split = clips.computed(), plan.split()
+    try:
+        for one in plan.trainings:
+            work = folder / one.name
+            if not (work / "score.json").exists():
+                data = splits.load(experiment, plan.settings.window, table, split, one.fold)
+                with redirect_stdout(io.StringIO()):  # a progress bar for each of hundreds of trainings
+                    deal = partial(splits.dealt, experiment, data, plan.settings.window, table, one.seed)
+                    checkpoints = work / "checkpoints"
+                    found = trained(
+                        experiment, data, deal, one.seed, checkpoints, paths.embeddings(), progress.epoch
+                    )
+                write_json(work / "score.json", _score(found, data, experiment))
+            progress.ended(read_json(work / "score.json"))
+    except optuna.TrialPruned:
+        return []
+    return progress.scores
+
+
+def _score(found: Trained, data: Parts, experiment: Experiment) -> float:
+    """Of the net that was kept, on the windows that evaluation sees: a history's may lie closer together."""
+    from pipeline.training.module import macro_f1  # Lightning, which some models do without
+
+    told = found.valid
+    if told is None:
+        told = answers(found.net, data, experiment, paths.embeddings())
+    predicted = torch.tensor(told.drop(columns="clip_id").to_numpy().argmax(axis=1))
+    return float(macro_f1(torch.tensor(data.windows["valid"].targets), predicted, len(data.labels)))
+
+
+def _described(plan: Plan, experiment: Experiment, trial: optuna.Trial) -> dict[str, object]:
+    """The params that decide a trial's score."""
+    shared = run_logging.described(experiment, plan.settings.window, plan.trainings[0])
+    seeds = [one.seed for one in plan.trainings if one.fold == 0]
+    return {**shared, "fold": "all", "seed": seeds, "trial": trial.number}
+
+
+def _line(outcome: Outcome) -> str:
+    score = f"{outcome.score:.4f}" if outcome.scores else outcome.state
+    values = ", ".join(f"{name} {value}" for name, value in outcome.values.items())
+    return f"trial {outcome.number:3}  {score:8}  {values}"

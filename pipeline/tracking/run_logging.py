@@ -1,0 +1,103 @@
+"""What of an experiment goes into its MLflow runs, for ``train`` and for runs that are made anew from files.
+
+A single training is one run. Over folds and seeds there is a parent run with the aggregates, and below it a run
+for each trial.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline import paths, tracking
+from pipeline.config import Experiment, Params, Window
+from pipeline.data import clips, split
+from pipeline.features.store import Store
+from pipeline.models.exported import Exported
+from pipeline.training.splits import Parts, examples
+from pipeline.training.trials import Spec, Trial, spec, trials
+
+
+@contextmanager
+def opened(settings: Params, name: str, run_id: str | None, parent: str | None) -> Iterator[tracking.Run]:
+    """A new run, or the known one continued, with the tags that say what it was made from."""
+    rows = split.read()
+    tags = {**tracking.lineage(clips.source(clips.read())), "split.protocol": split.protocol(rows)}
+    if warning := split.leaky(rows):
+        tags["leaky"] = warning
+    with tracking.run(settings.tracking.experiment, name, run_id, tags, parent) as run:
+        yield run
+
+
+@contextmanager
+def trial(
+    settings: Params, key: str, run: tracking.Run, one: Trial, run_id: str | None
+) -> Iterator[tracking.Run]:
+    """The run of one trial: the experiment's own where there is only one."""
+    if len(trials(settings)) == 1:
+        yield run
+        return
+    with opened(settings, f"{key} {one.name}", run_id, run.id) as child:
+        yield child
+
+
+def described(experiment: Experiment, window: Window, one: Trial) -> dict[str, Any]:
+    """What decides a trial's result: its params, and the features and split as they were made."""
+    return trained_with(experiment, window, one) | split_as_made(one.fold)
+
+
+def trained_with(experiment: Experiment, window: Window, one: Trial) -> dict[str, Any]:
+    """As :func:`described`, without the split."""
+    specs = {kind: Store(paths.FEATURES / kind).spec for kind in experiment.features}
+    (rates, *_) = [{name: spec[name] for name in ("sample_rate",) if name in spec} for spec in specs.values()]
+    return tracking.flat(
+        {
+            "seed": one.seed,
+            "fold": one.fold,
+            "model": experiment.model.model_dump(),
+            "features": "+".join(experiment.features),
+            "window": window.model_dump(),
+            "training": experiment.training.model_dump(),
+            **rates,
+            **{kind: spec.get("params", {}) for kind, spec in specs.items()},
+        }
+    )
+
+
+def split_as_made(fold: int) -> dict[str, Any]:
+    """The protocol, and how many clips of this fold are in each part."""
+    rows = split.read()
+    sizes = rows.loc[rows["fold"] == fold, "part"].value_counts()
+    return {
+        "split.protocol": split.protocol(rows),
+        "split.folds": int(rows["fold"].nunique()),
+        **{f"clips.{part}": int(sizes[part]) for part in split.PARTS},
+    }
+
+
+def model(run: tracking.Run, folder: Path, about: Spec, data: Parts) -> None:
+    """A trial's exported model, its size, its training time and what it was trained on."""
+    inputs = examples(data)
+    output = Exported(folder / "model.onnx", threads=1)(list(inputs.values()))
+    run.log_metrics({"train_time_s": about.train_seconds, "parameters": about.parameters})
+    run.set_tags({"device": about.device, "precision": about.precision})
+    run.log_model(folder / "model.onnx", inputs, output)
+
+
+def restore(run: tracking.Run, key: str, one: Trial, data: Parts) -> None:
+    """All that ``train`` logged of a trial, from the files it left."""
+    folder = paths.MODELS / key / one.name
+    about = spec(folder)
+    run.log_params(described(about.experiment, about.window, one))
+    for row in history(key, one).drop(columns=["fold", "seed"]).to_dict("records"):
+        epoch = int(row.pop("epoch"))
+        run.log_epoch(epoch, row)
+    model(run, folder, about, data)
+
+
+def history(key: str, one: Trial) -> pd.DataFrame:
+    """A trial's rows of ``history/<key>.csv``."""
+    table = pd.read_csv(paths.HISTORY / f"{key}.csv")
+    return table[(table["fold"] == one.fold) & (table["seed"] == one.seed)]

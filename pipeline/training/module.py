@@ -1,0 +1,133 @@
+"""The one LightningModule: any module from features to logits, trained as a classifier of clips."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.config import Training
+from pipeline.training import HISTORY
+from pipeline.training.augment import augment, mixed
+from pipeline.training.lightning import pl
+
+
+class Batch(NamedTuple):
+    """Windows as a step takes them."""
+
+    inputs: tuple[Tensor, ...]
+    targets: Tensor
+    clips: Tensor
+    """Position of each window's clip among the clips of its part."""
+
+
+class Learner(pl.LightningModule):
+    """What training does whatever the targets are: random numbers by epoch, the optimiser and its schedule."""
+
+    logged: tuple[str, ...]
+    """Names of the metrics that each epoch logs."""
+
+    def __init__(self, net: nn.Module, settings: Training, seed: int) -> None:
+        super().__init__()
+        self.net, self.settings, self.seed = net, settings, seed
+
+    def on_train_epoch_start(self) -> None:
+        # dropout and augmentation of an epoch follow from (seed, epoch), whether or not the run was resumed
+        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+
+    def configure_optimizers(self) -> Any:
+        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+        optimizer = kinds[self.settings.optimizer](
+            (p for p in self.net.parameters() if p.requires_grad),
+            lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+        )
+        if self.settings.schedule == "constant":
+            return optimizer
+        return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.settings.epochs)]
+
+
+class Classifier(Learner):
+    """Logs train_loss and train_accuracy over windows; valid_loss, valid_accuracy and valid_macro_f1 over clips.
+
+    A clip's probabilities are the mean over its windows.
+    """
+
+    logged = HISTORY[1:]
+
+    def __init__(
+        self,
+        net: nn.Module,
+        settings: Training,
+        weights: Tensor,
+        floors: Sequence[float],
+        clips: int,
+        seed: int,
+    ) -> None:
+        """
+        Args:
+            floors: silence in each of the inputs.
+            clips: of the valid part.
+        """
+        super().__init__(net, settings, seed)
+        self.classes = len(weights)
+        self.register_buffer("class_weights", weights, persistent=False)
+        self.floors, self.valid_clips = floors, clips
+        self.trained = torch.zeros(3)
+        """Loss and hits summed over the windows of this epoch, and their number."""
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        self.trained = torch.zeros(3, device=self.device)
+
+    def training_step(self, batch: Batch) -> Tensor:
+        inputs = tuple(
+            augment(values, self.settings.augment, floor)
+            for values, floor in zip(batch.inputs, self.floors, strict=True)
+        )
+        inputs, share = mixed(inputs, self.settings.mixup)
+        logits = self.net(*inputs)
+        loss = self._loss(logits, batch.targets)
+        if share < 1:
+            loss = share * loss + (1 - share) * self._loss(logits, batch.targets.roll(1))
+        hits = (logits.detach().argmax(dim=1) == batch.targets).sum()
+        self.trained += torch.stack([loss.detach().float() * len(logits), hits, hits.new_tensor(len(logits))])
+        return loss
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(
+            logits, targets, weight=self.class_weights, label_smoothing=self.settings.label_smoothing
+        )
+
+    def on_validation_epoch_start(self) -> None:
+        self.summed = torch.zeros(self.valid_clips, self.classes, device=self.device)
+        self.windows = torch.zeros(self.valid_clips, 1, device=self.device)
+        self.targets = torch.zeros(self.valid_clips, dtype=torch.long, device=self.device)
+
+    def validation_step(self, batch: Batch) -> None:
+        # in 32 bits, as evaluation: an epoch is kept by the score that it will be reported with
+        with torch.autocast(self.device.type, enabled=False):
+            probabilities = self.net(*batch.inputs).softmax(dim=1)
+        self.summed.index_add_(0, batch.clips, probabilities)
+        self.windows.index_add_(0, batch.clips, torch.ones_like(probabilities[:, :1]))
+        self.targets[batch.clips] = batch.targets
+
+    def on_validation_epoch_end(self) -> None:
+        """All of an epoch's numbers are logged here, since logging them at each step takes a fifth of a small net's time."""
+        probabilities = self.summed / self.windows
+        loss = functional.nll_loss(probabilities.clamp_min(1e-7).log(), self.targets)
+        predicted = probabilities.argmax(dim=1)
+        train_loss, hits = self.trained[:2] / self.trained[2]
+        valid_accuracy = (predicted == self.targets).float().mean()
+        self.log_dict({"train_accuracy": hits, "valid_accuracy": valid_accuracy})
+        valid_macro_f1 = macro_f1(self.targets, predicted, self.classes)
+        shown = {"train_loss": train_loss, "valid_loss": loss, "valid_macro_f1": valid_macro_f1}
+        self.log_dict(shown, prog_bar=True)
+
+
+def macro_f1(targets: Tensor, predicted: Tensor, classes: int) -> Tensor:
+    """Mean F1 over all labels, 0 for one that is neither there nor predicted; scikit-learn's takes 2 s to import."""
+    hits = torch.bincount(targets[targets == predicted], minlength=classes)
+    both = torch.bincount(targets, minlength=classes) + torch.bincount(predicted, minlength=classes)
+    return (2 * hits / both.clamp_min(1)).mean()

@@ -1,0 +1,81 @@
+"""The windows of train, valid and test for an experiment, from the clips, split and feature files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import paths
+from pipeline.config import Experiment, FeatureKind, Window
+from pipeline.data import clips
+from pipeline.data.split import inner
+from pipeline.features.store import Store
+from pipeline.training.dataset import Feature, Windows
+
+EXAMPLE_CLIPS = 2
+
+
+@dataclass(frozen=True)
+class Parts:
+    kinds: list[FeatureKind]
+    """Feature kinds, in the order of the model's inputs."""
+    labels: list[str]
+    """In the order of the model's outputs."""
+    clips: dict[str, pd.DataFrame]
+    """The clips of each part, in the order of its windows' clip numbers."""
+    features: dict[str, list[Feature]]
+    windows: dict[str, Windows]
+
+    def of(self, kinds: Sequence[FeatureKind]) -> "Parts":
+        """The same with these features alone."""
+        places = [self.kinds.index(kind) for kind in kinds]
+        features = {part: [every[place] for place in places] for part, every in self.features.items()}
+        windows = {part: Windows(features[part], own.targets) for part, own in self.windows.items()}
+        return Parts(list(kinds), self.labels, self.clips, features, windows)
+
+
+def load(
+    experiment: Experiment, window: Window, table: pd.DataFrame, split: pd.DataFrame, fold: int
+) -> Parts:
+    """The parts of one fold.
+
+    Args:
+        table: the clips table, rejected clips too.
+        split: the split table.
+    """
+    labels = clips.labels(table)
+    joined = clips.good(table).merge(split[split["fold"] == fold], on="clip_id")
+    stores = {kind: Store(paths.FEATURES / kind) for kind in experiment.features}
+    members = {str(part): rows.reset_index(drop=True) for part, rows in joined.groupby("part")}
+    features = {
+        part: [Feature.stored(store, rows["clip_id"], window.of(kind)) for kind, store in stores.items()]
+        for part, rows in members.items()
+    }
+    number = {label: position for position, label in enumerate(labels)}
+    windows = {
+        part: Windows(features[part], rows["label"].map(number).to_numpy(np.int64))
+        for part, rows in members.items()
+    }
+    return Parts(experiment.features, labels, members, features, windows)
+
+
+def dealt(
+    experiment: Experiment,
+    data: Parts,
+    window: Window,
+    table: pd.DataFrame,
+    seed: int,
+    members: int,
+) -> list[Parts]:
+    """For each member of an ensemble, train and valid of ``data`` dealt anew: one share is valid, the others train."""
+    rows = inner(pd.concat([data.clips["train"], data.clips["valid"]]), members, seed)
+    return [load(experiment, window, table, rows, fold) for fold in range(members)]
+
+
+def examples(data: Parts) -> dict[str, np.ndarray[Any, Any]]:
+    """A small batch of the model's inputs by feature, from the training part."""
+    windows = data.windows["train"]
+    pairs = np.stack([np.arange(EXAMPLE_CLIPS), np.zeros(EXAMPLE_CLIPS, dtype=np.int64)], axis=1)
+    return dict(zip(data.kinds, windows[pairs].inputs, strict=True))

@@ -1,0 +1,154 @@
+"""Train a module: early stopping and the best checkpoint by validation, resumed where an interrupted run was."""
+
+import ctypes
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from pipeline.config import Training
+from pipeline.training import EpochSink
+from pipeline.training.dataset import EvenWindows, Index, RandomWindows, Windows
+from pipeline.training.lightning import pl
+from pipeline.training.module import Batch, Classifier, Learner
+from pipeline.training.regressor import Regressor
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of glibc's malloc.h, in bytes."""
+
+
+class Batches(Dataset[Batch]):
+    """Windows as tensors, a whole batch at an index."""
+
+    def __init__(self, windows: Windows) -> None:
+        self.windows = windows
+
+    def __getitem__(self, pairs: Index) -> Batch:
+        inputs, targets, clips = self.windows[pairs]
+        return Batch(tuple(map(torch.from_numpy, inputs)), torch.from_numpy(targets), torch.from_numpy(clips))
+
+
+class History(pl.Callback):
+    """One row of metrics per epoch; kept in checkpoints, so that a resumed run has them all."""
+
+    def __init__(self, sink: EpochSink) -> None:
+        self.rows: list[dict[str, float]] = []
+        self.sink = sink
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        metrics = {name: float(trainer.callback_metrics[name]) for name in pl_module.logged}
+        self.rows.append({"epoch": trainer.current_epoch, **metrics})
+        self.sink(trainer.current_epoch, metrics)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+
+
+class Patience(pl.callbacks.EarlyStopping):
+    """Early stopping that also holds for a run resumed from its last epoch."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        trainer.should_stop = self.wait_count >= self.patience
+
+
+def fit(
+    net: nn.Module,
+    train: Windows,
+    valid: Windows,
+    settings: Training,
+    seed: int,
+    folder: Path,
+    sink: EpochSink,
+    regression: bool = False,
+) -> pd.DataFrame:
+    """Train ``net`` in place to its best epoch on ``valid``, or to the last where nothing is monitored.
+
+    Args:
+        regression: the targets are numbers and not labels.
+        folder: checkpoints; where it holds a last one, training goes on from there.
+        sink: is told each epoch's number and metrics as soon as it ends.
+
+    Returns:
+        One row per epoch with the columns of HISTORY; of a regression, ``epoch`` and what the Regressor logs.
+    """
+    keep_memory()
+    pl.seed_everything(seed, verbose=False)
+    torch.set_num_threads(settings.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a tenth of the time
+    module: Learner = (
+        Regressor(net, settings, seed)
+        if regression
+        else Classifier(net, settings, _class_weights(train, settings), _floors(train), len(valid), seed)
+    )
+    history = History(sink)
+    whole_epochs: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
+    mode = "max" if settings.monitor == "valid_macro_f1" else "min"
+    best = pl.callbacks.ModelCheckpoint(folder, "best", settings.monitor, mode=mode, **whole_epochs)
+    # not save_last=True, which saves no epoch but the better ones; behind `best`, whose state it keeps
+    last = pl.callbacks.ModelCheckpoint(folder, "last", **whole_epochs)
+    kept = [best, last] if settings.monitor else [last]
+    callbacks = [history, *kept, pl.callbacks.TQDMProgressBar(refresh_rate=4)]
+    if settings.patience is not None:
+        callbacks.append(Patience(settings.monitor, mode=mode, patience=settings.patience))
+    trainer = pl.Trainer(
+        max_epochs=settings.epochs,
+        accelerator=settings.accelerator,
+        devices=1,
+        precision=settings.precision,
+        callbacks=callbacks,
+        logger=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+    begun = folder / "last.ckpt"
+    module.train()  # Lightning leaves the mode as it is, and a loaded backbone is in evaluation mode
+    with warnings.catch_warnings():
+        # batches are cut out of memory in one operation: worker processes would only copy them
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        trainer.fit(
+            module,
+            _loader(train, RandomWindows(train.slack, settings.windows_per_clip, settings.batch_size, seed)),
+            _loader(valid, EvenWindows(valid.even(valid.frames), settings.batch_size)),
+            ckpt_path=str(begun) if begun.exists() else None,
+            weights_only=True,
+        )
+    chosen = torch.load(kept[0].best_model_path, map_location="cpu", weights_only=True)
+    module.load_state_dict(chosen["state_dict"])
+    net.cpu().eval()
+    return pd.DataFrame(history.rows, columns=["epoch", *module.logged])
+
+
+def keep_memory() -> None:
+    """Let glibc keep freed memory: by default it gives large blocks back to the system, and the next step, which
+    needs as much, has them zeroed page by page (a quarter of a CNN's time on the CPU). Elsewhere it does nothing.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _loader(windows: Windows, sampler: RandomWindows | EvenWindows) -> DataLoader[Any]:
+    generator = torch.Generator().manual_seed(0)  # the loader draws from it, and not from the global one
+    return DataLoader(Batches(windows), sampler=sampler, batch_size=None, generator=generator)
+
+
+def _floors(windows: Windows) -> list[float]:
+    return [source.floor for source in windows.sources]
+
+
+def _class_weights(train: Windows, settings: Training) -> Tensor:
+    """Inverse label frequency, mean 1 over the clips; ones where not asked for."""
+    counts = np.bincount(train.targets)
+    weights = len(train) / (len(counts) * counts) if settings.class_weights else np.ones(len(counts))
+    return torch.from_numpy(weights.astype(np.float32))

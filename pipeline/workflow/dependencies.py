@@ -1,0 +1,69 @@
+"""Which files of this package a module imports, found by reading it, so that nothing heavy is imported to know.
+
+``python -m pipeline.workflow.dependencies neuron.py code.json`` writes them down with their versions, for a lesson's DVC stage to
+depend on.
+"""
+
+import ast
+import sys
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from pipeline.files import sha256, write_json
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def reached(*names: str) -> set[Path]:
+    """Files of the modules called ``names`` and of all they import, relative to the checkout.
+
+    Imports inside functions count; modules loaded by a computed name do not.
+    """
+    return _closure(file for name in names for file in _files(name))
+
+
+def reached_from(script: Path) -> set[Path]:
+    """As :func:`reached`, of all that a script outside this package imports from it."""
+    return _closure(_imported(script.resolve()))
+
+
+def _closure(files: Iterable[Path]) -> set[Path]:
+    found: set[Path] = set()
+    todo = list(files)
+    while todo:
+        file = todo.pop()
+        if file not in found:
+            found.add(file)
+            todo += _imported(file)
+    return found
+
+
+def versions(files: set[Path]) -> dict[str, str]:
+    """sha256 of files of the checkout, by their place in it, from whatever folder a stage runs in."""
+    return {file.as_posix(): sha256(PACKAGE.parent / file) for file in sorted(files)}
+
+
+@cache
+def _imported(file: Path) -> frozenset[Path]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse((PACKAGE.parent / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(target for name in names for target in _files(name))
+
+
+def _files(name: str) -> list[Path]:
+    """The module's file and those of the packages around it; a function's name gives its module's."""
+    parts = name.split(".")
+    if parts[0] != PACKAGE.name:
+        return []
+    bases = [Path(*parts[:end]) for end in range(1, len(parts) + 1)]
+    candidates = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")]
+    return [file for file in candidates if (PACKAGE.parent / file).is_file()]
+
+
+if __name__ == "__main__":
+    write_json(Path(sys.argv[2]), versions(reached_from(Path(sys.argv[1]))))

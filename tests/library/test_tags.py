@@ -1,0 +1,149 @@
+"""Genres in files of several formats: shown, written with a backup, and given back; no other tag is touched."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mutagen
+import pytest
+import soundfile
+from mutagen.mp3 import EasyMP3
+
+from pipeline.errors import UserError
+from pipeline.library import commands, tags
+from pipeline.library.batch import Song
+
+FORMATS = ("wav", "flac", "ogg", "opus", "mp3", "aiff")
+
+
+@pytest.fixture
+def track(tmp_path: Path, tone: Callable[..., Any]) -> Callable[..., Song]:
+    """``track("a.mp3", verdict="named")``: a song whose label is ``jazz``."""
+
+    def make(name: str, verdict: str = "named") -> Song:
+        file = tmp_path / name
+        kind = {"opus": ("OGG", "OPUS")}.get(file.suffix[1:], (None, None))
+        rate = 48000 if file.suffix == ".opus" else 22050
+        soundfile.write(file, tone(440), rate, format=kind[0], subtype=kind[1])
+        return Song(file, "", "jazz", verdict, 1.0, 1.0, {"jazz": 0.9})
+
+    return make
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_genre_is_written_and_given_back(ending: str, track: Callable[..., Song], tmp_path: Path) -> None:
+    song = track(f"a.{ending}")
+    tags.write(song.file, ["Trip Hop", "Dub"])
+    sound = soundfile.read(song.file)[0]
+    planned = [change for change in tags.changes([song]) if isinstance(change, tags.Change)]
+    assert [(change.old, change.new) for change in planned] == [(["Trip Hop", "Dub"], ["jazz"])]
+    assert tags.genres(song.file) == ["Trip Hop", "Dub"], "to look at a change writes nothing"
+    backup = tmp_path / "backup.jsonl"
+    assert list(tags.apply(planned, backup)) == []
+    assert tags.genres(song.file) == ["jazz"]
+    assert list(tags.changes([song])) == []
+    assert (soundfile.read(song.file)[0] == sound).all()
+    assert list(tags.restore(backup)) == [song.file]
+    assert tags.genres(song.file) == ["Trip Hop", "Dub"]
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_file_without_a_genre_has_none_again(
+    ending: str, track: Callable[..., Song], tmp_path: Path
+) -> None:
+    song = track(f"a.{ending}")
+    planned = [change for change in tags.changes([song]) if isinstance(change, tags.Change)]
+    list(tags.apply(planned, tmp_path / "backup.jsonl"))
+    assert tags.genres(song.file) == ["jazz"]
+    list(tags.restore(tmp_path / "backup.jsonl"))
+    assert tags.genres(song.file) == []
+
+
+def test_a_link_stays_one_and_its_song_has_the_genre(track: Callable[..., Song], tmp_path: Path) -> None:
+    song = track("a.mp3").file
+    link = tmp_path / "music/deep/link.mp3"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("../../a.mp3")
+    tags.write(song, ["Dub"])
+    planned = [tags.Change(link, ["Dub"], ["jazz"])]
+    assert list(tags.apply(planned, tmp_path / "backup.jsonl")) == []
+    assert link.is_symlink()
+    assert tags.genres(song) == ["jazz"]
+    assert list(tags.restore(tmp_path / "backup.jsonl")) == [link]
+    assert link.is_symlink()
+    assert tags.genres(song) == ["Dub"]
+
+
+def test_other_tags_stay(track: Callable[..., Song]) -> None:
+    song = track("a.flac")
+    audio = mutagen.File(song.file)
+    audio["artist"] = "Björk"
+    audio.save()
+    tags.write(song.file, ["jazz"])
+    assert mutagen.File(song.file)["artist"] == ["Björk"]
+
+
+def test_only_what_is_named_is_changed(track: Callable[..., Song]) -> None:
+    songs = [track("a.mp3", "unsure"), track("b.mp3", "unfamiliar"), Song(Path("c.mp3"), "broken")]
+    assert list(tags.changes(songs)) == []
+
+
+def test_a_file_that_takes_no_tags_is_named(tmp_path: Path, track: Callable[..., Song]) -> None:
+    other = tmp_path / "a.txt"
+    other.write_text("no music")
+    good = track("b.mp3")
+    found = list(tags.changes([Song(other, "", "jazz", "named"), good]))
+    assert isinstance(found[0], tags.TagError)
+    assert "a.txt: no tags can be written" in str(found[0])
+    assert isinstance(found[1], tags.Change)
+
+
+def test_a_kill_amid_the_writing_leaves_the_song_and_its_old_genre(
+    track: Callable[..., Song], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    song = track("a.mp3")
+    before = song.file.read_bytes()
+
+    def killed(audio: Any) -> None:
+        Path(audio.filename).write_bytes(before[: len(before) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EasyMP3, "save", killed)
+    planned = [change for change in tags.changes([song]) if isinstance(change, tags.Change)]
+    with pytest.raises(KeyboardInterrupt):
+        list(tags.apply(planned, tmp_path / "backup.jsonl"))
+    assert json.loads((tmp_path / "backup.jsonl").read_text()) == {"file": str(song.file), "genres": []}
+    assert song.file.read_bytes() == before
+    assert {file.name for file in tmp_path.iterdir()} == {"a.mp3", "backup.jsonl"}
+
+
+def test_tags_are_written_only_when_told_to(
+    track: Callable[..., Song],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    song = track("a.mp3")
+    tags.write(song.file, ["Dub"])
+    before = song.file.read_bytes()
+    commands.write_tags([song], yes=False)
+    assert song.file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [song.file]
+    shown = capsys.readouterr().out
+    assert f"{song.file}: genre Dub -> jazz" in shown
+    assert "1 files would change, nothing was written" in shown
+    commands.write_tags([song], yes=True)
+    assert tags.genres(song.file) == ["jazz"]
+    (backup,) = tmp_path.glob("genres-before-*.jsonl")
+    assert f"soundtrack restore-tags {backup.name}" in capsys.readouterr().out
+    assert list(tags.restore(backup)) == [song.file]
+    assert tags.genres(song.file) == ["Dub"]
+
+
+def test_what_is_no_backup_says_so(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("one\ntwo\n")
+    for name in ("list.txt", "gone.jsonl"):
+        with pytest.raises(UserError, match="is no backup of tags"):
+            list(tags.restore(tmp_path / name))

@@ -1,0 +1,92 @@
+"""Distances from training clips, and how well they tell what is foreign."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.config import SoundParams
+from pipeline.features.sound import Sound
+from pipeline.serving import ood_evaluation
+from pipeline.serving.bundle import Tabular
+from pipeline.serving.manifest import load
+from pipeline.serving.ood import Familiarity
+
+
+def clouds(seed: int, clips: int = 60, apart: float = 12.0, columns: int = 57) -> Tabular:
+    """Three labels as clouds of standard deviation 1 whose middles lie apart; two columns say the same."""
+    rng = np.random.default_rng(seed)
+    middles = np.random.default_rng(99).normal(size=(3, columns))
+    middles *= apart / np.linalg.norm(middles, axis=1, keepdims=True)
+    number = np.arange(clips) % 3
+    values = middles[number] + rng.normal(size=(clips, columns))
+    values[:, 1] = values[:, 0] * 1000
+    return Tabular(np.array(["a", "b", "c"])[number], values)
+
+
+def test_a_training_clip_lies_at_no_distance_and_a_strange_one_far_away() -> None:
+    train, valid = clouds(1), clouds(2)
+    known = Familiarity.fitted(train.values)
+    assert known.distances(train.values) == pytest.approx(np.zeros(60), abs=1e-9)
+    near = known.distances(valid.values)
+    far = known.distances(valid.values + np.r_[np.zeros(10), np.full(47, 30.0)])
+    assert far.min() > 3 * near.max()
+
+
+def test_units_and_repeated_columns_count_for_nothing() -> None:
+    train, valid = clouds(1), clouds(2)
+    units = np.geomspace(1e-3, 1e3, 57)
+    before = Familiarity.fitted(train.values).distances(valid.values)
+    after = Familiarity.fitted(train.values * units).distances(valid.values * units)
+    np.testing.assert_allclose(after, before, rtol=1e-6)
+
+
+def test_clips_that_are_all_the_same_have_finite_distances() -> None:
+    known = Familiarity.fitted(np.ones((4, 57)))
+    assert np.isfinite(known.distances(np.zeros((2, 57)))).all()
+
+
+def test_it_is_kept_without_pickle(tmp_path: Path) -> None:
+    train, valid = clouds(1), clouds(2)
+    known = Familiarity.fitted(train.values)
+    known.save(tmp_path / "familiar.npz")
+    loaded = Familiarity.load(tmp_path / "familiar.npz")
+    np.testing.assert_array_equal(loaded.distances(valid.values), known.distances(valid.values))
+    np.savez(tmp_path / "evil.npz", mean=np.array([{}], dtype=object), whitening=0, known=0)
+    with pytest.raises(ValueError, match="allow_pickle"):
+        Familiarity.load(tmp_path / "evil.npz")
+
+
+def test_labels_that_lie_apart_are_told_when_they_are_held_back() -> None:
+    apart = ood_evaluation.labels({"train": clouds(1), "valid": clouds(2)}, 0.95)
+    alike = ood_evaluation.labels({"train": clouds(1, apart=0.0), "valid": clouds(2, apart=0.0)}, 0.95)
+    assert apart.auc > 0.95
+    assert apart.refused > 0.8
+    assert alike.auc == pytest.approx(0.5, abs=0.15)
+    assert alike.clips == apart.clips == 60
+
+
+def test_noises_are_the_same_each_time_and_no_music(settings: SoundParams, package: Path) -> None:
+    noises = [
+        signal / np.abs(signal).max()
+        for seed in (1, 1)
+        for signal in ood_evaluation._signals(22050, 22050, np.random.default_rng(seed))
+    ]
+    assert len(noises) == 12
+    for first, second in zip(noises[:6], noises[6:], strict=True):
+        np.testing.assert_array_equal(first, second)
+    rng = np.random.default_rng(4)
+    columns = np.array([ood_evaluation._columns(_chord(rng), settings.features) for _ in range(24)])
+    label = np.array(["a", "b"] * 12)
+    known, valid = Familiarity.fitted(columns[:16]), Tabular(label[16:], columns[16:])
+    about = load(package).model_copy(update={"familiar": float(known.distances(valid.values).max())})
+    found = ood_evaluation.noises(known, valid, about, 1.0, 7)
+    assert found.auc > 0.95
+    assert found.clips == 6 * ood_evaluation.NOISES
+
+
+def _chord(rng: np.random.Generator) -> Sound:
+    time = np.arange(22050) / 22050
+    pitch = rng.uniform(200, 500)
+    signal = sum(np.sin(2 * np.pi * pitch * k * time) / k for k in range(1, 5)) * 0.1
+    return Sound((signal + rng.normal(0, 0.002, len(time))).astype(np.float32), 22050)

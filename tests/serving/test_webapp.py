@@ -1,0 +1,298 @@
+"""The page to try a model: its server as a process of its own, asked as a browser asks, and by a browser."""
+
+import argparse
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx.parser
+import pytest
+import soundfile
+from processes import PATIENCE_S, free_port, wait_until
+
+from pipeline.config import SoundParams
+from pipeline.errors import UserError
+from pipeline.features import extract
+from pipeline.features.sound import Sound
+from pipeline.files import write_json
+from pipeline.library import commands
+from pipeline.serving import manifest, overview, webapp
+from pipeline.serving.manifest import About
+from pipeline.serving.ood import KIND, Familiarity
+from pipeline.serving.overview import Overview
+from pipeline.serving.predictor import Answer, Classifier
+from pipeline.tracking import registry
+from pipeline.tracking.registry import Registered
+
+ROOT = Path(__file__).parents[2]
+RATE = 22050
+SECTION_S = 2.0
+HOSTILE = "<img src=x onerror=alert(1)>"
+Array = np.ndarray[Any, np.dtype[np.float32]]
+Sounds = Callable[..., Array]
+
+GRAPH = """
+<ir_version: 10, opset_import: ["": 18]>
+three (float[batch, 57] tabular) => (float[batch, 3] probabilities) {
+    from = Constant <value_ints = [0]> ()
+    to = Constant <value_ints = [3]> ()
+    axis = Constant <value_ints = [1]> ()
+    first = Slice (tabular, from, to, axis)
+    bias = Constant <value_floats = [0.0, 2.0, 0.0]> ()
+    logits = Add (first, bias)
+    probabilities = Softmax <axis = 1> (logits)
+}
+"""
+"""The second label is the likeliest, and how likely depends on the sound."""
+
+
+@pytest.fixture(scope="module")
+def package(
+    tmp_path_factory: pytest.TempPathFactory,
+    settings: SoundParams,
+    known: Callable[..., About],
+    noise: Sounds,
+) -> Path:
+    """A model that takes noise for what it has learned from."""
+    folder = tmp_path_factory.mktemp("package")
+    onnx.save(onnx.parser.parse_model(GRAPH), str(folder / manifest.GRAPH))
+    clips = [Sound(noise(seed, SECTION_S), RATE) for seed in range(4)]
+    blocks = [extract.of_decoded(clip, [KIND], settings.features)[KIND] for clip in clips]
+    rows = np.array([np.frombuffer(block.content, np.float32) for block in blocks], np.float64)
+    Familiarity.fitted(rows).save(folder / manifest.FAMILIAR)
+    found = known(labels=["jazz", HOSTILE, "rock"], longest_s=SECTION_S, sure=0.4, familiar=1e9)
+    write_json(folder / manifest.FILE, found.model_dump())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory, tone: Sounds, noise: Sounds) -> Path:
+    """Five sections, each of its own kind."""
+    file = tmp_path_factory.mktemp("song") / "song.wav"
+    sounds = [noise(number, SECTION_S) + tone(220.0 * 2**number, SECTION_S) for number in range(5)]
+    soundfile.write(file, np.concatenate(sounds), RATE)
+    return file
+
+
+@contextmanager
+def serving(*command: str) -> Iterator[int]:
+    """The port of a server that has begun to answer; it ends with the block."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", *command, "--port", str(port)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "4"},
+        text=True,
+    )
+    try:
+        wait_until(partial(answers, port), process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.1", port)) == 0
+
+
+HARNESS = """
+from pathlib import Path
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, HTMLResponse
+from pipeline.inference import original
+
+def app(package: Path) -> FastAPI:
+    served = plain(package)
+
+    @served.get("/song")
+    def song() -> FileResponse:
+        return FileResponse(package / "song.wav")
+
+    @served.get("/drop")
+    def drop() -> HTMLResponse:
+        return HTMLResponse((package / "drop.html").read_text())
+
+    return served
+
+original.LARGEST = 1_000_000
+plain, original.app = original.app, app
+original.main()
+"""
+"""Stands in a model's own code for the page's module, which it adds a page to, and a song; files have 1 MB at most."""
+
+DROP = """
+<iframe id="page" src="/"></iframe><pre id="shown"></pre>
+<script>
+const frame = document.getElementById("page");
+frame.onload = async () => {
+  const { document: page, DataTransfer, DragEvent, File } = frame.contentWindow;
+  const content = await (await fetch("/song")).arrayBuffer();
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([content], "<b>song</b>.wav"));
+  page.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+  while (page.getElementById("result").hidden) await new Promise(later => setTimeout(later, 100));
+  const text = id => page.getElementById(id).textContent;
+  document.getElementById("shown").textContent = [
+    text("headline"), text("status"), text("sentence"), text("legend"),
+    `${page.querySelectorAll("#chart rect").length} areas, ${page.querySelectorAll("main img, main b b").length} intruders`,
+  ].join("; ");
+};
+</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def port(package: Path, song: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Of ``soundtrack page`` in the checkout, with a model as MLflow keeps it, whose code is not the checkout's."""
+    model = tmp_path_factory.mktemp("model")
+    kept = shutil.copytree(package, model / "artifacts" / registry.PACKAGE)
+    shutil.copy(song, kept / "song.wav")
+    (kept / "drop.html").write_text(DROP)
+    code = shutil.copytree(
+        registry.CODE, model / "code/pipeline", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    module = code / "inference/page.py"
+    module.rename(module.with_name("original.py"))
+    module.write_text(HARNESS)
+    with serving("page", "--model", str(model)) as port:
+        yield port
+
+
+def post(port: int, body: bytes | Iterator[bytes], **headers: str) -> tuple[int, dict[str, Any]]:
+    """Status and answer; a body in pieces does not tell its size."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    connection.request("POST", "/classify", body, headers)
+    response = connection.getresponse()
+    return response.status, json.loads(response.read())
+
+
+def test_a_song_is_answered_as_the_classifier_answers(port: int, package: Path, song: Path) -> None:
+    """Bit for bit, in a process of another number of threads."""
+    status, told = post(port, song.read_bytes())
+    assert status == HTTPStatus.OK
+    expected = Classifier(package)(song)
+    assert told["label"] == HOSTILE == told["headline"]
+    assert told["verdict"] == "named"
+    np.testing.assert_array_equal(
+        [dict(told["ranking"])[label] for label in expected.labels], expected.probabilities
+    )
+    assert [label for label, _ in told["ranking"]] == [label for label, _ in expected.ranking]
+    assert told["seconds"] == pytest.approx(5 * SECTION_S)
+    assert len(told["sections"]) == len(expected.sections) == 5
+    for section, heard in zip(told["sections"], expected.sections, strict=True):
+        assert (section["start_s"], section["stop_s"]) == (heard.start_s, heard.stop_s)
+        np.testing.assert_array_equal(
+            [section["probabilities"][label] for label in expected.labels], heard.probabilities
+        )
+    assert np.ptp([section["probabilities"][HOSTILE] for section in told["sections"]]) > 0.001
+    assert told["spectrogram"].startswith("data:image/png;base64,")
+
+
+def test_what_cannot_be_heard_is_refused_with_a_reason_and_the_server_goes_on(
+    port: int, song: Path, tmp_path: Path
+) -> None:
+    silence = tmp_path / "silence.wav"
+    soundfile.write(silence, np.zeros(3 * RATE), RATE)
+    for body, reason in (
+        (b"", "the file is empty"),
+        (b"no music at all" * 100, "cannot be decoded"),
+        (song.read_bytes()[:50], "too short"),
+        (silence.read_bytes(), "silent"),
+    ):
+        status, told = post(port, body)
+        assert (status, reason in told["detail"]) == (HTTPStatus.BAD_REQUEST, True), told
+    assert post(port, song.read_bytes())[0] == HTTPStatus.OK
+
+
+def test_the_page_needs_nothing_from_outside_and_shows_names_as_text(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", "/")
+    response = connection.getresponse()
+    text = response.read().decode()
+    assert "default-src 'none'" in str(response.headers["Content-Security-Policy"])
+    assert "http:" not in text
+    assert "https:" not in text
+    assert HOSTILE not in text
+    assert "&lt;img src=x" in text
+    connection.request("GET", "/", headers={"Host": "elsewhere.example"})
+    assert connection.getresponse().status == HTTPStatus.BAD_REQUEST
+
+
+def test_what_is_too_large_is_refused_whether_its_size_is_told_beforehand_or_not(port: int) -> None:
+    refused = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"detail": "larger than 1 MB"})
+    assert post(port, b"", **{"Content-Length": "1000001"}) == refused
+    assert post(port, (bytes(100_000) for _ in range(11))) == refused
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium to drop a song in")
+def test_a_song_that_is_dropped_in_a_browser_is_shown(port: int, tmp_path: Path) -> None:
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    done = subprocess.run(
+        [
+            "chromium",
+            *options,
+            "--virtual-time-budget=60000",
+            "--dump-dom",
+            f"http://127.0.0.1:{port}/drop",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
+    )
+    shown = done.stdout.split('<pre id="shown">')[1].split("</pre>")[0]
+    escaped = HOSTILE.replace("<", "&lt;").replace(">", "&gt;")
+    assert shown.startswith(f"{escaped}; &lt;b&gt;song&lt;/b&gt;.wav, 10 s heard; Its probability"), shown
+    assert "15 areas, 0 intruders" in shown
+
+
+def answered(distance: float, verdict: Any) -> Answer:
+    return Answer(["jazz", "rock"], np.array([0.25, 0.75]), distance, verdict, [])
+
+
+def test_verdicts_in_words(package: Path) -> None:
+    known = manifest.load(package)
+    named, unsure, strange = answered(1, "named"), answered(1, "unsure"), answered(2000, "unfamiliar")
+    assert webapp.headline(named) == "rock"
+    assert "0.75, is at least 0.40, from which on 80% were right" in webapp.sentence(named, known)
+    assert webapp.headline(unsure) == "Unsure, perhaps rock"
+    assert "No label is as probable as 0.40" in webapp.sentence(unsure, known)
+    assert "names nothing" in webapp.sentence(unsure, known.model_copy(update={"sure": 1.01}))
+    assert webapp.headline(strange) == "Out of its depth"
+    assert "unlike anything" in webapp.sentence(strange, known)
+
+
+def test_a_long_song_takes_no_more_columns(settings: SoundParams, tone: Sounds) -> None:
+    """Five minutes, of which only the first and the last seconds sound: what is between them is dark."""
+    seen = Overview(settings.features)
+    hop = settings.features.spectrogram.hop_length
+    for start_s in (0.0, 298.0):
+        seen.add(start_s, Sound(tone(440.0, 2.0), RATE))
+    assert 300 * RATE / hop / seen._span < overview.MOST
+    bright = np.flatnonzero(seen._power.sum(axis=1))
+    gaps = np.flatnonzero(np.diff(bright) > 1)
+    assert len(gaps) == 1
+    seconds = bright[[gaps[0], gaps[0] + 1, -1]] * seen._span * hop / RATE
+    np.testing.assert_allclose(seconds, [2.0, 298.0, 300.0], atol=0.5)
+    assert seen.png().startswith(b"\x89PNG")
+
+
+def test_a_model_that_is_older_than_the_page_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "chosen", lambda _: Registered("3", tmp_path))
+    with pytest.raises(UserError, match="model 3 was made before there was a page"):
+        commands.page(argparse.Namespace(model=None, port=8000))

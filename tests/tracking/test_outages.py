@@ -1,0 +1,276 @@
+"""A tracking server that stops costs nothing: what it missed is sent once it is back, and nothing twice."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import onnx
+import onnx.parser
+import pandas as pd
+import pytest
+import requests
+from mlflow.exceptions import MlflowException
+from processes import PATIENCE_S, free_port, wait_until
+
+from pipeline import cli, paths
+from pipeline.models.exported import Exported
+from pipeline.tracking import TrackingError, offline_queue
+from pipeline.tracking import runs as tracking
+
+EXPERIMENT = "music"
+DOUBLED = """
+<ir_version: 10, opset_import: ["": 18]>
+doubled (float[batch, 4] tabular) => (float[batch, 4] probabilities) { probabilities = Add (tabular, tabular) }
+"""
+
+
+class Server:
+    """A real `mlflow server` on loopback, to be stopped and started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        store = ["--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
+        store += ["--artifacts-destination", str(self.folder / "artifacts")]
+        place = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        with (self.folder / "server.log").open("ab") as output:
+            command = [sys.executable, "-m", "mlflow", "server", *store, *place]
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=output, text=True, start_new_session=True
+            )
+        wait_until(self._answers, self.process)
+
+    def _answers(self) -> bool:
+        try:
+            return requests.get(f"{self.address}/health", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+    def stop(self) -> None:
+        subprocess.run(["pkill", "-KILL", "-s", str(self.process.pid)], check=False)
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def server(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    checkout: Path,  # noqa: ARG001
+    empty_store: Path,
+) -> Iterator[Server]:
+    shutil.copy(empty_store, tmp_path / "server.db")
+    found = Server(tmp_path)
+    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # which takes eight processes
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", found.address)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", f"{PATIENCE_S:.0f}")
+    found.start()
+    yield found
+    found.stop()
+
+
+class Outage:
+    """In place of ``tracking._send``: while it is on, the store does not answer."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.send = tracking._send
+
+    def __call__(self, *arguments: Any) -> None:
+        if self.on:
+            raise MlflowException("API request failed: connection refused")
+        self.send(*arguments)
+
+
+@pytest.fixture
+def outage(checkout: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Outage:
+    shutil.copy(empty_store, checkout)
+    found = Outage()
+    monkeypatch.setattr(tracking, "_send", found)
+    return found
+
+
+def points(run_id: str, metric: str) -> list[tuple[int, float]]:
+    history = mlflow.MlflowClient().get_metric_history(run_id, metric)
+    return sorted((point.step, point.value) for point in history)
+
+
+def models_of(run_id: str) -> list[Any]:
+    client = mlflow.MlflowClient()
+    outputs = client.get_run(run_id).outputs
+    return [client.get_logged_model(item.model_id) for item in (outputs.model_outputs if outputs else [])]
+
+
+def test_what_a_stopped_server_missed_is_sent_once(checkout: Path, server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    onnx.save(onnx.parser.parse_model(DOUBLED), str(file))
+    inputs = {"tabular": np.ones((2, 4), np.float32)}
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "curves.png").write_bytes(b"png")
+    with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
+        run.log_params({"seed": 7})
+        run.log_epoch(0, {"valid_loss": 1.0})
+        server.stop()
+        run.log_epoch(1, {"valid_loss": 0.5})
+        run.log_epoch(2, {"valid_loss": 0.25})
+        run.set_tags({"precision": "32-true"})
+        run.log_tables({"per_class.json": pd.DataFrame({"label": ["jazz"], "f1": [0.5]})})
+        run.log_folder(tmp_path / "figures", "figures")
+        run.log_model(file, inputs, Exported(file, threads=1)(list(inputs.values())))
+    assert [box.receiver for box in offline_queue.boxes(checkout / ".cache/unsent")] == [run.id]
+    with pytest.raises(TrackingError, match=rf"{server.address} does not answer.*MLFLOW_TRACKING_URI"):
+        tracking.connect(EXPERIMENT)
+
+    server.start()
+    with tracking.run(EXPERIMENT, "the next stage", None, {}):
+        assert offline_queue.boxes(checkout / ".cache/unsent") == []
+    found = mlflow.get_run(run.id)
+    assert found.info.status == "FINISHED"
+    assert (found.data.params, found.data.tags["precision"]) == ({"seed": "7"}, "32-true")
+    assert points(run.id, "valid_loss") == [(0, 1.0), (1, 0.5), (2, 0.25)]
+    assert {item.path for item in mlflow.MlflowClient().list_artifacts(run.id)} == {
+        "per_class.json",
+        "figures",
+    }
+    (model,) = models_of(run.id)
+    loaded = mlflow.pyfunc.load_model(model.model_uri)
+    np.testing.assert_array_equal(loaded.predict(inputs)["probabilities"], 2 * inputs["tabular"])
+
+
+def test_a_server_that_is_back_is_used_again(
+    checkout: Path, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "RETRY_S", PATIENCE_S)
+    with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
+        outage.on = True
+        run.log_epoch(0, {"valid_loss": 1.0})
+        outage.on = False
+        run.log_epoch(1, {"valid_loss": 0.5})
+        assert len(offline_queue.Outbox(checkout / ".cache/unsent" / run.id)) == 2, (
+            "it is not asked at each epoch"
+        )
+        run._next_try = 0.0
+        run.log_epoch(2, {"valid_loss": 0.25})
+        assert points(run.id, "valid_loss") == [(0, 1.0), (1, 0.5), (2, 0.25)]
+        assert offline_queue.boxes(checkout / ".cache/unsent") == []
+    assert mlflow.get_run(run.id).info.status == "FINISHED"
+
+
+def test_frequent_epochs_do_not_put_off_the_next_try(
+    checkout: Path, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "RETRY_S", 1.0)
+    with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
+        outage.on = True
+        run.log_epoch(0, {"valid_loss": 1.0})
+        outage.on = False
+        for epoch in range(1, 11):
+            time.sleep(0.2)
+            run.log_epoch(epoch, {"valid_loss": 1.0})
+        assert [step for step, _ in points(run.id, "valid_loss")] == list(range(11))
+        assert offline_queue.boxes(checkout / ".cache/unsent") == []
+
+
+def test_a_server_that_is_gone_as_a_training_goes_on_costs_nothing(
+    checkout: Path, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise MlflowException("API request failed: connection refused")
+
+    with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
+        run.log_epoch(0, {"valid_loss": 1.0})
+    with tracking.run(EXPERIMENT, "cnn", run.id, {}) as again:
+        outage.on = True
+        monkeypatch.setattr(mlflow.MlflowClient, "get_metric_history", gone)
+        again.log_epoch(1, {"valid_loss": 0.5})
+        assert len(offline_queue.Outbox(checkout / ".cache/unsent" / run.id)) == 1
+        monkeypatch.undo()
+
+
+def test_an_outage_that_ends_with_the_run_leaves_nothing(checkout: Path, outage: Outage) -> None:
+    with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
+        outage.on = True
+        run.log_epoch(0, {"valid_loss": 1.0})
+        outage.on = False
+    assert points(run.id, "valid_loss") == [(0, 1.0)]
+    assert offline_queue.boxes(checkout / ".cache/unsent") == []
+    assert mlflow.get_run(run.id).info.status == "FINISHED"
+
+
+@pytest.mark.usefixtures("outage")
+def test_an_epoch_that_was_logged_is_not_logged_again() -> None:
+    """A training that was killed between an epoch's log and its checkpoint comes by that epoch again."""
+    with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
+        run.log_epoch(0, {"valid_loss": 1.0})
+    with tracking.run(EXPERIMENT, "cnn", run.id, {}) as again:
+        again.log_epoch(0, {"valid_loss": 1.0})
+        again.log_epoch(1, {"valid_loss": 0.5})
+    assert points(run.id, "valid_loss") == [(0, 1.0), (1, 0.5)]
+
+
+def test_the_command_sends_what_waits_and_says_what_does_not_go(
+    checkout: Path, outage: Outage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["soundtrack", "sync"])
+    with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
+        outage.on = True
+        run.log_epoch(0, {"valid_loss": 1.0})
+    with pytest.raises(SystemExit, match=r"0 entries were sent .* 2 still wait"):
+        cli.main()
+    outage.on = False
+    cli.main()
+    cli.main()
+    assert capsys.readouterr().out.splitlines() == [
+        f"{sent} entries were sent to {tracking.uri()}; nothing waits" for sent in (2, 0)
+    ]
+    assert points(run.id, "valid_loss") == [(0, 1.0)]
+    assert not (checkout / ".cache/unsent" / run.id).exists()
+
+
+@pytest.mark.usefixtures("outage")
+def test_what_the_server_refuses_is_named_and_dropped(
+    checkout: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    box = offline_queue.Outbox(checkout / ".cache/unsent" / ("0123456789abcdef" * 2))
+    box.add("batch", {"tags": {"by": "nobody"}})
+    tracking.connect(EXPERIMENT)
+    assert f"refuses a batch of run {box.receiver}" in caplog.text
+    assert len(box) == 0
+
+
+def test_entries_keep_their_order_and_files(tmp_path: Path) -> None:
+    box = offline_queue.Outbox(tmp_path / "box")
+    (tmp_path / "a.txt").write_text("a")
+    box.add("file", {"number": 0}, [tmp_path / "a.txt"])
+    (tmp_path / "a.txt").unlink()
+    for number in range(1, 12):
+        box.add("batch", {"number": number})
+    (box.folder / f".{12:06}.partial").mkdir()  # a process was killed as it wrote
+    entries = list(box.entries())
+    assert [entry.content["number"] for entry in entries] == list(range(12))
+    assert entries[0].files[0].read_text() == "a"
+    for entry in entries:
+        box.remove(entry)
+    assert not box.folder.exists()
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "leak", "compare", "tutorial_report"])
+def test_a_stage_asks_for_its_server_before_its_work(
+    stage: str, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of its inputs is here: it would fail over them."""
+    module = __import__(f"pipeline.stages.{stage}", fromlist=[stage])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(TrackingError):
+        getattr(module, stage)(*([] if stage in ("compare", "tutorial_report") else ["logreg"]))
+    assert not (checkout / paths.EVALUATION).exists()
