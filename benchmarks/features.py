@@ -9,7 +9,7 @@ import librosa
 
 from benchmarks import peers
 from benchmarks.timing import Row, row, seconds
-from pipeline.config import Features
+from pipeline.config.features import Features
 from pipeline.features.extract import Task, blocks, modules
 from pipeline.parallel import cores, each, workers
 

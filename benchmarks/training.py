@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from benchmarks import keras_cnn
 from benchmarks.timing import Row, compare
-from pipeline.config import Cnn
+from pipeline.config.models import Cnn
 from pipeline.models import Input, cnn
 from pipeline.models.exported import Exported, export
 from pipeline.parallel import cores

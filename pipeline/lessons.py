@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline import paths, tracking
-from pipeline.config import AnySection, read
+from pipeline.config.base import AnySection
+from pipeline.config.load import read
 from pipeline.files import whole, write_json
 from pipeline.reports.pages import environment, picture, tabulated
 

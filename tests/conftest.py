@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from pipeline import config
-from pipeline.config import Medium, SoundParams, Training
+from pipeline.config.base import Medium
+from pipeline.config.project import SoundParams
+from pipeline.config.training import Training
 from pipeline.data import audit, media
 from pipeline.features import extract, numba_cache
 from pipeline.parallel import share_cores, workers

@@ -13,7 +13,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pipeline import config
-from pipeline.config import Params, ParamsError, parse
+from pipeline.config.base import ParamsError
+from pipeline.config.load import parse
+from pipeline.config.project import Params
 
 FILE = Path(__file__).parents[1] / "params.yaml"
 DEFAULTS: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pipeline import paths
-from pipeline.config import SoundParams
+from pipeline.config.project import SoundParams
 from pipeline.files import sha256
 from pipeline.stages import code
 from pipeline.stages.inputs import model_code
@@ -98,7 +98,7 @@ def test_a_stage_of_the_tutorial_is_made_of_its_models(settings: SoundParams) ->
 
 @pytest.mark.parametrize("stage", ["download", "features", "split"])
 def test_what_python_loads_is_on_the_list(stage: str, settings: SoundParams) -> None:
-    by_name = {"features": ["pipeline.features.tabular"], "download": ["pipeline.data.sources.gtzanmini"]}
+    by_name = {"features": ["pipeline.features.tabular"], "download": ["pipeline.data.sources.gtzan_mini"]}
     names = [f"pipeline.stages.{stage}", *by_name.get(stage, [])]
     done = subprocess.run(
         [sys.executable, "-c", IMPORTS, *names], cwd=ROOT, capture_output=True, text=True, check=True

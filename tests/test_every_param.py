@@ -19,7 +19,8 @@ from rows_use import SWEEPS, TUTORIAL
 from tiny import default, tiny
 
 from pipeline import config
-from pipeline.config import ParamsError, SoundParams
+from pipeline.config.base import ParamsError
+from pipeline.config.project import SoundParams
 
 ROOT = Path(__file__).parents[1]
 ROWS = [

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.config import Training
+from pipeline.config.training import Training
 from pipeline.training.dataset import Windows
 from pipeline.training.trainer import fit
 

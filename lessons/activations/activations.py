@@ -17,7 +17,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline import lessons, tracking
-from pipeline.config import Activation, Mlp, Positive, Section, Seed, Training
+from pipeline.config.base import Positive, Section, Seed
+from pipeline.config.models import Activation, Mlp
+from pipeline.config.training import Training
 from pipeline.models import mlp
 from pipeline.models.layers import activate
 from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, curves, tidy

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from pydantic import Field
 
 from pipeline import lessons
-from pipeline.config import Positive, Section, Seed
+from pipeline.config.base import Positive, Section, Seed
 from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, scale_loss, tidy
 from pipeline.stages import in_words
 

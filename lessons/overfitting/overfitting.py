@@ -18,7 +18,10 @@ from numpy.polynomial import Legendre
 from pydantic import Field, model_validator
 
 from pipeline import lessons, tracking
-from pipeline.config import Mlp, Positive, Section, Seed, Training, inheriting
+from pipeline.config.base import Positive, Section, Seed
+from pipeline.config.experiment import inheriting
+from pipeline.config.models import Mlp
+from pipeline.config.training import Training
 from pipeline.models import mlp
 from pipeline.reports.figures import GREY, OKABE_ITO, WIDTH, canvas, scale_loss, tidy
 from pipeline.stages import in_words

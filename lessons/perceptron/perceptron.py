@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from sklearn.linear_model import Perceptron as SklearnPerceptron
 
 from pipeline import lessons
-from pipeline.config import Fraction, Positive, Section, Seed
+from pipeline.config.base import Fraction, Positive, Section, Seed
 from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, tidy
 from pipeline.stages import in_words
 

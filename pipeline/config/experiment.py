@@ -1,10 +1,12 @@
 """One experiment: features, a model, and how it is trained; and what it is made of."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import Section, is_section, merged
+from pipeline.config.base import ParamsError, Section, is_section, merged
+from pipeline.config.check import check
 from pipeline.config.features import ALIGNED, WINDOWED, FeatureKind
 from pipeline.config.models import Cnn, Lda, LogReg, Majority, Mlp, Multimodal, Transfer
 from pipeline.config.training import Training
@@ -100,3 +102,21 @@ def _inheriting(defaults: dict[str, Any], block: Any) -> Any:
         # defaults are about models of one part: of a fusion its branches have members
         filled["training"] = {**training, "members": own.get("members", 1)}
     return filled
+
+
+def varied(experiment: Experiment, values: Mapping[str, Any], name: str) -> Experiment:
+    """The experiment with other values at these dotted keys; ``name`` is for messages.
+
+    Raises:
+        ParamsError: a key is unknown, or the values are impossible.
+    """
+    block = experiment.model_dump()
+    for key, value in values.items():
+        section = block
+        *above, last = key.split(".")
+        for part in above:
+            section = section.setdefault(part, {})
+            if not isinstance(section, dict):
+                raise ParamsError(f"{name} has 1 problem(s):\n  {key}: there is nothing below {part!r}")
+        section[last] = value
+    return check(block, Experiment, name)

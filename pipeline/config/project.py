@@ -17,9 +17,8 @@ from pipeline.config.base import (
     merged,
 )
 from pipeline.config.data import Audit, Data, PictureAudit, PictureData, Split
-from pipeline.config.experiment import Experiment, Fusion, backbones, inheriting
+from pipeline.config.experiment import Experiment, Fusion, backbones, inheriting, varied
 from pipeline.config.features import ALIGNED, Features, PictureFeatures, Window, kinds, possible_kinds
-from pipeline.config.load import varied
 from pipeline.config.models import Transfer, Weights
 from pipeline.config.sweep import Sweep
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline import paths
-from pipeline.config import Audit, Medium, PictureAudit
+from pipeline.config.base import Medium
+from pipeline.config.data import Audit, PictureAudit
 from pipeline.data import media
 from pipeline.data.groups import join
 from pipeline.data.media import Array, Finding, Fingerprints, Pair

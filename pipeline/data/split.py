@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline import paths
-from pipeline.config import Medium, Split
+from pipeline.config.base import Medium
+from pipeline.config.data import Split
 from pipeline.data.sources.gtzan import lists
 from pipeline.errors import UserError
 from pipeline.files import whole

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.config import Training
+from pipeline.config.training import Training
 from pipeline.evaluation import bootstrap
 from pipeline.files import read_json
 from pipeline.models.exported import EACH, Exported

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import paths
-from pipeline.config import Features, PictureFeatures, kinds, possible_kinds
+from pipeline.config.features import Features, PictureFeatures, kinds, possible_kinds
 from pipeline.data import clips
 from pipeline.errors import UserError
 from pipeline.features import cache, extract

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.blas import blas_threads
-from pipeline.config import Features, PictureFeatures, kinds, possible_kinds
+from pipeline.config.features import Features, PictureFeatures, kinds, possible_kinds
 from pipeline.features.store import Block, block
 
 

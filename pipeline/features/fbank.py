@@ -13,7 +13,7 @@ import scipy.sparse
 from librosa import power_to_db
 from numpy.lib.stride_tricks import sliding_window_view
 
-from pipeline.config import Fbank
+from pipeline.config.features import Fbank
 from pipeline.features.sound import Array, Sound
 
 RATE, FRAME_LENGTH, HOP_LENGTH, N_FFT, BANDS = 16_000, 400, 160, 512, 128

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from pipeline.config import Image as Settings
+from pipeline.config.features import Image as Settings
 
 WHITE = 255
 """The store holds pixels as bytes; models see them divided by this, from 0 to 1."""

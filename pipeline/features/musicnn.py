@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from librosa import power_to_db
 
-from pipeline.config import MusicnnInput
+from pipeline.config.features import MusicnnInput
 from pipeline.features.sound import Array, Sound, mel
 
 RATE, N_FFT, HOP_LENGTH, BANDS = 16_000, 512, 256, 96

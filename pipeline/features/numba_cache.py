@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from pipeline.config import Features, kinds, load_sound
+from pipeline.config.features import Features, kinds
+from pipeline.config.load import load_sound
 
 
 @cache

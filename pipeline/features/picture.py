@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from pipeline.config import PictureFeatures
+from pipeline.config.features import PictureFeatures
 from pipeline.data.picture import decode
 
 

@@ -27,7 +27,7 @@ import scipy.sparse
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
-from pipeline.config import Features
+from pipeline.config.features import Features
 from pipeline.data.audio import mono
 from pipeline.features import numba_cache
 

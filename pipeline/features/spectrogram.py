@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from librosa import power_to_db
 
-from pipeline.config import Spectrogram
+from pipeline.config.features import Spectrogram
 from pipeline.features.sound import Array, Sound, mel
 
 

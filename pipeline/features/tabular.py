@@ -12,7 +12,7 @@ from librosa import piptrack, pitch_tuning, power_to_db
 from librosa.feature import chroma_stft, mfcc, rms, tempo
 from librosa.onset import onset_strength
 
-from pipeline.config import Tabular
+from pipeline.config.features import Tabular
 from pipeline.features.median import running_median
 from pipeline.features.sound import Array, Sound, Spectrum, hann, mel
 

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.fft
 from librosa import amplitude_to_db
 
-from pipeline.config import Wavelet
+from pipeline.config.features import Wavelet
 from pipeline.features.sound import Array, Sound
 
 REACH = 4.5

@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pipeline.config import Cnn
+from pipeline.config.models import Cnn
 from pipeline.models import Input
 from pipeline.models.layers import Standardise, planes
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline.config import Activation
+from pipeline.config.models import Activation
 from pipeline.models import LEAST, Array, Input
 
 

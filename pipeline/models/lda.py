@@ -8,7 +8,7 @@ and the mean over windows or members would be a vote. So its logits are divided 
 import torch
 from torch import nn
 
-from pipeline.config import Lda
+from pipeline.config.models import Lda
 from pipeline.models import Rows
 from pipeline.models.layers import fitted_linear, scaled
 from pipeline.models.temperature import best

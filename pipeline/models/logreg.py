@@ -5,7 +5,7 @@ Fitted by scikit-learn; its coefficients become a linear layer, so that it is ke
 
 from torch import nn
 
-from pipeline.config import LogReg
+from pipeline.config.models import LogReg
 from pipeline.models import Rows
 from pipeline.models.layers import fitted_linear, scaled
 

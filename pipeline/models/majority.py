@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.config import Majority as Settings
+from pipeline.config.models import Majority as Settings
 from pipeline.models import Rows
 
 

@@ -4,7 +4,7 @@ from math import prod
 
 from torch import nn
 
-from pipeline.config import Mlp
+from pipeline.config.models import Mlp
 from pipeline.models import Input
 from pipeline.models.layers import Standardise, dense
 

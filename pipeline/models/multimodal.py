@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline.config import Multimodal as Settings
+from pipeline.config.models import Multimodal as Settings
 from pipeline.models import Input
 from pipeline.models.cnn import Compact, Tutorial
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline import paths
-from pipeline.config import ParamsError
-from pipeline.config import Transfer as Settings
+from pipeline.config.base import ParamsError
+from pipeline.config.models import Transfer as Settings
 from pipeline.errors import UserError
 from pipeline.models import Input, Rows, lda
 from pipeline.models.backbones.musicnn import BANDS, PENULTIMATE, Musicnn

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import paths
-from pipeline.config import SoundParams
+from pipeline.config.project import SoundParams
 from pipeline.data import clips, split
 from pipeline.evaluation import calibration, metrics
 from pipeline.features.store import Store

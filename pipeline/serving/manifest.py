@@ -5,7 +5,9 @@ from pathlib import Path
 from pydantic import Field
 
 from pipeline import config
-from pipeline.config import Audit, FeatureKind, Features, Section, Window
+from pipeline.config.base import Section
+from pipeline.config.data import Audit
+from pipeline.config.features import FeatureKind, Features, Window
 
 FILE = "about.json"
 GRAPH = "model.onnx"

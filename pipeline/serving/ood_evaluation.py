@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from pipeline.config import Features
+from pipeline.config.features import Features
 from pipeline.features import extract
 from pipeline.features.sound import Sound
 from pipeline.serving.bundle import Tabular

@@ -3,7 +3,7 @@
 import numpy as np
 from librosa import power_to_db
 
-from pipeline.config import Features
+from pipeline.config.features import Features
 from pipeline.features.sound import Sound, mel
 from pipeline.reports import data_figures
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import soundfile
 
-from pipeline.config import Audit
+from pipeline.config.data import Audit
 from pipeline.data import audio
 from pipeline.data.audio import Samples, resampled
 from pipeline.data.media.sound import UNKNOWN_LENGTH, fault

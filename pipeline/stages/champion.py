@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import config, paths, tracking
-from pipeline.config import SoundParams
+from pipeline.config.project import SoundParams
 from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap, metrics
 from pipeline.files import read_json, whole

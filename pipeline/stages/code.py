@@ -7,7 +7,8 @@ has changed, and not when another has; and dvc.lock, which DVC reads and writes 
 from pathlib import Path
 
 from pipeline import config, paths
-from pipeline.config import Params, SoundParams, kinds
+from pipeline.config.features import kinds
+from pipeline.config.project import Params, SoundParams
 from pipeline.files import write_json
 from pipeline.stages import main
 from pipeline.workflow import dependencies

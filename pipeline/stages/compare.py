@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import config, paths, tracking
-from pipeline.config import Params
+from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap, calibration, metrics
 from pipeline.evaluation.bootstrap import Interval

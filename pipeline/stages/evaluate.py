@@ -5,7 +5,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline import config, paths, tracking
-from pipeline.config import Fusion, Params
+from pipeline.config.experiment import Fusion
+from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import ablation, bootstrap, calibration, metrics
 from pipeline.files import read_json, whole, write_json

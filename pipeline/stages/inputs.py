@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import config, paths
-from pipeline.config import Experiment, Transfer, Window
+from pipeline.config.experiment import Experiment
+from pipeline.config.features import Window
+from pipeline.config.models import Transfer
 from pipeline.data import clips
 from pipeline.features.store import Store
 from pipeline.files import sha256, whole, write_json

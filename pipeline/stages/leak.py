@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline import config, paths, tracking
-from pipeline.config import Experiment, Params, Split
+from pipeline.config.data import Split
+from pipeline.config.experiment import Experiment
+from pipeline.config.project import Params
 from pipeline.data import clips
 from pipeline.data.split import LEAKY, SplitError, split
 from pipeline.evaluation import bootstrap, metrics

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import config, paths, tracking
-from pipeline.config import Experiment, Params
+from pipeline.config.experiment import Experiment
+from pipeline.config.project import Params
 from pipeline.data import clips
 from pipeline.data import split as splitting
 from pipeline.files import remove, whole, write_json

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import config, paths, tracking
-from pipeline.config import Experiment
+from pipeline.config.experiment import Experiment
 from pipeline.data import clips
 from pipeline.data.split import first_to_train, leaky, protocol
 from pipeline.files import read_json, remove, whole, write_json

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import config, paths, tracking
-from pipeline.config import ParamsError
+from pipeline.config.base import ParamsError
 from pipeline.data import clips, split
 from pipeline.evaluation import metrics
 from pipeline.files import read_json, write_json, write_text

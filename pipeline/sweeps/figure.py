@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from pipeline.config import Values
+from pipeline.config.sweep import Values
 from pipeline.reports.figures import GREY, OKABE_ITO, WIDTH, canvas, tidy
 from pipeline.sweeps.results import Found
 

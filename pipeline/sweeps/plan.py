@@ -11,7 +11,10 @@ from typing import Any
 import pandas as pd
 
 from pipeline import config, paths, tracking
-from pipeline.config import Experiment, Params, ParamsError, Sweep, backbones
+from pipeline.config.base import ParamsError
+from pipeline.config.experiment import Experiment, backbones
+from pipeline.config.project import Params
+from pipeline.config.sweep import Sweep
 from pipeline.data import split
 from pipeline.errors import UserError
 from pipeline.stages.inputs import used

@@ -17,7 +17,7 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pipeline import paths
-from pipeline.config import Values
+from pipeline.config.sweep import Values
 from pipeline.sweeps.plan import Plan, SweepError
 
 DIGITS = 3

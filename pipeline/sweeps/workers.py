@@ -12,7 +12,7 @@ import optuna
 import torch
 
 from pipeline import paths, tracking
-from pipeline.config import Experiment
+from pipeline.config.experiment import Experiment
 from pipeline.data import clips
 from pipeline.errors import UserError
 from pipeline.files import read_json, remove, write_json

@@ -12,7 +12,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline import paths, tracking
-from pipeline.config import Experiment, Params, Window
+from pipeline.config.experiment import Experiment
+from pipeline.config.features import Window
+from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.features.store import Store
 from pipeline.models.exported import Exported

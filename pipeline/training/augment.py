@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config import Augment
+from pipeline.config.training import Augment
 
 ROUNDING = 1e-3
 """dB by which silence may differ from the floor between two frames or bands of it."""

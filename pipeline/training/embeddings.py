@@ -15,7 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from pipeline import paths
-from pipeline.config import Training
+from pipeline.config.training import Training
 from pipeline.features import cache
 from pipeline.features.cache import Reuse
 from pipeline.features.store import Block, block

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from pipeline import models
-from pipeline.config import Experiment
-from pipeline.config import Fusion as FusionSettings
+from pipeline.config.experiment import Experiment
+from pipeline.config.experiment import Fusion as FusionSettings
 from pipeline.files import write_json
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble

@@ -2,7 +2,10 @@
 
 import torch
 
-from pipeline.config import Cnn, Experiment, Fusion, Multimodal, ParamsError, Training, Transfer
+from pipeline.config.base import ParamsError
+from pipeline.config.experiment import Experiment, Fusion
+from pipeline.config.models import Cnn, Multimodal, Transfer
+from pipeline.config.training import Training
 
 FULL = "32-true"
 

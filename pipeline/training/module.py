@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.config import Training
+from pipeline.config.training import Training
 from pipeline.training import HISTORY
 from pipeline.training.augment import augment, mixed
 from pipeline.training.lightning import pl

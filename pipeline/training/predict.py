@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pipeline.config import Training
+from pipeline.config.training import Training
 from pipeline.models.exported import Exported
 from pipeline.training.dataset import Array, Batch
 from pipeline.training.splits import Parts

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.config import Training
+from pipeline.config.training import Training
 from pipeline.training.module import Batch, Learner
 
 

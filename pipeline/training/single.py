@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from pipeline import models
 from pipeline.blas import blas_threads
-from pipeline.config import Experiment, Training, Transfer
+from pipeline.config.experiment import Experiment
+from pipeline.config.models import Transfer
+from pipeline.config.training import Training
 from pipeline.models.exported import EACH, export
 from pipeline.models.fusion import Fusion
 from pipeline.training import HISTORY, EpochSink

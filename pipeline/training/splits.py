@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline import paths
-from pipeline.config import Experiment, FeatureKind, Window
+from pipeline.config.experiment import Experiment
+from pipeline.config.features import FeatureKind, Window
 from pipeline.data import clips
 from pipeline.data.split import inner
 from pipeline.features.store import Store

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.config import Training
+from pipeline.config.training import Training
 from pipeline.training import EpochSink
 from pipeline.training.dataset import EvenWindows, Index, RandomWindows, Windows
 from pipeline.training.lightning import pl

@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import Experiment, Params, ParamsError, Section, Window, parts, read
+from pipeline.config.base import ParamsError, Section
+from pipeline.config.experiment import Experiment, parts
+from pipeline.config.features import Window
+from pipeline.config.load import read
+from pipeline.config.project import Params
 from pipeline.files import write_json
 
 SPEC = "spec.json"

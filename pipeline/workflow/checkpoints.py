@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 from pipeline import paths
-from pipeline.config import Experiment, Params
+from pipeline.config.experiment import Experiment
+from pipeline.config.project import Params
 from pipeline.files import read_json
 from pipeline.workflow.dependencies import PACKAGE, reached, versions
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from pipeline.config import Audit
+from pipeline.config.data import Audit
 from pipeline.data.audit import AuditError, audit, check, inspect, summary
 from pipeline.data.media import Finding
 

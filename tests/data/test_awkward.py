@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pipeline import paths
-from pipeline.config import SoundParams
+from pipeline.config.project import SoundParams
 from pipeline.data import audit as auditing
 from pipeline.data import clips
 from pipeline.data.audit import inspect

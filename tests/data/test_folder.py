@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import SoundParams
+from pipeline.config.project import SoundParams
 from pipeline.data.sources import Clip, SourceError
 from pipeline.data.sources.folder import fetch, find, read_groups
 

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.config import PictureAudit
+from pipeline.config.data import PictureAudit
 from pipeline.data.audit import audit, inspect, summary
 from pipeline.data.groups import join
 from pipeline.data.media.picture import fingerprint, near

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import Split
+from pipeline.config.data import Split
 from pipeline.data.sources.gtzan import lists
 from pipeline.data.split import LEAKY, PARTS, SplitError, explained, first_to_train, leaky
 from pipeline.data.split import split as deal

@@ -8,7 +8,7 @@ import pytest
 import soxr
 from transformers import ASTFeatureExtractor
 
-from pipeline.config import Fbank
+from pipeline.config.features import Fbank
 from pipeline.features import fbank
 from pipeline.features.sound import Sound
 from pipeline.features.store import block

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config import Image as Settings
-from pipeline.config import PictureFeatures
+from pipeline.config.features import Image as Settings
+from pipeline.config.features import PictureFeatures
 from pipeline.features.extract import Task, blocks, shared, spec
 from pipeline.features.image import compute
 from pipeline.features.store import Store, Writer

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soxr
 
-from pipeline.config import MusicnnInput
+from pipeline.config.features import MusicnnInput
 from pipeline.features import musicnn
 from pipeline.features.sound import Sound
 from pipeline.features.store import block

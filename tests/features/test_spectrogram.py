@@ -7,7 +7,8 @@ import librosa
 import numpy as np
 import pytest
 
-from pipeline.config import SoundParams, Spectrogram, Wavelet
+from pipeline.config.features import Spectrogram, Wavelet
+from pipeline.config.project import SoundParams
 from pipeline.features import spectrogram, wavelet
 from pipeline.features.sound import Sound
 

@@ -10,7 +10,7 @@ import scipy.ndimage
 import soundfile
 
 from benchmarks.peers import columns
-from pipeline.config import SoundParams
+from pipeline.config.project import SoundParams
 from pipeline.features.median import running_median
 from pipeline.features.sound import Sound
 from pipeline.features.tabular import HPSS_WIDTH, NAMES, compute, describe

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.config import SoundParams, Wavelet
+from pipeline.config.features import Wavelet
+from pipeline.config.project import SoundParams
 from pipeline.features import wavelet
 from pipeline.features.sound import Sound
 

@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from rows import CHAMPIONS, RUNS, TRIED, Params
 
 from pipeline import cli, paths, tracking
-from pipeline.config import Experiment
+from pipeline.config.experiment import Experiment
 from pipeline.features.store import ARRAY, Store
 from pipeline.sweeps import command, workers
 from pipeline.tracking import registry

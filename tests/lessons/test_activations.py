@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lessons.activations import activations
 from lessons.activations.activations import Spirals, flat_from, merged, merged_all, response, slope
-from pipeline.config import Activation
+from pipeline.config.models import Activation
 from pipeline.models.layers import activate, dense
 
 X = torch.linspace(-8, 8, 1601, dtype=torch.float64)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.config import ParamsError, check
+from pipeline.config.base import ParamsError
+from pipeline.config.check import check
 from pipeline.files import sha256
 from pipeline.workflow import dependencies
 

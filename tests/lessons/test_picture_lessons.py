@@ -15,7 +15,7 @@ import yaml
 from torch import nn
 
 from pipeline import config, models, paths
-from pipeline.config import PictureParams
+from pipeline.config.project import PictureParams
 from pipeline.data.sources import shapes
 from pipeline.models import Input
 from pipeline.stages import code

@@ -13,7 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import ASTFeatureExtractor, ASTForAudioClassification, ASTModel
 
-from pipeline.config import Fbank, ParamsError, PathWeights, Training, Transfer
+from pipeline.config.base import ParamsError
+from pipeline.config.features import Fbank
+from pipeline.config.models import PathWeights, Transfer
+from pipeline.config.training import Training
 from pipeline.errors import UserError
 from pipeline.features import fbank
 from pipeline.features.sound import Sound

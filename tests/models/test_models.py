@@ -17,18 +17,10 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from pipeline import models
-from pipeline.config import (
-    Cnn,
-    Experiment,
-    Lda,
-    LogReg,
-    Majority,
-    Mlp,
-    Multimodal,
-    ParamsError,
-    Training,
-    Transfer,
-)
+from pipeline.config.base import ParamsError
+from pipeline.config.experiment import Experiment
+from pipeline.config.models import Cnn, Lda, LogReg, Majority, Mlp, Multimodal, Transfer
+from pipeline.config.training import Training
 from pipeline.errors import UserError
 from pipeline.features.store import Store, write
 from pipeline.models import Input, Rows, cnn, lda, logreg, majority, multimodal, transfer

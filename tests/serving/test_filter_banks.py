@@ -11,7 +11,7 @@ from checkouts import make_music
 from networks import FRAMES, make_ast
 
 from pipeline import config
-from pipeline.config import SoundParams
+from pipeline.config.project import SoundParams
 from pipeline.data import clips
 from pipeline.files import sha256
 from pipeline.models.exported import Exported

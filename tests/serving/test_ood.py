@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.config import SoundParams
+from pipeline.config.project import SoundParams
 from pipeline.features.sound import Sound
 from pipeline.serving import ood_evaluation
 from pipeline.serving.bundle import Tabular

@@ -10,7 +10,9 @@ import onnx.parser
 import pytest
 import soundfile
 
-from pipeline.config import FeatureKind, MusicnnInput, ParamsError, SoundParams
+from pipeline.config.base import ParamsError
+from pipeline.config.features import FeatureKind, MusicnnInput
+from pipeline.config.project import SoundParams
 from pipeline.features import extract, store
 from pipeline.features.extract import Task
 from pipeline.features.store import Store

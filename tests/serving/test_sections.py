@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.config import SoundParams
+from pipeline.config.project import SoundParams
 from pipeline.data.audio import mono
 from pipeline.serving.sections import SongError, sections
 

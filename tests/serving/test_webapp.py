@@ -21,7 +21,7 @@ import pytest
 import soundfile
 from processes import PATIENCE_S, free_port, wait_until
 
-from pipeline.config import SoundParams
+from pipeline.config.project import SoundParams
 from pipeline.errors import UserError
 from pipeline.features import extract
 from pipeline.features.sound import Sound

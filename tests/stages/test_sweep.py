@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pipeline import config, paths
-from pipeline.config import ParamsError
+from pipeline.config.base import ParamsError
 from pipeline.features.store import Store
 from pipeline.features.store import write as write_store
 from pipeline.files import read_json, remove, sha256

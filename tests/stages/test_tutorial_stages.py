@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipeline import config, paths
-from pipeline.config import ParamsError
+from pipeline.config.base import ParamsError
 from pipeline.data import clips
 from pipeline.data.split import first_to_train
 from pipeline.features import store

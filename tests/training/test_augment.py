@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.config import Augment
+from pipeline.config.training import Augment
 from pipeline.training.augment import augment, mixed
 
 OFF = Augment(time_masks=0, time_width=0, band_masks=0, band_width=0, gain_db=0.0)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import paths
-from pipeline.config import Training
+from pipeline.config.training import Training
 from pipeline.features.store import Store, write
 from pipeline.models.exported import Exported
 from pipeline.training import embeddings

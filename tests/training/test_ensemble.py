@@ -17,7 +17,9 @@ from threadpoolctl import threadpool_info
 
 from pipeline import config, paths
 from pipeline.blas import blas_threads
-from pipeline.config import Experiment, Params, Training
+from pipeline.config.experiment import Experiment
+from pipeline.config.project import Params
+from pipeline.config.training import Training
 from pipeline.data.split import SplitError, inner
 from pipeline.evaluation import ablation
 from pipeline.features.store import write

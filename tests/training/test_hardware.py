@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.config import Experiment, Params, ParamsError
+from pipeline.config.base import ParamsError
+from pipeline.config.experiment import Experiment
+from pipeline.config.project import Params
 from pipeline.training import hardware
 
 

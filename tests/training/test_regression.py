@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.config import ParamsError, Training, check
+from pipeline.config.base import ParamsError
+from pipeline.config.check import check
+from pipeline.config.training import Training
 from pipeline.training.dataset import Array, Table, Windows
 from pipeline.training.trainer import fit
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.config import Cnn, Mlp, Training
+from pipeline.config.models import Cnn, Mlp
+from pipeline.config.training import Training
 from pipeline.features.store import Store, write
 from pipeline.models import cnn, mlp
 from pipeline.training import HISTORY

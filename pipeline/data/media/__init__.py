@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config import Medium
+from pipeline.config.base import Medium
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Fingerprints = Mapping[str, Array]

@@ -7,7 +7,7 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import minimum_spanning_tree
 
-from pipeline.config import PictureAudit
+from pipeline.config.data import PictureAudit
 from pipeline.data.media import Array, Finding, Fingerprints, Pair
 from pipeline.data.picture import PictureError, decode
 

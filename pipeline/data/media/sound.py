@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from pipeline.config import Audit
+from pipeline.config.data import Audit
 from pipeline.data import audio, fingerprint
 from pipeline.data.audio import Samples, decode
 from pipeline.data.media import Finding, Fingerprints, Pair

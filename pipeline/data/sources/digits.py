@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import paths
-from pipeline.config import PictureData
+from pipeline.config.data import PictureData
 from pipeline.data.sources import Clip
 from pipeline.data.sources.pixels import write
 

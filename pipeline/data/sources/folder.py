@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import paths
-from pipeline.config import Data
+from pipeline.config.data import Data
 from pipeline.data.groups import joint_credits, unknown
 from pipeline.data.sources import Clip, SourceError
 

@@ -6,7 +6,7 @@ For trying things out. In four genres all its clips are by one artist, so that n
 
 from pathlib import Path
 
-from pipeline.config import Data
+from pipeline.config.data import Data
 from pipeline.data.sources import Clip, gtzan
 
 

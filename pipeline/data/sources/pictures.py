@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline import paths
-from pipeline.config import PictureData
+from pipeline.config.data import PictureData
 from pipeline.data.sources import Clip
 from pipeline.data.sources.folder import listed
 

@@ -6,7 +6,7 @@ from random import Random
 from PIL import Image, ImageDraw
 
 from pipeline import paths
-from pipeline.config import PictureData
+from pipeline.config.data import PictureData
 from pipeline.data.sources import Clip
 
 LABELS = ("circle", "square", "triangle")

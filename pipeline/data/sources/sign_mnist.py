@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import paths
-from pipeline.config import PictureData
+from pipeline.config.data import PictureData
 from pipeline.data.sources import Clip, SourceError
 from pipeline.data.sources.pixels import write
 

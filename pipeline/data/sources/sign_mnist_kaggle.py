@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.config import PictureData
+from pipeline.config.data import PictureData
 from pipeline.data.sources import Clip, SourceError, sign_mnist
 
 DATASET = "datamunge/sign-language-mnist"

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from pipeline.config import HubWeights, PathWeights, PipWeights
+from pipeline.config.models import HubWeights, PathWeights, PipWeights
 from pipeline.models.pretrained import hub, local, pip_package
 from pipeline.models.pretrained.loading import load
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.config import HubWeights
+from pipeline.config.models import HubWeights
 from pipeline.files import sha256
 from pipeline.models.pretrained import WeightsError, local
 

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from pipeline.config import PathWeights
+from pipeline.config.models import PathWeights
 from pipeline.files import sha256
 from pipeline.models.pretrained import WeightsError, preprocessor
 

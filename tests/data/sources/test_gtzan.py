@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import Data, Starter
+from pipeline.config.data import Data, Starter
 from pipeline.data.download import Remote
 from pipeline.data.sources import Clip, SourceError, gtzan, load
 from pipeline.data.sources.gtzan import Edition, deliver

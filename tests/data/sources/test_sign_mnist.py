@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pipeline import paths
-from pipeline.config import PictureData
+from pipeline.config.data import PictureData
 from pipeline.data.sources import SourceError, sign_mnist, sign_mnist_kaggle
 from pipeline.data.sources.sign_mnist import LETTERS, PIXELS, fetch, read
 

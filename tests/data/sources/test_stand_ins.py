@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipeline import paths
-from pipeline.config import PictureData
+from pipeline.config.data import PictureData
 from pipeline.data.sources import SourceError, digits, pictures, shapes
 from pipeline.files import sha256
 

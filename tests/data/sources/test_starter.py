@@ -17,7 +17,7 @@ import soundfile
 from processes import wait_until
 
 from pipeline import paths
-from pipeline.config import Data, Starter
+from pipeline.config.data import Data, Starter
 from pipeline.data.sources import Clip, SourceError, load, starter
 from pipeline.data.sources.starter import scores
 from pipeline.data.sources.starter.scores import Note, Piece

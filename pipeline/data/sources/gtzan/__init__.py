@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from pipeline import paths
-from pipeline.config import Data
+from pipeline.config.data import Data
 from pipeline.data.download import ArchiveError, DownloadError, Remote, digest, download, unpacked
 from pipeline.data.sources import Clip, SourceError
 from pipeline.data.sources.gtzan import lists

@@ -20,7 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from pipeline import paths
-from pipeline.config import Data
+from pipeline.config.data import Data
 from pipeline.data.sources import Clip, SourceError
 from pipeline.data.sources.starter import render, scores
 from pipeline.data.sources.starter.render import Job, Outcome, Performance
