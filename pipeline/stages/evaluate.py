@@ -4,14 +4,14 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import config, paths, tracking
+from pipeline import paths, tracking
 from pipeline.config.experiment import Fusion
 from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import ablation, bootstrap, calibration, metrics
 from pipeline.files import read_json, whole, write_json
 from pipeline.reports import figures
-from pipeline.stages import main
+from pipeline.stages.explain import explain
 from pipeline.tracking import run_logging
 from pipeline.training import splits
 from pipeline.training.predict import predictions
@@ -25,8 +25,7 @@ METRICS = (*CURVES, "test_macro_f1", "test_macro_f1_low", "test_macro_f1_high", 
 """The same for the columns of `dvc metrics show`."""
 
 
-def evaluate(key: str) -> None:
-    settings = config.load()
+def evaluate(settings: Params, key: str) -> None:
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     models = specs(paths.MODELS / key)
     answers = pd.concat([_answers(key, about) for about in models], ignore_index=True)
@@ -61,6 +60,8 @@ def evaluate(key: str) -> None:
             run.log_tables({f"{name}.json": table for name, table in tables.items()})
         write_json(folder / "training.json", {"run_id": run.id, **_trained(models)})
     write_json(paths.METRICS / f"{key}.json", {name: scores[name] for name in METRICS})
+    if settings.medium == "sound":
+        explain(key)
 
 
 def _loaded(about: Spec) -> Parts:
@@ -130,7 +131,3 @@ def _trained(models: list[Spec]) -> dict[str, Any]:
         "train_seconds": sum(one.train_seconds for one in models),
         "parameters": first.parameters,
     }
-
-
-if __name__ == "__main__":
-    main(evaluate, "key")

@@ -17,10 +17,10 @@ from pipeline.data.split import LEAKY, SplitError, split
 from pipeline.evaluation import bootstrap, metrics
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.files import remove, whole, write_json
-from pipeline.stages import main
 from pipeline.tracking import run_logging
 from pipeline.training import splits, untold
 from pipeline.training.predict import predictions
+from pipeline.training.recipe import recipe
 from pipeline.training.trials import Trial
 from pipeline.workflow import checkpoints
 
@@ -28,12 +28,11 @@ MOST_FOLDS = 5
 log = logging.getLogger("pipeline.stages")
 
 
-def leak(key: str) -> None:
-    settings = config.load()
+def leak(settings: Params, key: str) -> None:
     experiment = config.experiment(settings, key)
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     table = clips.computed()
-    work = checkpoints.work("leak", settings, experiment, key)
+    work = checkpoints.folder("leak", key, *recipe(settings, experiment, (paths.CLIPS, paths.SPLIT)))
     with whole(paths.LEAK / key) as folder:
         folder.mkdir()
         try:
@@ -122,7 +121,3 @@ def _record(settings: Params, experiment: Experiment, key: str, found: dict[str,
         for name in ("grouped", "random", "gap"):
             interval = found[name]
             run.log_metrics({f"leak_{name}_{end}": value for end, value in interval.items()})
-
-
-if __name__ == "__main__":
-    main(leak, "key")
