@@ -16,16 +16,16 @@ without a mistake has one of width 0.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-Metric = Literal["macro_f1", "accuracy"]
+from pipeline.evaluation import f1
+from pipeline.evaluation.f1 import HITS, PREDICTED, TRUE, Array
 
-HITS, TRUE, PREDICTED = range(3)
+Metric = Literal["macro_f1", "accuracy"]
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def by_run(rows: pd.DataFrame) -> pd.DataFrame:
     runs = []
     for (fold, seed), run in rows.groupby(["fold", "seed"]):
         counts = _counts(run).sum(axis=1)[0]
-        runs.append((fold, seed, float(_macro_f1(counts)), float(_accuracy(counts))))
+        runs.append((fold, seed, float(f1.macro_f1(counts)), float(f1.accuracy(counts))))
     return pd.DataFrame(runs, columns=["fold", "seed", "macro_f1", "accuracy"])
 
 
@@ -129,24 +129,9 @@ def _counts(rows: pd.DataFrame) -> Array:
     return counts
 
 
-def _macro_f1(counts: Array) -> Array:
-    """Over the last two axes of :func:`_counts`.
-
-    A label that a draw leaves without clips is left out of that draw's mean. As 0 it would lower the score for
-    a reason that has nothing to do with the model.
-    """
-    true, predicted = counts[..., TRUE, :], counts[..., PREDICTED, :]
-    f1 = 2 * counts[..., HITS, :] / np.maximum(true + predicted, 1)
-    return f1.sum(axis=-1) / (true > 0).sum(axis=-1)
-
-
-def _accuracy(counts: Array) -> Array:
-    return counts[..., HITS, :].sum(axis=-1) / counts[..., TRUE, :].sum(axis=-1)
-
-
 def _bootstrap(counts: Array, metric: Metric, seed: int, draws: int) -> tuple[float, Array]:
     """The score of all groups, and those of ``draws`` draws of as many groups with replacement."""
-    score = {"macro_f1": _macro_f1, "accuracy": _accuracy}[metric]
+    score = {"macro_f1": f1.macro_f1, "accuracy": f1.accuracy}[metric]
     groups = counts.shape[1]
     times = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=draws)
     drawn = np.tensordot(times, counts, axes=(1, 1))

@@ -43,7 +43,6 @@ def evaluate(key: str) -> None:
     with whole(paths.EVALUATION / key) as folder:
         folder.mkdir()
         answers.to_parquet(folder / "predictions.parquet", index=False)
-        test[["label", "predicted"]].to_csv(folder / "labels.csv", index=False)
         for name, table in tables.items():
             table.to_csv(folder / f"{name}.csv", index=False)
         figures.save(picture, folder / "confusion.png")

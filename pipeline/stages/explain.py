@@ -9,9 +9,9 @@ import pandas as pd
 from pipeline import paths
 from pipeline.data import clips, split
 from pipeline.evaluation import attribution, calibration, metrics
+from pipeline.evaluation.temperature import at_temperature
 from pipeline.features.store import Store
 from pipeline.models.exported import Exported
-from pipeline.models.temperature import at_temperature
 from pipeline.reports.examples import SECONDS
 from pipeline.reports.model_page import Columns, Model, Patches, Saliency, explanation, looked_into
 from pipeline.stages import main

@@ -128,7 +128,7 @@ def test_save_writes_the_picture_and_nothing_else(tmp_path: Path) -> None:
 
 def test_another_process_gives_the_same_bytes_and_needs_no_pyplot() -> None:
     program = (
-        "import hashlib, sys, pandas as pd; from pipeline.evaluation import figures as f;"
+        "import hashlib, sys, pandas as pd; from pipeline.reports import figures as f;"
         "m = pd.DataFrame([[3, 1], [0, 4]], index=['a', 'b'], columns=['a', 'b']);"
         "print(hashlib.sha256(f.png(f.confusion(m, 't'))).hexdigest(), 'matplotlib.pyplot' in sys.modules)"
     )

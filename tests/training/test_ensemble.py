@@ -22,12 +22,12 @@ from pipeline.config.project import Params
 from pipeline.config.training import Training
 from pipeline.data.split import SplitError, inner
 from pipeline.evaluation import ablation
+from pipeline.evaluation.temperature import best
 from pipeline.features.store import write
 from pipeline.models import LEAST
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.models.majority import Majority
-from pipeline.models.temperature import best
 from pipeline.training import pooling, splits, untold
 from pipeline.training.ensemble import keep, trained
 from pipeline.training.predict import VALID, predictions
