@@ -16,7 +16,7 @@ without a mistake has one of width 0.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ from pipeline.evaluation import f1
 from pipeline.evaluation.f1 import HITS, PREDICTED, TRUE, Array
 
 Metric = Literal["macro_f1", "accuracy"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,13 @@ def compare(
         difference = _interval(value - lower, drawn - drawn_lower, groups, 1 - (1 - level) / len(pairs))
         found.append(Comparison(better, worse, difference, len(clips[better]), groups))
     return found
+
+
+def difference(one: pd.DataFrame, other: pd.DataFrame, seed: int) -> Interval:
+    """How far ``one`` is ahead of ``other`` in macro F1 on the same clips; below 0 if it is behind."""
+    (pair,) = compare({"one": one, "other": other}, seed)
+    ahead = pair.difference
+    return ahead if pair.better == "one" else Interval(-ahead.value, -ahead.high, -ahead.low)
 
 
 def by_run(rows: pd.DataFrame) -> pd.DataFrame:

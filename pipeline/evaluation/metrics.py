@@ -6,6 +6,7 @@ Predictions are a table with one row per clip: ``clip_id``, ``part`` (``valid`` 
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,7 @@ def scores(predictions: pd.DataFrame, part: str) -> dict[str, float]:
     rows = of_part(predictions, part)
     loss, labels = _loss(rows), label_names(rows)
     counts, table = _counts(rows, labels), per_class(rows, labels)
-    found = {"macro_f1": f1.macro_f1(counts), "accuracy": f1.accuracy(counts), "loss": loss}
+    found: dict[str, Any] = {"macro_f1": f1.macro_f1(counts), "accuracy": f1.accuracy(counts), "loss": loss}
     if part != "valid":
         for name in ("precision", "recall"):
             found[f"macro_{name}"] = f1.over_labels(table[name].to_numpy(), counts)

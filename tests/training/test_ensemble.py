@@ -21,14 +21,15 @@ from pipeline.config.experiment import Experiment
 from pipeline.config.project import Params
 from pipeline.config.training import Training
 from pipeline.data.split import SplitError, inner
-from pipeline.evaluation import ablation
+from pipeline.evaluation.ablation import FUSION
+from pipeline.evaluation.ablation import table as ablation_table
 from pipeline.evaluation.temperature import best
 from pipeline.features.store import write
 from pipeline.models import LEAST
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.models.majority import Majority
-from pipeline.training import pooling, splits, untold
+from pipeline.training import ablation, pooling, splits, untold
 from pipeline.training.ensemble import keep, trained
 from pipeline.training.predict import VALID, predictions
 from pipeline.training.single import Probabilities
@@ -213,8 +214,8 @@ def test_ablation_tells_which_branch_is_worth_something(
     data = splits.load(one, config.Window(frames=32, musicnn=187, fbank=1024), table, split, 0)
     answers = ablation.answers(tmp_path / "fused", data, own, TRIAL)
     columns = [f"p:{label}" for label in LABELS]
-    np.testing.assert_allclose(answers[ablation.WHOLE][columns], test[columns], rtol=1e-3, atol=1e-4)
-    worth = ablation.table(answers, 7).set_index("branch")
+    np.testing.assert_allclose(answers[FUSION][columns], test[columns], rtol=1e-3, atol=1e-4)
+    worth = ablation_table(answers, 7).set_index("branch")
     assert worth.loc["table", "worth"] > 0.2
     assert abs(worth.loc["noise", "worth"]) < 0.1
     assert (worth["low"] <= worth["worth"]).all()
