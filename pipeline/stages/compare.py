@@ -4,19 +4,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import config, paths, tracking
+from pipeline import paths, tracking
 from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap, calibration, metrics
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.files import read_json
 from pipeline.reports.comparison import DataSummary, Entry, Leak, NoLeak, comparison
-from pipeline.stages import main
 from pipeline.tracking import run_logging
 
 
-def compare() -> None:
-    settings = config.load()
+def compare(settings: Params) -> None:
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     answers = {key: _test_answers(key) for key in settings.experiments}
     entries = [_entry(settings, key, answers[key]) for key in settings.experiments]
@@ -95,7 +93,3 @@ def _data(settings: Params) -> DataSummary:
         few_groups=[str(label) for label in groups.index[groups < 3]],
         rejected={str(reason): int(count) for reason, count in rejected.items()},
     )
-
-
-if __name__ == "__main__":
-    main(compare)

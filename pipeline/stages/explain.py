@@ -14,7 +14,6 @@ from pipeline.features.store import Store
 from pipeline.models.exported import Exported
 from pipeline.reports.examples import SECONDS
 from pipeline.reports.model_page import Columns, Model, Patches, Saliency, explanation, looked_into
-from pipeline.stages import main
 from pipeline.training import splits
 from pipeline.training.splits import Parts
 from pipeline.training.trials import Trial, spec, specs
@@ -90,7 +89,3 @@ def _shown(
 
 def _spec(kind: str) -> dict[str, Any]:
     return Store(paths.FEATURES / kind).spec
-
-
-if __name__ == "__main__":
-    main(explain, "key")

@@ -11,21 +11,20 @@ from pipeline.config.project import Params
 from pipeline.data import clips
 from pipeline.data.split import LEAKY, SplitError
 from pipeline.files import remove, whole, write_json
-from pipeline.stages import main
 from pipeline.tracking import run_logging
 from pipeline.training.leak import both_splits, gap, predicted
+from pipeline.training.recipe import recipe
 from pipeline.training.trials import Trial
 from pipeline.workflow import checkpoints
 
 log = logging.getLogger("pipeline.stages")
 
 
-def leak(key: str) -> None:
-    settings = config.load()
+def leak(settings: Params, key: str) -> None:
     experiment = config.experiment(settings, key)
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     table = clips.computed()
-    work = checkpoints.work("leak", settings, experiment, key)
+    work = checkpoints.folder("leak", key, *recipe(settings, experiment, (paths.CLIPS, paths.SPLIT)))
     with whole(paths.LEAK / key) as folder:
         folder.mkdir()
         try:
@@ -54,7 +53,3 @@ def _log(settings: Params, experiment: Experiment, key: str, found: dict[str, An
         run.log_params({"split.folds": found["folds"]})
         for name in ("grouped", "random", "gap"):
             run.log_metrics({f"leak_{name}_{end}": value for end, value in found[name].items()})
-
-
-if __name__ == "__main__":
-    main(leak, "key")

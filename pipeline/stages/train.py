@@ -13,18 +13,17 @@ from pipeline.config.project import Params
 from pipeline.data import clips
 from pipeline.data import split as splitting
 from pipeline.files import remove, whole, write_json
-from pipeline.stages import main
 from pipeline.tracking import run_logging
 from pipeline.training import hardware, splits
 from pipeline.training.ensemble import keep, trained
+from pipeline.training.recipe import recipe
 from pipeline.training.trials import Spec, Trial, trials
 from pipeline.workflow import checkpoints
 
 
-def train(key: str) -> None:
-    settings = config.load()
+def train(settings: Params, key: str) -> None:
     experiment = hardware.resolved(config.experiment(settings, key))
-    work = checkpoints.work("train", settings, experiment, key)
+    work = checkpoints.folder("train", key, *recipe(settings, experiment, (paths.CLIPS, paths.SPLIT)))
     with run_logging.opened(settings, key, checkpoints.run_id(work), None) as run:
         write_json(work / paths.RUN, {"run_id": run.id})
         for trial in trials(settings):
@@ -81,7 +80,3 @@ def _write(key: str, done: list[Trial], work: Path, run_id: str) -> None:
             histories.append(history)
     with whole(paths.HISTORY / f"{key}.csv") as file:
         pd.concat(histories).to_csv(file, index=False)
-
-
-if __name__ == "__main__":
-    main(train, "key")

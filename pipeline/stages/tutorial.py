@@ -1,6 +1,5 @@
 """Train one of the tutorial's models by its own protocol, and keep what its page shows: curves, time, answers."""
 
-import json
 import time
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from pipeline.data.split import first_to_train, leaky, protocol
 from pipeline.files import read_json, remove, whole, write_json
 from pipeline.models.exported import Exported
 from pipeline.stages import main
-from pipeline.stages.inputs import used
 from pipeline.tracking import run_logging
 from pipeline.training import splits
 from pipeline.training.predict import part_answers
+from pipeline.training.recipe import recipe
 from pipeline.training.single import fitted, save
 from pipeline.training.splits import Parts
 from pipeline.training.trials import Trial
@@ -33,8 +32,7 @@ def tutorial(key: str) -> None:
     table = clips.computed()
     rows = first_to_train(clips.good(table))
     data = splits.load(experiment, settings.window, table, rows, fold=0)
-    known = json.dumps(used(experiment)).encode() + paths.CLIPS.read_bytes()
-    work = checkpoints.folder("tutorial", settings, experiment, key, known)
+    work = checkpoints.folder("tutorial", key, *recipe(settings, experiment, (paths.CLIPS,)))
     tags = {
         **tracking.lineage(clips.source(table)),
         "split.protocol": protocol(rows),

@@ -14,9 +14,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pipeline import config, tracking
+from pipeline.errors import reported
 from pipeline.parallel import end_with_parent, share_cores
 from pipeline.reports import figures
-from pipeline.stages import in_words
 from pipeline.sweeps.figure import figure
 from pipeline.sweeps.params_writer import apply
 from pipeline.sweeps.plan import Plan, SweepError
@@ -100,7 +100,7 @@ def _process(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
     end_with_parent()
     from pipeline.sweeps.workers import work  # torch, which only these processes need
 
-    with in_words():
+    with reported():
         work(plan, wanted, parent, jobs)
 
 

@@ -14,6 +14,7 @@ import soundfile
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from running import features
 
 from pipeline import paths
 from pipeline.config.project import SoundParams
@@ -23,7 +24,6 @@ from pipeline.data.audit import inspect
 from pipeline.data.sources.folder import fetch, find
 from pipeline.features.store import Store
 from pipeline.files import remove
-from pipeline.stages.features import features
 
 RATE = 22050
 Sound = Callable[..., np.ndarray[Any, np.dtype[np.float32]]]

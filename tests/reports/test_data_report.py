@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from matplotlib import colors
 from PIL import Image
+from running import describe
 
 from pipeline import paths
 from pipeline.data import clips
@@ -20,7 +21,6 @@ from pipeline.features import store
 from pipeline.features.store import Store
 from pipeline.reports import data_figures, figures
 from pipeline.reports.data_report import DataSet, data_report
-from pipeline.stages.describe import describe
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from checkouts import make_music
 from networks import FRAMES, make_ast
+from running import features, weights
 
 from pipeline import config
 from pipeline.config.project import SoundParams
@@ -18,8 +19,6 @@ from pipeline.files import sha256
 from pipeline.models.exported import Exported
 from pipeline.serving import manifest
 from pipeline.serving.predictor import Classifier
-from pipeline.stages.features import features
-from pipeline.stages.weights import weights
 from pipeline.training import splits, untold
 from pipeline.training.predict import averaged
 from pipeline.training.single import fitted, save

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from running import split
 
 from pipeline import config, paths
 from pipeline.data import clips
 from pipeline.features import store
 from pipeline.files import write_json
-from pipeline.stages.split import split
 
 LABELS = ("jazz", "polka", "rock")
 GROUPS = 9

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 from checkouts import make_backbone
+from running import inputs, train
 
 from pipeline import paths
 from pipeline.data import clips
 from pipeline.features import store
 from pipeline.features.store import Store
-from pipeline.stages.inputs import inputs
-from pipeline.stages.train import train
 from pipeline.training import embeddings
 
 BANDS = 32

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from running import evaluate, train
 
 from pipeline import config, paths
 from pipeline.config.base import ParamsError
@@ -17,8 +18,6 @@ from pipeline.data.split import first_to_train
 from pipeline.features import store
 from pipeline.files import read_json
 from pipeline.stages import tutorial as stage
-from pipeline.stages.evaluate import evaluate
-from pipeline.stages.train import train
 from pipeline.stages.tutorial import tutorial
 from pipeline.stages.tutorial_report import tutorial_report
 from pipeline.training.trainer import History

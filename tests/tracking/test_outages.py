@@ -15,6 +15,7 @@ import onnx.parser
 import pandas as pd
 import pytest
 import requests
+import running
 from mlflow.exceptions import MlflowException
 from processes import PATIENCE_S, free_port, wait_until
 
@@ -263,14 +264,13 @@ def test_entries_keep_their_order_and_files(tmp_path: Path) -> None:
     assert not box.folder.exists()
 
 
-@pytest.mark.parametrize("stage", ["evaluate", "leak", "compare", "tutorial_report"])
+@pytest.mark.parametrize("stage", ["evaluate", "leak", "compare"])
 def test_a_stage_asks_for_its_server_before_its_work(
     stage: str, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None of its inputs is here: it would fail over them."""
-    module = __import__(f"pipeline.stages.{stage}", fromlist=[stage])
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(TrackingError):
-        getattr(module, stage)(*([] if stage in ("compare", "tutorial_report") else ["logreg"]))
+        getattr(running, stage)(*([] if stage == "compare" else ["logreg"]))
     assert not (checkout / paths.EVALUATION).exists()
