@@ -1,4 +1,4 @@
-"""How far scores can be trusted: intervals around them, and which models can be told apart.
+"""How far scores can be trusted: 95 % intervals, and which models are significantly different.
 
 Predictions are a table as in :mod:`pipeline.evaluation.metrics` with the columns ``group``, ``fold`` and
 ``seed``. All rows given are scored: pick a part first, see :func:`pipeline.evaluation.metrics.of_part`.
@@ -7,10 +7,9 @@ A score is worked out for each seed from the counts of all its folds together, t
 (Forman and Scholz 2010, Apples-to-apples in cross-validation studies, SIGKDD Explorations 12(1)), and is then
 the mean over the seeds. Macro F1 is the mean over the labels that have clips.
 
-Clips of a group are alike, so the bootstrap draws whole groups, not clips. The trained models stay as they are:
-an interval says how far other groups would move their score, and :func:`by_run` how far another training does.
-Chance that no group shows stays unseen: intervals are too narrow for labels with one or two groups, and a model
-without a mistake has one of width 0.
+Clips of a group are alike, so the bootstrap resamples groups. It does not train again: an interval is the range to
+expect with other groups, and :func:`by_run` shows the spread of trainings. Intervals are too narrow for labels with
+one or two groups, and a model without a mistake has one of width 0.
 """
 
 from collections.abc import Mapping
@@ -51,13 +50,13 @@ class Comparison:
 
     @property
     def distinct(self) -> bool:
-        """Whether the difference is more than the choice of the clips explains."""
+        """Whether the difference is significant."""
         return self.difference.low > 0
 
     @property
     def sentence(self) -> str:
         if not self.distinct:
-            return f"{self.better} and {self.worse} cannot be told apart on {self.clips} clips"
+            return f"{self.better} and {self.worse} are not significantly different on {self.clips} clips"
         value, low, high = _above_zero(self.difference)
         return f"{self.better} beats {self.worse} by {value} ({low} to {high})"
 
@@ -65,7 +64,7 @@ class Comparison:
 def interval(
     rows: pd.DataFrame, metric: Metric, seed: int, level: float = 0.95, draws: int = 2000
 ) -> Interval:
-    """The score, and the ends between which it lies for all such groups with the probability ``level``.
+    """The score, and the ends between which it lies with the probability ``level`` for other groups of this kind.
 
     Raises:
         ValueError: the seeds do not have the same clips.

@@ -14,7 +14,8 @@ from PIL import Image
 
 from pipeline.evaluation import calibration, metrics
 from pipeline.evaluation.bootstrap import Comparison, Interval
-from pipeline.reports.comparison import DataSummary, Entry, Leak, NoLeak, comparison, rank
+from pipeline.reports.comparison import comparison, rank
+from pipeline.reports.entries import DataSummary, Entry, Leak, NoLeak
 from pipeline.reports.pages import escape_markdown
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -179,25 +180,24 @@ def test_the_text_says_what_was_chosen_and_how(page: Page) -> None:
     text = " ".join(page.text.split())
     for sentence in (
         "Chosen: cnn, cnn on tabular",
-        "It has the highest macro F1 on the validation part, 0.800, and was chosen by that alone.",
-        "The test part was looked at once",
-        "an accuracy of 0.800 on 20 clips",
-        "Always answering the most frequent label gives a macro F1 of 0.100 on the test part (majority).",
-        f"On the test part a higher macro F1 is reached by m_l_p ({MLP.metrics['test_macro_f1']:.3f})",
-        "Sorted by macro F1 on the validation part",
-        f"cnn finds bach easiest (F1 0.91) and {EVIL} hardest (F1 0.67)",
-        f"m_l_p finds {EVIL} and a|b easiest (F1 1.00) and *polka* hardest (F1 0.89)",
-        f"majority finds bach easiest (F1 0.40) and {EVIL}, a|b and *polka* hardest (F1 0.00)",
-        "Rejected clips, in none of the parts: 5",
+        "It has the highest validation macro F1, 0.800. Test scores were not used to choose.",
+        "and an accuracy of 0.800 on 20 clips",
+        "The baseline majority, which always predicts the most frequent label, has a test macro F1 of 0.100.",
+        f"Higher test macro F1: m_l_p ({MLP.metrics['test_macro_f1']:.3f}). We do not choose by test score",
+        "Sorted by validation macro F1",
+        f"cnn best on bach (F1 0.91), worst on {EVIL} (F1 0.67)",
+        f"m_l_p best on {EVIL} and a|b (F1 1.00), worst on *polka* (F1 0.89)",
+        f"majority best on bach (F1 0.40), worst on {EVIL}, a|b and *polka* (F1 0.00)",
+        "Rejected clips, which are in no part: 5",
         "Split: grouped: one split.",
-        "too narrow for labels with one or two groups on test: a|b.",
+        "too narrow for labels with one or two groups in the test set: a|b.",
         "cnn beats majority by 0.70 (0.50 to 0.80)",
-        "cnn and m_l_p cannot be told apart on 20 clips",
-        "m_l_p reaches a macro F1 of 0.48 (0.42 to 0.54) in 5 folds that keep groups together, and "
-        "0.63 (0.60 to 0.66) with groups ignored: the leak alone is worth 0.15 (0.10 to 0.20).",
-        "with groups ignored: a leak cannot be told from chance, 0.02 (-0.10 to 0.10).",
-        "cnn: each clip is a group of its own",
-        f"cnn confuses most often on the test part are {EVIL} and a|b: 3 of their 10 clips are taken",
+        "cnn and m_l_p are not significantly different on 20 clips",
+        "m_l_p has a macro F1 of 0.48 (0.42 to 0.54) in 5 folds with groups kept together, and of "
+        "0.63 (0.60 to 0.66) with groups ignored. The leak is worth 0.15 (0.10 to 0.20).",
+        "with groups ignored. No leak detected: 0.02 (-0.10 to 0.10).",
+        "cnn: every clip is a group of its own",
+        f"On the test set cnn confuses {EVIL} and a|b most often: 3 of their 10 clips are predicted as",
     ):
         assert sentence in text
 
@@ -270,7 +270,7 @@ def test_models_with_a_page_are_linked(tmp_path: Path) -> None:
     assert "[cnn](models/cnn.html)," in (tmp_path / "comparison.md").read_text(encoding="utf-8")
 
 
-def test_a_fusion_says_what_its_branches_are_worth(tmp_path: Path, page: Page, markdown: str) -> None:
+def test_a_fusion_shows_the_drop_without_each_branch(tmp_path: Path, page: Page, markdown: str) -> None:
     table = pd.DataFrame(
         {
             "branch": ["ears", EVIL],
@@ -282,10 +282,10 @@ def test_a_fusion_says_what_its_branches_are_worth(tmp_path: Path, page: Page, m
     )
     fused = dataclasses.replace(CNN, key="fusion", ablation=table)
     comparison([fused, MLP], [], [], DATA, tmp_path)
-    rows = [table for table in Page((tmp_path / "comparison.html").read_text()).tables if "worth" in table[0]]
+    rows = [table for table in Page((tmp_path / "comparison.html").read_text()).tables if "drop" in table[0]]
     assert rows == [
         [
-            ["model", "branch", "macro F1 without it", "worth", "interval"],
+            ["model", "branch", "macro F1 without it", "drop", "95 % interval"],
             ["fusion", "ears", "0.500", "+0.200", "+0.100 to +0.300"],
             ["fusion", EVIL, "0.710", "-0.010", "-0.050 to +0.030"],
         ]
@@ -297,7 +297,7 @@ def test_a_fusion_says_what_its_branches_are_worth(tmp_path: Path, page: Page, m
 def test_a_leak_that_could_not_be_measured_says_why(tmp_path: Path) -> None:
     comparison([CNN], [], [NoLeak("cnn", "too few <groups>")], DATA, tmp_path)
     page = Page((tmp_path / "comparison.html").read_text(encoding="utf-8"))
-    assert "cnn could not be trained with its groups kept together: too few <groups>" in page.text
+    assert "cnn: the leak could not be measured: too few <groups>" in page.text
     assert "leak.png" not in (tmp_path / "comparison.md").read_text(encoding="utf-8")
 
 
@@ -310,7 +310,7 @@ def test_several_trainings_have_a_spread(tmp_path: Path) -> None:
     )
     comparison([folds], [], [], DATA, tmp_path)
     header, row = Page((tmp_path / "comparison.html").read_text(encoding="utf-8")).tables[0]
-    assert row[header.index("over trainings")] == "0.610 ± 0.080"
+    assert row[header.index("mean ± sd of trainings")] == "0.610 ± 0.080"
     assert row[-1] == f"{metrics.fluctuation(CNN.history['valid_macro_f1']):.3f}"
 
 
@@ -340,14 +340,14 @@ def test_one_model_that_is_the_baseline(tmp_path: Path) -> None:
     comparison([tied], [], [], dataclasses.replace(DATA, rejected={}), tmp_path)
     text = (tmp_path / "comparison.md").read_text(encoding="utf-8")
     for sentence in (
-        "No model does better on validation than always answering the most frequent label.",
-        "finds all labels equally hard (F1 0.89)",
-        r"1 of their 9 clips are taken for the other. As often: a\|b and \*polka\*.",
+        "No model beats the baseline on validation, which always predicts the most frequent label.",
+        "equally good on all labels (F1 0.89)",
+        r"1 of their 9 clips are predicted as the other. As often: a\|b and \*polka\*.",
         "No clip was rejected.",
         "| 1 h 6 min | – |",
     ):
         assert sentence in text
-    assert "higher macro F1 is reached" not in text
+    assert "Higher test macro F1" not in text
 
 
 def test_rank() -> None:
