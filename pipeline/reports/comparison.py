@@ -5,7 +5,9 @@ The model is chosen by its validation scores alone.
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,36 +15,23 @@ from pipeline import files
 from pipeline.evaluation.bootstrap import Comparison, Interval
 from pipeline.evaluation.metrics import most_confused, ranked
 from pipeline.reports import curves, figures
-from pipeline.reports.entries import DataSummary, Entry, Leak, NoLeak
+from pipeline.reports.entries import DataSummary, Entry
 from pipeline.reports.pages import UNKNOWN, Picture, Table, environment, markdown, picture, table
 
+Found = Mapping[str, Any]
 BASELINE = "majority"
 """Key of the model that always predicts the most frequent label of the training set."""
-NEEDED = (
-    "valid_macro_f1",
-    "valid_loss",
-    "test_macro_f1",
-    "test_accuracy",
-    "test_macro_precision",
-    "test_macro_recall",
-    "test_macro_f1_low",
-    "test_macro_f1_high",
-    "test_loss",
-    "test_ece",
-    "test_ece_scaled",
-    "temperature",
-)
 
 
 def comparison(
-    entries: list[Entry], pairs: list[Comparison], leaks: list[Leak | NoLeak], data: DataSummary, out: Path
+    entries: list[Entry], pairs: list[Comparison], leaks: Mapping[str, Found], data: DataSummary, out: Path
 ) -> None:
     """Write ``comparison.md``, ``comparison.html`` (self-contained) and ``figures/*.png`` to ``out``.
 
-    Raises:
-        ValueError: there is no entry, two entries have the same key, or one lacks a metric.
+    Args:
+        entries: at least one, with different keys.
+        leaks: by experiment, as in ``evaluation/leak/<key>/leak.json``.
     """
-    _check(entries)
     ranked = rank(entries)
     best = ranked[0]
     with files.whole(out / "figures") as folder:
@@ -54,7 +43,7 @@ def comparison(
         "scores": _scores(ranked, data.leaky),
         "few_groups": _listed(data.few_groups),
         "pairs": [pair.sentence for pair in sorted(pairs, key=lambda pair: not pair.distinct)],
-        "leaks": [_leak(leak) for leak in leaks],
+        "leaks": [_leak(key, leak) for key, leak in leaks.items()],
         "ablation": _ablation(ranked),
         "calibration": _calibration(ranked),
         "extremes": [(entry.key, _extremes(entry.per_class)) for entry in ranked],
@@ -81,19 +70,6 @@ def comparison(
 def rank(entries: list[Entry]) -> list[Entry]:
     """Best first, see :func:`pipeline.evaluation.metrics.ranked`."""
     return sorted(entries, key=lambda entry: ranked(entry.key, entry.metrics))
-
-
-def _check(entries: list[Entry]) -> None:
-    if not entries:
-        raise ValueError("there is no model to compare: name at least one in params.yaml, experiments")
-    keys = [entry.key for entry in entries]
-    twice = sorted({key for key in keys if keys.count(key) > 1})
-    if twice:
-        raise ValueError(f"models to compare come twice: {twice}")
-    for entry in entries:
-        missing = [name for name in NEEDED if name not in entry.metrics]
-        if missing:
-            raise ValueError(f"metrics of {entry.key!r} lack {missing}: run its stage evaluate again")
 
 
 def _chosen(best: Entry) -> str:
@@ -149,20 +125,17 @@ def _confused(best: Entry) -> str:
     return f"{text} As often: {'; '.join(others)}." if others else text
 
 
-def _leak(leak: Leak | NoLeak) -> str:
-    if isinstance(leak, NoLeak):
-        return f"{leak.key}: the leak could not be measured: {leak.reason}"
-    if leak.groups == leak.clips:
-        return f"{leak.key}: every clip is a group of its own, so there is no leak to measure."
-    how = f"in {leak.folds} folds" if leak.folds > 1 else "on one split"
-    found = (
-        f"The leak is worth {_range(leak.gap)}."
-        if leak.gap.low > 0
-        else f"No leak detected: {_range(leak.gap)}."
-    )
+def _leak(key: str, leak: Found) -> str:
+    if "impossible" in leak:
+        return f"{key}: the leak could not be measured: {leak['impossible']}"
+    if leak["groups"] == leak["clips"]:
+        return f"{key}: every clip is a group of its own, so there is no leak to measure."
+    how = f"in {leak['folds']} folds" if leak["folds"] > 1 else "on one split"
+    grouped, random, gap = (Interval(**leak[name]) for name in ("grouped", "random", "gap"))
+    found = f"The leak is worth {_range(gap)}." if gap.low > 0 else f"No leak detected: {_range(gap)}."
     return (
-        f"{leak.key} has a macro F1 of {_range(leak.grouped)} {how} with groups kept together, and of "
-        f"{_range(leak.random)} with groups ignored. {found}"
+        f"{key} has a macro F1 of {_range(grouped)} {how} with groups kept together, and of {_range(random)} with "
+        f"groups ignored. {found}"
     )
 
 
@@ -249,7 +222,7 @@ def _clips(counts: pd.DataFrame) -> Table:
     )
 
 
-def _pictures(ranked: list[Entry], leaks: list[Leak | NoLeak], folder: Path) -> list[Picture]:
+def _pictures(ranked: list[Entry], leaks: Mapping[str, Found], folder: Path) -> list[Picture]:
     best = ranked[0]
     scores = pd.DataFrame([entry.metrics for entry in ranked], index=[entry.key for entry in ranked])
     return [
@@ -260,7 +233,7 @@ def _pictures(ranked: list[Entry], leaks: list[Leak | NoLeak], folder: Path) -> 
             caption=f"Macro F1 of each model, sorted by validation, with the 95 % interval of the test score. "
             f"Chosen: {best.key}.",
         ),
-        *_leak_picture([leak for leak in leaks if isinstance(leak, Leak)], folder),
+        *_leak_picture(leaks, folder),
         picture(
             folder / "reliability.png",
             figures.reliability({entry.key: entry.reliability for entry in ranked}),
@@ -296,17 +269,20 @@ def _pictures(ranked: list[Entry], leaks: list[Leak | NoLeak], folder: Path) -> 
     ]
 
 
-def _leak_picture(leaks: list[Leak], folder: Path) -> list[Picture]:
+def _leak_picture(leaks: Mapping[str, Found], folder: Path) -> list[Picture]:
     """None if nothing was measured."""
-    if not leaks:
+    measured = {key: leak for key, leak in leaks.items() if "impossible" not in leak}
+    if not measured:
         return []
-    names = [f"{name}{end}" for name in ("grouped", "random") for end in ("", "_low", "_high")]
-    rows = [[*dataclasses.astuple(leak.grouped), *dataclasses.astuple(leak.random)] for leak in leaks]
-    scores = pd.DataFrame(rows, columns=names, index=[leak.key for leak in leaks])
+    scores = {
+        f"{name}{suffix}": [leak[name][end] for leak in measured.values()]
+        for name in ("grouped", "random")
+        for suffix, end in (("", "value"), ("_low", "low"), ("_high", "high"))
+    }
     return [
         picture(
             folder / "leak.png",
-            figures.leak(scores),
+            figures.leak(pd.DataFrame(scores, index=list(measured))),
             alt="Macro F1 with groups kept together and with groups ignored, for each model trained both ways",
             caption="Macro F1 of the same model with and without the leak, with 95 % intervals.",
         )

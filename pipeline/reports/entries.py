@@ -1,4 +1,4 @@
-"""What the comparison shows: each experiment's evaluation, its leak, and the data, as read from the stages' outputs."""
+"""What the comparison shows: each experiment's evaluation, and the data, as read from the stages' outputs."""
 
 import math
 from collections.abc import Mapping
@@ -96,36 +96,6 @@ def tested(evaluation: Path) -> pd.DataFrame:
 def _labelled(file: Path, column: str) -> pd.DataFrame:
     """A label may be called 7 or NA, which pandas would take for a number or for a missing value."""
     return pd.read_csv(file, dtype={column: str}, keep_default_na=False)
-
-
-@dataclass(frozen=True)
-class Leak:
-    """Macro F1 of one experiment with its groups kept together, and with groups ignored, on the same clips."""
-
-    key: str
-    grouped: Interval
-    random: Interval
-    gap: Interval
-    folds: int
-    clips: int
-    groups: int
-
-
-@dataclass(frozen=True)
-class NoLeak:
-    """Why an experiment could not be trained both ways."""
-
-    key: str
-    reason: str
-
-
-def read_leak(key: str, file: Path) -> Leak | NoLeak:
-    """From what the stage ``leak`` left."""
-    found = read_json(file)
-    if "impossible" in found:
-        return NoLeak(key, found["impossible"])
-    scores = {name: Interval(**found.pop(name)) for name in ("grouped", "random", "gap")}
-    return Leak(key, **scores, **found)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
@@ -43,7 +43,7 @@ def tabulated(frame: pd.DataFrame) -> Table:
 def _shown(cell: object) -> str:
     if isinstance(cell, float):
         return f"{cell:,.3f}" if math.isfinite(cell) else UNKNOWN
-    return f"{cell:,}" if isinstance(cell, Integral) and not isinstance(cell, bool) else str(cell)
+    return f"{cell:,}" if isinstance(cell, int | np.integer) and not isinstance(cell, bool) else str(cell)
 
 
 @dataclass(frozen=True)

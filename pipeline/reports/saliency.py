@@ -71,7 +71,7 @@ def saliencies(
     return [found[place] for place in answers.index]
 
 
-def _saliency(answer: Any, data: Parts, specs: Mapping[str, dict[str, Any]], graph: Exported) -> Saliency:
+def _saliency(answer: Any, data: Parts, specs: Mapping[Any, dict[str, Any]], graph: Exported) -> Saliency:
     """Of the window with the highest probability of the answer, or of the summary."""
 
     def run(inputs: Sequence[Array]) -> Array:

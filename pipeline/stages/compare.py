@@ -4,8 +4,9 @@ from pipeline import paths, tracking
 from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap
+from pipeline.files import read_json
 from pipeline.reports.comparison import comparison
-from pipeline.reports.entries import DataSummary, Entry, read_leak, tested
+from pipeline.reports.entries import DataSummary, Entry, tested
 from pipeline.tracking import run_logging
 
 
@@ -17,7 +18,7 @@ def compare(settings: Params) -> None:
     ]
     answers = {key: tested(paths.EVALUATION / key) for key in settings.experiments}
     pairs = bootstrap.compare(answers, settings.seed)
-    leaks = [read_leak(key, paths.LEAK / key / "leak.json") for key in settings.leak]
+    leaks = {key: read_json(paths.LEAK / key / "leak.json") for key in settings.leak}
     rows = split.read()
     data = DataSummary.of(clips.computed(), rows, split.explained(rows, settings.medium))
     comparison(entries, pairs, leaks, data, paths.REPORTS)
