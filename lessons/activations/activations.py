@@ -23,7 +23,8 @@ from pipeline.config.training import Training
 from pipeline.errors import reported
 from pipeline.models import mlp
 from pipeline.models.layers import activate
-from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, curves, tidy
+from pipeline.reports.curves import curves
+from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, tidy
 from pipeline.training.dataset import Table, Windows
 from pipeline.training.trainer import fit
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline import models, paths, training
+from pipeline import evaluation, models, paths, training
 from pipeline.config import backbones, parts
 from pipeline.config.experiment import Experiment
 from pipeline.config.project import Params
@@ -38,10 +38,10 @@ def inputs(experiment: Experiment) -> dict[str, str]:
 
 
 def model_code(name: str) -> dict[str, str]:
-    """sha256 by file of a model's module, and of all that it and the training loop import from ``pipeline.models``."""
-    return code(f"pipeline.models.{name}", LOOP, within=[models])
+    """sha256 by file of a model's module, and of what it and the training loop import of models and evaluation."""
+    return code(f"pipeline.models.{name}", LOOP, within=[models, evaluation])
 
 
 def training_code() -> dict[str, str]:
-    """The same of the training loop. It assigns the clips of an ensemble's members, so the split counts too."""
-    return code(LOOP, within=[training, split])
+    """The same of the training loop. It assigns the clips of an ensemble's members, so the split counts too, and it chooses epochs by macro F1."""
+    return code(LOOP, within=[training, split, evaluation])

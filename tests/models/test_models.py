@@ -22,12 +22,12 @@ from pipeline.config.experiment import Experiment
 from pipeline.config.models import Cnn, Lda, LogReg, Majority, Mlp, Multimodal, Transfer
 from pipeline.config.training import Training
 from pipeline.errors import UserError
+from pipeline.evaluation.temperature import best
 from pipeline.features.store import Store, write
 from pipeline.models import Input, Rows, cnn, lda, logreg, majority, multimodal, transfer
 from pipeline.models.backbones.musicnn import Musicnn
 from pipeline.models.exported import Exported, export
 from pipeline.models.layers import Ensemble, Standardise
-from pipeline.models.temperature import best
 from pipeline.training import untold
 from pipeline.training.dataset import Feature, Windows
 from pipeline.training.embeddings import TRAINED_ON, embed

@@ -14,9 +14,9 @@ from running import features, weights
 from pipeline import config
 from pipeline.config.project import SoundParams
 from pipeline.data import clips
+from pipeline.evaluation.temperature import at_temperature
 from pipeline.files import sha256
 from pipeline.models.exported import Exported
-from pipeline.models.temperature import at_temperature
 from pipeline.serving import manifest
 from pipeline.serving.predictor import Classifier
 from pipeline.training import splits, untold

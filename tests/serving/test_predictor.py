@@ -13,11 +13,11 @@ import soundfile
 from pipeline.config.base import ParamsError
 from pipeline.config.features import FeatureKind, MusicnnInput
 from pipeline.config.project import SoundParams
+from pipeline.evaluation.temperature import at_temperature
 from pipeline.features import extract, store
 from pipeline.features.extract import Task
 from pipeline.features.store import Store
 from pipeline.models.exported import Exported
-from pipeline.models.temperature import at_temperature
 from pipeline.serving import manifest
 from pipeline.serving.predictor import Classifier
 from pipeline.serving.sections import SongError

@@ -87,7 +87,7 @@ def test_training_and_evaluation_killed_at_several_points(
     assert curve(tracking_store, begun) == list(range(EPOCHS)), "each epoch once, in one run"
 
     kill_at(".mlp.partial/per_class.csv", 1, "pipeline.stages", "evaluate", "mlp")
-    assert (paths.EVALUATION / ".mlp.partial/labels.csv").exists()
+    assert (paths.EVALUATION / ".mlp.partial/predictions.parquet").exists()
     assert not (paths.EVALUATION / "mlp").exists()
     assert not paths.METRICS.exists()
     evaluate("mlp")

@@ -21,18 +21,20 @@ from pipeline.config.experiment import Experiment
 from pipeline.config.project import Params
 from pipeline.config.training import Training
 from pipeline.data.split import SplitError, inner
-from pipeline.evaluation import ablation
+from pipeline.evaluation.ablation import FUSION
+from pipeline.evaluation.ablation import table as ablation_table
+from pipeline.evaluation.temperature import best
 from pipeline.features.store import write
 from pipeline.models import LEAST
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.models.majority import Majority
-from pipeline.models.temperature import best
 from pipeline.training import pooling, splits, untold
+from pipeline.training.answers import without_branches
 from pipeline.training.ensemble import keep, trained
 from pipeline.training.predict import VALID, predictions
 from pipeline.training.single import Probabilities
-from pipeline.training.trials import Trial
+from pipeline.training.trials import Spec, Trial
 
 LABELS = ("a", "b")
 TRIAL = Trial(0, 7)
@@ -200,21 +202,31 @@ BRANCHES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("members", [1, 2])
-def test_ablation_tells_which_branch_is_worth_something(
+def test_ablation_shows_which_branch_is_worth_something(
     table: pd.DataFrame, split: pd.DataFrame, training: Trainings, tmp_path: Path, members: int
 ) -> None:
     own = training(epochs=1, patience=None)
     inherited = {**own.model_dump(), "members": members}
     branches = {name: {**branch, "training": inherited} for name, branch in BRANCHES.items()}
     one = experiment(own, ["spectrogram", "tabular"], {"name": "fusion", "branches": branches})
-    found = run(one, table, split, tmp_path / "fused")
-    test = found[found["part"] == "test"]
+    found = run(one, table, split, tmp_path / TRIAL.name)
+    test = found[found["part"] == "test"].reset_index(drop=True)
     assert (test["predicted"] == test["label"]).mean() > 0.8
-    data = splits.load(one, config.Window(frames=32, musicnn=187, fbank=1024), table, split, 0)
-    answers = ablation.answers(tmp_path / "fused", data, own, TRIAL)
+    Spec(
+        run_id="0" * 32,
+        fold=TRIAL.fold,
+        seed=TRIAL.seed,
+        labels=list(LABELS),
+        experiment=one,
+        window=config.Window(frames=32, musicnn=187, fbank=1024),
+        parameters=1,
+        device="cpu",
+        train_seconds=0.1,
+    ).write(tmp_path / TRIAL.name)
+    answers = without_branches(tmp_path, table, split)
     columns = [f"p:{label}" for label in LABELS]
-    np.testing.assert_allclose(answers[ablation.WHOLE][columns], test[columns], rtol=1e-3, atol=1e-4)
-    worth = ablation.table(answers, 7).set_index("branch")
+    np.testing.assert_allclose(answers[FUSION][columns], test[columns], rtol=1e-3, atol=1e-4)
+    worth = ablation_table(answers, 7).set_index("branch")
     assert worth.loc["table", "worth"] > 0.2
     assert abs(worth.loc["noise", "worth"]) < 0.1
     assert (worth["low"] <= worth["worth"]).all()
