@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from pipeline import features
 from pipeline.data import audio
 from pipeline.features.store import ARRAY, INDEX, SUMS, Block, Writer
-from pipeline.files import read_json, remove, whole
+from pipeline.files import atomic_write, read_json, remove
 from pipeline.workflow.cache_key import cache_key, code, libraries
 
 LIBRARIES = ("librosa", "numpy", "pillow", "scipy", "soundfile", "soxr")
@@ -68,7 +68,7 @@ class Reuse:
     def finish(self, target: Path) -> None:
         """Put the written store at ``target``, and keep only it."""
         self.writer.finish()
-        with whole(target) as partial:
+        with atomic_write(target) as partial:
             shutil.copytree(self.writer.folder, partial, copy_function=link_or_copy)
         for run in set(self.folder.iterdir()) - {self.writer.folder}:
             remove(run)

@@ -5,7 +5,7 @@ from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import ablation, metrics
 from pipeline.evaluation.scores import scores
-from pipeline.files import read_json, whole, write_json
+from pipeline.files import atomic_write, read_json, write_json
 from pipeline.reports import figures
 from pipeline.stages.explain import explain
 from pipeline.tracking import run_logging, score_logging
@@ -34,7 +34,7 @@ def evaluate(settings: Params, key: str) -> None:
     if without := without_branches(trained, table, rows):
         tables["ablation"] = ablation.table(without, settings.seed)
 
-    with whole(paths.EVALUATION / key) as folder:
+    with atomic_write(paths.EVALUATION / key) as folder:
         folder.mkdir()
         predicted.to_parquet(folder / "predictions.parquet", index=False)
         for name, own in tables.items():

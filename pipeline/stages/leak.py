@@ -10,7 +10,7 @@ from pipeline.config.experiment import Experiment
 from pipeline.config.project import Params
 from pipeline.data import clips
 from pipeline.data.split import LEAKY, SplitError
-from pipeline.files import remove, whole, write_json
+from pipeline.files import atomic_write, remove, write_json
 from pipeline.tracking import run_logging
 from pipeline.training.leak import both_splits, gap, predicted
 from pipeline.training.recipe import recipe
@@ -25,7 +25,7 @@ def leak(settings: Params, key: str) -> None:
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     table = clips.computed()
     work = checkpoints.folder("leak", key, *recipe(settings, experiment, (paths.CLIPS, paths.SPLIT)))
-    with whole(paths.LEAK / key) as folder:
+    with atomic_write(paths.LEAK / key) as folder:
         folder.mkdir()
         try:
             splits = both_splits(clips.good(table), settings.split, settings.seed)

@@ -13,7 +13,7 @@ from pipeline.config.project import Params
 from pipeline.data import split
 from pipeline.data.split import SplitError
 from pipeline.evaluation import bootstrap, metrics
-from pipeline.files import whole
+from pipeline.files import atomic_write
 from pipeline.training import splits, untold
 from pipeline.training.predict import predictions
 from pipeline.training.trials import Trial
@@ -76,7 +76,7 @@ def predicted(
         found = trained(experiment, data, deal, trial.seed, folder / "checkpoints", embeddings, untold)
         keep(found, data, folder)
         answers = predictions(folder / "model.onnx", data, experiment.training, trial)
-        with whole(files[-1]) as file:
+        with atomic_write(files[-1]) as file:
             metrics.of_part(answers, "test").to_parquet(file, index=False)
     return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
 

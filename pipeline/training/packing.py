@@ -13,7 +13,7 @@ from pipeline.config.models import Transfer
 from pipeline.data import clips
 from pipeline.features.cache import link_or_copy
 from pipeline.features.store import Store
-from pipeline.files import sha256, whole
+from pipeline.files import atomic_write, sha256
 from pipeline.training.recipe import inputs
 from pipeline.workflow import checkpoints
 
@@ -26,7 +26,7 @@ def pack_branches(experiment: Experiment, window: Window, folder: Path) -> None:
         tables = [sha256(paths.CLIPS), sha256(paths.FAILED)]
         known = checkpoints.folder("packed", str(number), branch.model, inputs(branch), window, tables)
         if not known.exists():
-            with whole(known) as partial:
+            with atomic_write(known) as partial:
                 _pack(branch, branch.model, window, partial)
         shutil.copytree(known, folder / str(number), copy_function=link_or_copy)
 
