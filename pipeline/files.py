@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all."""
+"""Files and folders that are written atomically, and JSON."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 
 @contextmanager
-def whole(target: Path) -> Iterator[Path]:
+def atomic_write(target: Path) -> Iterator[Path]:
     """Give a path beside ``target`` to write a file or folder to; it takes the target's place at the end.
 
     When the block raises, what it wrote is removed and the target stays as it was.
@@ -29,7 +29,7 @@ def whole(target: Path) -> Iterator[Path]:
 
 def write_text(target: Path, text: str, errors: str = "strict") -> None:
     """In UTF-8; with ``errors="surrogateescape"`` names of files that are none are written as the bytes that they are."""
-    with whole(target) as partial:
+    with atomic_write(target) as partial:
         partial.write_text(text, encoding="utf-8", errors=errors)
 
 

@@ -44,7 +44,7 @@ def workers(*modules: str) -> Iterator[ProcessPoolExecutor]:
 
 
 @contextmanager
-def strangers(code: Path) -> Iterator[ProcessPoolExecutor]:
+def isolated_workers(code: Path) -> Iterator[ProcessPoolExecutor]:
     """As :func:`workers`, which import packages, this one too, from the folder ``code`` first."""
     context = multiprocessing.get_context("spawn")  # nothing imported here reaches them
     sys.path.insert(0, str(code))  # they are given this process's path

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from pipeline import paths
 from pipeline.errors import UserError
-from pipeline.files import whole
+from pipeline.files import atomic_write
 
 COLUMNS = {
     "clip_id": "string",
@@ -31,7 +31,7 @@ class ClipsError(UserError):
 
 
 def write(table: pd.DataFrame, file: Path = paths.CLIPS) -> None:
-    with whole(file) as partial:
+    with atomic_write(file) as partial:
         table[list(COLUMNS)].astype(COLUMNS).to_parquet(partial, index=False)
 
 

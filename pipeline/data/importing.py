@@ -13,7 +13,7 @@ from pipeline import paths
 from pipeline.data.sources import SourceError
 from pipeline.data.sources.folder import GROUPS, find, read_groups
 from pipeline.errors import UserError
-from pipeline.files import whole
+from pipeline.files import atomic_write
 
 
 class ImportFailed(UserError):
@@ -37,7 +37,7 @@ def import_folder(folder: Path, groups: Path | None) -> str:
         raise ImportFailed(
             f"{folder} has no <label>/<clip> files: it needs one sub-folder of audio per label"
         )
-    with whole(paths.MUSIC) as staging:
+    with atomic_write(paths.MUSIC) as staging:
         lost = [message for file in files if (message := _bring(folder / file, staging / file))]
         if len(lost) == len(files):
             raise ImportFailed("no file can be copied:\n  " + "\n  ".join(lost))

@@ -18,7 +18,7 @@ from pipeline.config.base import Medium
 from pipeline.config.data import Split
 from pipeline.data.sources.gtzan import lists
 from pipeline.errors import UserError
-from pipeline.files import whole
+from pipeline.files import atomic_write
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -46,7 +46,7 @@ def split(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
 
 
 def write(rows: pd.DataFrame, file: Path = paths.SPLIT) -> None:
-    with whole(file) as partial:
+    with atomic_write(file) as partial:
         rows[list(COLUMNS)].to_parquet(partial, index=False)
 
 

@@ -21,7 +21,7 @@ from filelock import FileLock
 from pydantic import BaseModel
 
 from pipeline.features.store import ARRAY, INDEX, SUMS, Block, Writer
-from pipeline.files import read_json, remove, whole
+from pipeline.files import atomic_write, read_json, remove
 from pipeline.workflow.dependencies import reached
 
 LIBRARIES = ("librosa", "numpy", "pillow", "scipy", "soundfile", "soxr")
@@ -68,7 +68,7 @@ class Reuse:
     def finish(self, target: Path) -> None:
         """Put the written store at ``target``, and keep only it."""
         self.writer.finish()
-        with whole(target) as partial:
+        with atomic_write(target) as partial:
             shutil.copytree(self.writer.folder, partial, copy_function=_link)
         for run in set(self.folder.iterdir()) - {self.writer.folder}:
             remove(run)

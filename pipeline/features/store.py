@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.files import read_json, whole, write_json
+from pipeline.files import atomic_write, read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,7 +112,7 @@ def write(
     folder: Path, clip_ids: list[str], blocks: Iterable[Array], dtype: str, spec: dict[str, Any]
 ) -> None:
     """Write a whole store of arrays of one width; only one clip's rows are in memory at a time."""
-    with whole(folder) as partial:
+    with atomic_write(folder) as partial:
         writer: Writer | None = None
         for clip_id, values in zip(clip_ids, blocks, strict=True):
             writer = writer or Writer(partial, {**spec, "dtype": dtype, "width": values.shape[1]})

@@ -118,7 +118,7 @@ def comparison(
     """
     _check(entries)
     ranked = rank(entries)
-    with files.whole(out / "figures") as folder:
+    with files.atomic_write(out / "figures") as folder:
         pictures = _pictures(ranked, leaks, folder)
     content = {
         "chosen": ranked[0],

@@ -8,7 +8,7 @@ import pandas as pd
 from pipeline import config, paths
 from pipeline.data import audit as auditing
 from pipeline.data import clips
-from pipeline.files import whole, write_text
+from pipeline.files import atomic_write, write_text
 from pipeline.stages import main
 
 log = logging.getLogger("pipeline.stages")
@@ -24,7 +24,7 @@ def audit() -> None:
     write_text(paths.AUDIT, report)
     auditing.check(table, limits)
     clips.write(table)
-    with whole(paths.DUPLICATES) as file:
+    with atomic_write(paths.DUPLICATES) as file:
         pairs.to_csv(file, index=False)
 
 

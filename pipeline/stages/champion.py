@@ -10,7 +10,7 @@ from pipeline import config, paths, tracking
 from pipeline.config.project import SoundParams
 from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap, metrics
-from pipeline.files import read_json, whole
+from pipeline.files import atomic_write, read_json
 from pipeline.serving import bundle, isolated, model_card, ood_evaluation, promotion, selective
 from pipeline.serving.bundle import Trained
 from pipeline.serving.manifest import FAMILIAR, About
@@ -30,7 +30,7 @@ def champion() -> None:
     name = settings.champion.name
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     trained = _best(settings)
-    with whole(paths.CANDIDATE) as folder:
+    with atomic_write(paths.CANDIDATE) as folder:
         about = bundle.write(trained, settings, folder)
     dealt = bundle.members(trained.trial.fold)
     present = registry.champion(name)

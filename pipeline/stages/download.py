@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipeline import config, paths
 from pipeline.data import sources
-from pipeline.files import whole
+from pipeline.files import atomic_write
 from pipeline.stages import main
 
 
@@ -14,7 +14,7 @@ def download() -> None:
     settings = config.load()
     cache = paths.cache() / "download" / settings.data.source
     cache.mkdir(parents=True, exist_ok=True)
-    with whole(paths.downloaded(settings.medium)) as staging:
+    with atomic_write(paths.downloaded(settings.medium)) as staging:
         staging.mkdir()
         clips = sources.load(settings.data.source)(staging, cache, settings.data, settings.seed)
         table = pd.DataFrame([asdict(clip) for clip in clips]).sort_values("path")

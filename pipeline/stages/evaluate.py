@@ -9,7 +9,7 @@ from pipeline.config.experiment import Fusion
 from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import ablation, bootstrap, calibration, metrics
-from pipeline.files import read_json, whole, write_json
+from pipeline.files import atomic_write, read_json, write_json
 from pipeline.reports import figures
 from pipeline.stages import main
 from pipeline.tracking import run_logging
@@ -40,7 +40,7 @@ def evaluate(key: str) -> None:
     if ablated:
         tables["ablation"] = ablation.table(ablated, settings.seed)
 
-    with whole(paths.EVALUATION / key) as folder:
+    with atomic_write(paths.EVALUATION / key) as folder:
         folder.mkdir()
         answers.to_parquet(folder / "predictions.parquet", index=False)
         test[["label", "predicted"]].to_csv(folder / "labels.csv", index=False)

@@ -16,7 +16,7 @@ from pipeline.config.features import Window
 from pipeline.config.models import Transfer
 from pipeline.data import clips
 from pipeline.features.store import Store
-from pipeline.files import sha256, whole, write_json
+from pipeline.files import atomic_write, sha256, write_json
 from pipeline.stages import main
 from pipeline.workflow.dependencies import reached, versions
 
@@ -25,7 +25,7 @@ def inputs(key: str) -> None:
     settings = config.load()
     experiment = config.experiment(settings, key)
     write_json(paths.INPUTS / f"{key}.json", used(experiment))
-    with whole(paths.EMBEDDINGS / key) as folder:
+    with atomic_write(paths.EMBEDDINGS / key) as folder:
         folder.mkdir()
         for number, part in enumerate(config.parts(experiment)):
             if isinstance(part.model, Transfer) and part.model.frozen:

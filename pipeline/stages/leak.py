@@ -16,7 +16,7 @@ from pipeline.data import clips
 from pipeline.data.split import LEAKY, SplitError, split
 from pipeline.evaluation import bootstrap, metrics
 from pipeline.evaluation.bootstrap import Interval
-from pipeline.files import remove, whole, write_json
+from pipeline.files import atomic_write, remove, write_json
 from pipeline.stages import main
 from pipeline.tracking import run_logging
 from pipeline.training import splits, untold
@@ -34,7 +34,7 @@ def leak(key: str) -> None:
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     table = clips.computed()
     work = checkpoints.work("leak", settings, experiment, key)
-    with whole(paths.LEAK / key) as folder:
+    with atomic_write(paths.LEAK / key) as folder:
         folder.mkdir()
         try:
             grouped, rows = _grouped(clips.good(table), settings)
@@ -100,7 +100,7 @@ def _answers(
         found = trained(experiment, data, deal, trial.seed, checkpoints, paths.embeddings(), untold)
         keep(found, data, folder)
         answers = predictions(folder / "model.onnx", data, experiment.training, trial)
-        with whole(files[-1]) as file:
+        with atomic_write(files[-1]) as file:
             metrics.of_part(answers, "test").to_parquet(file, index=False)
     return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
 

@@ -12,7 +12,7 @@ from pipeline.config.experiment import Experiment
 from pipeline.config.project import Params
 from pipeline.data import clips
 from pipeline.data import split as splitting
-from pipeline.files import remove, whole, write_json
+from pipeline.files import atomic_write, remove, write_json
 from pipeline.stages import main
 from pipeline.tracking import run_logging
 from pipeline.training import hardware, splits
@@ -58,7 +58,7 @@ def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, r
         device=hardware.device(experiment.training),
         train_seconds=round(time.monotonic() - start, 1),
     )
-    with whole(work / "result") as folder:
+    with atomic_write(work / "result") as folder:
         folder.mkdir()
         keep(found, data, folder)
         spec.write(folder)
@@ -69,7 +69,7 @@ def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, r
 def _write(key: str, done: list[Trial], work: Path, run_id: str) -> None:
     """The stage's outputs: a folder per trial, and one table of all curves."""
     histories = []
-    with whole(paths.MODELS / key) as folder:
+    with atomic_write(paths.MODELS / key) as folder:
         folder.mkdir()
         write_json(folder / paths.RUN, {"run_id": run_id})
         for trial in done:
@@ -79,7 +79,7 @@ def _write(key: str, done: list[Trial], work: Path, run_id: str) -> None:
             history.insert(0, "fold", trial.fold)
             history.insert(1, "seed", trial.seed)
             histories.append(history)
-    with whole(paths.HISTORY / f"{key}.csv") as file:
+    with atomic_write(paths.HISTORY / f"{key}.csv") as file:
         pd.concat(histories).to_csv(file, index=False)
 
 

@@ -10,7 +10,7 @@ from pipeline import config, paths, tracking
 from pipeline.config.experiment import Experiment
 from pipeline.data import clips
 from pipeline.data.split import first_to_train, leaky, protocol
-from pipeline.files import read_json, remove, whole, write_json
+from pipeline.files import atomic_write, read_json, remove, write_json
 from pipeline.models.exported import Exported
 from pipeline.stages import main
 from pipeline.stages.inputs import used
@@ -43,7 +43,7 @@ def tutorial(key: str) -> None:
     name = f"tutorial {key}"
     with (
         tracking.run(settings.tracking.experiment, name, checkpoints.run_id(work), tags) as run,
-        whole(paths.TUTORIAL / key) as folder,
+        atomic_write(paths.TUTORIAL / key) as folder,
     ):
         folder.mkdir()
         write_json(work / paths.RUN, {"run_id": run.id})

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.files import read_json, remove, whole, write_json
+from pipeline.files import atomic_write, read_json, remove, write_json
 
 CONTENT = "content.json"
 
@@ -37,7 +37,7 @@ class Outbox:
         """Keep an entry behind all others, with copies of ``files`` (files or folders)."""
         folders = self._folders()
         number = int(folders[-1].name) + 1 if folders else 0
-        with whole(self.folder / f"{number:06}") as folder:
+        with atomic_write(self.folder / f"{number:06}") as folder:
             (folder / "files").mkdir(parents=True)
             for file in files:
                 copy = shutil.copytree if file.is_dir() else shutil.copyfile
