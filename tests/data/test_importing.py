@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +9,6 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from pipeline import cli
 from pipeline.data.importing import ImportFailed, import_folder
 
 MUSIC = Path("data/music")
@@ -155,21 +153,3 @@ def test_a_folder_of_nothing_but_broken_links_is_refused(checkout: Path, tmp_pat
     with pytest.raises(ImportFailed, match=r"(?s)no file can be copied:.*broken\.wav: No such file"):
         import_folder(tmp_path / "music", None)
     assert names(checkout) == {"params.yaml"}
-
-
-def test_the_help_shows_an_example(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["soundtrack", "import", "--help"])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert end.value.code == 0
-    assert "Example: soundtrack import ~/Music/genres --groups artists.csv" in capsys.readouterr().out
-
-
-@pytest.mark.usefixtures("checkout")
-def test_the_command_fails_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["soundtrack", "import", "gone"])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert end.value.code == "error: gone is not a folder"
