@@ -13,6 +13,7 @@ import torch
 from ruamel.yaml import YAML
 from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from stores import write_store
 from threadpoolctl import threadpool_info
 
 from pipeline import config, paths
@@ -22,7 +23,6 @@ from pipeline.config.project import Params
 from pipeline.config.training import Training
 from pipeline.data.split import SplitError, inner
 from pipeline.evaluation import ablation
-from pipeline.features.store import write
 from pipeline.models import LEAST
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
@@ -53,9 +53,11 @@ def table(checkout: Path) -> pd.DataFrame:  # noqa: ARG001
     found = found.assign(**about, status="ok", reason="")
     rows = rng.normal(0, 1, (60, 1, 6)).astype(np.float32)
     rows[:, 0, 0] += 3 * label
-    write(paths.FEATURES / "tabular", ids, iter(rows), "float32", {"windowed": False})
+    write_store(paths.FEATURES / "tabular", ids, iter(rows), "float32", {"windowed": False})
     frames = rng.normal(-40, 5, (60, 36, 32)).astype(np.float32)
-    write(paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "floor": -80.0})
+    write_store(
+        paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "floor": -80.0}
+    )
     return found
 
 
