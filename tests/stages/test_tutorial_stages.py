@@ -14,7 +14,7 @@ from stores import write_store
 from pipeline import config, paths
 from pipeline.config.base import ParamsError
 from pipeline.data import clips
-from pipeline.data.split import first_to_train
+from pipeline.data.tutorial_split import first_to_train
 from pipeline.files import read_json
 from pipeline.stages import tutorial as stage
 from pipeline.stages.evaluate import evaluate

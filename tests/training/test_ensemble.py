@@ -21,7 +21,7 @@ from pipeline.blas import blas_threads
 from pipeline.config.experiment import Experiment
 from pipeline.config.project import Params
 from pipeline.config.training import Training
-from pipeline.data.split import SplitError, inner
+from pipeline.data.split import SplitError, inner_folds
 from pipeline.evaluation import ablation
 from pipeline.models import LEAST
 from pipeline.models.fusion import Fusion
@@ -110,13 +110,13 @@ def test_a_model_in_closed_form_keeps_to_its_threads(
 
 
 def test_inner_folds_hold_each_clip_out_once_and_cut_no_group(table: pd.DataFrame) -> None:
-    rows = inner(table.assign(protocol="grouped"), 3, 7).merge(table, on="clip_id")
+    rows = inner_folds(table.assign(protocol="grouped"), 3, 7).merge(table, on="clip_id")
     held = rows[rows["part"] == "valid"]
     assert sorted(held["clip_id"]) == sorted(table["clip_id"])
     assert (rows.groupby(["fold", "group"])["part"].nunique() == 1).all()
     assert (held.groupby("fold")["label"].nunique() == 2).all()
     with pytest.raises(SplitError, match=r"training\.members"):
-        inner(table.assign(protocol="grouped"), 16, 7)
+        inner_folds(table.assign(protocol="grouped"), 16, 7)
 
 
 def test_members_answer_for_what_they_did_not_learn(
