@@ -129,7 +129,7 @@ def test_a_folder_is_imported_with_its_groups(checkout: Path, typed: Typed, tmp_
         place for place in os.environ["PATH"].split(os.pathsep) if Path(place) != Path(sys.executable).parent
     )
     output = typed(checkout, "source .venv/bin/activate", IMPORT, home=tmp_path, variables={"PATH": without})
-    assert f"{len(files)} files under 3 labels (high, low, middle) are now data/music" in output
+    assert f"Imported {len(files)} files with 3 labels (high, low, middle) as data/music" in output
     assert {"audit", "split"} <= set(ran(run(checkout, "dvc", "repro", "split")))
     found = pd.read_parquet(checkout / paths.SPLIT).merge(
         pd.read_parquet(checkout / paths.CLIPS), on="clip_id"

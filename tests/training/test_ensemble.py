@@ -17,7 +17,6 @@ from stores import write_store
 from threadpoolctl import threadpool_info
 
 from pipeline import config, paths
-from pipeline.blas import blas_threads
 from pipeline.config.experiment import Experiment
 from pipeline.config.project import Params
 from pipeline.config.training import Training
@@ -28,6 +27,7 @@ from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.models.majority import Majority
 from pipeline.models.temperature import best
+from pipeline.parallel import blas_threads
 from pipeline.training import pooling, splits, untold
 from pipeline.training.ensemble import keep, trained
 from pipeline.training.predict import VALID, predictions
