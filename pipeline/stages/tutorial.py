@@ -8,7 +8,8 @@ import pandas as pd
 from pipeline import config, paths, tracking
 from pipeline.config.experiment import Experiment
 from pipeline.data import clips
-from pipeline.data.split import first_to_train, leaky, protocol
+from pipeline.data.split import leaky, protocol
+from pipeline.data.tutorial_split import first_to_train
 from pipeline.files import atomic_write, read_json, remove, write_json
 from pipeline.models.exported import Exported
 from pipeline.stages import main

@@ -11,7 +11,7 @@ from pipeline import paths
 from pipeline.config.experiment import Experiment
 from pipeline.config.features import FeatureKind, Window
 from pipeline.data import clips
-from pipeline.data.split import inner
+from pipeline.data.split import inner_folds
 from pipeline.features.store import Store
 from pipeline.training.dataset import Feature, Windows
 
@@ -71,7 +71,7 @@ def dealt(
     members: int,
 ) -> list[Parts]:
     """For each member of an ensemble, train and valid of ``data`` dealt anew: one share is valid, the others train."""
-    rows = inner(pd.concat([data.clips["train"], data.clips["valid"]]), members, seed)
+    rows = inner_folds(pd.concat([data.clips["train"], data.clips["valid"]]), members, seed)
     return [load(experiment, window, table, rows, fold) for fold in range(members)]
 
 

@@ -171,9 +171,9 @@ def test_what_cannot_be_used_where_it_lies_is_named(
     with caplog.at_level(logging.WARNING):
         assert find(tmp_path) == [Path("jazz/a.wav")]
     assert caplog.messages == [
-        "not used, since in no label's folder: stray.wav",
-        r"not used, since the name is not valid UTF-8: rename it: jazz/\udcff\udcfe.wav",
-        "not used, since an empty folder: polka",
+        "not used (in no label's folder): stray.wav",
+        r"not used (the name is not valid UTF-8: rename it): jazz/\udcff\udcfe.wav",
+        "not used (an empty folder): polka",
     ]
 
 

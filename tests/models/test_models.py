@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
+from stores import write_store
 from torch import Tensor, nn
 
 from pipeline import models
@@ -23,7 +24,7 @@ from pipeline.config.models import Cnn, Lda, LogReg, Majority, Mlp, Multimodal, 
 from pipeline.config.training import Training
 from pipeline.errors import UserError
 from pipeline.evaluation.temperature import best
-from pipeline.features.store import Store, write
+from pipeline.features.store import Store
 from pipeline.models import Input, Rows, cnn, lda, logreg, majority, multimodal, transfer
 from pipeline.models.backbones.musicnn import Musicnn
 from pipeline.models.exported import Exported, export
@@ -293,7 +294,7 @@ def features(folder: Path, count: int, clips: int = 32) -> tuple[list[Feature], 
     for number in range(count):
         blocks = rng.normal(-50, 8, (clips, 40, 32)).astype(np.float32)
         blocks[targets == 1, :, 16:] += 6
-        write(folder / f"{number}", ids, iter(blocks), "float16", {"windowed": True, "floor": -80.0})
+        write_store(folder / f"{number}", ids, iter(blocks), "float16", {"windowed": True, "floor": -80.0})
         found.append(Feature.stored(Store(folder / f"{number}"), ids, 40))
     return found, Windows(found, targets)
 

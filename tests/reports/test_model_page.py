@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 import soundfile
 from PIL import Image
+from stores import write_store
 
 from pipeline.evaluation import metrics
-from pipeline.features import store
 from pipeline.features.store import Store
 from pipeline.reports import figures
 from pipeline.reports.model_page import Model, bars, confusions, explained, mistakes, write
@@ -84,7 +84,7 @@ def clips(folder: Path) -> pd.DataFrame:
     def blocks() -> Iterator[Any]:
         yield from (np.full((44, 8), -4.0 * number) for number in range(CLIPS))
 
-    store.write(folder / "spectrogram", [name(number) for number in range(CLIPS)], blocks(), "float16", SPEC)
+    write_store(folder / "spectrogram", [name(number) for number in range(CLIPS)], blocks(), "float16", SPEC)
     return pd.DataFrame(rows)
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import onnx
 import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
+from stores import write_store
 
 from pipeline import config, paths
 from pipeline.data import clips, split
 from pipeline.evaluation import metrics
-from pipeline.features import store
 from pipeline.reports import figures
 from pipeline.reports.model_page import explained
 from pipeline.reports.saliency import Columns, saliencies
@@ -73,7 +73,7 @@ def answers() -> pd.DataFrame:
 def test_an_answer_is_explained_by_the_trial_that_gave_it(setup: Callable[..., None]) -> None:
     setup(split={"folds": 2})
     names = list(clips.good(clips.read())["clip_id"])
-    store.write(paths.FEATURES / "spectrogram", names, (np.zeros((9, 4)) for _ in names), "float16", SPEC)
+    write_store(paths.FEATURES / "spectrogram", names, (np.zeros((9, 4)) for _ in names), "float16", SPEC)
     for fold in (0, 1):
         folder = paths.MODELS / "logreg" / f"fold{fold}-seed7"
         looks_at(3 + fold, folder / "model.onnx")

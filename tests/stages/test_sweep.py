@@ -20,12 +20,12 @@ from filelock import FileLock
 from processes import PATIENCE_S, wait_until
 from running import evaluate, train
 from safetensors.torch import save_file
+from stores import write_store
 from torch import nn
 
 from pipeline import config, paths
 from pipeline.config.base import ParamsError
 from pipeline.features.store import Store
-from pipeline.features.store import write as write_store
 from pipeline.files import read_json, remove, sha256
 from pipeline.models.majority import Majority
 from pipeline.sweeps import command, study, workers

@@ -13,22 +13,22 @@ import torch
 from ruamel.yaml import YAML
 from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from stores import write_store
 from threadpoolctl import threadpool_info
 
 from pipeline import config, paths
-from pipeline.blas import blas_threads
 from pipeline.config.experiment import Experiment
 from pipeline.config.project import Params
 from pipeline.config.training import Training
-from pipeline.data.split import SplitError, inner
+from pipeline.data.split import SplitError, inner_folds
 from pipeline.evaluation.ablation import FUSION
 from pipeline.evaluation.ablation import table as ablation_table
 from pipeline.evaluation.temperature import best
-from pipeline.features.store import write
 from pipeline.models import LEAST
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.models.majority import Majority
+from pipeline.parallel import blas_threads
 from pipeline.training import pooling, splits, untold
 from pipeline.training.answers import without_branches
 from pipeline.training.ensemble import keep, trained
@@ -55,9 +55,11 @@ def table(checkout: Path) -> pd.DataFrame:  # noqa: ARG001
     found = found.assign(**about, status="ok", reason="")
     rows = rng.normal(0, 1, (60, 1, 6)).astype(np.float32)
     rows[:, 0, 0] += 3 * label
-    write(paths.FEATURES / "tabular", ids, iter(rows), "float32", {"windowed": False})
+    write_store(paths.FEATURES / "tabular", ids, iter(rows), "float32", {"windowed": False})
     frames = rng.normal(-40, 5, (60, 36, 32)).astype(np.float32)
-    write(paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "floor": -80.0})
+    write_store(
+        paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "floor": -80.0}
+    )
     return found
 
 
@@ -110,13 +112,13 @@ def test_a_model_in_closed_form_keeps_to_its_threads(
 
 
 def test_inner_folds_hold_each_clip_out_once_and_cut_no_group(table: pd.DataFrame) -> None:
-    rows = inner(table.assign(protocol="grouped"), 3, 7).merge(table, on="clip_id")
+    rows = inner_folds(table.assign(protocol="grouped"), 3, 7).merge(table, on="clip_id")
     held = rows[rows["part"] == "valid"]
     assert sorted(held["clip_id"]) == sorted(table["clip_id"])
     assert (rows.groupby(["fold", "group"])["part"].nunique() == 1).all()
     assert (held.groupby("fold")["label"].nunique() == 2).all()
     with pytest.raises(SplitError, match=r"training\.members"):
-        inner(table.assign(protocol="grouped"), 16, 7)
+        inner_folds(table.assign(protocol="grouped"), 16, 7)
 
 
 def test_members_answer_for_what_they_did_not_learn(

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from stores import write_store
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.config.models import Cnn, Mlp
 from pipeline.config.training import Training
 from pipeline.evaluation import metrics
-from pipeline.features.store import Store, write
+from pipeline.features.store import Store
 from pipeline.models import cnn, mlp
 from pipeline.training import HISTORY
 from pipeline.training.dataset import Feature, Windows
@@ -42,7 +43,7 @@ def table(folder: Path, seed: int, clips: int = 48, spread: float = 1.0) -> tupl
     values = rng.normal(0, spread, (clips, 6)).astype(np.float32)
     values[np.arange(clips), targets] += 4
     ids = [f"{number}" for number in range(clips)]
-    write(folder / f"table {seed}", ids, values[:, None], "float32", {"windowed": False})
+    write_store(folder / f"table {seed}", ids, values[:, None], "float32", {"windowed": False})
     features = [Feature.stored(Store(folder / f"table {seed}"), ids, 1)]
     return features, Windows(features, targets)
 
@@ -57,7 +58,7 @@ def pictures(folder: Path, seed: int, clips: int = 18) -> tuple[list[Feature], W
         block[:, 10 * target : 10 * target + 10] += 8
         blocks.append(block.astype(np.float32))
     ids = [f"{number}" for number in range(clips)]
-    write(folder / f"pictures {seed}", ids, blocks, "float16", {"windowed": True, "floor": -80.0})
+    write_store(folder / f"pictures {seed}", ids, blocks, "float16", {"windowed": True, "floor": -80.0})
     features = [Feature.stored(Store(folder / f"pictures {seed}"), ids, 32)]
     return features, Windows(features, targets)
 
