@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock
-from pydantic import BaseModel
 
+from pipeline.config.features import BaseFeatures
+from pipeline.features import extract
 from pipeline.features.store import ARRAY, INDEX, SUMS, Block, Writer
 from pipeline.files import read_json, remove, whole
 from pipeline.workflow.dependencies import reached
@@ -93,16 +94,13 @@ def opened(
             remove(known.writer.folder)
 
 
-def key(kind: str, shared: dict[str, Any], settings: BaseModel) -> str:
-    """What decides a clip's features besides the clip: params, code and the libraries' versions.
-
-    Args:
-        shared: params that all kinds have in common.
-    """
-    digest = hashlib.sha256(f"{shared} {settings.model_dump_json()}".encode())
+def key(kind: str, settings: BaseFeatures) -> str:
+    """What decides a clip's features besides the clip: params, code and the libraries' versions."""
+    shared = settings.model_dump(exclude=set(settings.possible))
+    digest = hashlib.sha256(f"{shared} {getattr(settings, kind).model_dump_json()}".encode())
     package = Path(__file__).parents[2]
-    for file in sorted(reached("pipeline.features.extract", f"pipeline.features.{kind}")):
-        if "features" in file.parts or file.name in ("audio.py", "picture.py"):
+    for file in sorted(reached(*extract.modules(settings, kind))):
+        if "features" in file.parts or file.name in ("audio.py", "decode.py"):
             digest.update((package / file).read_bytes())
     digest.update(" ".join(f"{name}=={version(name)}" for name in LIBRARIES).encode())
     return digest.hexdigest()[:16]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from pipeline import config
 from pipeline.errors import UserError
 
 
@@ -29,7 +30,7 @@ def main(stage: Callable[..., None], argument: str | None = None, project: str =
     logging.basicConfig(format="%(message)s")
     logging.getLogger("pipeline").setLevel(logging.INFO)
     with in_words():
-        stage(*vars(parser.parse_args()).values())
+        stage(config.load(), *vars(parser.parse_args()).values())
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import config, paths, tracking
-from pipeline.config.project import SoundParams
+from pipeline import paths, tracking
+from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap, metrics
 from pipeline.files import read_json, whole
@@ -25,8 +25,7 @@ from pipeline.training.trials import Trial, spec
 LATENCY_RUNS = 3
 
 
-def champion() -> None:
-    settings = config.load_sound()
+def champion(settings: Params) -> None:
     name = settings.champion.name
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     trained = _best(settings)
@@ -78,7 +77,7 @@ def champion() -> None:
     registry.describe(name, number, paths.CARD.read_text(encoding="utf-8"))
 
 
-def _best(settings: SoundParams) -> Trained:
+def _best(settings: Params) -> Trained:
     """By validation the best trial of the best experiment."""
     scores = {key: read_json(paths.EVALUATION / key / paths.SCORES) for key in settings.experiments}
     key = min(scores, key=lambda key: metrics.ranked(key, scores[key]))
@@ -91,7 +90,7 @@ def _best(settings: SoundParams) -> Trained:
 
 
 def _decide(
-    settings: SoundParams, trained: Trained, dealt: pd.DataFrame, present: registry.Registered | None
+    settings: Params, trained: Trained, dealt: pd.DataFrame, present: registry.Registered | None
 ) -> Decision:
     valid = metrics.of_part(trained.answers, "valid")
     floor = settings.champion.min_valid_macro_f1

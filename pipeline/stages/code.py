@@ -6,19 +6,18 @@ has changed, and not when another has; and dvc.lock, which DVC reads and writes 
 
 from pathlib import Path
 
-from pipeline import config, paths
-from pipeline.config.features import kinds
-from pipeline.config.project import Params, SoundParams
+from pipeline import paths
+from pipeline.config.project import Params
+from pipeline.features import extract
 from pipeline.files import write_json
 from pipeline.stages import main
 from pipeline.workflow import dependencies
 
-HELPERS = ("__init__", "recording", "resuming")
+HELPERS = ("__init__", "__main__", "command")
 """Modules beside the stages that are no stages."""
 
 
-def code() -> None:
-    settings = config.load()
+def code(settings: Params) -> None:
     for stage in stages():
         write_json(paths.CODE / f"{stage}.json", versions(stage, settings))
 
@@ -38,19 +37,15 @@ def _by_name(stage: str, settings: Params) -> list[str]:
     """Modules that a stage picks by a name in params.yaml, which no import statement shows."""
     if stage == "download":
         return [f"pipeline.data.sources.{settings.data.source.replace('-', '_')}"]
-    if stage == "audit":
-        return [f"pipeline.data.media.{settings.medium}"]
     if stage == "features":
         return _of_features(settings)
-    if stage == "tutorial" and isinstance(settings, SoundParams):
-        return sorted({f"pipeline.models.{own.model.name}" for own in settings.tutorial.experiments.values()})
     if stage == "champion":
         return ["pipeline.serving.pyfunc", *_of_features(settings)]
     return []
 
 
 def _of_features(settings: Params) -> list[str]:
-    return [f"pipeline.features.{name}" for name in (settings.medium, *kinds(settings.features))]
+    return extract.modules(settings.features)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import config, paths, tracking
-from pipeline.config.project import Params
+from pipeline import paths, tracking
+from pipeline.config.project import BaseParams
 from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap, calibration, metrics
 from pipeline.evaluation.bootstrap import Interval
@@ -15,8 +15,7 @@ from pipeline.stages import main
 from pipeline.tracking import run_logging
 
 
-def compare() -> None:
-    settings = config.load()
+def compare(settings: BaseParams) -> None:
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     answers = {key: _test_answers(key) for key in settings.experiments}
     entries = [_entry(settings, key, answers[key]) for key in settings.experiments]
@@ -47,7 +46,7 @@ def _leak(key: str) -> Leak | NoLeak:
     )
 
 
-def _entry(settings: Params, key: str, test: pd.DataFrame) -> Entry:
+def _entry(settings: BaseParams, key: str, test: pd.DataFrame) -> Entry:
     folder = paths.EVALUATION / key
     training = read_json(folder / "training.json")
     return Entry(
@@ -64,7 +63,7 @@ def _entry(settings: Params, key: str, test: pd.DataFrame) -> Entry:
         wall_time_s=training["train_seconds"],
         parameters=training["parameters"],
         ablation=_labelled(folder / "ablation.csv", "branch") if (folder / "ablation.csv").exists() else None,
-        page=_page(key) if settings.medium == "sound" else None,
+        page=_page(key) if settings.model_pages else None,
     )
 
 
@@ -78,7 +77,7 @@ def _labelled(file: Path, column: str) -> pd.DataFrame:
     return pd.read_csv(file, dtype={column: str}, keep_default_na=False)
 
 
-def _data(settings: Params) -> DataSummary:
+def _data(settings: BaseParams) -> DataSummary:
     table = clips.computed()
     rows = split.read()
     parts = clips.good(table).merge(rows[rows["fold"] == 0], on="clip_id")
@@ -89,7 +88,7 @@ def _data(settings: Params) -> DataSummary:
     return DataSummary(
         source=clips.source(table),
         origin=f"What the clips are: {', '.join(f'{kind} ({count})' for kind, count in kinds.items())}.",
-        protocol=split.explained(rows, settings.medium),
+        protocol=split.explained(rows, settings.group_name),
         leaky=split.leaky(rows) is not None,
         counts=pd.crosstab(parts["label"], parts["part"])[["train", "valid", "test"]],
         few_groups=[str(label) for label in groups.index[groups < 3]],

@@ -4,9 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import config, paths, tracking
+from pipeline import paths, tracking
 from pipeline.config.experiment import Fusion
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.data import clips, split
 from pipeline.evaluation import ablation, bootstrap, calibration, metrics
 from pipeline.files import read_json, whole, write_json
@@ -25,8 +25,7 @@ METRICS = (*CURVES, "test_macro_f1", "test_macro_f1_low", "test_macro_f1_high", 
 """The same for the columns of `dvc metrics show`."""
 
 
-def evaluate(key: str) -> None:
-    settings = config.load()
+def evaluate(settings: BaseParams, key: str) -> None:
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     models = specs(paths.MODELS / key)
     answers = pd.concat([_answers(key, about) for about in models], ignore_index=True)
@@ -106,7 +105,7 @@ def _scores(answers: pd.DataFrame, seed: int) -> dict[str, float]:
     }
 
 
-def _record(settings: Params, key: str, about: Spec, answers: pd.DataFrame, run: tracking.Run) -> None:
+def _record(settings: BaseParams, key: str, about: Spec, answers: pd.DataFrame, run: tracking.Run) -> None:
     """A trial's own scores in its run, which is made anew where the store does not know it."""
     trial = about.trial
     own = answers[(answers["fold"] == trial.fold) & (answers["seed"] == trial.seed)]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import paths
+from pipeline.config.project import BaseParams
 from pipeline.data import clips, split
 from pipeline.evaluation import attribution, calibration, metrics
 from pipeline.features.store import Store
@@ -23,7 +24,7 @@ SHOWN = "spectrogram"
 """The picture of a clip, whatever the model hears."""
 
 
-def explain(key: str) -> None:
+def explain(settings: BaseParams, key: str) -> None:  # noqa: ARG001 (each stage gets them)
     answers = pd.read_parquet(paths.EVALUATION / key / "predictions.parquet")
     test = calibration.tempered(metrics.of_part(answers, "test"))
     explanation(

@@ -14,6 +14,7 @@ from pipeline import config, paths
 from pipeline.config.experiment import Experiment
 from pipeline.config.features import Window
 from pipeline.config.models import Transfer
+from pipeline.config.project import BaseParams
 from pipeline.data import clips
 from pipeline.features.store import Store
 from pipeline.files import sha256, whole, write_json
@@ -21,9 +22,8 @@ from pipeline.stages import main
 from pipeline.workflow.dependencies import reached, versions
 
 
-def inputs(key: str) -> None:
-    settings = config.load()
-    experiment = config.experiment(settings, key)
+def inputs(settings: BaseParams, key: str) -> None:
+    experiment = config.find_experiment(settings, key)
     write_json(paths.INPUTS / f"{key}.json", used(experiment))
     with whole(paths.EMBEDDINGS / key) as folder:
         folder.mkdir()

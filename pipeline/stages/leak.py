@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline import config, paths, tracking
 from pipeline.config.data import Split
 from pipeline.config.experiment import Experiment
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.data import clips
 from pipeline.data.split import LEAKY, SplitError, split
 from pipeline.evaluation import bootstrap, metrics
@@ -28,9 +28,8 @@ MOST_FOLDS = 5
 log = logging.getLogger("pipeline.stages")
 
 
-def leak(key: str) -> None:
-    settings = config.load()
-    experiment = config.experiment(settings, key)
+def leak(settings: BaseParams, key: str) -> None:
+    experiment = config.find_experiment(settings, key)
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     table = clips.computed()
     work = checkpoints.work("leak", settings, experiment, key)
@@ -65,7 +64,7 @@ def _found(answers: dict[str, pd.DataFrame], folds: int, seed: int) -> dict[str,
     }
 
 
-def _grouped(good: pd.DataFrame, settings: Params) -> tuple[Split, pd.DataFrame]:
+def _grouped(good: pd.DataFrame, settings: BaseParams) -> tuple[Split, pd.DataFrame]:
     """The grouped split with the most folds that the groups allow, at most MOST_FOLDS: the scores of many folds
     come from all clips. Where they allow no folds, a single split."""
     asked = settings.split.model_copy(update={"protocol": "grouped"})
@@ -81,7 +80,7 @@ def _grouped(good: pd.DataFrame, settings: Params) -> tuple[Split, pd.DataFrame]
 
 
 def _answers(
-    settings: Params, experiment: Experiment, table: pd.DataFrame, rows: pd.DataFrame, work: Path
+    settings: BaseParams, experiment: Experiment, table: pd.DataFrame, rows: pd.DataFrame, work: Path
 ) -> pd.DataFrame:
     """Test predictions over all folds of a split, from models that are not kept."""
     from pipeline.training.ensemble import keep, trained  # torch takes seconds to import
@@ -113,7 +112,7 @@ def _gap(answers: dict[str, pd.DataFrame], seed: int) -> Interval:
     return Interval(-pair.difference.value, -pair.difference.high, -pair.difference.low)
 
 
-def _record(settings: Params, experiment: Experiment, key: str, found: dict[str, Any]) -> None:
+def _record(settings: BaseParams, experiment: Experiment, key: str, found: dict[str, Any]) -> None:
     """A run of its own, whose metrics have names that no table of models mistakes for scores."""
     tags = {**tracking.lineage(clips.source(clips.read())), "leaky": f"the random score: {LEAKY['random']}"}
     with tracking.run(settings.tracking.experiment, f"leak {key}", None, tags) as run:

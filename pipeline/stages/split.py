@@ -4,7 +4,7 @@ import logging
 
 import pandas as pd
 
-from pipeline import config
+from pipeline.config.project import BaseParams
 from pipeline.data import clips
 from pipeline.data import split as splitting
 from pipeline.stages import main
@@ -12,11 +12,10 @@ from pipeline.stages import main
 log = logging.getLogger("pipeline.stages")
 
 
-def split() -> None:
-    settings = config.load()
+def split(settings: BaseParams) -> None:
     good = clips.good(clips.read())
     rows = splitting.split(good, settings.split, settings.seed)
-    log.info(splitting.explained(rows, settings.medium))
+    log.info(splitting.explained(rows, settings.group_name))
     joined = good.merge(rows, on="clip_id")
     log.info(pd.crosstab(joined["label"], joined["part"]).to_string())
     splitting.write(rows)

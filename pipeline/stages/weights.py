@@ -1,12 +1,13 @@
 """Bring pre-trained weights here, converted to safetensors."""
 
-from pipeline import config, paths
+from pipeline import paths
+from pipeline.config.project import BaseParams
 from pipeline.models.pretrained.fetch import bring
 from pipeline.stages import main
 
 
-def weights(name: str) -> None:
-    bring(name, config.load().weights[name], paths.WEIGHTS / name)
+def weights(settings: BaseParams, name: str) -> None:
+    bring(name, settings.weights[name], paths.WEIGHTS / name)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline import paths
 from pipeline.config.experiment import Experiment
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.files import read_json
 from pipeline.workflow.dependencies import PACKAGE, reached, versions
 
@@ -14,13 +14,13 @@ DEALING = Path("pipeline/data/split.py")
 """Deals the clips of an ensemble's members while they are trained."""
 
 
-def work(stage: str, settings: Params, experiment: Experiment, key: str) -> Path:
+def work(stage: str, settings: BaseParams, experiment: Experiment, key: str) -> Path:
     """As :func:`folder`, on the data and split that all experiments have in common."""
     files = (paths.INPUTS / f"{key}.json", paths.CLIPS, paths.SPLIT)
     return folder(stage, settings, experiment, key, b"".join(file.read_bytes() for file in files))
 
 
-def folder(stage: str, settings: Params, experiment: Experiment, key: str, data: bytes) -> Path:
+def folder(stage: str, settings: BaseParams, experiment: Experiment, key: str, data: bytes) -> Path:
     """For this very training: with other params, data or code it is another.
 
     Args:

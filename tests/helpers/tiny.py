@@ -10,7 +10,7 @@ from leaves import changed, content
 from networks import FRAMES, make_ast, make_musicnn, make_resnet
 from rows import Params
 
-from pipeline import paths
+from pipeline import config, paths
 from pipeline.data import clips
 from pipeline.features import store
 
@@ -85,8 +85,13 @@ CLIPS = 4
 
 
 def default() -> Params:
-    """params.yaml as it comes, with the blocks that are commented out."""
-    return content((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    """params.yaml with the blocks that are commented out; below ``tutorial`` the tutorial's own params."""
+    own = content((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    return own | {"tutorial": content((ROOT / "tutorial/params.yaml").read_text(encoding="utf-8"))}
+
+
+def parsed(params: Params) -> config.Params:
+    return config.parse({key: value for key, value in params.items() if key != "tutorial"})
 
 
 def tiny() -> Params:

@@ -14,7 +14,7 @@ import soundfile
 from matplotlib import colors
 from PIL import Image
 
-from pipeline import paths
+from pipeline import config, paths
 from pipeline.data import clips
 from pipeline.features import store
 from pipeline.features.store import Store
@@ -396,7 +396,7 @@ def test_the_stage_writes_the_page_from_the_pipeline_s_files(checkout: Path, giv
     split(given).assign(protocol="grouped").to_parquet(paths.SPLIT, index=False)
     pairs(1).assign(first="NA", error_rate=np.nan).to_csv(paths.DUPLICATES, index=False)
     stores(paths.FEATURES, given)
-    describe()
+    describe(config.load())
     report = Page(checkout / "reports" / "data.html")
     assert report.tables["Pairs of clips that share audio"][1][:4] == ["NA", "x", "near-identical", "–"]
     assert "16 clips with 4 labels" in report.text
@@ -408,5 +408,5 @@ def test_the_stage_takes_an_empty_table_of_duplicates(checkout: Path, given: pd.
     split(given).assign(protocol="grouped").to_parquet(paths.SPLIT, index=False)
     NO_PAIRS.to_csv(paths.DUPLICATES, index=False)
     stores(paths.FEATURES, given)
-    describe()
+    describe(config.load())
     assert "No two clips were found" in Page(checkout / "reports" / "data.html").text

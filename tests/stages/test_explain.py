@@ -93,7 +93,7 @@ def test_an_answer_is_explained_by_the_trial_that_gave_it(
         explanation(model, test, saliencies, *others)
 
     monkeypatch.setattr("pipeline.stages.explain.explanation", told)
-    explain("logreg")
+    explain(config.load(), "logreg")
 
     folds = list(looked_into(given)["fold"])
     assert len(set(folds)) == 2, "else this shows nothing"

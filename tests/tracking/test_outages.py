@@ -18,7 +18,7 @@ import requests
 from mlflow.exceptions import MlflowException
 from processes import PATIENCE_S, free_port, wait_until
 
-from pipeline import cli, paths
+from pipeline import cli, config, paths
 from pipeline.models.exported import Exported
 from pipeline.tracking import TrackingError, offline_queue
 from pipeline.tracking import runs as tracking
@@ -263,7 +263,7 @@ def test_entries_keep_their_order_and_files(tmp_path: Path) -> None:
     assert not box.folder.exists()
 
 
-@pytest.mark.parametrize("stage", ["evaluate", "leak", "compare", "tutorial_report"])
+@pytest.mark.parametrize("stage", ["evaluate", "leak", "compare"])
 def test_a_stage_asks_for_its_server_before_its_work(
     stage: str, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,5 +272,5 @@ def test_a_stage_asks_for_its_server_before_its_work(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(TrackingError):
-        getattr(module, stage)(*([] if stage in ("compare", "tutorial_report") else ["logreg"]))
+        getattr(module, stage)(config.load(), *([] if stage == "compare" else ["logreg"]))
     assert not (checkout / paths.EVALUATION).exists()
