@@ -1,6 +1,6 @@
-"""The page on the tutorial: its models by its own protocol beside this project's, and what is left of its claims.
+"""The page that compares the tutorial's models, by its own protocol, with this project's, and checks its claims.
 
-Every verdict follows from the numbers. Epochs are counted from 0, as everywhere.
+Every verdict is computed from the results. Epochs are counted from 0, as everywhere.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,24 +17,24 @@ from pipeline.reports.pages import Picture, Table, environment, tabulated
 CNN, TRANSFER, MULTIMODAL = "cnn", "transfer", "multimodal"
 WAYS = {"tutorial": "the tutorial's protocol and settings", "here": "this project's protocol and settings"}
 RISEN = 1.5
-"""Times its least value, from which on a loss has shot up."""
-BY_HEART = 0.1
-"""Share of the clips, by which more of training are right than of test, from which on a model knows them by heart."""
+"""A loss that ends above this many times its minimum has shot up."""
+OVERFITTED = 0.1
+"""A model overfits when its training accuracy exceeds its test accuracy by more than this."""
 QUARTERS = 4
 INPUTS = (
-    "In public copies of the original both branches were given the spectrogram, and its wavelets were plots of the waveform; "
-    "here each branch has an input of its own, and both are real."
+    "In public copies of the original both branches got the spectrogram, and the wavelet pictures were plots of the waveform; "
+    "here each branch has its own input, and the wavelets are real."
 )
-DEALT = (
-    "“Tutorial”: of each label the first 60 % of the clips by name train, the others are the test, and the curves of "
-    "validation are of these test clips too. Nothing is chosen on them, for the last epoch is kept; but artists stand on both "
-    "sides. “Here”: the experiment of the same name in params.yaml, whose split is "
+PROTOCOLS = (
+    "“Tutorial”: the first 60 % of each label's clips by name are the training set, the others the test set. The validation "
+    "curves are those of the test set. No epoch is chosen by them, since the last one is used; but the same artists are in both "
+    "sets. “Here”: the experiment of the same name in params.yaml, whose split is "
 )
 COLUMNS = (
-    "Of the validation loss: change is how far it moves from one epoch to the next, on average, and rose the share of those "
-    "steps that went up; fluctuation is how far an epoch lies from the middle of its neighbours, on average, which is next to "
-    "nothing where a loss falls smoothly, and is what the verdicts go by. Times are those of the trainings alone; what a frozen "
-    "backbone made of clips in an earlier one is not computed again. Over folds and seeds times are sums, and all else means."
+    "Four columns are about the validation loss. Change: the mean absolute change from one epoch to the next. Rose: the share of "
+    "epochs in which the loss went up. Fluctuation: the mean distance of an epoch from the midpoint of its neighbours, which is "
+    "near zero where a loss falls smoothly; the verdicts use it. Seconds count training alone; cached embeddings of a frozen "
+    "backbone are not computed again. Over folds and seeds, seconds are sums and everything else is a mean."
 )
 
 
@@ -43,7 +43,7 @@ class Side:
     """A model trained in one of the two ways."""
 
     test: pd.DataFrame
-    """Its answers for the test clips; in the tutorial's way also ``heard``, whether training had clips of the group."""
+    """Predictions for the test clips; the tutorial's have ``seen``: whether the training set has clips of the same group."""
     history: pd.DataFrame
     """As in ``history/<key>.csv``."""
     seconds: float
@@ -54,28 +54,28 @@ class Side:
 
 @dataclass(frozen=True)
 class Course:
-    """What the curves of a training say; NaN where they are too short to."""
+    """Statistics of a training's curves; NaN where they are too short."""
 
     epochs: float
     accuracy: float
-    """In training, in the last epoch."""
+    """Training accuracy of the last epoch."""
     change: float
-    """Of the validation loss, from one epoch to the next."""
+    """Mean absolute change of the validation loss from one epoch to the next."""
     fluctuation: float
     """Of the validation loss: see :func:`pipeline.evaluation.metrics.fluctuation`."""
     score_fluctuation: float
-    """The same of macro F1."""
+    """The same for macro F1."""
     rose: float
-    """Share of the steps in which the validation loss went up."""
-    least_at: float
-    """Epoch of the least validation loss."""
-    least: float
+    """Share of the epochs in which the validation loss went up."""
+    minimum_at: float
+    """Epoch of the lowest validation loss."""
+    minimum: float
     last: float
     """Validation loss of the last epoch."""
 
 
 def course(history: pd.DataFrame) -> Course:
-    """Means over the trainings; all NaN for a model that was not trained by epochs."""
+    """Means over folds and seeds; all NaN for a model that was not trained by epochs."""
     rows = [_course(own.reset_index(drop=True)) for _, own in history.groupby(["fold", "seed"])]
     means = np.mean(rows, axis=0) if rows else np.full(len(fields(Course)), np.nan)
     return Course(*means.tolist())
@@ -98,11 +98,11 @@ def _course(history: pd.DataFrame) -> tuple[float, ...]:
 
 
 def page(theirs: Mapping[str, Side], ours: Mapping[str, Side], protocol: str, seed: int) -> str:
-    """HTML that stands alone.
+    """One HTML page that needs nothing from outside.
 
     Args:
-        theirs: in the tutorial's way, by experiment.
-        ours: the same experiments as they are in this project.
+        theirs: by experiment, trained by the tutorial's protocol.
+        ours: the same experiments, trained by this project's.
         protocol: how the project's split was made.
     """
     ways = dict(zip(WAYS, (theirs, ours), strict=True))
@@ -113,19 +113,19 @@ def page(theirs: Mapping[str, Side], ours: Mapping[str, Side], protocol: str, se
     by_label = {name: labelled(side.test) for name, side in sides.items()}
     parts = [
         (
-            {"heading": "Score, time and restlessness", "text": f"{DEALT}{protocol} {COLUMNS}"},
+            {"heading": "Scores, time and fluctuation", "text": f"{PROTOCOLS}{protocol} {COLUMNS}"},
             _summary(sides, seed),
             Picture(
                 "curves",
                 "Loss and accuracy of all models by epoch, by the tutorial's protocol and by this project's",
-                "Dotted: in training; solid: on validation, which by the tutorial's protocol is the test.",
+                "Dotted: training; solid: validation, which by the tutorial's protocol is the test set.",
                 figures.png(curves),
             ),
         ),
         (
             {
                 "heading": "F1 by label",
-                "text": "The two protocols have other test clips: compare columns of one protocol.",
+                "text": "The two protocols have different test clips, so compare columns of one protocol only.",
             },
             tabulated(_f1(by_label).reset_index()),
             Picture(
@@ -137,11 +137,11 @@ def page(theirs: Mapping[str, Side], ours: Mapping[str, Side], protocol: str, se
         ),
     ]
     title, found = "The tutorial, reproduced", findings(theirs, ours, seed)
-    return environment().get_template("lesson.html.j2").render(title=title, findings=found, parts=parts)
+    return environment().get_template("findings.html.j2").render(title=title, findings=found, parts=parts)
 
 
 def numbers(theirs: Mapping[str, Side], ours: Mapping[str, Side], seed: int) -> dict[str, float]:
-    """The few that stand in git and in MLflow."""
+    """What goes into tutorial/metrics.json and MLflow."""
     return {
         f"tutorial_{key}_{name}": value
         for key, side in theirs.items()
@@ -155,28 +155,26 @@ def numbers(theirs: Mapping[str, Side], ours: Mapping[str, Side], seed: int) -> 
 
 
 def findings(theirs: Mapping[str, Side], ours: Mapping[str, Side], seed: int) -> list[str]:
-    """A sentence on each claim that these models and labels allow to look at, then on what leaks."""
+    """A sentence for each claim that can be checked with these models and labels, then for the leak."""
     courses = {key: course(side.history) for key, side in theirs.items()}
     tests = {key: side.test for key, side in theirs.items()}
-    told = []
+    found = []
     if {CNN, TRANSFER, MULTIMODAL} <= set(theirs):
-        told += [restless(courses), steady(courses), gradual(theirs[TRANSFER].history)]
-        told += [best(tests, seed), risen(courses)]
-        told += [*easiest(tests[CNN]), *raised(tests[CNN], tests[TRANSFER])]
-        told += [worst(tests, courses), INPUTS]
-    return [*told, heard(tests), honest(theirs, ours, seed)]
+        found += [fluctuates_most(courses), fluctuates_least(courses), gradual(theirs[TRANSFER].history)]
+        found += [best(tests, seed), risen(courses)]
+        found += [*easiest(tests[CNN]), *raised(tests[CNN], tests[TRANSFER])]
+        found += [worst(tests, courses), INPUTS]
+    return [*found, leak(tests), honest(theirs, ours, seed)]
 
 
-def restless(courses: Mapping[str, Course]) -> str:
+def fluctuates_most(courses: Mapping[str, Course]) -> str:
     most = [max(values, key=values.__getitem__) for values in _fluctuations(courses)]
     loss, score = map(_each, _fluctuations(courses))
-    found = (
-        f"from the middle of its neighbours the validation loss of an epoch is {loss} away, macro F1 {score}"
-    )
+    found = f"the fluctuation of the validation loss is {loss}, that of macro F1 {score}"
     return _verdict("The CNN's loss and scores fluctuate most", [key == CNN for key in most], found)
 
 
-def steady(courses: Mapping[str, Course]) -> str:
+def fluctuates_least(courses: Mapping[str, Course]) -> str:
     least = [min(values, key=values.__getitem__) for values in _fluctuations(courses)]
     found = f"the loss of {least[0]} and the macro F1 of {least[1]} fluctuate least"
     return _verdict("The multimodal model varies least", [key == MULTIMODAL for key in least], found)
@@ -203,16 +201,14 @@ def best(tests: Mapping[str, pd.DataFrame], seed: int) -> str:
 
 
 def risen(courses: Mapping[str, Course]) -> str:
-    shot = [key for key, own in courses.items() if own.last > RISEN * own.least]
+    risen = [key for key, own in courses.items() if own.last > RISEN * own.minimum]
     ends = [
-        f"that of {key} is least in epoch {own.least_at:.0f} of {own.epochs:.0f} ({own.least:.2f}) and ends at {own.last:.2f}"
+        f"{key} has its minimum of {own.minimum:.2f} in epoch {own.minimum_at:.0f} of {own.epochs:.0f} and ends at {own.last:.2f}"
         for key, own in courses.items()
     ]
     claim = "After 30 epochs one validation loss shoots up, the others fall"
-    found = (
-        f"the loss of {_listed(shot) or 'none'} ends at more than {RISEN} times its least; {_listed(ends)}"
-    )
-    return _verdict(claim, [bool(shot), len(shot) == 1], found)
+    found = f"the loss of {_listed(risen) or 'none'} ends above {RISEN} times its minimum; {_listed(ends)}"
+    return _verdict(claim, [bool(risen), len(risen) == 1], found)
 
 
 def easiest(test: pd.DataFrame) -> list[str]:
@@ -227,14 +223,14 @@ def easiest(test: pd.DataFrame) -> list[str]:
 
 
 def raised(cnn: pd.DataFrame, transfer: pd.DataFrame) -> list[str]:
-    """On those of the labels that the data have."""
+    """Nothing where the data have none of the labels."""
     before, after = (labelled(test).set_index("label")["f1"] for test in (cnn, transfer))
     gains = {
         label: after[label] - before[label] for label in ("hiphop", "jazz", "pop") if label in before.index
     }
     if not gains:
         return []
-    found = f"from the CNN to it F1 moves by {_each(gains, '+.2f')}"
+    found = f"its F1 differs from the CNN's by {_each(gains, '+.2f')}"
     claim = f"Transfer learning raises {_listed(list(gains))}"
     return [_verdict(claim, [gain > 0 for gain in gains.values()], found)]
 
@@ -244,30 +240,23 @@ def worst(tests: Mapping[str, pd.DataFrame], courses: Mapping[str, Course]) -> s
     gaps = {key: courses[key].accuracy - right[key] for key in tests}
     shares = [f"{courses[key].accuracy:.0%} and {right[key]:.0%} ({key})" for key in tests]
     widest = max(gaps, key=gaps.__getitem__)
-    by_heart = (
-        f"{widest} has learned most by heart" if gaps[widest] > BY_HEART else "none has learned by heart"
-    )
+    overfitting = f"{widest} overfits most" if gaps[widest] > OVERFITTED else "none overfits"
     claim = "The multimodal model is the worst, very surprisingly, with 38 % F1"
-    found = (
-        f"its macro F1 is {_scores(tests)[MULTIMODAL]:.3f}; of the training windows and of the test clips are right "
-        f"{_listed(shares)}, so {by_heart}"
-    )
+    found = f"its macro F1 is {_scores(tests)[MULTIMODAL]:.3f}; training and test accuracy are {_listed(shares)}, so {overfitting}"
     return _verdict(claim, [list(_scores(tests))[-1] == MULTIMODAL], found)
 
 
-def heard(tests: Mapping[str, pd.DataFrame]) -> str:
-    known = next(iter(tests.values()))["heard"]
-    if known.all() or not known.any():
-        return (
-            f"What leaks: {'all' if known.all() else 'no'} test clips are of groups that training has heard."
-        )
+def leak(tests: Mapping[str, pd.DataFrame]) -> str:
+    seen = next(iter(tests.values()))["seen"]
+    if seen.all() or not seen.any():
+        return f"The leak: {'all' if seen.all() else 'no'} test clips are of groups in the training set."
     shares = []
     for key, test in tests.items():
-        right = (test["label"] == test["predicted"]).groupby(test["heard"]).mean()
+        right = (test["label"] == test["predicted"]).groupby(test["seen"]).mean()
         shares.append(f"{right[True]:.0%} and {right[False]:.0%} ({key})")
     return (
-        f"What leaks: of {len(known)} test clips {known.sum()} are of groups that training has heard; of these and of the "
-        f"others are right {_listed(shares)}."
+        f"The leak: {seen.sum()} of {len(seen)} test clips are of groups in the training set; accuracy on these and on the "
+        f"others is {_listed(shares)}."
     )
 
 
@@ -277,10 +266,8 @@ def honest(theirs: Mapping[str, Side], ours: Mapping[str, Side], seed: int) -> s
         for key, side in theirs.items()
     ]
     pairs = compare({key: side.test for key, side in ours.items()}, seed)
-    told = "; ".join(
-        [f"macro F1 is {_listed(both)}", *(f"by this project's {pair.sentence}" for pair in pairs)]
-    )
-    return f"By the tutorial's protocol and settings, and by this project's, {told}."
+    found = [f"macro F1 is {_listed(both)}", *(f"by this project's, {pair.sentence}" for pair in pairs)]
+    return f"By the tutorial's protocol and settings, and by this project's, {'; '.join(found)}."
 
 
 def labelled(test: pd.DataFrame) -> pd.DataFrame:
@@ -288,8 +275,8 @@ def labelled(test: pd.DataFrame) -> pd.DataFrame:
 
 
 def _summary(sides: Mapping[str, Side], seed: int) -> Table:
-    columns = ["model", "macro F1 on test (95 %)", "accuracy in training, last epoch", "seconds", "epochs"]
-    columns += ["change", "rose", "fluctuation", "least in epoch", "last above least"]
+    columns = ["model", "macro F1 on test (95 %)", "training accuracy, last epoch", "seconds", "epochs"]
+    columns += ["change", "rose", "fluctuation", "minimum in epoch", "last above minimum"]
     rows = []
     for name, side in sides.items():
         own, score = course(side.history), side.score(seed)
@@ -301,8 +288,8 @@ def _summary(sides: Mapping[str, Side], seed: int) -> Table:
             _number(own.change, ".3f"),
             _number(own.rose, ".0%"),
             _number(own.fluctuation, ".3f"),
-            _number(own.least_at, ".0f"),
-            _number(own.last - own.least, ".3f"),
+            _number(own.minimum_at, ".0f"),
+            _number(own.last - own.minimum, ".3f"),
         ]
         rows.append([name, *cells])
     return Table(columns, "l" + "r" * (len(columns) - 1), rows)
@@ -313,7 +300,7 @@ def _f1(by_label: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _fluctuations(courses: Mapping[str, Course]) -> tuple[dict[str, float], dict[str, float]]:
-    """Of the validation loss, and of macro F1."""
+    """Those of the validation loss and of macro F1."""
     return (
         {key: own.fluctuation for key, own in courses.items()},
         {key: own.score_fluctuation for key, own in courses.items()},

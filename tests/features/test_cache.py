@@ -155,6 +155,7 @@ def test_a_kind_that_is_off_costs_nothing_and_changes_no_other(
 KILLED = """
 import os, signal
 from pipeline.features import store
+from pipeline import config
 from pipeline.stages.features import features
 add, done = store.Writer.add, []
 def killing(self, *given):
@@ -166,7 +167,7 @@ def killing(self, *given):
         os.kill(os.getpid(), signal.SIGKILL)
     done.append(add(self, *given))
 store.Writer.add = killing
-features()
+features(config.load())
 """
 
 
