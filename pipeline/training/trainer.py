@@ -16,7 +16,6 @@ from pipeline.training import EpochSink
 from pipeline.training.dataset import EvenWindows, Index, RandomWindows, Windows
 from pipeline.training.lightning import pl
 from pipeline.training.module import Batch, Classifier, Learner
-from pipeline.training.regressor import Regressor
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h, in bytes."""
@@ -67,27 +66,25 @@ def fit(
     seed: int,
     folder: Path,
     sink: EpochSink,
-    regression: bool = False,
+    learner: Learner | None = None,
 ) -> pd.DataFrame:
     """Train ``net`` in place to its best epoch on ``valid``, or to the last where nothing is monitored.
 
     Args:
-        regression: the targets are numbers and not labels.
+        learner: trains ``net`` for targets that are not labels; by default a Classifier.
         folder: checkpoints; where it holds a last one, training goes on from there.
         sink: is told each epoch's number and metrics as soon as it ends.
 
     Returns:
-        One row per epoch with the columns of HISTORY; of a regression, ``epoch`` and what the Regressor logs.
+        One row per epoch with the columns of HISTORY; of another learner, ``epoch`` and what it logs.
     """
     keep_memory()
     pl.seed_everything(seed, verbose=False)
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a tenth of the time
-    module: Learner = (
-        Regressor(net, settings, seed)
-        if regression
-        else Classifier(net, settings, _class_weights(train, settings), _floors(train), len(valid), seed)
+    module = learner or Classifier(
+        net, settings, _class_weights(train, settings), _floors(train), len(valid), seed
     )
     history = History(sink)
     whole_epochs: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}

@@ -264,11 +264,11 @@ def test_members_by_default_are_the_branches() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"features": ["tabular"]}, r"experiments\.fused: features: the branches work on"),
-        ({"training": {"members": 3}}, r"experiments\.fused: training\.members: of a fusion its branches"),
+        ({"features": ["tabular"]}, r"experiments\.fused\.features: the branches take"),
+        ({"training": {"members": 3}}, r"experiments\.fused: training\.members: a fusion has no members"),
         (
             {"model": {"name": "fusion", "branches": {"one": BRANCHES["table"]}}},
-            r"experiments\.fused\.model\.fusion\.branches",
+            r"experiments\.fused\.model\.branches",
         ),
     ],
 )
