@@ -55,11 +55,11 @@ class Experiment(Section):
 
 def backbones(experiment: Experiment) -> list[str]:
     """Names of the pre-trained weights that it uses."""
-    models = [part.model for part in parts(experiment)]
+    models = [part.model for part in branches(experiment)]
     return [name for model in models if isinstance(model, Transfer) for name in model.backbones]
 
 
-def parts(experiment: Experiment) -> list[Experiment]:
+def branches(experiment: Experiment) -> list[Experiment]:
     """The branches of a fusion, else the experiment itself."""
     return list(experiment.model.branches.values()) if isinstance(experiment.model, Fusion) else [experiment]
 

@@ -106,7 +106,7 @@ class Transfer(nn.Module):
 
     def __init__(self, backbones: Iterable[nn.Module], head: nn.Module, frozen: bool) -> None:
         super().__init__()
-        self.backbones, self.head, self.frozen = nn.ModuleList(backbones), head, frozen
+        self.backbones, self.head, self.frozen = nn.ModuleList(load_backbones), head, frozen
 
     def forward(self, image: Tensor) -> Tensor:
         return self.head(torch.cat([backbone(image) for backbone in self.backbones], dim=1))
@@ -121,14 +121,14 @@ def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
     if settings.closed and not settings.frozen:
         # tuned by its last maps, as it was trained; those of its blocks are for the discriminant (:func:`part_way`)
         settings = settings.model_copy(update={"maps": "last"})
-    seeing = backbones(settings, image)
+    seeing = load_backbones(settings, image)
     example = torch.zeros(1, *image.shape)
     with torch.no_grad():
         width = sum(backbone.eval()(example).shape[1] for backbone in seeing)
     return Transfer(seeing, dense(width, settings.hidden, classes, settings.dropout), settings.frozen)
 
 
-def backbones(settings: Settings, source: Input) -> list[Backbone]:
+def load_backbones(settings: Settings, source: Input) -> list[Backbone]:
     """See :func:`build`."""
     return [_backbone(name, source, settings) for name in settings.backbones]
 
@@ -141,11 +141,11 @@ def joined(nets: Sequence[nn.Module]) -> nn.Module:
     return Transfer(transfers[0].backbones, Ensemble([net.head for net in transfers]), frozen=True)
 
 
-def part_way(tuned: nn.ModuleList, settings: Settings, source: Input) -> nn.ModuleList:
+def interpolated(tuned: nn.ModuleList, settings: Settings, source: Input) -> nn.ModuleList:
     """What a discriminant is fitted to: backbones with the maps of ``settings``, and their weights and statistics
     ``tuned_share`` of the way from those they were loaded with to the tuned ones.
     """
-    found = nn.ModuleList(backbones(settings, source))
+    found = nn.ModuleList(load_backbones(settings, source))
     ends = tuned.state_dict()
     for name, tensor in found.state_dict().items():
         if tensor.is_floating_point():

@@ -9,5 +9,5 @@ EpochSink = Callable[[int, dict[str, float]], None]
 """Is told each epoch's number and metrics as soon as it ends."""
 
 
-def untold(epoch: int, scores: dict[str, float]) -> None:
+def no_callback(epoch: int, scores: dict[str, float]) -> None:
     """For trainings whose curves are not kept."""

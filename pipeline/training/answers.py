@@ -14,11 +14,11 @@ from pipeline.models.exported import EACH, Exported
 from pipeline.training import splits
 from pipeline.training.pooling import Array, pooled
 from pipeline.training.predict import POWERS, averaged, predictions, rows
-from pipeline.training.splits import Parts
+from pipeline.training.splits import Splits
 from pipeline.training.trials import Spec, specs
 
 
-def data_of(model: Spec, table: pd.DataFrame, split: pd.DataFrame) -> Parts:
+def data_of(model: Spec, table: pd.DataFrame, split: pd.DataFrame) -> Splits:
     """The data that a model was trained on: see :func:`pipeline.training.splits.load`."""
     return splits.load(model.experiment, model.window, table, split, model.fold)
 

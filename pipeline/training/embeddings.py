@@ -16,7 +16,7 @@ from tqdm import tqdm
 from pipeline import models, paths
 from pipeline.config.training import Training
 from pipeline.features import cache
-from pipeline.features.cache import Reuse
+from pipeline.features.cache import FeatureCache
 from pipeline.features.store import Block, block
 from pipeline.files import read_json
 from pipeline.models.exported import Exported, export
@@ -112,7 +112,7 @@ def _through(
 @contextmanager
 def _opened(
     backbone: nn.Module, windows: Windows, settings: Training, kept: Path
-) -> Iterator[tuple[Reuse, Callable[[], Run]]]:
+) -> Iterator[tuple[FeatureCache, Callable[[], Run]]]:
     """What is known of a backbone, and the backbone itself, made ready where something is not known yet."""
     first = np.zeros(EXAMPLES, dtype=np.int64)
     example = _feature(windows).cut(first, first)
@@ -129,7 +129,7 @@ def _opened(
         stores = [file.parent for file in sorted(paths.EMBEDDINGS.glob("*/*/*/spec.json"))]
         return [store for store in stores if read_json(store / "spec.json")["backbone"] == key]
 
-    with cache.opened(kept / key, spec, tracked) as known:
+    with cache.open_cache(kept / key, spec, tracked) as known:
         yield known, run
 
 
@@ -147,7 +147,9 @@ def _fingerprint(backbone: nn.Module) -> str:
     return cache_key(digest.hexdigest(), own_code, libraries(*LIBRARIES))
 
 
-def _seen(windows: Windows, pairs: Index, run: Callable[[], Run], known: Reuse, settings: Training) -> Array:
+def _seen(
+    windows: Windows, pairs: Index, run: Callable[[], Run], known: FeatureCache, settings: Training
+) -> Array:
     rows = []
     for clip, (source, values, fresh) in enumerate(_blocks(windows, pairs, run, known, settings)):
         if fresh:
@@ -157,7 +159,7 @@ def _seen(windows: Windows, pairs: Index, run: Callable[[], Run], known: Reuse, 
 
 
 def _blocks(
-    windows: Windows, pairs: Index, run: Callable[[], Run], known: Reuse, settings: Training
+    windows: Windows, pairs: Index, run: Callable[[], Run], known: FeatureCache, settings: Training
 ) -> Iterator[tuple[str, Block, bool]]:
     """Of each clip: what tells its windows from all others, what the backbone makes of them, whether that was not known."""
     sources = _sources(_feature(windows).digests, pairs)

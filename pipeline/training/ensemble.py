@@ -21,16 +21,16 @@ from pipeline.config.experiment import Fusion as FusionSettings
 from pipeline.files import write_json
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
-from pipeline.training import HISTORY, EpochSink, pooling, untold
+from pipeline.training import HISTORY, EpochSink, no_callback, pooling
 from pipeline.training.dataset import Array, Windows
 from pipeline.training.predict import POWERS, VALID, Probabilities, averaged
-from pipeline.training.single import fitted, save
-from pipeline.training.splits import Parts
+from pipeline.training.single import save, train_single
+from pipeline.training.splits import Splits
 
 BATCH = 32
 
-Deal = Callable[[int], list[Parts]]
-"""For so many members, train and valid dealt anew: see :func:`pipeline.training.splits.dealt`."""
+Deal = Callable[[int], list[Splits]]
+"""For so many members, train and valid dealt anew: see :func:`pipeline.training.splits.inner_folds`."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,19 @@ class Trained:
     """Of a fusion: ``powers`` of the branches, and ``without``, the same by branch left out."""
 
 
-def trained(
-    experiment: Experiment, data: Parts, deal: Deal, seed: int, work: Path, kept: Path, sink: EpochSink
+def train_trial(
+    experiment: Experiment, data: Splits, deal: Deal, seed: int, work: Path, kept: Path, sink: EpochSink
 ) -> Trained:
-    """See :func:`pipeline.training.single.fitted`."""
+    """See :func:`pipeline.training.single.train_single`."""
     if isinstance(experiment.model, FusionSettings):
         return _fused(experiment.model.branches, data, deal, seed, work, kept)
     if experiment.training.members == 1:
-        net, history = fitted(experiment, data, seed, work, kept, sink)
+        net, history = train_single(experiment, data, seed, work, kept, sink)
         return Trained(net, history)
     module = models.load(experiment.model.name)
     nets, histories, tables = [], [], []
     for number, own in enumerate(deal(experiment.training.members)):
-        net, history = fitted(experiment, own, seed, work / f"member{number}", kept, untold)
+        net, history = train_single(experiment, own, seed, work / f"member{number}", kept, no_callback)
         nets.append(net)
         histories.append(history)
         tables.append(answers(net, own, experiment, kept))
@@ -67,7 +67,7 @@ def trained(
     return Trained(joined(nets).eval(), history, valid)
 
 
-def keep(found: Trained, data: Parts, folder: Path) -> None:
+def save_trial(found: Trained, data: Splits, folder: Path) -> None:
     """Write the ONNX graph, and beside it what only training knows."""
     save(found.net, data, folder / "model.onnx")
     if found.valid is not None:
@@ -76,7 +76,7 @@ def keep(found: Trained, data: Parts, folder: Path) -> None:
         write_json(folder / POWERS, found.powers)
 
 
-def answers(net: Any, data: Parts, experiment: Experiment, kept: Path) -> pd.DataFrame:
+def answers(net: Any, data: Splits, experiment: Experiment, kept: Path) -> pd.DataFrame:
     """clip_id and ``p:<label>`` for the clips of valid: means over the windows of each, which are as in evaluation.
 
     Args:
@@ -98,14 +98,14 @@ def answers(net: Any, data: Parts, experiment: Experiment, kept: Path) -> pd.Dat
     return _table(data, found)
 
 
-def _table(data: Parts, probabilities: Probabilities) -> pd.DataFrame:
+def _table(data: Splits, probabilities: Probabilities) -> pd.DataFrame:
     columns = [f"p:{label}" for label in data.labels]
     clips = data.clips["valid"][["clip_id"]].reset_index(drop=True)
     return pd.concat([clips, pd.DataFrame(probabilities, columns=columns)], axis=1)
 
 
 def _fused(
-    branches: dict[str, Experiment], data: Parts, deal: Deal, seed: int, work: Path, kept: Path
+    branches: dict[str, Experiment], data: Splits, deal: Deal, seed: int, work: Path, kept: Path
 ) -> Trained:
     """The branches, each with its own features, and the powers learned on what they answer for valid.
 
@@ -115,16 +115,16 @@ def _fused(
     for name, branch in branches.items():
         own = data.of(branch.features)
 
-        def dealt(members: int, branch: Experiment = branch) -> list[Parts]:
+        def dealt(members: int, branch: Experiment = branch) -> list[Splits]:
             return [parts.of(branch.features) for parts in deal(members)]
 
-        one = trained(branch, own, dealt, seed, work / name, kept, untold)
+        one = train_trial(branch, own, dealt, seed, work / name, kept, no_callback)
         found.append(one)
         told = answers(one.net, own, branch, kept) if one.valid is None else one.valid
         logs.append(np.log(told.drop(columns="clip_id").to_numpy().clip(models.LEAST)))
     said, targets = np.stack(logs, axis=1), data.windows["valid"].targets
-    powers = pooling.learned(said, targets)
-    without = {name: pooling.without(place, said, targets) for place, name in enumerate(branches)}
+    powers = pooling.fit_weights(said, targets)
+    without = {name: pooling.fit_weights_without(place, said, targets) for place, name in enumerate(branches)}
     places = [[data.kinds.index(kind) for kind in branch.features] for branch in branches.values()]
     return Trained(
         Fusion([one.net for one in found], places, powers).eval(),

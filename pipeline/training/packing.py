@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import paths
-from pipeline.config import parts
+from pipeline.config import branches
 from pipeline.config.experiment import Experiment
 from pipeline.config.features import Window
 from pipeline.config.models import Transfer
@@ -20,7 +20,7 @@ from pipeline.workflow import checkpoints
 
 def pack_branches(experiment: Experiment, window: Window, folder: Path) -> None:
     """Write a store for each frozen backbone to ``folder/<number>/<backbone>``. What was packed before is linked."""
-    for number, branch in enumerate(parts(experiment)):
+    for number, branch in enumerate(branches(experiment)):
         if not (isinstance(branch.model, Transfer) and branch.model.frozen):
             continue
         tables = [sha256(paths.CLIPS), sha256(paths.FAILED)]
@@ -40,6 +40,6 @@ def _pack(branch: Experiment, model: Transfer, window: Window, folder: Path) -> 
     (kind,) = branch.features
     feature = Feature.stored(Store(paths.FEATURES / kind), ids, window.of(kind))
     windows = Windows([feature], np.zeros(len(ids), dtype=np.int64))
-    backbones = transfer.backbones(model, feature.describe())
+    backbones = transfer.load_backbones(model, feature.describe())
     for name, backbone in zip(model.backbones, backbones, strict=True):
         pack(windows, ids, backbone, branch.training, paths.embeddings(), folder / name)

@@ -25,7 +25,7 @@ def pooled(logs: Array, powers: Sequence[float]) -> np.ndarray[Any, np.dtype[np.
     return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float64)
 
 
-def learned(logs: Array, targets: Targets) -> list[float]:
+def fit_weights(logs: Array, targets: Targets) -> list[float]:
     """The powers of the branches.
 
     Args:
@@ -44,7 +44,7 @@ def learned(logs: Array, targets: Targets) -> list[float]:
     return powers
 
 
-def without(place: int, logs: Array, targets: Targets) -> list[float]:
+def fit_weights_without(place: int, logs: Array, targets: Targets) -> list[float]:
     """The powers where one branch is left out: its own is 0."""
-    powers = learned(np.delete(logs, place, axis=1), targets)
+    powers = fit_weights(np.delete(logs, place, axis=1), targets)
     return [*powers[:place], 0.0, *powers[place:]]

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from pipeline.config.training import Training
 from pipeline.models.exported import Exported
 from pipeline.training.dataset import Array, Batch
-from pipeline.training.splits import Parts
+from pipeline.training.splits import Splits
 from pipeline.training.trials import Trial
 
 Probabilities = np.ndarray[Any, np.dtype[np.float64]]
@@ -24,7 +24,7 @@ POWERS = "fusion.json"
 """Beside the graph of a fusion: ``powers`` of its branches, and ``without``, the same by branch left out."""
 
 
-def predictions(model: Path, data: Parts, settings: Training, trial: Trial) -> pd.DataFrame:
+def predictions(model: Path, data: Splits, settings: Training, trial: Trial) -> pd.DataFrame:
     """One row per clip: clip_id, group, fold, seed, part, label, the predicted label, and ``p:<label>``.
 
     A clip's probabilities are the means over its windows. For the clips of valid an ensemble does not speak itself, for
@@ -41,20 +41,20 @@ def predictions(model: Path, data: Parts, settings: Training, trial: Trial) -> p
     )
 
 
-def part_answers(run: Run, data: Parts, part: str, settings: Training, trial: Trial) -> pd.DataFrame:
+def part_answers(run: Run, data: Splits, part: str, settings: Training, trial: Trial) -> pd.DataFrame:
     """As :func:`predictions`, of one part."""
     windows = data.windows[part]
     batches = tqdm(windows.batches(settings.batch_size), part, unit="batch", dynamic_ncols=True)
     return rows(averaged(run, batches, len(windows), len(data.labels)), data, part, trial)
 
 
-def _told(held: pd.DataFrame, data: Parts, trial: Trial) -> pd.DataFrame:
+def _told(held: pd.DataFrame, data: Splits, trial: Trial) -> pd.DataFrame:
     return rows(
         held.set_index("clip_id").loc[data.clips["valid"]["clip_id"]].to_numpy(), data, "valid", trial
     )
 
 
-def rows(probabilities: Probabilities, data: Parts, part: str, trial: Trial) -> pd.DataFrame:
+def rows(probabilities: Probabilities, data: Splits, part: str, trial: Trial) -> pd.DataFrame:
     """Of what a model answers for a part's clips, the table that :func:`predictions` gives."""
     table = data.clips[part][["clip_id", "group", "part", "label"]].copy()
     table.insert(2, "fold", trial.fold)

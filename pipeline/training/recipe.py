@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import evaluation, models, paths, training
-from pipeline.config import backbones, parts
+from pipeline.config import backbones, branches
 from pipeline.config.experiment import Experiment
 from pipeline.config.project import BaseParams
 from pipeline.data import split
@@ -32,7 +32,7 @@ def inputs(experiment: Experiment) -> dict[str, str]:
     found = {f"features/{kind}": Store(paths.FEATURES / kind).spec["digest"] for kind in experiment.features}
     for name in backbones(experiment):
         found |= {file.as_posix(): sha256(file) for file in sorted((paths.WEIGHTS / name).iterdir())}
-    for part in [experiment, *parts(experiment)]:
+    for part in [experiment, *branches(experiment)]:
         found |= model_code(part.model.name)
     return found
 

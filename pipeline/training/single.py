@@ -17,11 +17,11 @@ from pipeline.parallel import blas_threads
 from pipeline.training import HISTORY, EpochSink
 from pipeline.training.dataset import Windows
 from pipeline.training.hardware import resolved
-from pipeline.training.splits import Parts, examples
+from pipeline.training.splits import Splits, examples
 
 
-def fitted(
-    experiment: Experiment, data: Parts, seed: int, work: Path, kept: Path, sink: EpochSink
+def train_single(
+    experiment: Experiment, data: Splits, seed: int, work: Path, kept: Path, sink: EpochSink
 ) -> tuple[nn.Module, pd.DataFrame]:
     """The model at the epoch that is kept, and its history (no rows for a model not trained by epochs).
 
@@ -32,11 +32,11 @@ def fitted(
     threads = experiment.training.threads
     torch.set_num_threads(threads)
     with blas_threads(threads):  # of what is fitted in closed form
-        return _fitted(experiment, data, seed, work, kept, sink)
+        return _train(experiment, data, seed, work, kept, sink)
 
 
-def _fitted(
-    experiment: Experiment, data: Parts, seed: int, work: Path, kept: Path, sink: EpochSink
+def _train(
+    experiment: Experiment, data: Splits, seed: int, work: Path, kept: Path, sink: EpochSink
 ) -> tuple[nn.Module, pd.DataFrame]:
     module = models.load(experiment.model.name)
     windows, valid = data.windows["train"], data.windows["valid"]
@@ -99,7 +99,7 @@ class Probabilities(nn.Module):
         return probabilities
 
 
-def save(net: nn.Module, data: Parts, file: Path) -> None:
+def save(net: nn.Module, data: Splits, file: Path) -> None:
     """Write the ONNX graph, from features to label probabilities."""
     inputs = examples(data)
     tensors = [torch.from_numpy(values) for values in inputs.values()]

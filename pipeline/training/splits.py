@@ -19,7 +19,7 @@ EXAMPLE_CLIPS = 2
 
 
 @dataclass(frozen=True)
-class Parts:
+class Splits:
     kinds: list[str]
     """Feature kinds, in the order of the model's inputs."""
     labels: list[str]
@@ -34,12 +34,12 @@ class Parts:
         places = [self.kinds.index(kind) for kind in kinds]
         features = {part: [every[place] for place in places] for part, every in self.features.items()}
         windows = {part: Windows(features[part], own.targets) for part, own in self.windows.items()}
-        return Parts(list(kinds), self.labels, self.clips, features, windows)
+        return Splits(list(kinds), self.labels, self.clips, features, windows)
 
 
 def load(
     experiment: Experiment, window: Window, table: pd.DataFrame, split: pd.DataFrame, fold: int
-) -> Parts:
+) -> Splits:
     """The parts of one fold.
 
     Args:
@@ -59,23 +59,23 @@ def load(
         part: Windows(features[part], rows["label"].map(number).to_numpy(np.int64))
         for part, rows in members.items()
     }
-    return Parts(experiment.features, labels, members, features, windows)
+    return Splits(experiment.features, labels, members, features, windows)
 
 
-def dealt(
+def inner_folds(
     experiment: Experiment,
-    data: Parts,
+    data: Splits,
     window: Window,
     table: pd.DataFrame,
     seed: int,
     members: int,
-) -> list[Parts]:
+) -> list[Splits]:
     """For each member of an ensemble, train and valid of ``data`` dealt anew: one share is valid, the others train."""
     rows = inner_folds(pd.concat([data.clips["train"], data.clips["valid"]]), members, seed)
     return [load(experiment, window, table, rows, fold) for fold in range(members)]
 
 
-def examples(data: Parts) -> dict[str, np.ndarray[Any, Any]]:
+def examples(data: Splits) -> dict[str, np.ndarray[Any, Any]]:
     """A small batch of the model's inputs by feature, from the training part."""
     windows = data.windows["train"]
     pairs = np.stack([np.arange(EXAMPLE_CLIPS), np.zeros(EXAMPLE_CLIPS, dtype=np.int64)], axis=1)

@@ -33,7 +33,7 @@ from pipeline.features.store import ARRAY, Store
 from pipeline.sweeps import command, workers
 from pipeline.tracking import registry
 from pipeline.training.ensemble import Trained
-from pipeline.training.splits import Parts
+from pipeline.training.splits import Splits
 from tutorial import paths as tutorial
 
 Left = dict[str, str]
@@ -227,7 +227,7 @@ def _store() -> Left:
     return {RUNS: " ".join(sorted(runs)), CHAMPIONS: " ".join(sorted(champions))}
 
 
-def _instead(tried: list[str], experiment: Experiment, data: Parts, *_: Any) -> Trained:
+def _instead(tried: list[str], experiment: Experiment, data: Splits, *_: Any) -> Trained:
     """Of a training, what it was to train; each clip of valid gets the first label."""
     tried.append(experiment.model_dump_json())
     answers = data.clips["valid"][["clip_id"]].assign(

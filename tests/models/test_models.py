@@ -29,11 +29,11 @@ from pipeline.models import Input, Rows, cnn, lda, logreg, majority, multimodal,
 from pipeline.models.backbones.musicnn import Musicnn
 from pipeline.models.exported import Exported, export
 from pipeline.models.layers import Ensemble, Standardise
-from pipeline.training import untold
+from pipeline.training import no_callback
 from pipeline.training.dataset import Feature, Windows
 from pipeline.training.embeddings import TRAINED_ON, embed
-from pipeline.training.single import Probabilities, fitted
-from pipeline.training.splits import Parts
+from pipeline.training.single import Probabilities, train_single
+from pipeline.training.splits import Splits
 from pipeline.training.trainer import Batches, fit
 
 CLASSES = 4
@@ -405,7 +405,7 @@ def test_the_maps_of_every_block_count_once(tmp_path: Path, backbone: str) -> No
     settings = Transfer(
         name="transfer", backbone=backbone, frozen=True, maps="every block", hidden=[], dropout=0.0
     )
-    (seeing,) = transfer.backbones(settings, feature.describe())
+    (seeing,) = transfer.load_backbones(settings, feature.describe())
     seen = Batches(windows)[windows.even(1)].inputs[0]
     made: list[Tensor] = []
     network: Any = seeing.network
@@ -414,9 +414,9 @@ def test_the_maps_of_every_block_count_once(tmp_path: Path, backbone: str) -> No
         block.register_forward_hook(lambda _module, _inputs, maps: made.append(maps.mean(dim=(2, 3))))
     with torch.no_grad():
         found = seeing.eval()(seen)
-        last = transfer.backbones(settings.model_copy(update={"maps": "last"}), feature.describe())[0].eval()(
-            seen
-        )
+        last = transfer.load_backbones(settings.model_copy(update={"maps": "last"}), feature.describe())[
+            0
+        ].eval()(seen)
     assert len(made) > 2
     torch.testing.assert_close(found, torch.cat(made, dim=1), rtol=0, atol=0)
     torch.testing.assert_close(found[:, -last.shape[1] :], last)
@@ -508,7 +508,7 @@ def test_a_backbone_that_goes_back_lies_on_the_way_and_its_discriminant_is_its_o
     tmp_path: Path, training: Trainings
 ) -> None:
     (feature,), windows = features(tmp_path, 1)
-    data = Parts(
+    data = Splits(
         ["spectrogram"],
         ["a", "b"],
         {},
@@ -526,7 +526,7 @@ def test_a_backbone_that_goes_back_lies_on_the_way_and_its_discriminant_is_its_o
             }
         )
         folder = tmp_path / f"{share}"
-        net, history = fitted(one, data, 7, folder / "work", folder / "kept", untold)
+        net, history = train_single(one, data, 7, folder / "work", folder / "kept", no_callback)
         assert len(history) == 2
         assert isinstance(net, transfer.Transfer)
         return net

@@ -35,7 +35,7 @@ from pipeline.sweeps.results import Found
 from pipeline.sweeps.study import Outcome, Study
 from pipeline.training import HISTORY, EpochSink, ensemble
 from pipeline.training.recipe import recipe
-from pipeline.training.single import fitted
+from pipeline.training.single import train_single
 from pipeline.workflow import checkpoints, dependencies
 
 ROOT = Path(__file__).parents[2]
@@ -119,7 +119,7 @@ def test_an_interrupted_trial_goes_on_in_its_run(
         seeds.append(arguments[2])
         if len(seeds) == 5:
             raise KeyboardInterrupt
-        return fitted(*arguments)
+        return train_single(*arguments)
 
     monkeypatch.setattr(ensemble, "fitted", counted)
     with pytest.raises(KeyboardInterrupt):
@@ -323,7 +323,7 @@ def test_a_trial_that_raises_ends_the_sweep_in_words(
         calls.append(1)
         if len(calls) == 2:
             raise error
-        return fitted(*arguments)
+        return train_single(*arguments)
 
     monkeypatch.setattr(ensemble, "fitted", failing)
     with pytest.raises(error):

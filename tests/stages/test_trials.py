@@ -13,7 +13,7 @@ from running import evaluate, leak, train
 from pipeline import config, paths
 from pipeline.data import clips
 from pipeline.files import read_json
-from pipeline.training.single import fitted
+from pipeline.training.single import train_single
 
 Setup = Callable[..., None]
 
@@ -110,7 +110,7 @@ def test_trials_done_before_an_interruption_stay_done(setup: Setup, monkeypatch:
         calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return fitted(*arguments)
+        return train_single(*arguments)
 
     monkeypatch.setattr("pipeline.training.ensemble.fitted", counted)
     with pytest.raises(KeyboardInterrupt):

@@ -29,9 +29,9 @@ from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.models.majority import Majority
 from pipeline.parallel import blas_threads
-from pipeline.training import pooling, splits, untold
+from pipeline.training import no_callback, pooling, splits
 from pipeline.training.answers import without_branches
-from pipeline.training.ensemble import keep, trained
+from pipeline.training.ensemble import save_trial, train_trial
 from pipeline.training.predict import VALID, predictions
 from pipeline.training.single import Probabilities
 from pipeline.training.trials import Spec, Trial
@@ -79,9 +79,9 @@ def run(one: Experiment, table: pd.DataFrame, split: pd.DataFrame, folder: Path)
     """Its predictions; model and all that stands beside it are in ``folder``."""
     window = config.Window(frames=32, musicnn=187, fbank=1024)
     data = splits.load(one, window, table, split, 0)
-    deal = partial(splits.dealt, one, data, window, table, 7)
+    deal = partial(splits.inner_folds, one, data, window, table, 7)
     folder.mkdir()
-    keep(trained(one, data, deal, 7, folder / "work", folder / "kept", untold), data, folder)
+    save_trial(train_trial(one, data, deal, 7, folder / "work", folder / "kept", no_callback), data, folder)
     return predictions(folder / "model.onnx", data, one.training, TRIAL)
 
 
@@ -130,13 +130,13 @@ def test_members_answer_for_what_they_did_not_learn(
     kept = pd.read_parquet(tmp_path / "three" / VALID).set_index("clip_id")
     window = config.Window(frames=32, musicnn=187, fbank=1024)
     data = splits.load(one, window, table, split, 0)
-    for own in splits.dealt(one, data, window, table, 7, 3):
+    for own in splits.inner_folds(one, data, window, table, 7, 3):
         for clip, expected in by_scikit_learn(own).items():
             if clip in kept.index:
                 np.testing.assert_allclose(kept.loc[clip], expected, rtol=1e-4, atol=1e-6)
 
 
-def by_scikit_learn(own: splits.Parts) -> dict[str, Any]:
+def by_scikit_learn(own: splits.Splits) -> dict[str, Any]:
     """What it alone answers for the valid part."""
 
     def rows(part: str) -> Any:
@@ -168,7 +168,7 @@ def test_powers_are_those_that_make_the_labels_most_probable() -> None:
     wrong = rng.random(200) < 0.2
     knows[wrong] = knows[wrong][:, [1, 2, 0]]
     guesses = np.log(rng.dirichlet(np.ones(3), 200))
-    powers = pooling.learned(np.stack([knows, guesses], axis=1), targets)
+    powers = pooling.fit_weights(np.stack([knows, guesses], axis=1), targets)
     assert powers[0] == pytest.approx(1.0, abs=0.15)
     assert powers[1] == pytest.approx(0.0, abs=0.1)
 
@@ -258,7 +258,7 @@ def test_members_by_default_are_the_branches() -> None:
     raw["training"]["members"] = 4
     whole = config.parse(raw).experiments["fused"]
     assert whole.training.members == 1
-    assert {branch.training.members for branch in config.parts(whole)} == {4}
+    assert {branch.training.members for branch in config.branches(whole)} == {4}
 
 
 @pytest.mark.parametrize(
