@@ -121,7 +121,7 @@ def test_no_key_can_be_left_out(place: Place) -> None:
     assert f"{place[-1]}: Field required" in message
 
 
-@pytest.mark.parametrize(("key", "value"), [("tuned_from", "layer.3"), ("tuned_share", 0.3)])
+@pytest.mark.parametrize(("key", "value"), [("unfreeze_from", "layer.3"), ("wise_ft_alpha", 0.3)])
 def test_what_is_frozen_is_not_tuned(key: str, value: object) -> None:
     message = complaint(changed(("experiments", "transfer", "model", key), value))
     assert "experiments.transfer.model" in message
@@ -129,10 +129,10 @@ def test_what_is_frozen_is_not_tuned(key: str, value: object) -> None:
 
 
 def test_a_backbone_that_goes_back_needs_another_head() -> None:
-    model = {**DEFAULTS["experiments"]["transfer"]["model"], "frozen": False, "tuned_share": 0.3}
+    model = {**DEFAULTS["experiments"]["transfer"]["model"], "frozen": False, "wise_ft_alpha": 0.3}
     message = complaint(changed(("experiments", "transfer", "model"), model))
     assert "experiments.transfer.model" in message
-    assert "tuned_share: the head is fitted anew to such weights: give shrinkage" in message
+    assert "wise_ft_alpha: the head is fitted anew to such weights: give shrinkage" in message
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,11 @@ def test_the_tutorials_models_stand_beside_experiments() -> None:
             "tutorial.experiments.cnn.features: the tutorial works on some of",
         ),
         (("transfer", "model", "shrinkage"), 0.5, "hidden []"),
-        (("cnn", "training"), {"members": 4}, "tutorial.experiments.cnn: its curves are those of one net"),
+        (
+            ("cnn", "training"),
+            {"ensemble_size": 4},
+            "tutorial.experiments.cnn: its curves are those of one net",
+        ),
         (
             ("cnn", "training"),
             {"epoch": 4},
@@ -286,14 +290,14 @@ def test_the_tutorials_models_inherit_training_and_can_be_left_out() -> None:
 def test_the_tutorials_models_have_its_settings_whatever_the_defaults_are() -> None:
     augment = {"time_masks": 2, "time_width": 8, "band_masks": 2, "band_width": 8, "gain_db": 6.0}
     raw = changed(("training", "augment"), augment)
-    raw["training"] |= {"label_smoothing": 0.1, "members": 4, "mixup": 0.4}
+    raw["training"] |= {"label_smoothing": 0.1, "ensemble_size": 4, "mixup": 0.4}
     read = parse(raw)
     assert isinstance(read, config.SoundParams)
     for own in (experiment.training for experiment in read.tutorial.experiments.values()):
         assert (own.epochs, own.optimizer, own.learning_rate) == (500, "adam", 0.0001)
         assert (own.weight_decay, own.schedule, own.label_smoothing) == (0.0, "constant", 0.0)
         assert (own.patience, own.monitor, own.class_weights) == (None, None, False)
-        assert (own.members, own.mixup) == (1, 0.0)
+        assert (own.ensemble_size, own.mixup) == (1, 0.0)
         assert not any(own.augment.model_dump().values())
 
 

@@ -9,7 +9,7 @@ from pipeline.config.data import PictureData as PictureData
 from pipeline.config.experiment import Fusion as Fusion
 from pipeline.config.experiment import at as at
 from pipeline.config.experiment import backbones as backbones
-from pipeline.config.experiment import parts as parts
+from pipeline.config.experiment import branches as branches
 from pipeline.config.experiment import varied as varied
 from pipeline.config.features import ALIGNED as ALIGNED
 from pipeline.config.features import Window as Window

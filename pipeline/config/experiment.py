@@ -46,8 +46,10 @@ class Experiment(Section):
             raise ValueError(f"features: model 'multimodal' fuses {list(ALIGNED)}, not {given}")
         if isinstance(self.model, Fusion):
             _check_branches(self.model.branches, given)
-            if self.training.members > 1:
-                raise ValueError("training.members: of a fusion its branches have members, not the whole")
+            if self.training.ensemble_size > 1:
+                raise ValueError(
+                    "training.ensemble_size: of a fusion its branches have members, not the whole"
+                )
         return self
 
 
@@ -62,11 +64,11 @@ def _check_branches(branches: dict[str, Experiment], given: list[FeatureKind]) -
 
 def backbones(experiment: Experiment) -> list[str]:
     """The weights that it is made of."""
-    models = [part.model for part in parts(experiment)]
+    models = [part.model for part in branches(experiment)]
     return [name for model in models if isinstance(model, Transfer) for name in model.backbones]
 
 
-def parts(experiment: Experiment) -> list[Experiment]:
+def branches(experiment: Experiment) -> list[Experiment]:
     """The experiment itself, or the branches it is made of."""
     return list(experiment.model.branches.values()) if isinstance(experiment.model, Fusion) else [experiment]
 
@@ -100,7 +102,7 @@ def _inheriting(defaults: dict[str, Any], block: Any) -> Any:
         }
         filled["model"] = {**block["model"], "branches": branches}
         # defaults are about models of one part: of a fusion its branches have members
-        filled["training"] = {**training, "members": own.get("members", 1)}
+        filled["training"] = {**training, "ensemble_size": own.get("ensemble_size", 1)}
     return filled
 
 

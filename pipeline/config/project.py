@@ -192,10 +192,10 @@ def _check_shown(place: str, experiment: Experiment) -> None:
             f"{place}.features: the tutorial works on some of {list(ALIGNED)}, not {foreign[0]!r}"
         )
     model = experiment.model
-    closed = isinstance(model, Transfer) and model.closed
-    if closed or isinstance(model, Fusion) or experiment.training.members > 1:
+    closed_form = isinstance(model, Transfer) and model.closed_form
+    if closed_form or isinstance(model, Fusion) or experiment.training.ensemble_size > 1:
         raise ValueError(
-            f"{place}: its curves are those of one net trained by epochs: leave out shrinkage, fusion and members"
+            f"{place}: its curves are those of one net trained by epochs: leave out shrinkage, fusion and ensemble_size"
         )
 
 

@@ -227,7 +227,7 @@ def _enough_groups(sizes: pd.DataFrame, needed: int) -> None:
         named = ", ".join(f"{label!r} has {count}" for label, count in poor.items())
         raise SplitError(
             f"too few groups to have each label in every part without cutting a group: {named}, "
-            f"{needed} are needed; add clips of other artists, correct the groups, ask for fewer split.folds or training.members, or set split.protocol "
+            f"{needed} are needed; add clips of other artists, correct the groups, ask for fewer split.folds or training.ensemble_size, or set split.protocol "
             "to random, whose scores are leaky"
         )
 

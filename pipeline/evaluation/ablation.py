@@ -1,6 +1,6 @@
 """What each branch of a fusion is worth: the fusion on the test part beside the same without the branch.
 
-Without a branch the powers of the others are those that validation gave them without it.
+Without a branch the others have the pooling weights fitted on validation without it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,27 +11,29 @@ import pandas as pd
 from pipeline.config.training import Training
 from pipeline.evaluation import bootstrap
 from pipeline.files import read_json
-from pipeline.models.exported import EACH, Exported
+from pipeline.models.exported import LOG_PROBS, Exported
 from pipeline.training.pooling import Array, pooled
-from pipeline.training.predict import POWERS, averaged, rows
-from pipeline.training.splits import Parts
+from pipeline.training.predict import FUSION, averaged, rows
+from pipeline.training.splits import Splits
 from pipeline.training.trials import Trial
 
 WHOLE = "whole"
 
 
-def answers(folder: Path, data: Parts, settings: Training, trial: Trial) -> dict[str, pd.DataFrame]:
+def answers(folder: Path, data: Splits, settings: Training, trial: Trial) -> dict[str, pd.DataFrame]:
     """Test predictions of a trial's fusion: the whole one, and without each branch."""
-    run = Exported(folder / "model.onnx", settings.threads, EACH)
-    windows, known = data.windows["test"], read_json(folder / POWERS)
-    said = [batch._replace(inputs=(run(batch.inputs),)) for batch in windows.batches(settings.batch_size)]
+    run = Exported(folder / "model.onnx", settings.threads, LOG_PROBS)
+    windows, saved = data.windows["test"], read_json(folder / FUSION)
+    log_probs = [
+        batch._replace(inputs=(run(batch.inputs),)) for batch in windows.batches(settings.batch_size)
+    ]
     found = {}
-    for name, powers in {WHOLE: known["powers"], **known["without"]}.items():
+    for name, weights in {WHOLE: saved["pooling_weights"], **saved["without"]}.items():
 
-        def pool(inputs: Sequence[Array], powers: Sequence[float] = powers) -> Array:
-            return pooled(inputs[0], powers)
+        def pool(inputs: Sequence[Array], weights: Sequence[float] = weights) -> Array:
+            return pooled(inputs[0], weights)
 
-        probabilities = averaged(pool, said, len(windows), len(data.labels))
+        probabilities = averaged(pool, log_probs, len(windows), len(data.labels))
         found[name] = rows(probabilities, data, "test", trial)
     return found
 

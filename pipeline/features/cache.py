@@ -28,19 +28,19 @@ LIBRARIES = ("librosa", "numpy", "pillow", "scipy", "soundfile", "soxr")
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     file: Path
     start: int
     size: int
     digest: str
 
 
-class Reuse:
+class FeatureCache:
     """What is known of one kind of feature, and the store that is being written, which is known from then on."""
 
     def __init__(self, folder: Path, spec: Callable[[], dict[str, Any]], stores: Sequence[Path] = ()) -> None:
         self.folder = folder
-        self.known: dict[str, Place] = {}
+        self.known: dict[str, Location] = {}
         about: dict[str, Any] = {}
         runs = sorted(folder.iterdir()) if folder.is_dir() else []
         for run in [*stores, *runs]:
@@ -57,7 +57,7 @@ class Reuse:
 
     def add(self, clip_id: str, source: str, clip: Block) -> None:
         start = self.writer.add(clip_id, source, clip)
-        self.known[source] = Place(self.writer.folder / ARRAY, start, len(clip.content), clip.digest)
+        self.known[source] = Location(self.writer.folder / ARRAY, start, len(clip.content), clip.digest)
 
     def read(self, source: str) -> Block:
         place = self.known[source]
@@ -76,9 +76,9 @@ class Reuse:
 
 
 @contextmanager
-def opened(
+def open_cache(
     folder: Path, spec: Callable[[], dict[str, Any]], stores: Callable[[], Sequence[Path]] = tuple
-) -> Iterator[Reuse]:
+) -> Iterator[FeatureCache]:
     """While no other process writes there.
 
     Args:
@@ -87,7 +87,7 @@ def opened(
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        known = Reuse(folder, spec, stores())
+        known = FeatureCache(folder, spec, stores())
         yield known
         if known.writer.rows == 0:
             remove(known.writer.folder)
@@ -108,7 +108,7 @@ def key(kind: str, shared: dict[str, Any], settings: BaseModel) -> str:
     return digest.hexdigest()[:16]
 
 
-def _places(run: Path, about: dict[str, Any]) -> dict[str, Place]:
+def _places(run: Path, about: dict[str, Any]) -> dict[str, Location]:
     """By source, what a run wrote whole."""
     index, array = run / "index.csv", run / ARRAY
     if not (index.exists() and array.exists()):
@@ -122,7 +122,7 @@ def _places(run: Path, about: dict[str, Any]) -> dict[str, Place]:
     places = {}
     for _, start, stop, source, digest in [line for line in lines if len(line) == len(INDEX)][1:]:
         if int(stop) * row <= there:
-            places[source] = Place(array, int(start) * row, (int(stop) - int(start)) * row, digest)
+            places[source] = Location(array, int(start) * row, (int(stop) - int(start)) * row, digest)
     return places
 
 

@@ -14,7 +14,7 @@ from pipeline.config.features import Features, PictureFeatures, kinds, possible_
 from pipeline.data import clips
 from pipeline.errors import UserError
 from pipeline.features import cache, extract
-from pipeline.features.cache import Reuse
+from pipeline.features.cache import FeatureCache
 from pipeline.features.extract import Failure, Task
 from pipeline.files import whole
 from pipeline.parallel import each
@@ -38,7 +38,7 @@ def compute(settings: Features | PictureFeatures, pool: ProcessPoolExecutor) -> 
     with ExitStack() as stack:
         stores = {
             kind: stack.enter_context(
-                cache.opened(_known(kind, settings), partial(_spec, pool, kind, settings))
+                cache.open_cache(_known(kind, settings), partial(_spec, pool, kind, settings))
             )
             for kind in kinds(settings)
         }
@@ -71,7 +71,7 @@ def _spec(pool: ProcessPoolExecutor, kind: str, settings: Features | PictureFeat
     return pool.submit(extract.spec, kind, settings).result()
 
 
-def _missing(good: pd.DataFrame, stores: dict[str, Reuse]) -> dict[int, Task]:
+def _missing(good: pd.DataFrame, stores: dict[str, FeatureCache]) -> dict[int, Task]:
     """By row, the clips and the kinds of which nothing is known yet."""
     tasks = {}
     for clip in good.itertuples():

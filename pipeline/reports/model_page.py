@@ -253,7 +253,7 @@ def _plot(shown: Patches, own: Saliency, limit: float, clip_id: str) -> Plot:
         name,
         f"What of the {name} of {clip_id} the answer hangs on",
         name,
-        saliency.window(shown.window, shown.falls, limit, float(shown.spec["floor"])),
+        saliency.window(shown.window, shown.falls, limit, float(shown.spec["silence_db"])),
     )
     return Plot(picture, saliency.hertz(shown.spec, len(shown.window)), ticks(own.seconds, own.start_s))
 

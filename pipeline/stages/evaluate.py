@@ -15,7 +15,7 @@ from pipeline.stages import main
 from pipeline.tracking import run_logging
 from pipeline.training import splits
 from pipeline.training.predict import predictions
-from pipeline.training.splits import Parts
+from pipeline.training.splits import Splits
 from pipeline.training.trials import Spec, specs
 
 CURVES = ("valid_loss", "valid_accuracy", "valid_macro_f1")
@@ -63,7 +63,7 @@ def evaluate(key: str) -> None:
     write_json(paths.METRICS / f"{key}.json", {name: scores[name] for name in METRICS})
 
 
-def _loaded(about: Spec) -> Parts:
+def _loaded(about: Spec) -> Splits:
     """The data that a model was made for."""
     return splits.load(about.experiment, about.window, clips.computed(), split.read(), about.fold)
 

@@ -16,7 +16,7 @@ from pipeline.reports.examples import SECONDS
 from pipeline.reports.model_page import Columns, Model, Patches, Saliency, explanation, looked_into
 from pipeline.stages import main
 from pipeline.training import splits
-from pipeline.training.splits import Parts
+from pipeline.training.splits import Splits
 from pipeline.training.trials import Trial, spec, specs
 
 SHOWN = "spectrogram"
@@ -54,7 +54,7 @@ def _saliencies(key: str, answers: pd.DataFrame) -> list[Saliency]:
     return [found[place] for place in answers.index]
 
 
-def _saliency(answer: Any, data: Parts, graph: Exported) -> Saliency:
+def _saliency(answer: Any, data: Splits, graph: Exported) -> Saliency:
     """Of the window that speaks most for the answer, or of the summary."""
 
     def run(inputs: Sequence[attribution.Array]) -> attribution.Array:
@@ -77,7 +77,7 @@ def _saliency(answer: Any, data: Parts, graph: Exported) -> Saliency:
 
 
 def _shown(
-    run: attribution.Run, inputs: Sequence[attribution.Array], place: int, label: int, data: Parts
+    run: attribution.Run, inputs: Sequence[attribution.Array], place: int, label: int, data: Splits
 ) -> Patches | Columns:
     spec = _spec(data.kinds[place])
     if spec["windowed"]:

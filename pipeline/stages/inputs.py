@@ -17,6 +17,7 @@ from pipeline.config.models import Transfer
 from pipeline.data import clips
 from pipeline.features.store import Store
 from pipeline.files import sha256, whole, write_json
+from pipeline.models import backbones
 from pipeline.stages import main
 from pipeline.workflow.dependencies import reached, versions
 
@@ -27,7 +28,7 @@ def inputs(key: str) -> None:
     write_json(paths.INPUTS / f"{key}.json", used(experiment))
     with whole(paths.EMBEDDINGS / key) as folder:
         folder.mkdir()
-        for number, part in enumerate(config.parts(experiment)):
+        for number, part in enumerate(config.branches(experiment)):
             if isinstance(part.model, Transfer) and part.model.frozen:
                 _embed(part, part.model, settings.window, folder / str(number))
 
@@ -37,7 +38,8 @@ def used(experiment: Experiment) -> dict[str, str]:
     found = {f"features/{kind}": Store(paths.FEATURES / kind).spec["digest"] for kind in experiment.features}
     for name in config.backbones(experiment):
         found |= {file.as_posix(): sha256(file) for file in sorted((paths.WEIGHTS / name).iterdir())}
-    for part in [experiment, *config.parts(experiment)]:
+        found |= model_code(f"backbones.{backbones.family(paths.WEIGHTS / name)}")
+    for part in [experiment, *config.branches(experiment)]:
         found |= model_code(part.model.name)
     return found
 
@@ -58,7 +60,7 @@ def _embed(part: Experiment, model: Transfer, window: Window, folder: Path) -> N
     (kind,) = part.features
     feature = Feature.stored(Store(paths.FEATURES / kind), ids, window.of(kind))
     windows = Windows([feature], np.zeros(len(ids), dtype=np.int64))
-    backbones = transfer.backbones(model, feature.describe())
+    backbones = transfer.load_backbones(model, feature.describe())
     for name, backbone in zip(model.backbones, backbones, strict=True):
         pack(windows, ids, backbone, part.training, paths.embeddings(), folder / name)
 

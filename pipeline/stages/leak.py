@@ -19,7 +19,7 @@ from pipeline.evaluation.bootstrap import Interval
 from pipeline.files import remove, whole, write_json
 from pipeline.stages import main
 from pipeline.tracking import run_logging
-from pipeline.training import splits, untold
+from pipeline.training import no_callback, splits
 from pipeline.training.predict import predictions
 from pipeline.training.trials import Trial
 from pipeline.workflow import checkpoints
@@ -84,7 +84,7 @@ def _answers(
     settings: Params, experiment: Experiment, table: pd.DataFrame, rows: pd.DataFrame, work: Path
 ) -> pd.DataFrame:
     """Test predictions over all folds of a split, from models that are not kept."""
-    from pipeline.training.ensemble import keep, trained  # torch takes seconds to import
+    from pipeline.training.ensemble import save_trial, train_trial  # torch takes seconds to import
 
     files = []
     for fold in sorted(rows["fold"].unique()):
@@ -95,10 +95,10 @@ def _answers(
         folder.mkdir(parents=True, exist_ok=True)
         trial = Trial(int(fold), settings.seed)
         data = splits.load(experiment, settings.window, table, rows, trial.fold)
-        deal = partial(splits.dealt, experiment, data, settings.window, table, trial.seed)
+        deal = partial(splits.inner_folds, experiment, data, settings.window, table, trial.seed)
         checkpoints = folder / "checkpoints"
-        found = trained(experiment, data, deal, trial.seed, checkpoints, paths.embeddings(), untold)
-        keep(found, data, folder)
+        found = train_trial(experiment, data, deal, trial.seed, checkpoints, paths.embeddings(), no_callback)
+        save_trial(found, data, folder)
         answers = predictions(folder / "model.onnx", data, experiment.training, trial)
         with whole(files[-1]) as file:
             metrics.of_part(answers, "test").to_parquet(file, index=False)

@@ -16,7 +16,7 @@ from pipeline.files import remove, whole, write_json
 from pipeline.stages import main
 from pipeline.tracking import run_logging
 from pipeline.training import hardware, splits
-from pipeline.training.ensemble import keep, trained
+from pipeline.training.ensemble import save_trial, train_trial
 from pipeline.training.trials import Spec, Trial, trials
 from pipeline.workflow import checkpoints
 
@@ -41,10 +41,10 @@ def train(key: str) -> None:
 def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, run: tracking.Run) -> None:
     table = clips.computed()
     data = splits.load(experiment, settings.window, table, splitting.read(), trial.fold)
-    deal = partial(splits.dealt, experiment, data, settings.window, table, trial.seed)
+    deal = partial(splits.inner_folds, experiment, data, settings.window, table, trial.seed)
     run.log_params(run_logging.described(experiment, settings.window, trial))
     start = time.monotonic()
-    found = trained(
+    found = train_trial(
         experiment, data, deal, trial.seed, work / "checkpoints", paths.embeddings(), run.log_epoch
     )
     spec = Spec(
@@ -60,7 +60,7 @@ def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, r
     )
     with whole(work / "result") as folder:
         folder.mkdir()
-        keep(found, data, folder)
+        save_trial(found, data, folder)
         spec.write(folder)
         found.history.to_csv(folder / "history.csv", index=False)
         run_logging.model(run, folder, spec, data)

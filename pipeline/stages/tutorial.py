@@ -17,8 +17,8 @@ from pipeline.stages.inputs import used
 from pipeline.tracking import run_logging
 from pipeline.training import splits
 from pipeline.training.predict import part_answers
-from pipeline.training.single import fitted, save
-from pipeline.training.splits import Parts
+from pipeline.training.single import save, train_single
+from pipeline.training.splits import Splits
 from pipeline.training.trials import Trial
 from pipeline.workflow import checkpoints
 
@@ -57,7 +57,7 @@ def tutorial(key: str) -> None:
     remove(work)
 
 
-def _trained(experiment: Experiment, data: Parts, seed: int, work: Path, run: tracking.Run) -> pd.DataFrame:
+def _trained(experiment: Experiment, data: Splits, seed: int, work: Path, run: tracking.Run) -> pd.DataFrame:
     """The history; the model stands in the work, and how long it took, in all parts of an interrupted training."""
     before = read_json(work / SPENT) if (work / SPENT).exists() else 0.0
     start = time.monotonic()
@@ -66,12 +66,12 @@ def _trained(experiment: Experiment, data: Parts, seed: int, work: Path, run: tr
         run.log_epoch(epoch, {f"tutorial_{name}": value for name, value in scores.items()})
         write_json(work / SPENT, before + time.monotonic() - start)
 
-    net, history = fitted(experiment, data, seed, work / "checkpoints", paths.embeddings(), told)
+    net, history = train_single(experiment, data, seed, work / "checkpoints", paths.embeddings(), told)
     save(net, data, work / "model.onnx")
     return history.assign(fold=0, seed=seed)
 
 
-def _answers(model: Path, experiment: Experiment, data: Parts, seed: int) -> pd.DataFrame:
+def _answers(model: Path, experiment: Experiment, data: Splits, seed: int) -> pd.DataFrame:
     """For the test clips, and of each whether training has heard its group."""
     run = Exported(model, experiment.training.threads)
     test = part_answers(run, data, "test", experiment.training, Trial(0, seed))

@@ -18,7 +18,7 @@ from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.features.store import Store
 from pipeline.models.exported import Exported
-from pipeline.training.splits import Parts, examples
+from pipeline.training.splits import Splits, examples
 from pipeline.training.trials import Spec, Trial, spec, trials
 
 
@@ -79,7 +79,7 @@ def split_as_made(fold: int) -> dict[str, Any]:
     }
 
 
-def model(run: tracking.Run, folder: Path, about: Spec, data: Parts) -> None:
+def model(run: tracking.Run, folder: Path, about: Spec, data: Splits) -> None:
     """A trial's exported model, its size, its training time and what it was trained on."""
     inputs = examples(data)
     output = Exported(folder / "model.onnx", threads=1)(list(inputs.values()))
@@ -88,7 +88,7 @@ def model(run: tracking.Run, folder: Path, about: Spec, data: Parts) -> None:
     run.log_model(folder / "model.onnx", inputs, output)
 
 
-def restore(run: tracking.Run, key: str, one: Trial, data: Parts) -> None:
+def restore(run: tracking.Run, key: str, one: Trial, data: Splits) -> None:
     """All that ``train`` logged of a trial, from the files it left."""
     folder = paths.MODELS / key / one.name
     about = spec(folder)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from pipeline.config.training import Training
-from pipeline.training import EpochSink
+from pipeline.training import OnEpoch
 from pipeline.training.dataset import EvenWindows, Index, RandomWindows, Windows
 from pipeline.training.lightning import pl
 from pipeline.training.module import Batch, Classifier, Learner
@@ -36,7 +36,7 @@ class Batches(Dataset[Batch]):
 class History(pl.Callback):
     """One row of metrics per epoch; kept in checkpoints, so that a resumed run has them all."""
 
-    def __init__(self, sink: EpochSink) -> None:
+    def __init__(self, sink: OnEpoch) -> None:
         self.rows: list[dict[str, float]] = []
         self.sink = sink
 
@@ -66,7 +66,7 @@ def fit(
     settings: Training,
     seed: int,
     folder: Path,
-    sink: EpochSink,
+    sink: OnEpoch,
     regression: bool = False,
 ) -> pd.DataFrame:
     """Train ``net`` in place to its best epoch on ``valid``, or to the last where nothing is monitored.
@@ -87,7 +87,7 @@ def fit(
     module: Learner = (
         Regressor(net, settings, seed)
         if regression
-        else Classifier(net, settings, _class_weights(train, settings), _floors(train), len(valid), seed)
+        else Classifier(net, settings, _class_weights(train, settings), _silence_db(train), len(valid), seed)
     )
     history = History(sink)
     whole_epochs: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
@@ -117,7 +117,9 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         trainer.fit(
             module,
-            _loader(train, RandomWindows(train.slack, settings.windows_per_clip, settings.batch_size, seed)),
+            _loader(
+                train, RandomWindows(train.max_offset, settings.windows_per_clip, settings.batch_size, seed)
+            ),
             _loader(valid, EvenWindows(valid.even(valid.frames), settings.batch_size)),
             ckpt_path=str(begun) if begun.exists() else None,
             weights_only=True,
@@ -143,8 +145,8 @@ def _loader(windows: Windows, sampler: RandomWindows | EvenWindows) -> DataLoade
     return DataLoader(Batches(windows), sampler=sampler, batch_size=None, generator=generator)
 
 
-def _floors(windows: Windows) -> list[float]:
-    return [source.floor for source in windows.sources]
+def _silence_db(windows: Windows) -> list[float]:
+    return [source.silence_db for source in windows.sources]
 
 
 def _class_weights(train: Windows, settings: Training) -> Tensor:

@@ -33,7 +33,7 @@ from pipeline.features.store import ARRAY, Store
 from pipeline.sweeps import command, workers
 from pipeline.tracking import registry
 from pipeline.training.ensemble import Trained
-from pipeline.training.splits import Parts
+from pipeline.training.splits import Splits
 
 Left = dict[str, str]
 """By name of a file its content as JSON, of features their means, else its digest; and by the words of ``rows`` what they
@@ -136,7 +136,7 @@ class Workshop:
             if name == "sweep":
                 # a process of its own would not tell; what a trial scores is no matter here
                 patch.setattr(command, "_work", workers.work)
-                patch.setattr(workers, "trained", lambda *given: _instead(tried, *given))
+                patch.setattr(workers, "train_trial", lambda *given: _instead(tried, *given))
                 patch.setattr(command, "figure", lambda *_: Figure())  # it takes half of the time
                 patch.setattr(sys, "argv", ["soundtrack", name, *keys])
                 error = _ended(cli.main)
@@ -220,7 +220,7 @@ def _store() -> Left:
     return {RUNS: " ".join(sorted(runs)), CHAMPIONS: " ".join(sorted(champions))}
 
 
-def _instead(tried: list[str], experiment: Experiment, data: Parts, *_: Any) -> Trained:
+def _instead(tried: list[str], experiment: Experiment, data: Splits, *_: Any) -> Trained:
     """Of a training, what it was to train; each clip of valid gets the first label."""
     tried.append(experiment.model_dump_json())
     answers = data.clips["valid"][["clip_id"]].assign(

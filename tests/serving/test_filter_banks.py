@@ -20,9 +20,9 @@ from pipeline.serving import manifest
 from pipeline.serving.predictor import Classifier
 from pipeline.stages.features import features
 from pipeline.stages.weights import weights
-from pipeline.training import splits, untold
+from pipeline.training import no_callback, splits
 from pipeline.training.predict import averaged
-from pipeline.training.single import fitted, save
+from pipeline.training.single import save, train_single
 
 pytestmark = pytest.mark.filterwarnings("ignore:At least one mel filter:UserWarning")
 TRANSFER = {
@@ -76,7 +76,7 @@ def test_a_champion_answers_as_it_was_evaluated(checkout: Path, package: Path) -
     split = pd.DataFrame({"clip_id": table["clip_id"], "fold": 0, "part": part})
     experiment = settings.experiments["transfer-ast"]
     data = splits.load(experiment, settings.window, table, split, 0)
-    net, _ = fitted(experiment, data, 7, checkout / "work", checkout / "kept", untold)
+    net, _ = train_single(experiment, data, 7, checkout / "work", checkout / "kept", no_callback)
     save(net, data, package / manifest.GRAPH)
     change(
         package,

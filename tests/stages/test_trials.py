@@ -15,7 +15,7 @@ from pipeline.files import read_json
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.leak import leak
 from pipeline.stages.train import train
-from pipeline.training.single import fitted
+from pipeline.training.single import train_single
 
 Setup = Callable[..., None]
 
@@ -112,9 +112,9 @@ def test_trials_done_before_an_interruption_stay_done(setup: Setup, monkeypatch:
         calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return fitted(*arguments)
+        return train_single(*arguments)
 
-    monkeypatch.setattr("pipeline.training.ensemble.fitted", counted)
+    monkeypatch.setattr("pipeline.training.ensemble.train_single", counted)
     with pytest.raises(KeyboardInterrupt):
         train("logreg")
     train("logreg")

@@ -56,7 +56,7 @@ def pictures(folder: Path, seed: int, clips: int = 18) -> tuple[list[Feature], W
         block[:, 10 * target : 10 * target + 10] += 8
         blocks.append(block.astype(np.float32))
     ids = [f"{number}" for number in range(clips)]
-    write(folder / f"pictures {seed}", ids, blocks, "float16", {"windowed": True, "floor": -80.0})
+    write(folder / f"pictures {seed}", ids, blocks, "float16", {"windowed": True, "silence_db": -80.0})
     features = [Feature.stored(Store(folder / f"pictures {seed}"), ids, 32)]
     return features, Windows(features, targets)
 
