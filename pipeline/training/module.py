@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,7 +11,6 @@ from torch.nn import functional
 from pipeline.config.training import Training
 from pipeline.training import HISTORY
 from pipeline.training.augment import augment, mixed
-from pipeline.training.lightning import pl
 
 
 class Batch(NamedTuple):

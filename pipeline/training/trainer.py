@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -14,7 +15,6 @@ from torch.utils.data import DataLoader, Dataset
 from pipeline.config.training import Training
 from pipeline.training import OnEpoch
 from pipeline.training.dataset import EvenWindows, Index, RandomWindows, Windows
-from pipeline.training.lightning import pl
 from pipeline.training.module import Batch, Classifier, Learner
 from pipeline.training.regressor import Regressor
 

@@ -25,7 +25,7 @@ STAGES = ("train", "evaluate", "explain", "leak", "compare", "champion")
 LIBRARIES = (
     "mlflow.onnx",
     "mlflow.store.tracking.sqlalchemy_store",
-    "pipeline.training.lightning",
+    "pytorch_lightning",
     "torch.onnx",
     "torch._dynamo",  # the first step of any optimizer imports it
     "scipy.stats",
