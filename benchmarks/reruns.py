@@ -18,7 +18,7 @@ from pipeline.data import clips
 from pipeline.files import sha256
 
 ROOT = Path(__file__).parents[1]
-STAGE = [sys.executable, "-m", "pipeline.stages.features"]
+STAGE = [sys.executable, "-m", "pipeline.stages", "features"]
 
 
 def added(files: list[Path], count: int, repeats: int) -> Row:

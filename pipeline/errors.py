@@ -1,5 +1,26 @@
-"""Errors that are the user's to mend: the message says all there is to say, and no traceback is shown."""
+"""Errors that a user can cure: one sentence and no traceback."""
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """Names the file or key that is wrong and says what to do."""
+    """Something a user can put right; the message says what and how."""
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """End the process with one sentence where an error is the user's to put right."""
+    try:
+        yield
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        what = f" to write {error.filename}" if error.filename else ""
+        sys.exit(
+            f"error: no space left{what}: free some (README, Space) and run the same command again; finished work is kept"
+        )

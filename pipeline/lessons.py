@@ -17,7 +17,7 @@ from PIL import Image
 from pipeline import paths, tracking
 from pipeline.config.base import AnySection
 from pipeline.config.load import read
-from pipeline.files import whole, write_json
+from pipeline.files import atomic_write, write_json
 from pipeline.reports.pages import environment, picture, tabulated
 
 RESULTS = Path("results")
@@ -70,7 +70,7 @@ def publish(
     Args:
         cover: where the first part's figure goes for the lesson's README.
     """
-    with whole(RESULTS) as folder:
+    with atomic_write(RESULTS) as folder:
         folder.mkdir()
         pictures = [
             picture(folder / f"{part.name}.png", part.figure, part.alt, part.caption) for part in parts
@@ -82,7 +82,7 @@ def publish(
             environment().get_template("lesson.html.j2").render(title=title, findings=findings, parts=shown)
         )
         (folder / "report.html").write_text(page, encoding="utf-8")
-    with whole(cover) as file:
+    with atomic_write(cover) as file:
         small = Image.open(io.BytesIO(pictures[0].png)).convert("RGB")
         small.quantize(COLOURS).save(file, "PNG", optimize=True)
     write_json(METRICS, dict(metrics))

@@ -20,10 +20,11 @@ from pipeline import lessons, tracking
 from pipeline.config.base import Positive, Section, Seed
 from pipeline.config.models import Activation, Mlp
 from pipeline.config.training import Training
+from pipeline.errors import reported
 from pipeline.models import mlp
 from pipeline.models.layers import activate
-from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, curves, tidy
-from pipeline.stages import in_words
+from pipeline.reports.curves import curves
+from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, tidy
 from pipeline.training.dataset import Table, Windows
 from pipeline.training.trainer import fit
 
@@ -301,5 +302,5 @@ def draw_regions(nets: Mapping[Activation, nn.Module], points: Array, arms: Arra
 
 
 if __name__ == "__main__":
-    with in_words():
+    with reported():
         lesson()

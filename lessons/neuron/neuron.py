@@ -17,8 +17,8 @@ from pydantic import Field
 
 from pipeline import lessons
 from pipeline.config.base import Positive, Section, Seed
+from pipeline.errors import reported
 from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, scale_loss, tidy
-from pipeline.stages import in_words
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -311,5 +311,5 @@ def draw(descents: Mapping[str, Descent], x: Array, y: Array, bottom: tuple[floa
 
 
 if __name__ == "__main__":
-    with in_words():
+    with reported():
         lesson()

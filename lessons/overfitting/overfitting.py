@@ -22,9 +22,9 @@ from pipeline.config.base import Positive, Section, Seed
 from pipeline.config.experiment import inheriting
 from pipeline.config.models import Mlp
 from pipeline.config.training import Training
+from pipeline.errors import reported
 from pipeline.models import mlp
 from pipeline.reports.figures import GREY, OKABE_ITO, WIDTH, canvas, scale_loss, tidy
-from pipeline.stages import in_words
 from pipeline.training.dataset import Table, Windows
 from pipeline.training.trainer import fit
 
@@ -291,5 +291,5 @@ def draw_nets(nets: Mapping[str, Model], scores: pd.DataFrame, seen: Mapping[str
 
 
 if __name__ == "__main__":
-    with in_words():
+    with reported():
         lesson()

@@ -19,8 +19,8 @@ from sklearn.linear_model import Perceptron as SklearnPerceptron
 
 from pipeline import lessons
 from pipeline.config.base import Fraction, Positive, Section, Seed
+from pipeline.errors import reported
 from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, tidy
-from pipeline.stages import in_words
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Row = dict[str, float]
@@ -317,5 +317,5 @@ def draw_thresholds(histories: Mapping[str, pd.DataFrame], threshold: float) -> 
 
 
 if __name__ == "__main__":
-    with in_words():
+    with reported():
         lesson()

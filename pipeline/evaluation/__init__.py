@@ -1,1 +1,1 @@
-"""What trained models are worth: scores, figures and the report that compares them."""
+"""Numbers about predictions: scores, confidence intervals, calibration, ablation and attribution."""

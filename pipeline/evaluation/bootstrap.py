@@ -1,4 +1,4 @@
-"""How far scores can be trusted: intervals around them, and which models can be told apart.
+"""How far scores can be trusted: 95 % intervals, and which models are significantly different.
 
 Predictions are a table as in :mod:`pipeline.evaluation.metrics` with the columns ``group``, ``fold`` and
 ``seed``. All rows given are scored: pick a part first, see :func:`pipeline.evaluation.metrics.of_part`.
@@ -7,25 +7,25 @@ A score is worked out for each seed from the counts of all its folds together, t
 (Forman and Scholz 2010, Apples-to-apples in cross-validation studies, SIGKDD Explorations 12(1)), and is then
 the mean over the seeds. Macro F1 is the mean over the labels that have clips.
 
-Clips of a group are alike, so the bootstrap draws whole groups, not clips. The trained models stay as they are:
-an interval says how far other groups would move their score, and :func:`by_run` how far another training does.
-Chance that no group shows stays unseen: intervals are too narrow for labels with one or two groups, and a model
-without a mistake has one of width 0.
+Clips of a group are alike, so the bootstrap resamples groups. It does not train again: an interval is the range to
+expect with other groups, and :func:`by_run` shows the spread of trainings. Intervals are too narrow for labels with
+one or two groups, and a model without a mistake has one of width 0.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-Metric = Literal["macro_f1", "accuracy"]
+from pipeline.evaluation import f1
+from pipeline.evaluation.f1 import HITS, PREDICTED, TRUE, Array
 
-HITS, TRUE, PREDICTED = range(3)
+Metric = Literal["macro_f1", "accuracy"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Comparison:
 
     @property
     def distinct(self) -> bool:
-        """Whether the difference is more than the choice of the clips explains."""
+        """Whether the difference is significant."""
         return self.difference.low > 0
 
     @property
     def sentence(self) -> str:
         if not self.distinct:
-            return f"{self.better} and {self.worse} cannot be told apart on {self.clips} clips"
+            return f"{self.better} and {self.worse} are not significantly different on {self.clips} clips"
         value, low, high = _above_zero(self.difference)
         return f"{self.better} beats {self.worse} by {value} ({low} to {high})"
 
@@ -64,7 +64,7 @@ class Comparison:
 def interval(
     rows: pd.DataFrame, metric: Metric, seed: int, level: float = 0.95, draws: int = 2000
 ) -> Interval:
-    """The score, and the ends between which it lies for all such groups with the probability ``level``.
+    """The score, and the ends between which it lies with the probability ``level`` for other groups of this kind.
 
     Raises:
         ValueError: the seeds do not have the same clips.
@@ -104,12 +104,19 @@ def compare(
     return found
 
 
+def difference(one: pd.DataFrame, other: pd.DataFrame, seed: int) -> Interval:
+    """How far ``one`` is ahead of ``other`` in macro F1 on the same clips; below 0 if it is behind."""
+    (pair,) = compare({"one": one, "other": other}, seed)
+    ahead = pair.difference
+    return ahead if pair.better == "one" else Interval(-ahead.value, -ahead.high, -ahead.low)
+
+
 def by_run(rows: pd.DataFrame) -> pd.DataFrame:
     """Columns ``fold, seed, macro_f1, accuracy``: a row per trained model, over the labels of its own clips."""
     runs = []
     for (fold, seed), run in rows.groupby(["fold", "seed"]):
         counts = _counts(run).sum(axis=1)[0]
-        runs.append((fold, seed, float(_macro_f1(counts)), float(_accuracy(counts))))
+        runs.append((fold, seed, float(f1.macro_f1(counts)), float(f1.accuracy(counts))))
     return pd.DataFrame(runs, columns=["fold", "seed", "macro_f1", "accuracy"])
 
 
@@ -129,24 +136,9 @@ def _counts(rows: pd.DataFrame) -> Array:
     return counts
 
 
-def _macro_f1(counts: Array) -> Array:
-    """Over the last two axes of :func:`_counts`.
-
-    A label that a draw leaves without clips is left out of that draw's mean. As 0 it would lower the score for
-    a reason that has nothing to do with the model.
-    """
-    true, predicted = counts[..., TRUE, :], counts[..., PREDICTED, :]
-    f1 = 2 * counts[..., HITS, :] / np.maximum(true + predicted, 1)
-    return f1.sum(axis=-1) / (true > 0).sum(axis=-1)
-
-
-def _accuracy(counts: Array) -> Array:
-    return counts[..., HITS, :].sum(axis=-1) / counts[..., TRUE, :].sum(axis=-1)
-
-
 def _bootstrap(counts: Array, metric: Metric, seed: int, draws: int) -> tuple[float, Array]:
     """The score of all groups, and those of ``draws`` draws of as many groups with replacement."""
-    score = {"macro_f1": _macro_f1, "accuracy": _accuracy}[metric]
+    score = {"macro_f1": f1.macro_f1, "accuracy": f1.accuracy}[metric]
     groups = counts.shape[1]
     times = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=draws)
     drawn = np.tensordot(times, counts, axes=(1, 1))

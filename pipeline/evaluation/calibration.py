@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.metrics import PROBABILITY, label_names
-from pipeline.models.temperature import Matrix, at_temperature, best, logits
+from pipeline.evaluation.temperature import Matrix, at_temperature, best, logits
 
 BINS = 15
 """As in Guo et al. 2017."""
@@ -63,7 +63,7 @@ def confidence(rows: pd.DataFrame) -> Matrix:
 
 
 def temperature(rows: pd.DataFrame) -> float:
-    """Of :func:`pipeline.models.temperature.best`, for the true labels of ``rows``.
+    """Of :func:`pipeline.evaluation.temperature.best`, for the true labels of ``rows``.
 
     Raises:
         ValueError: a true label has no probability column.

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.models.temperature import LOWEST_PROBABILITY
+from pipeline.evaluation import f1
+from pipeline.evaluation.temperature import LOWEST_PROBABILITY
 
 PROBABILITY = "p:"
 """Prefix of the probability columns."""
@@ -39,30 +40,22 @@ def of_part(predictions: pd.DataFrame, part: str) -> pd.DataFrame:
 def scores(predictions: pd.DataFrame, part: str) -> dict[str, float]:
     """Scores of one part, by names that start with the part.
 
-    ``valid``: macro F1, accuracy and loss. Any other part: also macro precision and recall, and precision,
-    recall and F1 weighted by the clips of each label.
+    ``valid``: macro F1, accuracy and loss. Any other part: macro precision and recall as well.
 
     The loss is the mean negative logarithm of the true label's probability, in nats, with probabilities
-    clipped to [LOWEST_PROBABILITY, 1]. Macro scores are means over the labels that have clips in this part:
-    all models are averaged over the same labels, whatever they answer.
+    clipped to [LOWEST_PROBABILITY, 1]. Macro scores are means over the labels that have clips in this part.
 
     Raises:
         ValueError: the part is empty, a true label has no column, or a probability is not in [0, 1].
     """
     rows = of_part(predictions, part)
-    loss, accuracy = _loss(rows), float((rows["label"] == rows["predicted"]).mean())
-    macro, weighted = (_averages(rows, average) for average in ("macro", "weighted"))
-    few = {f"{part}_macro_f1": macro["f1"], f"{part}_accuracy": accuracy, f"{part}_loss": loss}
-    if part == "valid":
-        return few
-    return {
-        **few,
-        f"{part}_macro_precision": macro["precision"],
-        f"{part}_macro_recall": macro["recall"],
-        f"{part}_weighted_precision": weighted["precision"],
-        f"{part}_weighted_recall": weighted["recall"],
-        f"{part}_weighted_f1": weighted["f1"],
-    }
+    loss, labels = _loss(rows), label_names(rows)
+    counts, table = _counts(rows, labels), per_class(rows, labels)
+    found: dict[str, Any] = {"macro_f1": f1.macro_f1(counts), "accuracy": f1.accuracy(counts), "loss": loss}
+    if part != "valid":
+        for name in ("precision", "recall"):
+            found[f"macro_{name}"] = f1.over_labels(table[name].to_numpy(), counts)
+    return {f"{part}_{name}": float(value) for name, value in found.items()}
 
 
 def mean_scores(predictions: pd.DataFrame, part: str) -> dict[str, float]:
@@ -81,9 +74,16 @@ def per_class(predictions: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
     All rows given are scored: pick a part first, see :func:`of_part`. A score without a denominator (no clip
     has the label, or none is given it) is 0; ``support`` is the number of clips that truly have the label.
     """
-    precision, recall, f1, support = _by_label(predictions, labels, average=None)
+    counts = _counts(predictions, labels)
+    hits, true, predicted = counts
     return pd.DataFrame(
-        {"label": labels, "precision": precision, "recall": recall, "f1": f1, "support": support}
+        {
+            "label": labels,
+            "precision": hits / np.maximum(predicted, 1),
+            "recall": hits / np.maximum(true, 1),
+            "f1": f1.by_label(counts),
+            "support": true.astype(int),
+        }
     )
 
 
@@ -147,17 +147,6 @@ def _loss(rows: pd.DataFrame) -> float:
     return float(-np.log(np.clip(true, LOWEST_PROBABILITY, 1.0)).mean())
 
 
-def _averages(rows: pd.DataFrame, average: str) -> dict[str, float]:
-    precision, recall, f1, _ = _by_label(rows, sorted(set(rows["label"])), average)
-    return {"precision": float(precision), "recall": float(recall), "f1": float(f1)}
-
-
-def _by_label(rows: pd.DataFrame, labels: list[str], average: str | None) -> tuple[Any, Any, Any, Any]:
-    from sklearn.metrics import (
-        precision_recall_fscore_support,
-    )  # 2 s, which who asks for no score does without
-
-    precision, recall, f1, support = precision_recall_fscore_support(
-        rows["label"], rows["predicted"], labels=labels, average=average, zero_division=0
-    )
-    return precision, recall, f1, support
+def _counts(rows: pd.DataFrame, labels: list[str]) -> f1.Array:
+    index = pd.Index(labels)
+    return f1.counts(index.get_indexer(rows["label"]), index.get_indexer(rows["predicted"]), len(labels))

@@ -5,14 +5,12 @@ for one kind of feature, one set of params and one version of the code; all of i
 """
 
 import csv
-import hashlib
 import io
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +18,11 @@ import numpy as np
 from filelock import FileLock
 from pydantic import BaseModel
 
+from pipeline import features
+from pipeline.data import audio
 from pipeline.features.store import ARRAY, INDEX, SUMS, Block, Writer
-from pipeline.files import read_json, remove, whole
-from pipeline.workflow.dependencies import reached
+from pipeline.files import atomic_write, read_json, remove
+from pipeline.workflow.cache_key import cache_key, code, libraries
 
 LIBRARIES = ("librosa", "numpy", "pillow", "scipy", "soundfile", "soxr")
 
@@ -68,8 +68,8 @@ class FeatureCache:
     def finish(self, target: Path) -> None:
         """Put the written store at ``target``, and keep only it."""
         self.writer.finish()
-        with whole(target) as partial:
-            shutil.copytree(self.writer.folder, partial, copy_function=_link)
+        with atomic_write(target) as partial:
+            shutil.copytree(self.writer.folder, partial, copy_function=link_or_copy)
         for run in set(self.folder.iterdir()) - {self.writer.folder}:
             remove(run)
         self.writer.folder.replace(self.folder / "0000")
@@ -99,13 +99,8 @@ def key(kind: str, shared: dict[str, Any], settings: BaseModel) -> str:
     Args:
         shared: params that all kinds have in common.
     """
-    digest = hashlib.sha256(f"{shared} {settings.model_dump_json()}".encode())
-    package = Path(__file__).parents[2]
-    for file in sorted(reached("pipeline.features.extract", f"pipeline.features.{kind}")):
-        if "features" in file.parts or file.name in ("audio.py", "picture.py"):
-            digest.update((package / file).read_bytes())
-    digest.update(" ".join(f"{name}=={version(name)}" for name in LIBRARIES).encode())
-    return digest.hexdigest()[:16]
+    modules = "pipeline.features.extract", f"pipeline.features.{kind}"
+    return cache_key(shared, settings, code(*modules, within=[features, audio]), libraries(*LIBRARIES))
 
 
 def _places(run: Path, about: dict[str, Any]) -> dict[str, Location]:
@@ -126,7 +121,7 @@ def _places(run: Path, about: dict[str, Any]) -> dict[str, Location]:
     return places
 
 
-def _link(source: str, target: str) -> None:
+def link_or_copy(source: str, target: str) -> None:
     """The same file under a second name, which takes no space; a copy where the file system cannot."""
     try:
         os.link(source, target)

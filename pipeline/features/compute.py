@@ -16,7 +16,7 @@ from pipeline.errors import UserError
 from pipeline.features import cache, extract
 from pipeline.features.cache import FeatureCache
 from pipeline.features.extract import Failure, Task
-from pipeline.files import whole
+from pipeline.files import atomic_write
 from pipeline.parallel import each
 
 log = logging.getLogger(__name__)
@@ -61,9 +61,9 @@ def compute(settings: Features | PictureFeatures, pool: ProcessPoolExecutor) -> 
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda kind: stores[kind].finish(paths.FEATURES / kind), stores))
     for kind in set(possible_kinds(settings)) - set(stores):
-        with whole(paths.FEATURES / kind) as nothing:
+        with atomic_write(paths.FEATURES / kind) as nothing:
             nothing.mkdir()  # DVC asks for each of a stage's outputs
-    with whole(paths.FAILED) as file:
+    with atomic_write(paths.FAILED) as file:
         pd.DataFrame(failed.items(), columns=["clip_id", "reason"]).to_csv(file, index=False)
 
 

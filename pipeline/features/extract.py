@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.blas import blas_threads
 from pipeline.config.features import Features, PictureFeatures, kinds, possible_kinds
 from pipeline.features.store import Block, block
+from pipeline.parallel import blas_threads
 
 
 class Task(NamedTuple):

@@ -1,6 +1,5 @@
 """``soundtrack classify`` and what goes with it: what a person asks of the champion."""
 
-import argparse
 import os
 import sys
 from datetime import datetime
@@ -15,71 +14,82 @@ from pipeline.tracking import registry
 from pipeline.tracking.registry import Registered
 
 
-def classify(arguments: argparse.Namespace) -> None:
+def classify(
+    folder: Path,
+    uri: str | None,
+    *,
+    top: int,
+    precision: float | None,
+    csv: Path | None,
+    json: Path | None,
+    m3u: Path | None,
+    genres: bool,
+    yes: bool,
+) -> None:
     """
     Raises:
         UserError: there is no music, or no model.
     """
-    files, beside = batch.songs(arguments.folder)
-    model = chosen(arguments.model)
+    files, beside = batch.songs(folder)
+    model = chosen(uri)
     known = manifest.load(model.package)
     songs = batch.classify(files, model, batch.kept(paths.cache() / "classified", model))
-    if arguments.precision is not None:
+    if precision is not None:
         known = known.model_copy(
             update={
-                "precision": arguments.precision,
-                "sure": selective.threshold_of(model.package, arguments.precision),
+                "precision": precision,
+                "sure": selective.threshold_of(model.package, precision),
             }
         )
         songs = [batch.judged(song, known.sure) for song in songs]
-    print(*output.lines(songs, arguments.folder, arguments.top, known), sep="\n")
+    print(*output.lines(songs, folder, top, known), sep="\n")
     if beside:
         print(f"{len(beside)} files beside them are no music (pictures, lists, texts).")
     print(f"Model: {known.experiment}, version {model.version}.")
-    if arguments.csv:
-        output.write_csv(songs, known, arguments.csv)
-    if arguments.json:
-        output.write_json(songs, arguments.json)
-    if arguments.playlists:
-        written = playlists.write(songs, arguments.playlists)
-        print(f"{len(written)} playlists in {arguments.playlists}.")
-    if arguments.write_tags:
-        write_tags(songs, arguments.yes)
+    if csv:
+        output.write_csv(songs, known, csv)
+    if json:
+        output.write_json(songs, json)
+    if m3u:
+        written = playlists.write(songs, m3u)
+        print(f"{len(written)} playlists in {m3u}.")
+    if genres:
+        write_tags(songs, yes)
 
 
-def page(arguments: argparse.Namespace) -> None:
+def page(uri: str | None, port: int) -> None:
     """Become the process that serves the page, with the model's own code.
 
     Raises:
         UserError: there is no model, or it is older than the page.
     """
-    model = chosen(arguments.model)
+    model = chosen(uri)
     if not (model.code / "pipeline/serving/webapp.py").is_file():
         raise UserError(
             f"model {model.version} was made before there was a page: `make repro` makes a new one"
         )
     known = manifest.load(model.package)
     print(f"Model: {known.experiment}, version {model.version}.")
-    print(f"In a few seconds: http://127.0.0.1:{arguments.port} (Ctrl+C ends it)", flush=True)
+    print(f"In a few seconds: http://127.0.0.1:{port} (Ctrl+C ends it)", flush=True)
     path = os.pathsep.join(filter(None, [str(model.code), os.environ.get("PYTHONPATH")]))
     # -P: the working folder, a checkout of other code perhaps, would come before that path
     module = [sys.executable, "-P", "-m", "pipeline.serving.webapp"]
     os.execve(
         sys.executable,
-        [*module, str(model.package), "--port", str(arguments.port)],
+        [*module, str(model.package), "--port", str(port)],
         {**os.environ, "PYTHONPATH": path},
     )
 
 
-def serve(arguments: argparse.Namespace) -> None:
+def serve(uri: str | None, port: int, workers: int) -> None:
     """Become MLflow's server of the model, which runs the model's own code.
 
     Raises:
         UserError: there is no model.
     """
-    model = chosen(arguments.model)
+    model = chosen(uri)
     program = str(Path(sys.executable).with_name("mlflow"))
-    place = ["--host", "127.0.0.1", "--port", str(arguments.port), "--workers", str(arguments.workers)]
+    place = ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     os.execv(
         program,
         [program, "models", "serve", "--model-uri", str(model.folder), "--env-manager", "local", *place],
@@ -122,12 +132,12 @@ def write_tags(songs: list[Song], yes: bool) -> None:
         print(f"not written: {problem}")
 
 
-def restore_tags(arguments: argparse.Namespace) -> None:
+def restore_tags(backup: Path) -> None:
     """
     Raises:
         UserError: the backup is missing, or none; or a file could not be written.
     """
-    done = list(tags.restore(arguments.backup))
+    done = list(tags.restore(backup))
     problems = [one for one in done if isinstance(one, tags.TagError)]
     print(f"{len(done) - len(problems)} files have their genres back.")
     if problems:

@@ -11,7 +11,7 @@ import mutagen
 from mutagen.id3 import ID3, TCON
 
 from pipeline.errors import UserError
-from pipeline.files import whole
+from pipeline.files import atomic_write
 from pipeline.library.batch import Song
 
 
@@ -91,7 +91,7 @@ def write(file: Path, values: Sequence[str]) -> None:
     """
     kind = type(_opened(file))
     try:
-        with whole(file.resolve()) as partial:
+        with atomic_write(file.resolve()) as partial:
             shutil.copy2(file, partial)
             audio = kind(partial)
             if audio.tags is None:

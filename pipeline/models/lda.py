@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from pipeline.config.models import Lda
+from pipeline.evaluation.temperature import best
 from pipeline.models import Rows
 from pipeline.models.layers import fitted_linear, scaled
-from pipeline.models.temperature import best
 
 
 def fit(settings: Lda, train: Rows, valid: Rows, classes: int, seed: int) -> nn.Module:  # noqa: ARG001

@@ -1,142 +1,64 @@
-"""The comparison of all models as one HTML file to publish and as Markdown for a repository.
+"""The comparison of all models, as one HTML file to publish and as Markdown for a repository.
 
-The model is chosen on the validation part alone; test scores stand beside it and decide nothing.
+The model is chosen by its validation scores alone.
 """
 
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline import files
 from pipeline.evaluation.bootstrap import Comparison, Interval
-from pipeline.evaluation.metrics import fluctuation, most_confused, ranked
-from pipeline.reports import figures
-from pipeline.reports.pages import Picture, Table, environment, markdown, picture
+from pipeline.evaluation.metrics import most_confused, ranked
+from pipeline.reports import curves, figures
+from pipeline.reports.entries import DataSummary, Entry
+from pipeline.reports.pages import UNKNOWN, Picture, Table, environment, markdown, picture, table
 
+Found = Mapping[str, Any]
 BASELINE = "majority"
-"""Key of the model that always answers the most frequent label of the training part."""
-NEEDED = (
-    "valid_macro_f1",
-    "valid_loss",
-    "test_macro_f1",
-    "test_accuracy",
-    "test_macro_precision",
-    "test_macro_recall",
-    "test_macro_f1_low",
-    "test_macro_f1_high",
-    "test_loss",
-    "test_ece",
-    "test_ece_scaled",
-    "temperature",
-)
-UNKNOWN = "–"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One trained and evaluated model."""
-
-    key: str
-    description: str
-    """Model and features, e.g. ``cnn on spectrogram``."""
-    metrics: Mapping[str, float]
-    """As in ``evaluation/<key>/scores.json``."""
-    history: pd.DataFrame
-    """As in ``history/<key>.csv``: rows by fold, seed and epoch; none for a model that is not trained by epochs."""
-    per_class: pd.DataFrame
-    """Of the test part, from :func:`pipeline.evaluation.metrics.per_class`."""
-    confusion: pd.DataFrame
-    """Of the test part, from :func:`pipeline.evaluation.metrics.confusion`."""
-    reliability: tuple[pd.DataFrame, pd.DataFrame]
-    """Of the test part, before and after temperature scaling, from :mod:`pipeline.evaluation.calibration`."""
-    test_clips: int
-    trials: int
-    """Trainings: folds times seeds."""
-    run_id: str | None
-    """The MLflow run, if it is known."""
-    wall_time_s: float
-    parameters: int
-    """Trainable weights."""
-    ablation: pd.DataFrame | None = None
-    """Of a fusion, from :func:`pipeline.evaluation.ablation.table`."""
-    page: str | None = None
-    """Where the page on its mistakes lies, from the report's folder; models of pictures have none."""
-
-
-@dataclass(frozen=True)
-class Leak:
-    """Scores of one experiment with its groups kept together, and with them ignored, on the same clips."""
-
-    key: str
-    grouped: Interval
-    random: Interval
-    gap: Interval
-    folds: int
-    clips: int
-    groups: int
-
-
-@dataclass(frozen=True)
-class NoLeak:
-    """Why an experiment could not be trained both ways."""
-
-    key: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class DataSummary:
-    """What the models were trained and evaluated on."""
-
-    source: str
-    origin: str
-    """What the clips are, as a sentence, e.g. ``Clips are synthesised from scores.``"""
-    protocol: str
-    """How they were split, as a sentence."""
-    leaky: bool
-    """The split lets clips that belong together stand on both sides."""
-    counts: pd.DataFrame
-    """Clips by label (index) and part (columns), of the first fold."""
-    few_groups: list[str]
-    """Labels whose test clips come from one or two groups."""
-    rejected: Mapping[str, int]
-    """Rejected clips by reason."""
+"""Key of the model that always predicts the most frequent label of the training set."""
 
 
 def comparison(
-    entries: list[Entry], pairs: list[Comparison], leaks: list[Leak | NoLeak], data: DataSummary, out: Path
+    entries: list[Entry], pairs: list[Comparison], leaks: Mapping[str, Found], data: DataSummary, out: Path
 ) -> None:
     """Write ``comparison.md``, ``comparison.html`` (self-contained) and ``figures/*.png`` to ``out``.
 
-    Raises:
-        ValueError: there is no entry, a key comes twice, or an entry lacks a metric.
+    Args:
+        entries: at least one, with different keys.
+        leaks: by experiment, as in ``evaluation/leak/<key>/leak.json``.
     """
-    _check(entries)
     ranked = rank(entries)
-    with files.whole(out / "figures") as folder:
+    best = ranked[0]
+    with files.atomic_write(out / "figures") as folder:
         pictures = _pictures(ranked, leaks, folder)
     content = {
-        "chosen": ranked[0],
+        "chosen": best,
         "pages": [(entry.key, entry.page) for entry in ranked if entry.page],
-        "sentences": _sentences(ranked),
+        "sentences": [_chosen(best), *_baseline(ranked), *_better_on_test(ranked)],
         "scores": _scores(ranked, data.leaky),
-        "interval_note": _interval_note(data.few_groups),
+        "few_groups": _listed(data.few_groups),
         "pairs": [pair.sentence for pair in sorted(pairs, key=lambda pair: not pair.distinct)],
-        "leaks": [_leaked(leak) for leak in leaks],
+        "leaks": [_leak(key, leak) for key, leak in leaks.items()],
         "ablation": _ablation(ranked),
         "calibration": _calibration(ranked),
         "extremes": [(entry.key, _extremes(entry.per_class)) for entry in ranked],
-        "confused": _confused(ranked[0]),
+        "confused": _confused(best),
         "pictures": {picture.name: _marked(picture) if data.leaky else picture for picture in pictures},
         "data": data,
         "clips": _clips(data.counts),
         "rejections": sum(data.rejected.values()),
-        "rejected": _rejected(data.rejected),
+        "rejected": table(
+            [
+                {"reason": reason, "clips": count}
+                for reason, count in sorted(data.rejected.items(), key=lambda item: (-item[1], item[0]))
+            ],
+            "lr",
+        ),
         "runs": _runs(ranked),
     }
     files.write_text(
@@ -150,212 +72,157 @@ def rank(entries: list[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: ranked(entry.key, entry.metrics))
 
 
-def _check(entries: list[Entry]) -> None:
-    if not entries:
-        raise ValueError("there is no model to compare: name at least one in params.yaml, experiments")
-    keys = [entry.key for entry in entries]
-    twice = sorted({key for key in keys if keys.count(key) > 1})
-    if twice:
-        raise ValueError(f"models to compare come twice: {twice}")
-    for entry in entries:
-        missing = [name for name in NEEDED if name not in entry.metrics]
-        if missing:
-            raise ValueError(f"metrics of {entry.key!r} lack {missing}: run its stage evaluate again")
+def _chosen(best: Entry) -> str:
+    scores = best.metrics
+    return (
+        f"It has the highest validation macro F1, {_number(scores['valid_macro_f1'])}. Test scores were not used to "
+        f"choose. On the test set it has a macro F1 of {_number(scores['test_macro_f1'])} ({_ends(best.interval)}) "
+        f"and an accuracy of {_number(scores['test_accuracy'])} on {best.test_clips} clips."
+    )
 
 
-def _sentences(ranked: list[Entry]) -> list[str]:
-    best = ranked[0]
+def _baseline(ranked: list[Entry]) -> list[str]:
+    if ranked[0].key == BASELINE:
+        return ["No model beats the baseline on validation, which always predicts the most frequent label."]
     return [
-        f"It has the highest macro F1 on the validation part, {_score(best, 'valid_macro_f1')}, and was "
-        "chosen by that alone. The test part was looked at once, after training, and had no say in the "
-        f"choice: there it reaches a macro F1 of {_score(best, 'test_macro_f1')} "
-        f"({_interval(best)}) and an accuracy of "
-        f"{_score(best, 'test_accuracy')} on {best.test_clips} clips.",
-        *_against_baseline(ranked),
-        *_better_on_test(ranked),
-    ]
-
-
-def _against_baseline(ranked: list[Entry]) -> list[str]:
-    best = ranked[0]
-    if best.key == BASELINE:
-        return ["No model does better on validation than always answering the most frequent label."]
-    return [
-        "Always answering the most frequent label gives a macro F1 of "
-        f"{_score(entry, 'test_macro_f1')} on the test part ({BASELINE})."
+        f"The baseline {BASELINE}, which always predicts the most frequent label, has a test macro F1 of "
+        f"{_number(entry.metrics['test_macro_f1'])}."
         for entry in ranked
         if entry.key == BASELINE
     ]
 
 
 def _better_on_test(ranked: list[Entry]) -> list[str]:
-    best = ranked[0].metrics["test_macro_f1"]
-    better = [
-        f"{entry.key} ({_score(entry, 'test_macro_f1')})"
-        for entry in ranked[1:]
-        if entry.metrics["test_macro_f1"] > best
-    ]
+    scores = {entry.key: entry.metrics["test_macro_f1"] for entry in ranked}
+    better = [f"{key} ({_number(score)})" for key, score in scores.items() if score > scores[ranked[0].key]]
     if not better:
         return []
     return [
-        f"On the test part a higher macro F1 is reached by {_listed(better)}; to choose by that would turn "
-        "the test part into a second validation part."
+        f"Higher test macro F1: {_listed(better)}. We do not choose by test score; that would make it optimistic."
     ]
 
 
 def _extremes(per_class: pd.DataFrame) -> str:
-    """Which labels a model finds easiest and hardest, in words."""
+    """The labels with the highest and the lowest F1, in words."""
     f1 = per_class[per_class["support"] > 0].set_index("label")["f1"]
-    easiest, hardest = f1[f1 == f1.max()], f1[f1 == f1.min()]
     if f1.max() == f1.min():
-        return f"finds all labels equally hard (F1 {f1.max():.2f})"
-    return (
-        f"finds {_few(easiest.index)} easiest (F1 {f1.max():.2f}) and {_few(hardest.index)} hardest "
-        f"(F1 {f1.min():.2f})"
-    )
+        return f"equally good on all labels (F1 {f1.max():.2f})"
+    best, worst = (_few(list(f1.index[f1 == end])) for end in (f1.max(), f1.min()))
+    return f"best on {best} (F1 {f1.max():.2f}), worst on {worst} (F1 {f1.min():.2f})"
 
 
 def _confused(best: Entry) -> str:
-    """Which two labels the model confuses most often, in words."""
+    """The two labels that the model confuses most often, in words."""
     pairs, taken = most_confused(best.confusion)
     if not pairs:
-        return f"{best.key} confuses no two labels on the test part."
+        return f"{best.key} confuses no two labels on the test set."
     clips = int(best.confusion.loc[list(pairs[0])].to_numpy().sum())
     first, *others = [f"{one} and {other}" for one, other in pairs]
     text = (
-        f"The two labels that {best.key} confuses most often on the test part are {first}: "
-        f"{taken} of their {clips} clips are taken for the other."
+        f"On the test set {best.key} confuses {first} most often: {taken} of their {clips} clips are predicted as "
+        "the other."
     )
     return f"{text} As often: {'; '.join(others)}." if others else text
+
+
+def _leak(key: str, leak: Found) -> str:
+    if "impossible" in leak:
+        return f"{key}: the leak could not be measured: {leak['impossible']}"
+    if leak["groups"] == leak["clips"]:
+        return f"{key}: every clip is a group of its own, so there is no leak to measure."
+    how = f"in {leak['folds']} folds" if leak["folds"] > 1 else "on one split"
+    grouped, random, gap = (Interval(**leak[name]) for name in ("grouped", "random", "gap"))
+    found = f"The leak is worth {_range(gap)}." if gap.low > 0 else f"No leak detected: {_range(gap)}."
+    return (
+        f"{key} has a macro F1 of {_range(grouped)} {how} with groups kept together, and of {_range(random)} with "
+        f"groups ignored. {found}"
+    )
 
 
 def _scores(ranked: list[Entry], leaky: bool) -> Table:
     mark = " (leaky)" if leaky else ""
     repeated = any(entry.trials > 1 for entry in ranked)
-    columns = [
-        "model",
-        "what it is",
-        f"valid F1{mark}",
-        f"test F1{mark}",
-        "95 % interval",
-        *(["over trainings"] if repeated else []),
-        f"test accuracy{mark}",
-        f"test precision{mark}",
-        f"test recall{mark}",
-        "loss fluctuation",
-        "F1 fluctuation",
-    ]
-    rows = [
-        [
-            entry.key,
-            entry.description,
-            _score(entry, "valid_macro_f1"),
-            _score(entry, "test_macro_f1"),
-            _interval(entry),
-            *([_spread(entry)] if repeated else []),
-            _score(entry, "test_accuracy"),
-            _score(entry, "test_macro_precision"),
-            _score(entry, "test_macro_recall"),
-            _number(_restless(entry, "valid_loss")),
-            _number(_restless(entry, "valid_macro_f1")),
-        ]
-        for entry in ranked
-    ]
-    return Table(columns, "ll" + "r" * (len(columns) - 2), rows)
-
-
-def _interval_note(few_groups: list[str]) -> str:
-    text = (
-        "The interval is a bootstrap over groups, not clips: clips of one group say little more than one of them. It "
-        "leaves the trained models as they are"
-    )
-    if not few_groups:
-        return f"{text}."
-    return f"{text}, and is too narrow for labels with one or two groups on test: {_listed(few_groups)}."
-
-
-def _restless(entry: Entry, column: str) -> float:
-    """Fluctuation of a curve, as a mean over trainings."""
-    curves = [rows[column] for _, rows in entry.history.groupby(["fold", "seed"])]
-    return float(np.mean([fluctuation(curve) for curve in curves])) if curves else float("nan")
+    rows: list[dict[str, object]] = []
+    for entry in ranked:
+        scores, (loss, f1) = entry.metrics, entry.fluctuation
+        rows.append(
+            {
+                "model": entry.key,
+                "what it is": entry.description,
+                f"valid F1{mark}": scores["valid_macro_f1"],
+                f"test F1{mark}": scores["test_macro_f1"],
+                "95 % interval": _ends(entry.interval),
+                **({"mean ± sd of trainings": _spread(entry)} if repeated else {}),
+                f"test accuracy{mark}": scores["test_accuracy"],
+                f"test precision{mark}": scores["test_macro_precision"],
+                f"test recall{mark}": scores["test_macro_recall"],
+                "loss fluctuation": loss,
+                "F1 fluctuation": f1,
+            }
+        )
+    return table(rows, "ll" + "r" * (len(rows[0]) - 2))
 
 
 def _spread(entry: Entry) -> str:
     if entry.trials == 1:
         return UNKNOWN
-    mean, deviation = entry.metrics["test_macro_f1_mean"], entry.metrics["test_macro_f1_sd"]
-    return f"{_number(mean)} ± {_number(deviation)}"
-
-
-def _leaked(leak: Leak | NoLeak) -> str:
-    if isinstance(leak, NoLeak):
-        return f"{leak.key} could not be trained with its groups kept together: {leak.reason}"
-    if leak.groups == leak.clips:
-        return f"{leak.key}: each clip is a group of its own, so there is nothing to keep together."
-    how = f"in {leak.folds} folds" if leak.folds > 1 else "on one split"
-    text = (
-        f"{leak.key} reaches a macro F1 of {_range(leak.grouped)} {how} that keep groups together, and "
-        f"{_range(leak.random)} with groups ignored: "
-    )
-    if leak.gap.low > 0:
-        return f"{text}the leak alone is worth {_range(leak.gap)}."
-    return f"{text}a leak cannot be told from chance, {_range(leak.gap)}."
+    return " ± ".join(_number(entry.metrics[f"test_macro_f1_{name}"]) for name in ("mean", "sd"))
 
 
 def _ablation(ranked: list[Entry]) -> Table:
     rows = [
-        [
-            entry.key,
-            str(row.branch),
-            _number(row.macro_f1),
-            f"{row.worth:+.3f}",
-            f"{row.low:+.3f} to {row.high:+.3f}",
-        ]
+        {
+            "model": entry.key,
+            "branch": row.branch,
+            "macro F1 without it": row.macro_f1,
+            "drop": f"{row.worth:+.3f}",
+            "95 % interval": f"{row.low:+.3f} to {row.high:+.3f}",
+        }
         for entry in ranked
         if entry.ablation is not None
         for row in entry.ablation.itertuples()
     ]
-    return Table(["model", "branch", "macro F1 without it", "worth", "interval"], "llrrr", rows)
+    return table(rows, "llrrr")
 
 
 def _calibration(ranked: list[Entry]) -> Table:
-    columns = ["model", "test loss", "calibration error", "temperature", "calibration error after scaling"]
-    names = ("test_loss", "test_ece", "temperature", "test_ece_scaled")
-    rows = [[entry.key, *(_score(entry, name) for name in names)] for entry in ranked]
-    return Table(columns, "lrrrr", rows)
+    rows = [
+        {
+            "model": entry.key,
+            "test loss": entry.metrics["test_loss"],
+            "calibration error": entry.metrics["test_ece"],
+            "temperature": entry.metrics["temperature"],
+            "calibration error after scaling": entry.metrics["test_ece_scaled"],
+        }
+        for entry in ranked
+    ]
+    return table(rows, "lrrrr")
 
 
 def _runs(ranked: list[Entry]) -> Table:
     rows = [
-        [
-            entry.key,
-            f"{entry.parameters:,}",
-            str(len(entry.history) or UNKNOWN),
-            _duration(entry.wall_time_s),
-            entry.run_id or UNKNOWN,
-        ]
+        {
+            "model": entry.key,
+            "trainable weights": entry.parameters,
+            "epochs": str(len(entry.history) or UNKNOWN),
+            "wall time": _duration(entry.wall_time_s),
+            "MLflow run": entry.run_id or UNKNOWN,
+        }
         for entry in ranked
     ]
-    return Table(["model", "trainable weights", "epochs", "wall time", "MLflow run"], "lrrrl", rows)
+    return table(rows, "lrrrl")
 
 
 def _clips(counts: pd.DataFrame) -> Table:
     """Clips by label and part, with sums at both ends."""
     whole = counts.assign(all=counts.sum(axis=1))
-    rows = [[str(label), *map(str, map(int, row))] for label, *row in whole.itertuples()]
-    sums = ["all", *(str(int(value)) for value in whole.sum())]
-    return Table(["label", *map(str, whole.columns)], "l" + "r" * whole.shape[1], [*rows, sums])
+    rows = [*whole.itertuples(), ("all", *whole.sum())]
+    return table(
+        [dict(zip(["label", *whole.columns], row, strict=True)) for row in rows], "l" + "r" * whole.shape[1]
+    )
 
 
-def _rejected(reasons: Mapping[str, int]) -> Table:
-    rows = [
-        [reason, str(count)]
-        for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    ]
-    return Table(["reason", "clips"], "lr", rows)
-
-
-def _pictures(ranked: list[Entry], leaks: list[Leak | NoLeak], folder: Path) -> list[Picture]:
+def _pictures(ranked: list[Entry], leaks: Mapping[str, Found], folder: Path) -> list[Picture]:
     best = ranked[0]
     scores = pd.DataFrame([entry.metrics for entry in ranked], index=[entry.key for entry in ranked])
     return [
@@ -366,39 +233,59 @@ def _pictures(ranked: list[Entry], leaks: list[Leak | NoLeak], folder: Path) -> 
             caption=f"Macro F1 of each model, sorted by validation, with the 95 % interval of the test score. "
             f"Chosen: {best.key}.",
         ),
-        *_leak_picture([leak for leak in leaks if isinstance(leak, Leak)], folder),
+        *_leak_picture(leaks, folder),
         picture(
             folder / "reliability.png",
             figures.reliability({entry.key: entry.reliability for entry in ranked}),
-            alt="Accuracy by the probability of the answer for each model, before and after temperature scaling",
-            caption="How often an answer is right, by how sure the model is of it; right probabilities lie on the "
-            "diagonal. A dot's size is its share of the test clips.",
+            alt="Accuracy by confidence for each model, before and after temperature scaling",
+            caption="Accuracy by confidence (the highest probability). Calibrated models lie on the diagonal. The size "
+            "of a dot is its share of the test clips.",
         ),
         picture(
             folder / "curves.png",
-            figures.curves({entry.key: entry.history for entry in ranked}),
+            curves.curves({entry.key: entry.history for entry in ranked}),
             alt="Curves of loss, accuracy and macro F1 by epoch for each model trained by epochs",
-            caption="How loss and scores move while the models learn. The loss axes are logarithmic.",
+            caption="Loss and scores by epoch. The loss axes are logarithmic.",
         ),
         picture(
             folder / "per-class.png",
             figures.per_class_heatmap({entry.key: entry.per_class for entry in ranked}),
-            alt="Heat map of F1 by label and model on the test part",
-            caption="F1 of each label on the test part; labels that the models find easiest on top.",
+            alt="Heat map of F1 by label and model on the test set",
+            caption="F1 of each label on the test set, sorted by the mean over the models.",
         ),
         picture(
             folder / "confusion.png",
-            figures.confusion(best.confusion, f"{best.key}, test part"),
-            alt=f"Confusion matrix of {best.key} on the test part",
+            figures.confusion(best.confusion, f"{best.key}, test set"),
+            alt=f"Confusion matrix of {best.key} on the test set",
             caption=f"Test clips of {best.key} by actual and predicted label; "
             "a cell's shade is its share of the row.",
         ),
         picture(
             folder / "confusions.png",
             figures.confusion_grid({entry.key: entry.confusion for entry in ranked}),
-            alt="Confusion matrices of all models on the test part, side by side",
+            alt="Confusion matrices of all models on the test set, side by side",
             caption="Test clips of all models by actual (rows) and predicted (columns) label.",
         ),
+    ]
+
+
+def _leak_picture(leaks: Mapping[str, Found], folder: Path) -> list[Picture]:
+    """None if nothing was measured."""
+    measured = {key: leak for key, leak in leaks.items() if "impossible" not in leak}
+    if not measured:
+        return []
+    scores = {
+        f"{name}{suffix}": [leak[name][end] for leak in measured.values()]
+        for name in ("grouped", "random")
+        for suffix, end in (("", "value"), ("_low", "low"), ("_high", "high"))
+    }
+    return [
+        picture(
+            folder / "leak.png",
+            figures.leak(pd.DataFrame(scores, index=list(measured))),
+            alt="Macro F1 with groups kept together and with groups ignored, for each model trained both ways",
+            caption="Macro F1 of the same model with and without the leak, with 95 % intervals.",
+        )
     ]
 
 
@@ -406,37 +293,13 @@ def _marked(picture: Picture) -> Picture:
     return dataclasses.replace(picture, caption=f"{picture.caption} Scores of a leaky split.")
 
 
-def _leak_picture(leaks: list[Leak], folder: Path) -> list[Picture]:
-    """None if nothing was measured."""
-    if not leaks:
-        return []
-    names = [f"{name}{end}" for name in ("grouped", "random") for end in ("", "_low", "_high")]
-    rows = [[*dataclasses.astuple(leak.grouped), *dataclasses.astuple(leak.random)] for leak in leaks]
-    table = pd.DataFrame(rows, columns=names, index=[leak.key for leak in leaks])
-    return [
-        picture(
-            folder / "leak.png",
-            figures.leak(table),
-            alt="Macro F1 with groups kept together and with groups ignored, for each model trained both ways",
-            caption="What the same model scores, and what it would have claimed, with 95 % intervals.",
-        )
-    ]
-
-
-def _interval(entry: Entry) -> str:
-    low, high = (entry.metrics[f"test_macro_f1_{end}"] for end in ("low", "high"))
-    return f"{low:.2f} to {high:.2f}" if math.isfinite(low) else UNKNOWN
+def _ends(interval: Interval) -> str:
+    return f"{interval.low:.2f} to {interval.high:.2f}" if math.isfinite(interval.low) else UNKNOWN
 
 
 def _range(interval: Interval) -> str:
     """0.48 (0.42 to 0.54)."""
-    if not math.isfinite(interval.low):
-        return f"{interval.value:.2f}"
-    return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
-
-
-def _score(entry: Entry, name: str) -> str:
-    return _number(entry.metrics[name])
+    return f"{interval.value:.2f}" + (f" ({_ends(interval)})" if math.isfinite(interval.low) else "")
 
 
 def _number(value: float) -> str:
@@ -452,9 +315,9 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _few(names: pd.Index) -> str:
-    return _listed(list(names)) if len(names) <= 3 else f"{len(names)} labels"
+def _few(names: list[str]) -> str:
+    return _listed(names) if len(names) <= 3 else f"{len(names)} labels"
 
 
 def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

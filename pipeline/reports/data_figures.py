@@ -1,10 +1,6 @@
-"""Pictures of a data set: its groups and parts, durations, and the time-frequency pictures of its clips.
+"""Figures of a data set: its groups and parts, durations, and spectrograms of its clips."""
 
-:mod:`pipeline.reports.figures` turns the figures into PNG.
-"""
-
-import struct
-import zlib
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,19 +11,20 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from PIL import Image
 
 from pipeline.data.split import PARTS
-from pipeline.reports.figures import DPI, LONGEST, OKABE_ITO, WIDTH
+from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, short, tidy
 
 Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Levels = np.ndarray[Any, np.dtype[np.uint8]]
 
 NO_PART = "no part"
-"""Stands for the part of a clip that the split leaves out."""
+"""Of a clip that the split leaves out."""
 COLOURS = dict(zip((*PARTS, NO_PART), (OKABE_ITO[0], OKABE_ITO[4], OKABE_ITO[2], "#b5b5b5"), strict=True))
 
 LEVELS = 32
-"""Colours of a time-frequency picture: with 80 dB, steps of 2.5 dB, in less than half the bytes that 256 take."""
+"""Colours of a spectrogram: of 80 dB steps of 2.5 dB, in less than half the bytes that 256 colours take."""
 BINS = 40
 COLUMNS = 10
 """Pictures in a row."""
@@ -36,15 +33,16 @@ WIDE = 20.0
 
 
 def groups(table: pd.DataFrame, thing: str = "clip") -> Figure:
-    """Clips (or what else a ``thing`` is) by label, the first label on top: a segment for each group, coloured by part, large ones first.
+    """Clips by label, the first label on top: a segment for each group, coloured by part, large ones first.
 
     Args:
         table: one row per clip, with ``label``, ``group`` and ``part`` (of PARTS, or NO_PART).
+        thing: what a clip is called.
     """
     sizes = _sizes(table)
     labels = list(sizes["label"].unique())
     most = int(sizes["right"].max())
-    figure = _figure(1.1 + 0.34 * len(labels))
+    figure = canvas(WIDTH, 1.1 + 0.34 * len(labels))
     axes = figure.add_subplot()
     axes.add_collection(
         PolyCollection(
@@ -56,12 +54,12 @@ def groups(table: pd.DataFrame, thing: str = "clip") -> Figure:
         )
     )
     # parse_math: a pair of dollars in a label is no formula
-    axes.set_yticks(range(len(labels)), [_short(label) for label in labels], parse_math=False)
+    axes.set_yticks(range(len(labels)), [short(label) for label in labels], parse_math=False)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(0, most)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(f"{thing}s")
-    _tidy(axes, grid="x")
+    tidy(axes, grid="x")
     present = set(table["part"])
     handles = [Patch(color=colour, label=part) for part, colour in COLOURS.items() if part in present]
     figure.legend(handles=handles, loc="outside upper right", ncols=4, frameon=False, fontsize=9)
@@ -90,7 +88,7 @@ def durations(seconds: pd.Series) -> Figure:
     low, high = values.min(), values.max()
     wide = bool(low > 0 and high / low >= WIDE)
     edges = np.geomspace(low, high, BINS + 1) if wide else np.histogram_bin_edges(values, BINS)
-    figure = _figure(3.2)
+    figure = canvas(WIDTH, 3.2)
     axes = figure.add_subplot()
     axes.hist(values, bins=edges, color=OKABE_ITO[0], edgecolor="white", linewidth=0.5)
     if wide:
@@ -101,21 +99,21 @@ def durations(seconds: pd.Series) -> Figure:
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("duration in s")
     axes.set_ylabel("clips")
-    _tidy(axes, grid="y")
+    tidy(axes, grid="y")
     return figure
 
 
 def pictures(pixels: Levels, labels: Sequence[str]) -> Figure:
     """Pictures (number, channels, height, width) in rows of COLUMNS, each with its label above it."""
     rows = -(-len(labels) // COLUMNS)
-    figure = _figure(rows * 1.25)
+    figure = canvas(WIDTH, rows * 1.25)
     cells = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
     for axes in cells:
         axes.set_axis_off()
     for axes, planes, label in zip(cells, pixels, labels, strict=False):
         colours = planes if len(planes) == 3 else np.repeat(planes, 3, axis=0)
         axes.imshow(colours.transpose(1, 2, 0))
-        axes.set_title(_short(label), fontsize=10, parse_math=False)
+        axes.set_title(short(label), fontsize=10, parse_math=False)
     return figure
 
 
@@ -139,36 +137,14 @@ def _colours() -> Levels:
 
 
 def indexed_png(levels: Levels, colours: Levels) -> bytes:
-    """An image with a palette (PNG specification, https://www.w3.org/TR/png-3/): a byte per pixel, where
-    matplotlib's own has four.
+    """PNG with a palette: one byte per pixel, where matplotlib's own PNG has four.
 
     Args:
         levels: (height, width) numbers of colours.
         colours: (colours, 3), at most 256.
     """
-    height, width = levels.shape
-    lines = np.pad(levels, ((0, 0), (1, 0)))  # a zero before every line: no filter
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in (
-            (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-            (b"PLTE", colours.tobytes()),
-            (b"IDAT", zlib.compress(lines.tobytes(), 9)),
-            (b"IEND", b""),
-        )
-    )
-
-
-def _figure(height: float) -> Figure:
-    return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained", facecolor="white")
-
-
-def _tidy(axes: Any, grid: str) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis=grid, color="#e4e4e4", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=9)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    image = Image.fromarray(np.ascontiguousarray(levels))
+    image.putpalette(colours.tobytes())
+    stream = io.BytesIO()
+    image.save(stream, "PNG", compress_level=9)
+    return stream.getvalue()

@@ -1,4 +1,4 @@
-"""The data set as one HTML page: what is in it, how it is split, looks and sounds, and what was left out."""
+"""The data set as one HTML page: labels, groups and parts, examples to see and play, rejected clips, duplicates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pipeline.features.store import Store
 from pipeline.reports import data_figures, figures
 from pipeline.reports.data_figures import NO_PART
 from pipeline.reports.examples import SECONDS, Example, examples, floor, reader_name
-from pipeline.reports.pages import Picture, Table, data_uri, environment
+from pipeline.reports.pages import UNKNOWN, Picture, Table, data_uri, environment
 
 EXAMPLES = 3
 """Of each label."""
@@ -28,15 +28,13 @@ MOST_ROWS = 200
 MOST_KINDS = 10
 """Origins or licences that are named."""
 
-UNKNOWN = "–"
-
 
 @dataclass(frozen=True)
 class DataSet:
     clips: pd.DataFrame
     """The clips table, see :mod:`pipeline.data.clips`."""
     split: pd.DataFrame
-    """``clip_id, fold, part``; good clips that a protocol leaves out are missing."""
+    """``clip_id, fold, part``, without the good clips that a protocol leaves out."""
     duplicates: pd.DataFrame
     """Pairs of clips: ``first, second, kind, error_rate, shift_s, labels_differ``."""
     protocol: str
@@ -52,13 +50,13 @@ def data_report(data: DataSet, stores: Mapping[str, Store], seed: int, out: Path
     """
     good = clips.good(data.clips)
     rejected = data.clips[data.clips["status"] == "rejected"]
-    dealt = dealt_out(good, data.split)
+    parted = with_parts(good, data.split)
     shown = sorted(good["label"].unique())[:MOST_LABELS]
     content = {
         **common(data, "clip"),
         "sentences": _sentences(good, rejected),
         "labels": _labels(good),
-        "pictures": {"groups": groups(dealt, "clip"), "durations": _durations(dealt)},
+        "pictures": {"groups": groups(parted, "clip"), "durations": _durations(parted)},
         "examples": _examples(good[good["label"].isin(shown)], stores, seed),
         "without_examples": good["label"].nunique() - len(shown),
         "seconds": SECONDS,
@@ -71,17 +69,15 @@ def data_report(data: DataSet, stores: Mapping[str, Store], seed: int, out: Path
 
 
 def common(data: DataSet, thing: str) -> dict[str, Any]:
-    """What a page says of any data set, whose files are each called a ``thing``."""
+    """What the page of any data set shows. ``thing`` is what a page calls a file."""
     good = clips.good(data.clips)
     rejected = data.clips[data.clips["status"] == "rejected"]
     return {
         "source": ", ".join(sorted(data.clips["source"].unique())),
         "protocol": data.protocol,
-        "origins": _kinds(
-            good["origin"].str.split(" ").str[:4].str.join(" "), f"what the {thing}s are", thing
-        ),
+        "origins": _kinds(good["origin"].str.split(" ").str[:4].str.join(" "), "origin", thing),
         "licences": _kinds(good["licence"], "licence", thing),
-        "parts": _parts(dealt_out(good, data.split), thing),
+        "parts": _parts(with_parts(good, data.split), thing),
         "folds": data.split["fold"].nunique(),
         "rejected": _rejected(rejected, thing),
         "rejections": len(rejected),
@@ -92,11 +88,11 @@ def common(data: DataSet, thing: str) -> dict[str, Any]:
     }
 
 
-def dealt_out(good: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
+def with_parts(good: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
     """The good clips with their part in the first fold."""
     first = split.loc[split["fold"] == 0, ["clip_id", "part"]]
-    dealt = good.merge(first, on="clip_id", how="left")
-    return dealt.assign(part=dealt["part"].fillna(NO_PART))
+    parted = good.merge(first, on="clip_id", how="left")
+    return parted.assign(part=parted["part"].fillna(NO_PART))
 
 
 def _sentences(good: pd.DataFrame, rejected: pd.DataFrame) -> list[str]:
@@ -108,7 +104,7 @@ def _sentences(good: pd.DataFrame, rejected: pd.DataFrame) -> list[str]:
 
 
 def _kinds(texts: pd.Series, name: str, thing: str) -> Table:
-    """How often each text comes, the most frequent ones first."""
+    """How often each text occurs, the most frequent ones first."""
     counts = texts.replace("", "not stated").value_counts().sort_index()
     counts = counts.sort_values(ascending=False, kind="stable")
     rows = [[text, f"{count:,}"] for text, count in counts.iloc[:MOST_KINDS].items()]
@@ -146,13 +142,13 @@ def _label(name: str, own: pd.DataFrame) -> list[str]:
     ]
 
 
-def _parts(dealt: pd.DataFrame, thing: str) -> Table:
+def _parts(parted: pd.DataFrame, thing: str) -> Table:
     """Clips and groups by label and part; a group that lies in several parts counts in each."""
-    present = set(dealt["part"])
+    present = set(parted["part"])
     parts = [*PARTS, *({NO_PART} & present)]
-    rows = [_part_cells(str(label), own, parts) for label, own in dealt.groupby("label")]
+    rows = [_part_cells(str(label), own, parts) for label, own in parted.groupby("label")]
     columns = [f"{part}: {what}" for part in parts for what in (f"{thing}s", "groups")]
-    return Table(["label", *columns], "l" + "r" * len(columns), [*rows, _part_cells("all", dealt, parts)])
+    return Table(["label", *columns], "l" + "r" * len(columns), [*rows, _part_cells("all", parted, parts)])
 
 
 def _part_cells(name: str, own: pd.DataFrame, parts: list[str]) -> list[str]:
@@ -163,21 +159,21 @@ def _part_cells(name: str, own: pd.DataFrame, parts: list[str]) -> list[str]:
     return cells
 
 
-def groups(dealt: pd.DataFrame, thing: str) -> Picture:
+def groups(parted: pd.DataFrame, thing: str) -> Picture:
     return Picture(
         "groups",
         f"Bars of {thing}s by label, cut into groups and coloured by part",
-        f"{thing.capitalize()}s by label. A segment is a group, or what of it lies in one part; the large ones come first.",
-        figures.png(data_figures.groups(dealt, thing)),
+        f"{thing.capitalize()}s by label. A segment is a group, or its share in one part; the largest come first.",
+        figures.png(data_figures.groups(parted, thing)),
     )
 
 
-def _durations(dealt: pd.DataFrame) -> Picture:
+def _durations(parted: pd.DataFrame) -> Picture:
     return Picture(
         "durations",
         "Histogram of the clips' durations",
         "Durations of all good clips.",
-        figures.png(data_figures.durations(dealt["duration_s"])),
+        figures.png(data_figures.durations(parted["duration_s"])),
     )
 
 

@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from pipeline import files
 
@@ -45,7 +45,7 @@ def confusion(matrix: pd.DataFrame, title: str) -> Figure:
     figure = canvas(size, size * 0.9)
     axes = figure.add_subplot()
     _draw_confusion(axes, matrix, fontsize=10)
-    axes.set_title(_plain(title, 3 * LONGEST), fontsize=12, loc="left")
+    axes.set_title(plain(title, 3 * LONGEST), fontsize=12, loc="left")
     _name_rows(axes, matrix.index)
     _name_columns(axes, matrix.columns)
     axes.set_xlabel("predicted")
@@ -65,8 +65,8 @@ def confusion_grid(matrices: Mapping[str, pd.DataFrame]) -> Figure:
     for number, (key, matrix) in enumerate(matrices.items()):
         axes = cells[number]
         _draw_confusion(axes, matrix, fontsize=_between(0.43 * points, 4, 9))
-        axes.set_title(_plain(key), fontsize=11)
-        numbered = [f"{_short(label)}  {place}" for place, label in enumerate(matrix.index, start=1)]
+        axes.set_title(plain(key), fontsize=11)
+        numbered = [f"{short(label)}  {place}" for place, label in enumerate(matrix.index, start=1)]
         _name_rows(axes, numbered if number % columns == 0 else range(1, labels + 1), longest=LONGEST + 8)
         axes.set_xticks(range(labels), range(1, labels + 1))
         axes.tick_params(labelsize=_between(0.5 * points, 4, 9))
@@ -74,80 +74,6 @@ def confusion_grid(matrices: Mapping[str, pd.DataFrame]) -> Figure:
         axes.set_visible(False)
     figure.supxlabel("predicted", fontsize=10)
     figure.supylabel("actual", fontsize=10)
-    return figure
-
-
-def curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
-    """Loss, accuracy and macro F1 by epoch: training above, validation below, all models in each.
-
-    Columns as in ``history/<key>.csv``, one line for each fold and seed. Models with no epochs are left out.
-    """
-    figure = canvas(WIDTH, 6.0)
-    grid = figure.subplots(2, 3, sharex=True)
-    styles = _styles(histories)
-    trained = {key: history for key, history in histories.items() if len(history)}
-    for axes, column, title in (
-        (grid[0, 0], "train_loss", "training loss"),
-        (grid[0, 1], "train_accuracy", "training accuracy"),
-        (grid[1, 0], "valid_loss", "validation loss"),
-        (grid[1, 1], "valid_accuracy", "validation accuracy"),
-        (grid[1, 2], "valid_macro_f1", "validation macro F1"),
-    ):
-        for key, history in trained.items():
-            trainings = [rows for _, rows in history.groupby(["fold", "seed"])]
-            faint = 1.0 if len(trainings) == 1 else 0.5
-            for rows in trainings:
-                marker = "o" if len(rows) == 1 else None
-                axes.plot(
-                    rows["epoch"], rows[column], marker=marker, linewidth=1.3, alpha=faint, **styles[key]
-                )
-        axes.set_title(title, fontsize=11, loc="left")
-        tidy(axes)
-    for axes in grid[:, 0]:
-        scale_loss(axes)
-    for axes in (*grid[:, 1], grid[1, 2]):
-        axes.set_ylim(0, 1)
-    for axes in grid[1]:
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    _legend_of_models(grid[0, 2], {key: styles[key] for key in trained})
-    return figure
-
-
-def beside(histories: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
-    """Loss and accuracy by epoch of the same models trained in several ways: dotted in training, solid on validation.
-
-    Args:
-        histories: by way, a column of panels, and by model; as for :func:`curves`.
-    """
-    figure = canvas(WIDTH, 6.4)
-    grid = figure.subplots(2, len(histories), sharex="col", sharey="row", squeeze=False)
-    styles = _styles({key for every in histories.values() for key in every})
-    for column, (way, every) in enumerate(histories.items()):
-        for row, name in enumerate(("loss", "accuracy")):
-            axes = grid[row, column]
-            for key, history in every.items():
-                for _, rows in history.groupby(["fold", "seed"]):
-                    colour = styles[key]["color"]
-                    axes.plot(
-                        rows["epoch"], rows[f"train_{name}"], color=colour, linestyle=":", linewidth=1.2
-                    )
-                    axes.plot(rows["epoch"], rows[f"valid_{name}"], color=colour, linewidth=1.2)
-            tidy(axes)
-            axes.tick_params(labelleft=True)
-        grid[0, column].set_title(_plain(way, 3 * LONGEST), fontsize=11, loc="left")
-        grid[1, column].set_xlabel("epoch")
-        grid[1, column].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    scale_loss(grid[0, 0])
-    grid[1, 0].set_ylim(0, 1)
-    for row, name in enumerate(("loss", "accuracy")):
-        grid[row, 0].set_ylabel(name)
-    handles = [Line2D([], [], linewidth=2.5, color=styles[key]["color"], label=_plain(key)) for key in styles]
-    handles += [
-        Line2D([], [], color=GREY, linestyle=":", label="training"),
-        Line2D([], [], color=GREY, label="validation"),
-    ]
-    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False, fontsize=9)
     return figure
 
 
@@ -161,9 +87,9 @@ def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
     """
     figure = canvas(WIDTH, 1.1 + 0.55 * len(table))
     axes = figure.add_subplot()
-    styles = _styles(table.index)
+    looks = styles(table.index)
     for place, (key, row) in enumerate(table.iterrows()):
-        colour = styles[str(key)]["color"]
+        colour = looks[str(key)]["color"]
         for offset, column, alpha in ((-0.2, "valid_macro_f1", 0.45), (0.2, "test_macro_f1", 1.0)):
             value = float(row[column])
             axes.barh(place + offset, value, height=0.38, color=colour, alpha=alpha)
@@ -189,7 +115,7 @@ def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
     ]
     if baseline in table.index:
         level = float(table.loc[baseline, "test_macro_f1"])
-        label = f"{_plain(baseline)}, test"
+        label = f"{plain(baseline)}, test"
         handles.append(axes.axvline(level, color="black", linestyle="--", linewidth=1, label=label))
     figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=9)
     return figure
@@ -210,7 +136,7 @@ def per_class_heatmap(tables: Mapping[str, pd.DataFrame]) -> Figure:
     mesh = _draw_cells(axes, np.ma.masked_invalid(f1))
     for (row, column), value in np.ndenumerate(f1.to_numpy()):
         _write_in_cell(axes, row, column, _number(value, 2), value, fontsize=10)
-    _name_rows(axes, [f"{_short(label)} ({count})" for label, count in support.items()], longest=LONGEST + 8)
+    _name_rows(axes, [f"{short(label)} ({count})" for label, count in support.items()], longest=LONGEST + 8)
     _name_columns(axes, f1.columns)
     axes.set_ylabel("label (clips)")
     figure.colorbar(mesh, ax=axes, label="F1", fraction=0.03, pad=0.02)
@@ -227,14 +153,14 @@ def reliability(tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figu
     columns = -(-len(tables) // rows)
     figure = canvas(WIDTH, 0.8 + rows * (0.2 + min((WIDTH - 0.8) / columns, 4.0)))
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
-    styles = _styles(tables)
+    looks = styles(tables)
     ticks = np.linspace(0, 1, 6)
     for number, (key, (before, after)) in enumerate(tables.items()):
-        axes, colour = panels[number], styles[key]["color"]
+        axes, colour = panels[number], looks[key]["color"]
         axes.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
         _draw_reliability(axes, before, edgecolor=colour, facecolor="none", linestyle=":")
         _draw_reliability(axes, after, edgecolor=colour, facecolor=colour, linestyle="-")
-        axes.set_title(_plain(key), fontsize=11, loc="left")
+        axes.set_title(plain(key), fontsize=11, loc="left")
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=ticks, yticks=ticks, aspect="equal")
         axes.set_xlabel("highest probability" if number + columns >= len(tables) else "")
         axes.set_ylabel("accuracy" if number % columns == 0 else "")
@@ -293,19 +219,19 @@ def leak(table: pd.DataFrame) -> Figure:
 
 
 def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
-    """What share of foreign clips a threshold refuses (up), and what share of familiar ones with them (across).
+    """ROC curves of out-of-distribution detection.
 
     Args:
-        curves: by what a legend calls it, the shares of familiar and of foreign clips refused.
+        curves: by name in the legend, the shares of in-distribution and of out-of-distribution clips rejected.
     """
     figure = canvas(5.2, 4.6)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
-    for (name, (familiar, foreign)), style in zip(curves.items(), _styles(curves).values(), strict=True):
-        axes.plot(familiar, foreign, label=_plain(name), **style)
+    for (name, shares), style in zip(curves.items(), styles(curves).values(), strict=True):
+        axes.plot(*shares, label=plain(name), **style)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    axes.set_xlabel("familiar clips refused")
-    axes.set_ylabel("foreign clips refused")
+    axes.set_xlabel("in-distribution clips rejected")
+    axes.set_ylabel("out-of-distribution clips rejected")
     tidy(axes)
     axes.legend(loc="lower right", frameon=False, fontsize=9)
     return figure
@@ -319,7 +245,7 @@ def png(figure: Figure) -> bytes:
 
 
 def save(figure: Figure, file: Path) -> None:
-    with files.whole(file) as partial:
+    with files.atomic_write(file) as partial:
         partial.write_bytes(png(figure))
 
 
@@ -328,7 +254,7 @@ def canvas(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
 
 
-def _styles(keys: Iterable[object]) -> dict[str, dict[str, str]]:
+def styles(keys: Iterable[object]) -> dict[str, dict[str, str]]:
     """Colour and line style by model; sorted, so that the order of the models does not matter."""
     return {
         key: {
@@ -379,18 +305,6 @@ def scale_loss(axes: Any) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def _legend_of_models(axes: Any, styles: Mapping[str, Mapping[str, str]]) -> None:
-    axes.set_axis_off()
-    handles = [
-        Line2D([], [], linewidth=2.5, color=style["color"], linestyle=style["linestyle"])
-        for style in styles.values()
-    ]
-    title = None if styles else "no model was trained by epochs"
-    axes.legend(
-        handles, [_plain(key) for key in styles], loc="center", title=title, frameon=False, fontsize=10
-    )
-
-
 def tidy(axes: Any, grid: str = "both") -> None:
     """Pale lines behind the data on this axis or both, and no frame at the top and on the right."""
     axes.spines[["top", "right"]].set_visible(False)
@@ -411,22 +325,22 @@ def _draw_cells(axes: Any, shades: Any) -> Any:
 
 
 def _name_rows(axes: Any, names: Iterable[object], longest: int = LONGEST) -> None:
-    shown = [_plain(name, longest) for name in names]
+    shown = [plain(name, longest) for name in names]
     axes.set_yticks(range(len(shown)), shown)
     axes.tick_params(axis="y", labelsize=9)
 
 
 def _name_columns(axes: Any, names: Iterable[object]) -> None:
-    shown = [_plain(name) for name in names]
+    shown = [plain(name) for name in names]
     axes.set_xticks(range(len(shown)), shown, fontsize=9, rotation=45, ha="right", rotation_mode="anchor")
 
 
-def _plain(text: object, longest: int = LONGEST) -> str:
+def plain(text: object, longest: int = LONGEST) -> str:
     """Text that matplotlib shows as it is: a pair of dollars would start a formula."""
-    return _short(text, longest).replace("$", r"\$")
+    return short(text, longest).replace("$", r"\$")
 
 
-def _short(text: object, longest: int = LONGEST) -> str:
+def short(text: object, longest: int = LONGEST) -> str:
     text = str(text)
     return text if len(text) <= longest else text[: longest - 1] + "…"
 

@@ -1,6 +1,6 @@
-"""A model's most confident mistakes on the test part as one HTML page, and what its answers hang on.
+"""One HTML page about a model: its most confident mistakes on the test set, and what its answers depend on.
 
-Predictions are a table as in :mod:`pipeline.evaluation.metrics`, of the test part alone, with calibrated
+Predictions are a table as in :mod:`pipeline.evaluation.metrics`, of the test set alone, with calibrated
 probabilities and the columns ``fold`` and ``seed``.
 """
 
@@ -13,52 +13,25 @@ import numpy as np
 import pandas as pd
 
 from pipeline import files
-from pipeline.evaluation import metrics
-from pipeline.evaluation.attribution import Array
+from pipeline.data.split import leaky
+from pipeline.evaluation import calibration, metrics
 from pipeline.features.store import Store
-from pipeline.reports import data_figures, saliency
+from pipeline.reports import data_figures, saliency_figures
 from pipeline.reports.examples import SECONDS, Example, examples, floor, reader_name, sound, ticks
 from pipeline.reports.pages import Picture, data_uri, environment
+from pipeline.reports.saliency import Columns, Patches, Saliency, saliencies
+from pipeline.training.trials import specs
 
 MISTAKES = 8
-LOOKED_INTO = 3
-"""Mistakes, and as many right answers of different labels, of which the page says what they hang on."""
+EXPLAINED = 3
+"""Mistakes, and as many right answers of different labels, of which the page shows what they depend on."""
 CONFUSIONS = 5
 FAINTEST = 0.05
-"""A fall of this much or less is never drawn in the strongest colour."""
+"""A drop of this much or less is never drawn in the strongest colour."""
 NONE = 1e-6
-"""Falls up to this are rounding."""
-
-
-@dataclass(frozen=True)
-class Patches:
-    """Falls of an answer's probability over one window that a model hears."""
-
-    kind: str
-    """Of feature."""
-    spec: Mapping[str, Any]
-    """Of the feature's store."""
-    window: Array
-    """(bands, frames) in dB."""
-    falls: Array
-    """(band patches, time patches)."""
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Falls of an answer's probability by family of columns."""
-
-    falls: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Saliency:
-    """What one answer hangs on."""
-
-    start_s: float
-    """In the clip, of what the model hears."""
-    seconds: float
-    inputs: Sequence[Patches | Columns]
+"""Drops up to this are rounding."""
+PICTURE = "spectrogram"
+"""What a mistake's clip is shown as, whatever the model's features are."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +40,7 @@ class Model:
     description: str
     """Model and features, e.g. ``cnn on spectrogram``."""
     leak: str | None
-    """Why its scores promise too much, where its split is leaky."""
+    """Why its scores are too optimistic, where its split is leaky."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +58,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Plot:
-    """A window and what of it the answer hangs on."""
+    """A window, with the parts that the answer depends on in colour."""
 
     picture: Picture
     hertz: list[tuple[float, str]]
@@ -107,15 +80,15 @@ class Bar:
 
 @dataclass(frozen=True)
 class View:
-    """What one answer hangs on, as it is shown; neither plots nor bars if on nothing."""
+    """What one answer depends on, as the page shows it; neither plots nor bars if on nothing."""
 
     card: Card
     plots: list[Plot]
     bars: list[Bar]
     limit: str
-    """The fall of the strongest colour."""
+    """The drop of the strongest colour."""
     span: str
-    """The seconds that are seen and heard."""
+    """The seconds that are shown and played."""
     sound: str | None
 
 
@@ -125,14 +98,39 @@ def mistakes(test: pd.DataFrame) -> pd.DataFrame:
     return wrong.drop_duplicates("clip_id").head(MISTAKES)
 
 
-def looked_into(test: pd.DataFrame) -> pd.DataFrame:
-    """The answers of which the page says what they hang on: a few mistakes, then a few right ones."""
+def explained(test: pd.DataFrame) -> pd.DataFrame:
+    """The answers of which the page shows what they depend on: a few mistakes, then a few right ones."""
     right = _by_confidence(test[test["label"] == test["predicted"]])
-    hits = right.drop_duplicates("label").head(LOOKED_INTO)
-    return pd.concat([mistakes(test).head(LOOKED_INTO), hits], ignore_index=True)
+    hits = right.drop_duplicates("label").head(EXPLAINED)
+    return pd.concat([mistakes(test).head(EXPLAINED), hits], ignore_index=True)
 
 
-def explanation(
+def model_page(
+    key: str,
+    answers: pd.DataFrame,
+    models: Path,
+    table: pd.DataFrame,
+    split: pd.DataFrame,
+    features: Path,
+    confusion: bytes,
+    out: Path,
+) -> None:
+    """The page of one experiment, from its predictions, its models and their data.
+
+    Args:
+        answers: validation and test predictions of all trials, with the ``temperature`` of each.
+        models: the folder of the experiment's models.
+        table: the clips table.
+        features: the folder of the feature stores.
+        confusion: PNG of :func:`pipeline.reports.figures.confusion` of the test set.
+    """
+    test = calibration.tempered(metrics.of_part(answers, "test"))
+    found = saliencies(explained(test), models, table, split, features)
+    model = Model(key, specs(models)[0].description, leaky(split))
+    write(model, test, found, table, {PICTURE: Store(features / PICTURE)}, confusion, out)
+
+
+def write(
     model: Model,
     test: pd.DataFrame,
     saliencies: Sequence[Saliency],
@@ -144,15 +142,15 @@ def explanation(
     """Write one HTML file that needs nothing from outside.
 
     Args:
-        saliencies: of the answers that :func:`looked_into` gives, in their order.
+        saliencies: of the answers that :func:`explained` gives, in their order.
         clips: the clips table, see :mod:`pipeline.data.clips`.
         stores: by feature kind, all with frames of dB; a mistake has a picture from each.
-        confusion: PNG of :func:`pipeline.reports.figures.confusion` of the test part.
+        confusion: as for :func:`model_page`.
     """
     wrong = mistakes(test)
     known = clips.set_index("clip_id", drop=False)
     matrix = metrics.confusion(test, metrics.label_names(test))
-    answers = looked_into(test)
+    answers = explained(test)
     views = [
         _view(answer, own, Path(known.loc[answer["clip_id"], "path"]))
         for (_, answer), own in zip(answers.iterrows(), saliencies, strict=True)
@@ -171,12 +169,12 @@ def explanation(
         "confusion": _confusion(confusion, model.key),
         "views": {
             "Mistakes": [view for view, miss in zip(views, missed, strict=True) if miss],
-            "Right answers": [view for view, miss in zip(views, missed, strict=True) if not miss],
+            "Correct predictions": [view for view, miss in zip(views, missed, strict=True) if not miss],
         },
         "windowed": any(view.plots for view in views),
         "moved": any(view.plots or view.bars for view in views),
     }
-    files.write_text(out, environment().get_template("explanation.html.j2").render(content))
+    files.write_text(out, environment().get_template("model.html.j2").render(content))
 
 
 def confusions(matrix: pd.DataFrame) -> list[str]:
@@ -186,7 +184,7 @@ def confusions(matrix: pd.DataFrame) -> list[str]:
     order = np.argsort(-off, axis=None, kind="stable")[:CONFUSIONS]
     pairs = [divmod(int(place), len(counts)) for place in order]
     return [
-        f"{matrix.index[actual]} was taken for {matrix.columns[predicted]} "
+        f"{matrix.index[actual]} was predicted as {matrix.columns[predicted]} "
         f"{off[actual, predicted]} of {counts[actual].sum()} times"
         for actual, predicted in pairs
         if off[actual, predicted]
@@ -194,7 +192,7 @@ def confusions(matrix: pd.DataFrame) -> list[str]:
 
 
 def _by_confidence(rows: pd.DataFrame) -> pd.DataFrame:
-    """Highest probability of the predicted label first, then in an order that does not hang on the table's."""
+    """Highest probability of the predicted label first; of equals, in an order that does not depend on the table's."""
     columns = [metrics.PROBABILITY + label for label in metrics.label_names(rows)]
     return rows.assign(probability=rows[columns].max(axis=1)).sort_values(
         ["probability", "clip_id", "fold", "seed"], ascending=[False, True, True, True]
@@ -221,8 +219,8 @@ def _shown(
 def _confusion(png: bytes, key: str) -> Picture:
     return Picture(
         "confusion",
-        f"Table of the test clips' labels against what {key} answered",
-        "Rows are the true labels, columns the answers. A cell's shade is its share of the row.",
+        f"Confusion matrix of {key} on the test set",
+        "Rows are the true labels, columns the predictions. A cell's shade is its share of the row.",
         png,
     )
 
@@ -251,15 +249,17 @@ def _plot(shown: Patches, own: Saliency, limit: float, clip_id: str) -> Plot:
     name = reader_name(shown.kind)
     picture = Picture(
         name,
-        f"What of the {name} of {clip_id} the answer hangs on",
+        f"Parts of the {name} of {clip_id} that the prediction depends on",
         name,
-        saliency.window(shown.window, shown.falls, limit, float(shown.spec["silence_db"])),
+        saliency_figures.window(shown.window, shown.falls, limit, float(shown.spec["silence_db"])),
     )
-    return Plot(picture, saliency.hertz(shown.spec, len(shown.window)), ticks(own.seconds, own.start_s))
+    return Plot(
+        picture, saliency_figures.hertz(shown.spec, len(shown.window)), ticks(own.seconds, own.start_s)
+    )
 
 
 def bars(falls: Mapping[str, float]) -> list[Bar]:
-    """To the right of a line that all have in common where the probability falls, else to the left."""
+    """Drops go to the right of a common line, rises to the left."""
     low, high = min(0.0, *falls.values()), max(0.0, *falls.values())
     scale = 100 / max(high - low, FAINTEST)
     return [

@@ -4,9 +4,11 @@ import base64
 import html
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
@@ -23,6 +25,14 @@ class Table:
     rows: list[list[str]]
 
 
+UNKNOWN = "–"
+
+
+def table(rows: Sequence[Mapping[str, object]], align: str) -> Table:
+    """Rows by column; fractions with three decimals, UNKNOWN where they are not finite. Without rows, no columns."""
+    return Table(list(rows[0]) if rows else [], align, [list(map(_shown, row.values())) for row in rows])
+
+
 def tabulated(frame: pd.DataFrame) -> Table:
     """The frame without its index; numbers on the right, with three decimals where they are fractions."""
     align = "".join("r" if pd.api.types.is_numeric_dtype(frame[name]) else "l" for name in frame)
@@ -32,8 +42,8 @@ def tabulated(frame: pd.DataFrame) -> Table:
 
 def _shown(cell: object) -> str:
     if isinstance(cell, float):
-        return f"{cell:,.3f}" if math.isfinite(cell) else "–"
-    return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
+        return f"{cell:,.3f}" if math.isfinite(cell) else UNKNOWN
+    return f"{cell:,}" if isinstance(cell, int | np.integer) and not isinstance(cell, bool) else str(cell)
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ def data_uri(kind: str, content: bytes) -> str:
 def environment() -> Environment:
     """Escapes every value for HTML."""
     return Environment(
-        loader=PackageLoader("pipeline.evaluation"),
+        loader=PackageLoader("pipeline.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

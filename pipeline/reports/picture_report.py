@@ -9,7 +9,7 @@ from pipeline import files
 from pipeline.data import clips
 from pipeline.features.store import Store
 from pipeline.reports import data_figures, figures
-from pipeline.reports.data_report import DataSet, common, count, dealt_out, first_duplicates, groups
+from pipeline.reports.data_report import DataSet, common, count, first_duplicates, groups, with_parts
 from pipeline.reports.pages import Picture, Table, environment
 
 SHOWN = 20
@@ -32,7 +32,7 @@ def picture_report(data: DataSet, store: Store, seed: int, out: Path) -> None:
             f"Rejected: {count(rejected, 'more picture')}." if rejected else "No picture was rejected.",
         ],
         "shown": _shown(good, store, seed),
-        "groups": groups(dealt_out(good, data.split), "picture"),
+        "groups": groups(with_parts(good, data.split), "picture"),
         "duplicates": _duplicates(data.duplicates),
     }
     files.write_text(out, environment().get_template("pictures.html.j2").render(content))

@@ -1,105 +1,109 @@
-"""Falls of an answer's probability as a page shows them: over a window of sound, and by family of columns."""
+"""Which parts of its input each answer of a trained model depends on, see :mod:`pipeline.evaluation.attribution`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.colors import to_rgb
+import pandas as pd
 
-from pipeline.evaluation.attribution import pieces
-from pipeline.reports.data_figures import indexed_png
-from pipeline.reports.figures import OKABE_ITO
-
-Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
-
-GREYS = 16
-DARKEST = 0.75
-"""Of matplotlib's greys: colours would drown in black."""
-TINTS = 7
-"""Strengths of either colour."""
-STRONGEST = 0.75
-"""How much of the grey the strongest colour covers."""
-RISE, FALL = OKABE_ITO[0], OKABE_ITO[1]
-HERTZ = {
-    31.25: "31",
-    62.5: "63",
-    125: "125",
-    250: "250",
-    500: "500",
-    1000: "1k",
-    2000: "2k",
-    4000: "4k",
-    8000: "8k",
-}
-"""What is written beside a window, where it has room."""
-NEAREST = 8.0
-"""Percent of the height between two of them."""
+from pipeline.evaluation import attribution
+from pipeline.evaluation.attribution import Array
+from pipeline.evaluation.temperature import at_temperature
+from pipeline.features.store import Store
+from pipeline.models.exported import Exported
+from pipeline.training.answers import data_of
+from pipeline.training.splits import Splits
+from pipeline.training.trials import Trial, spec
 
 
-def window(decibels: Array, falls: Array, limit: float, floor: float) -> bytes:
-    """PNG of a window in grey, a pixel for each frame and band, and over it the falls in colour.
+@dataclass(frozen=True)
+class Patches:
+    """Drops of an answer's probability, by the patch that is hidden in one window of the input."""
 
-    The louder the darker; time runs to the right, the first band is at the bottom.
+    kind: str
+    """Of feature."""
+    spec: Mapping[str, Any]
+    """Of the feature's store."""
+    window: Array
+    """(bands, frames) in dB."""
+    falls: Array
+    """(band patches, time patches)."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Drops of an answer's probability by family of columns."""
+
+    falls: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """What one answer depends on."""
+
+    start_s: float
+    """Of the window in the clip; 0 where no input has windows."""
+    seconds: float
+    """The window's length; 0 where no input has windows."""
+    inputs: Sequence[Patches | Columns]
+
+
+def saliencies(
+    answers: pd.DataFrame, folder: Path, table: pd.DataFrame, split: pd.DataFrame, features: Path
+) -> list[Saliency]:
+    """One for each answer, in their order; a trial's model and data are read once.
 
     Args:
-        decibels: (bands, frames) from ``floor`` to 0, or to its own maximum where that is above.
-        falls: (band patches, time patches) from :func:`pipeline.evaluation.attribution.of_patches`.
-        limit: the fall of the strongest colour; as much of a rise has the strongest of the other.
+        answers: predictions of test clips, with the ``temperature`` of each trial.
+        folder: of the experiment's models.
+        features: the folder of the feature stores.
     """
-    top = max(0.0, float(decibels.max()))
-    greys = np.clip((decibels - floor) / (top - floor) * GREYS, 0, GREYS - 1).astype(np.uint8)
-    tints = np.rint(np.clip(falls / limit, -1, 1) * TINTS).astype(np.int64) + TINTS
-    patches = np.ix_(*(_patches(length) for length in decibels.shape))
-    levels = (tints[patches] * GREYS + greys).astype(np.uint8)
-    return indexed_png(levels[::-1], _palette())
+    found: dict[Any, Saliency] = {}
+    for (fold, seed), own in answers.groupby(["fold", "seed"]):
+        trained = folder / Trial(int(fold), int(seed)).name
+        model = spec(trained)
+        data = data_of(model, table, split)
+        specs = {kind: Store(features / kind).spec for kind in data.kinds}
+        graph = Exported(trained / "model.onnx", model.experiment.training.threads)
+        found |= {place: _saliency(answer, data, specs, graph) for place, answer in own.iterrows()}
+    return [found[place] for place in answers.index]
 
 
-def hertz(spec: Mapping[str, Any], bands: int) -> list[tuple[float, str]]:
-    """Frequencies to write beside a window: place in percent of the height from the bottom, and text."""
-    middles = frequencies(spec, bands)
-    numbers = np.interp(list(HERTZ), middles, np.arange(bands), left=np.nan, right=np.nan)
-    places = 100 * (numbers + 0.5) / bands
-    found: list[tuple[float, str]] = []
-    room = 100.0
-    for place, text in reversed(list(zip(places.tolist(), HERTZ.values(), strict=True))):
-        if NEAREST / 2 <= place <= room - NEAREST / 2:
-            found.append((place, text))
-            room = place - NEAREST / 2
-    return found
+def _saliency(answer: Any, data: Splits, specs: Mapping[Any, dict[str, Any]], graph: Exported) -> Saliency:
+    """Of the window with the highest probability of the answer, or of the summary."""
+
+    def run(inputs: Sequence[Array]) -> Array:
+        return at_temperature(graph(inputs).astype(np.float64), answer["temperature"])
+
+    windows = data.windows["test"]
+    (clip,) = np.flatnonzero(data.clips["test"]["clip_id"] == answer["clip_id"])
+    pairs = windows.even(windows.frames)
+    pairs = pairs[pairs[:, 0] == clip]
+    label = data.labels.index(answer["predicted"])
+    of_clip = windows[pairs].inputs
+    strongest = int(run(of_clip)[:, label].argmax())
+    inputs = [values[[strongest]] for values in of_clip]
+    drops = [_drops(run, inputs, place, label, data, specs[kind]) for place, kind in enumerate(data.kinds)]
+    spec = specs[data.kinds[windows.leading]]
+    if not spec["windowed"]:
+        return Saliency(0.0, 0.0, drops)
+    frame_s = spec["params"]["hop_length"] / spec["sample_rate"]
+    return Saliency(float(pairs[strongest, 1]) * frame_s, windows.frames * frame_s, drops)
 
 
-def frequencies(spec: Mapping[str, Any], bands: int) -> Array:
-    """The middle of each band in Hz."""
-    if "middles_hz" in spec:
-        return np.array(spec["middles_hz"])
-    if spec["bands"] == "mel":
-        return _mel_frequencies(spec["sample_rate"] / 2, bands)
-    settings = spec["params"]
-    middles: Array = settings["fmin"] * 2 ** (np.arange(bands) / settings["bands_per_octave"])
-    return middles
-
-
-def _mel_frequencies(highest: float, bands: int) -> Array:
-    """The middles of librosa's mel filters up to ``highest`` Hz, without librosa, which takes a second to import.
-
-    Slaney's scale (1998, Auditory Toolbox): 15 mel to 1000 Hz, from there 27 mel for each factor of 6.4.
-    """
-    step = np.log(6.4) / 27
-    top = 15 + np.log(highest / 1000) / step if highest > 1000 else highest * 15 / 1000
-    mels = np.linspace(0, top, bands + 2)[1:-1]
-    return np.where(mels < 15, mels * 1000 / 15, 1000 * np.exp(step * (mels - 15)))
-
-
-def _patches(length: int) -> list[int]:
-    """The number of the patch that each band or frame is in."""
-    return [number for number, piece in enumerate(pieces(length)) for _ in range(piece.start, piece.stop)]
-
-
-def _palette() -> Any:
-    """(colours, 3) bytes: for each tint, from the strongest rise to the strongest fall, all greys."""
-    greys = colormaps["Greys"](np.linspace(0, DARKEST, GREYS))[:, :3]
-    shares = np.linspace(-1, 1, 2 * TINTS + 1)[:, None, None]
-    tints = np.where(shares < 0, to_rgb(RISE), to_rgb(FALL))
-    covered = STRONGEST * np.abs(shares)
-    return np.rint(255 * ((1 - covered) * greys + covered * tints)).astype(np.uint8).reshape(-1, 3)
+def _drops(
+    run: attribution.Run,
+    inputs: Sequence[Array],
+    place: int,
+    label: int,
+    data: Splits,
+    spec: dict[str, Any],
+) -> Patches | Columns:
+    if spec["windowed"]:
+        falls = attribution.of_patches(run, inputs, place, label)
+        return Patches(data.kinds[place], spec, inputs[place][0], falls)
+    means = data.features["train"][place].describe().mean
+    families = attribution.families(spec["columns"])
+    return Columns(attribution.of_columns(run, inputs, place, label, means, families))

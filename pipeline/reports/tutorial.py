@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.evaluation import metrics
 from pipeline.evaluation.bootstrap import Interval, compare, interval
-from pipeline.reports import figures
+from pipeline.reports import curves, figures
 from pipeline.reports.pages import Picture, Table, environment, tabulated
 
 CNN, TRANSFER, MULTIMODAL = "cnn", "transfer", "multimodal"
@@ -107,7 +107,7 @@ def page(theirs: Mapping[str, Side], ours: Mapping[str, Side], protocol: str, se
     """
     ways = dict(zip(WAYS, (theirs, ours), strict=True))
     sides = {f"{key}, {way}": every[key] for key in theirs for way, every in ways.items()}
-    curves = figures.beside(
+    figure = curves.beside(
         {WAYS[way]: {key: side.history for key, side in every.items()} for way, every in ways.items()}
     )
     by_label = {name: labelled(side.test) for name, side in sides.items()}
@@ -119,7 +119,7 @@ def page(theirs: Mapping[str, Side], ours: Mapping[str, Side], protocol: str, se
                 "curves",
                 "Loss and accuracy of all models by epoch, by the tutorial's protocol and by this project's",
                 "Dotted: in training; solid: on validation, which by the tutorial's protocol is the test.",
-                figures.png(curves),
+                figures.png(figure),
             ),
         ),
         (

@@ -6,7 +6,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.parallel import each, strangers
+from pipeline.parallel import each, isolated_workers
 
 Told = dict[str, Any]
 """Of a song ``label`` (the most probable, whatever the verdict), ``verdict``, ``distance``, ``seconds`` heard and ``probabilities`` by label; else ``reason``, and
@@ -26,7 +26,7 @@ def listening(package: Path, code: Path) -> Iterator[Listen]:
         package: the model's folder.
         code: what its processes import this package from, which need not be this version of it.
     """
-    with strangers(code) as pool:
+    with isolated_workers(code) as pool:
         yield lambda songs: each(pool, partial(listen, package=package), songs, "classify", "song")
 
 

@@ -8,11 +8,11 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
+from pipeline.evaluation.temperature import at_temperature
 from pipeline.features import extract, numba_cache
 from pipeline.features.sound import Sound
 from pipeline.features.store import Block
 from pipeline.models.exported import Exported
-from pipeline.models.temperature import at_temperature
 from pipeline.serving import manifest, sections
 from pipeline.serving.ood import KIND, Familiarity
 from pipeline.serving.sections import Section

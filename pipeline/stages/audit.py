@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import config, paths
+from pipeline import paths
+from pipeline.config.project import Params
 from pipeline.data import audit as auditing
 from pipeline.data import clips
-from pipeline.files import whole, write_text
-from pipeline.stages import main
+from pipeline.files import atomic_write, write_text
 
 log = logging.getLogger("pipeline.stages")
 
 
-def audit() -> None:
-    limits = config.load().audit
+def audit(settings: Params) -> None:
+    limits = settings.audit
     downloaded = paths.downloaded(limits.medium)
     files = pd.read_csv(downloaded / paths.FILES, dtype="string", keep_default_na=False)
     table, pairs = auditing.audit(files.assign(clip_id=_names(files["path"], downloaded)), limits)
@@ -24,7 +24,7 @@ def audit() -> None:
     write_text(paths.AUDIT, report)
     auditing.check(table, limits)
     clips.write(table)
-    with whole(paths.DUPLICATES) as file:
+    with atomic_write(paths.DUPLICATES) as file:
         pairs.to_csv(file, index=False)
 
 
@@ -33,7 +33,3 @@ def _names(files: pd.Series, downloaded: Path) -> list[str]:
     for folder in (downloaded, paths.MUSIC, paths.PICTURES):
         files = files.str.removeprefix(f"{folder.as_posix()}/")
     return list(files)
-
-
-if __name__ == "__main__":
-    main(audit)

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import config, paths, tracking
+from pipeline import paths, tracking
 from pipeline.config.project import SoundParams
 from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap, metrics
-from pipeline.files import read_json, whole
+from pipeline.files import atomic_write, read_json
 from pipeline.serving import bundle, isolated, model_card, ood_evaluation, promotion, selective
 from pipeline.serving.bundle import Trained
 from pipeline.serving.manifest import FAMILIAR, About
@@ -18,19 +18,17 @@ from pipeline.serving.model_card import Card
 from pipeline.serving.ood import Familiarity
 from pipeline.serving.predictor import Classifier
 from pipeline.serving.promotion import Decision
-from pipeline.stages import main
 from pipeline.tracking import registry
 from pipeline.training.trials import Trial, spec
 
 LATENCY_RUNS = 3
 
 
-def champion() -> None:
-    settings = config.load_sound()
+def champion(settings: SoundParams) -> None:
     name = settings.champion.name
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     trained = _best(settings)
-    with whole(paths.CANDIDATE) as folder:
+    with atomic_write(paths.CANDIDATE) as folder:
         about = bundle.write(trained, settings, folder)
     dealt = bundle.members(trained.trial.fold)
     present = registry.champion(name)
@@ -163,7 +161,3 @@ def _limits(leaky: str | None, dealt: pd.DataFrame, about: About) -> list[str]:
     if any(origin.startswith("synth") for origin in origins):
         limits.append("Its clips are synthesised from scores: recordings are out of its depth.")
     return limits
-
-
-if __name__ == "__main__":
-    main(champion)

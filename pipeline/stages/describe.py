@@ -3,15 +3,14 @@
 import pandas as pd
 
 from pipeline import config, paths
+from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.features.store import Store
 from pipeline.reports.data_report import DataSet, data_report
 from pipeline.reports.picture_report import picture_report
-from pipeline.stages import main
 
 
-def describe() -> None:
-    settings = config.load()
+def describe(settings: Params) -> None:
     rows = split.read()
     data = DataSet(
         clips=clips.computed(),
@@ -31,7 +30,3 @@ def _duplicates() -> pd.DataFrame:
     missing = {"error_rate": [""], "shift_s": [""]}
     texts = dict.fromkeys(("first", "second", "kind"), "string")
     return pd.read_csv(paths.DUPLICATES, dtype=texts, keep_default_na=False, na_values=missing)
-
-
-if __name__ == "__main__":
-    main(describe)

@@ -4,23 +4,18 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from pipeline import config, paths
+from pipeline import paths
+from pipeline.config.project import Params
 from pipeline.data import sources
-from pipeline.files import whole
-from pipeline.stages import main
+from pipeline.files import atomic_write
 
 
-def download() -> None:
-    settings = config.load()
+def download(settings: Params) -> None:
     cache = paths.cache() / "download" / settings.data.source
     cache.mkdir(parents=True, exist_ok=True)
-    with whole(paths.downloaded(settings.medium)) as staging:
+    with atomic_write(paths.downloaded(settings.medium)) as staging:
         staging.mkdir()
         clips = sources.load(settings.data.source)(staging, cache, settings.data, settings.seed)
         table = pd.DataFrame([asdict(clip) for clip in clips]).sort_values("path")
         table.insert(3, "source", settings.data.source)
         table.to_csv(staging / paths.FILES.name, index=False)
-
-
-if __name__ == "__main__":
-    main(download)

@@ -4,23 +4,17 @@ import logging
 
 import pandas as pd
 
-from pipeline import config
+from pipeline.config.project import Params
 from pipeline.data import clips
 from pipeline.data import split as splitting
-from pipeline.stages import main
 
 log = logging.getLogger("pipeline.stages")
 
 
-def split() -> None:
-    settings = config.load()
+def split(settings: Params) -> None:
     good = clips.good(clips.read())
     rows = splitting.split(good, settings.split, settings.seed)
     log.info(splitting.explained(rows, settings.medium))
     joined = good.merge(rows, on="clip_id")
     log.info(pd.crosstab(joined["label"], joined["part"]).to_string())
     splitting.write(rows)
-
-
-if __name__ == "__main__":
-    main(split)

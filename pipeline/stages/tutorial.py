@@ -1,6 +1,5 @@
 """Train one of the tutorial's models by its own protocol, and keep what its page shows: curves, time, answers."""
 
-import json
 import time
 from pathlib import Path
 
@@ -9,14 +8,15 @@ import pandas as pd
 from pipeline import config, paths, tracking
 from pipeline.config.experiment import Experiment
 from pipeline.data import clips
-from pipeline.data.split import first_to_train, leaky, protocol
-from pipeline.files import read_json, remove, whole, write_json
+from pipeline.data.split import leaky, protocol
+from pipeline.data.tutorial_split import first_to_train
+from pipeline.files import atomic_write, read_json, remove, write_json
 from pipeline.models.exported import Exported
 from pipeline.stages import main
-from pipeline.stages.inputs import used
 from pipeline.tracking import run_logging
 from pipeline.training import splits
 from pipeline.training.predict import part_answers
+from pipeline.training.recipe import recipe
 from pipeline.training.single import save, train_single
 from pipeline.training.splits import Splits
 from pipeline.training.trials import Trial
@@ -33,8 +33,7 @@ def tutorial(key: str) -> None:
     table = clips.computed()
     rows = first_to_train(clips.good(table))
     data = splits.load(experiment, settings.window, table, rows, fold=0)
-    known = json.dumps(used(experiment)).encode() + paths.CLIPS.read_bytes()
-    work = checkpoints.folder("tutorial", settings, experiment, key, known)
+    work = checkpoints.folder("tutorial", key, *recipe(settings, experiment, (paths.CLIPS,)))
     tags = {
         **tracking.lineage(clips.source(table)),
         "split.protocol": protocol(rows),
@@ -43,7 +42,7 @@ def tutorial(key: str) -> None:
     name = f"tutorial {key}"
     with (
         tracking.run(settings.tracking.experiment, name, checkpoints.run_id(work), tags) as run,
-        whole(paths.TUTORIAL / key) as folder,
+        atomic_write(paths.TUTORIAL / key) as folder,
     ):
         folder.mkdir()
         write_json(work / paths.RUN, {"run_id": run.id})

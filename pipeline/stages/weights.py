@@ -1,13 +1,9 @@
 """Bring pre-trained weights here, converted to safetensors."""
 
-from pipeline import config, paths
+from pipeline import paths
+from pipeline.config.project import Params
 from pipeline.models.pretrained.fetch import bring
-from pipeline.stages import main
 
 
-def weights(name: str) -> None:
-    bring(name, config.load().weights[name], paths.WEIGHTS / name)
-
-
-if __name__ == "__main__":
-    main(weights, "name")
+def weights(settings: Params, name: str) -> None:
+    bring(name, settings.weights[name], paths.WEIGHTS / name)

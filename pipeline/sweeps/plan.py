@@ -1,7 +1,5 @@
 """What a sweep is about: an experiment, what is tried, and the data and code that decide a trial's score."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,9 +15,9 @@ from pipeline.config.project import Params
 from pipeline.config.sweep import Sweep
 from pipeline.data import split
 from pipeline.errors import UserError
-from pipeline.stages.inputs import used
+from pipeline.training.recipe import inputs, shared
 from pipeline.training.trials import Trial, trials
-from pipeline.workflow import checkpoints
+from pipeline.workflow.cache_key import cache_key
 
 
 class SweepError(UserError):
@@ -91,20 +89,9 @@ class Plan:
             SweepError: what the experiment is trained on is not here.
         """
         self._check_inputs()
-        given = [
-            self.settings.seed,
-            self.settings.seeds,
-            self.settings.split.model_dump(),
-            self.settings.window.model_dump(),
-            self.fixed,
-            {name: values.model_dump() for name, values in self.sweep.space.items()},
-            checkpoints.training(),
-            *[used(experiment) for experiment in self._corners()],
-        ]
-        digest = hashlib.sha256(json.dumps(given).encode())
-        for file in (paths.CLIPS, paths.SPLIT, paths.FAILED):
-            digest.update(file.read_bytes() if file.exists() else b"")
-        return f"{self.key}-{digest.hexdigest()[:16]}"
+        given = shared(self.settings, (paths.CLIPS, paths.SPLIT, paths.FAILED))
+        used = [inputs(experiment) for experiment in self._corners()]
+        return f"{self.key}-{cache_key(given, self.fixed, self.sweep.space, used)}"
 
     def split(self) -> pd.DataFrame:
         """Who is in train and in valid. Whoever is in test is not in this table: a sweep chooses."""

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-import torch
 
 from pipeline import paths, tracking
 from pipeline.config.experiment import Experiment
 from pipeline.data import clips
 from pipeline.errors import UserError
+from pipeline.evaluation import f1
 from pipeline.files import read_json, remove, write_json
 from pipeline.parallel import cores
 from pipeline.sweeps.plan import Plan
@@ -123,9 +123,7 @@ def _scores(study: Study, experiment: Experiment, folder: Path, progress: Progre
             if not (work / "score.json").exists():
                 data = splits.load(experiment, plan.settings.window, table, split, one.fold)
                 with redirect_stdout(io.StringIO()):  # a progress bar for each of hundreds of trainings
-                    deal = partial(
-                        splits.inner_folds, experiment, data, plan.settings.window, table, one.seed
-                    )
+                    deal = partial(splits.resplit, experiment, data, plan.settings.window, table, one.seed)
                     checkpoints = work / "checkpoints"
                     found = train_trial(
                         experiment, data, deal, one.seed, checkpoints, paths.embeddings(), progress.epoch
@@ -139,13 +137,11 @@ def _scores(study: Study, experiment: Experiment, folder: Path, progress: Progre
 
 def _score(found: Trained, data: Splits, experiment: Experiment) -> float:
     """Of the net that was kept, on the windows that evaluation sees: a history's may lie closer together."""
-    from pipeline.training.module import macro_f1  # Lightning, which some models do without
-
     told = found.valid
     if told is None:
         told = answers(found.net, data, experiment, paths.embeddings())
-    predicted = torch.tensor(told.drop(columns="clip_id").to_numpy().argmax(axis=1))
-    return float(macro_f1(torch.tensor(data.windows["valid"].targets), predicted, len(data.labels)))
+    predicted = told.drop(columns="clip_id").to_numpy().argmax(axis=1)
+    return float(f1.macro_f1(f1.counts(data.windows["valid"].targets, predicted, len(data.labels))))
 
 
 def _described(plan: Plan, experiment: Experiment, trial: optuna.Trial) -> dict[str, object]:

@@ -5,7 +5,6 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from pipeline import paths
+from pipeline import models, paths
 from pipeline.config.training import Training
 from pipeline.features.cache import FeatureCache, open_cache
 from pipeline.features.store import Block, block
@@ -22,7 +21,7 @@ from pipeline.files import read_json
 from pipeline.models.exported import Exported, export
 from pipeline.training.dataset import Array, EvenWindows, Feature, Index, Windows
 from pipeline.training.hardware import has_gpu
-from pipeline.workflow.dependencies import reached, versions
+from pipeline.workflow.cache_key import cache_key, code, libraries
 
 Run = Callable[[Array], Array]
 """Windows to embeddings (windows, width)."""
@@ -110,8 +109,7 @@ def _open(
     """A backbone's cache, and the backbone, which is exported or moved to the GPU when first called for."""
     first = np.zeros(EXAMPLES, dtype=np.int64)
     example = _feature(windows).cut(first, first)
-    words = f"{_fingerprint(backbone)} {windows.frames} {has_gpu(settings)}"
-    key = hashlib.sha256(words.encode()).hexdigest()[:16]
+    key = cache_key(_fingerprint(backbone), windows.frames, has_gpu(settings))
 
     @functools.cache
     def run() -> Run:
@@ -138,9 +136,8 @@ def _fingerprint(backbone: nn.Module) -> str:
         digest.update(f"{name} {type(module).__qualname__} {sorted(plain.items())}\n".encode())
     for name, tensor in backbone.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode() + tensor.contiguous().numpy().tobytes())
-    digest.update(str(versions(reached(type(backbone).__module__))).encode())
-    digest.update(" ".join(f"{library}=={version(library)}" for library in LIBRARIES).encode())
-    return digest.hexdigest()
+    own_code = code(type(backbone).__module__, within=[models])
+    return cache_key(digest.hexdigest(), own_code, libraries(*LIBRARIES))
 
 
 def _embeddings(

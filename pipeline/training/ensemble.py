@@ -23,14 +23,14 @@ from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.training import HISTORY, OnEpoch, no_callback, pooling
 from pipeline.training.dataset import Array, Windows
-from pipeline.training.predict import FUSION, VALID, Probabilities, averaged, probability_table
+from pipeline.training.predict import FUSION_FILE, VALID, Probabilities, averaged, probability_table
 from pipeline.training.single import save, train_single
 from pipeline.training.splits import Splits
 
 BATCH = 32
 
 InnerFolds = Callable[[int], list[Splits]]
-"""Train and valid re-split into so many folds: :func:`pipeline.training.splits.inner_folds`."""
+"""Train and valid re-split into so many folds: :func:`pipeline.training.splits.resplit`."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def save_trial(found: Trained, data: Splits, folder: Path) -> None:
     if found.valid is not None:
         found.valid.to_parquet(folder / VALID, index=False)
     if found.pooling is not None:
-        write_json(folder / FUSION, found.pooling)
+        write_json(folder / FUSION_FILE, found.pooling)
 
 
 def answers(net: Any, data: Splits, experiment: Experiment, cache_dir: Path) -> pd.DataFrame:

@@ -20,7 +20,7 @@ Run = Callable[[Sequence[Array]], np.ndarray[Any, np.dtype[np.floating[Any]]]]
 
 VALID = "valid.parquet"
 """Beside an ensemble's graph: clip_id and ``p:<label>``, each by the member that was not trained on the clip."""
-FUSION = "fusion.json"
+FUSION_FILE = "fusion.json"
 """Beside a fusion's graph: ``pooling_weights`` of its branches, and ``without``, the same by branch left out."""
 
 

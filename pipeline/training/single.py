@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import models
-from pipeline.blas import blas_threads
 from pipeline.config.experiment import Experiment
 from pipeline.config.models import Transfer
 from pipeline.config.training import Training
 from pipeline.models.exported import LOG_PROBS, export
 from pipeline.models.fusion import Fusion
+from pipeline.parallel import blas_threads
 from pipeline.training import HISTORY, OnEpoch
 from pipeline.training.dataset import Windows
 from pipeline.training.hardware import resolved

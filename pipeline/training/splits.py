@@ -11,7 +11,7 @@ from pipeline import paths
 from pipeline.config.experiment import Experiment
 from pipeline.config.features import FeatureKind, Window
 from pipeline.data import clips
-from pipeline.data.split import inner
+from pipeline.data.split import inner_folds
 from pipeline.features.store import Store
 from pipeline.training.dataset import Feature, Windows
 
@@ -62,7 +62,7 @@ def load(
     return Splits(experiment.features, labels, parts, features, windows)
 
 
-def inner_folds(
+def resplit(
     experiment: Experiment,
     data: Splits,
     window: Window,
@@ -70,8 +70,8 @@ def inner_folds(
     seed: int,
     count: int,
 ) -> list[Splits]:
-    """Train and valid of ``data`` re-split into folds, one Splits each: the fold is its valid, the others its train."""
-    rows = inner(pd.concat([data.clips["train"], data.clips["valid"]]), count, seed)
+    """Train and valid of ``data`` re-split into inner folds, one Splits each: the fold is its valid, the others its train."""
+    rows = inner_folds(pd.concat([data.clips["train"], data.clips["valid"]]), count, seed)
     return [load(experiment, window, table, rows, fold) for fold in range(count)]
 
 

@@ -79,3 +79,15 @@ def specs(folder: Path) -> list[Spec]:
 def spec(folder: Path) -> Spec:
     """The one in a trial's folder; see :func:`specs`."""
     return read(folder / SPEC, Spec)
+
+
+def summary(models: list[Spec]) -> dict[str, str | float]:
+    """What reports say of an experiment's training."""
+    first = models[0]
+    return {
+        "description": first.description,
+        "device": first.device,
+        "precision": first.precision,
+        "train_seconds": sum(one.train_seconds for one in models),
+        "parameters": first.parameters,
+    }

@@ -1,16 +1,11 @@
-"""Which files of this package a module imports, found by reading it, so that nothing heavy is imported to know.
-
-``python -m pipeline.workflow.dependencies neuron.py code.json`` writes them down with their versions, for a lesson's DVC stage to
-depend on.
-"""
+"""Which files of this package a module imports, found by reading it, so that nothing heavy is imported to know."""
 
 import ast
-import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from pipeline.files import sha256, write_json
+from pipeline.files import sha256
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -19,13 +14,24 @@ def reached(*names: str) -> set[Path]:
     """Files of the modules called ``names`` and of all they import, relative to the checkout.
 
     Imports inside functions count; modules loaded by a computed name do not.
+
+    Raises:
+        ModuleNotFoundError: there is no such module, e.g. since it was moved.
     """
+    for name in names:
+        if not _is_module(name):
+            raise ModuleNotFoundError(f"no module {name} in {PACKAGE.name}", name=name)
     return _closure(file for name in names for file in _files(name))
 
 
 def reached_from(script: Path) -> set[Path]:
     """As :func:`reached`, of all that a script outside this package imports from it."""
     return _closure(_imported(script.resolve()))
+
+
+def versions(files: Iterable[Path]) -> dict[str, str]:
+    """sha256 of files of the checkout, by their place in it, whatever the working folder."""
+    return {file.as_posix(): sha256(PACKAGE.parent / file) for file in sorted(files)}
 
 
 def _closure(files: Iterable[Path]) -> set[Path]:
@@ -37,11 +43,6 @@ def _closure(files: Iterable[Path]) -> set[Path]:
             found.add(file)
             todo += _imported(file)
     return found
-
-
-def versions(files: set[Path]) -> dict[str, str]:
-    """sha256 of files of the checkout, by their place in it, from whatever folder a stage runs in."""
-    return {file.as_posix(): sha256(PACKAGE.parent / file) for file in sorted(files)}
 
 
 @cache
@@ -61,9 +62,12 @@ def _files(name: str) -> list[Path]:
     if parts[0] != PACKAGE.name:
         return []
     bases = [Path(*parts[:end]) for end in range(1, len(parts) + 1)]
-    candidates = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")]
-    return [file for file in candidates if (PACKAGE.parent / file).is_file()]
+    return [file for base in bases for file in _candidates(base) if (PACKAGE.parent / file).is_file()]
 
 
-if __name__ == "__main__":
-    write_json(Path(sys.argv[2]), versions(reached_from(Path(sys.argv[1]))))
+def _is_module(name: str) -> bool:
+    return any((PACKAGE.parent / file).is_file() for file in _candidates(Path(*name.split("."))))
+
+
+def _candidates(base: Path) -> tuple[Path, Path]:
+    return base.with_suffix(".py"), base / "__init__.py"

@@ -1,31 +1,32 @@
-"""Stages that begin warm: forked from a process in which torch, MLflow and scikit-learn are imported already.
+"""Stages that start in a fork of a process in which torch, MLflow and scikit-learn are imported already.
 
-DVC runs each stage as a command of its own, and most of a short one's time goes into imports. Here a process that
-runs DVC (of :mod:`pipeline.workflow.scheduler`) has these stages run in a fork of a process that imported the libraries
-once. The stage's own modules are imported in the fork, as they are on disk.
+DVC runs each stage as a command of its own, and most of a short one's time goes into imports. A server whose address
+stands in the environment (``SOUNDTRACK_STAGE_SERVER``) is asked by that command to run the stage; without it the command
+runs the stage itself. The stage's own modules are imported in the fork, as they are on disk.
 """
 
 import multiprocessing
 import os
 import runpy
-import shlex
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Client, Connection, Listener, wait
 from multiprocessing.context import BaseContext
-from typing import Any
+from pathlib import Path
 
-from pipeline import tracking  # noqa: F401  # its settings of MLflow hold for the preloaded process
 from pipeline.parallel import end_with_parent
 
-STAGES = ("train", "evaluate", "explain", "leak", "compare", "champion")
+SERVER = "SOUNDTRACK_STAGE_SERVER"
+"""The environment variable with the server's address, a Unix socket."""
+STAGES = ("train", "evaluate", "leak", "compare", "champion")
 """Those that import what is preloaded. Others start processes themselves, or in less than a second."""
 LIBRARIES = (
+    "librosa",  # first: beside MLflow its import takes seconds longer
+    "pytorch_lightning",
     "mlflow.onnx",
     "mlflow.store.tracking.sqlalchemy_store",
-    "pytorch_lightning",
     "torch.onnx",
     "torch._dynamo",  # the first step of any optimizer imports it
     "scipy.stats",
@@ -36,9 +37,7 @@ LIBRARIES = (
     "dvc.cli",
 )
 
-Task = tuple[list[str], str, Mapping[str, str]]
-"""Module and arguments, working folder, environment."""
-_asking = threading.Lock()
+_starting = threading.Lock()
 
 
 def context() -> BaseContext:
@@ -51,35 +50,24 @@ def context() -> BaseContext:
 
 
 @contextmanager
-def starter() -> Iterator[str]:
-    """Let this process start stages for those that run DVC, so that one preloaded process serves them all.
-
-    Gives the address that :func:`use` asks.
-    """
+def server() -> Iterator[str]:
+    """Run stages for the commands that ask at the address given, each in a fork of one preloaded process."""
     with Listener(family="AF_UNIX") as listener:
         threading.Thread(target=_serve, args=(listener,), daemon=True).start()
         yield str(listener.address)
 
 
-def use(address: str) -> None:
-    """Let DVC, in this process, run these stages warm, started at the ``address`` of a :func:`starter`."""
-    if sys.platform != "linux":
-        return
-    from dvc.stage import run
-    from dvc.stage.exceptions import StageCmdFailedError
+def serves(stage: str) -> bool:
+    """Whether there is a server to ask."""
+    return stage in STAGES and SERVER in os.environ
 
-    cold = run._run
 
-    def warm(executable: str | None, command: str, **options: Any) -> None:
-        program, *arguments = shlex.split(command)
-        if (program, arguments[:1]) != ("python", ["-m"]) or arguments[1].rpartition(".")[2] not in STAGES:
-            cold(executable, command, **options)
-            return
-        task = (arguments[1:], options["cwd"], options["env"])
-        if code := _asked(address, task):
-            raise StageCmdFailedError(command, code)
-
-    run._run = warm
+def ask(package: str, names: Sequence[str]) -> int:
+    """Let the server run ``python -m <package> <names>`` with this process's folder and environment: its exit code."""
+    environment = {key: value for key, value in os.environ.items() if key != SERVER}
+    with Client(os.environ[SERVER], family="AF_UNIX") as server:
+        server.send((package, list(names), str(Path.cwd()), environment))
+        return int(server.recv())
 
 
 def _serve(listener: Listener) -> None:
@@ -93,33 +81,25 @@ def _serve(listener: Listener) -> None:
 
 def _answer(connection: Connection) -> None:
     with connection:
-        connection.send(_run(connection.recv()))
+        process = context().Process(target=_run, args=connection.recv())  # type: ignore[attr-defined]
+        # of two threads that start processes or read how one ended, the second would read nothing: 255
+        with _starting:
+            process.start()
+        asker_is_gone = connection in wait([process.sentinel, connection])
+        if asker_is_gone:
+            process.kill()
+            wait([process.sentinel])
+        with _starting:
+            process.join()
+        if not asker_is_gone:
+            connection.send(process.exitcode)
 
 
-def _asked(address: str, task: Task) -> int:
-    with Client(address) as starter:
-        starter.send(task)
-        return int(starter.recv())
-
-
-def _run(task: Task) -> int:
-    """The exit code of a stage."""
-    process = context().Process(target=_stage, args=task)  # type: ignore[attr-defined]
-    # to start one asks after all others, and of two threads that read how one ended the second reads nothing: 255
-    with _asking:
-        process.start()
-    wait([process.sentinel])
-    with _asking:
-        process.join()
-    return int(process.exitcode)
-
-
-def _stage(command: list[str], folder: str, environment: Mapping[str, str]) -> None:
-    """What ``python -m <module> <arguments>`` does."""
+def _run(package: str, names: Sequence[str], folder: str, environment: Mapping[str, str]) -> None:
     end_with_parent()
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     sys.path.insert(0, folder)
-    module, *sys.argv[1:] = command
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    sys.argv[1:] = names
+    runpy.run_module(package, run_name="__main__", alter_sys=True)

@@ -4,10 +4,11 @@ Each stage is run by a ``dvc repro`` of its own, as soon as the stages it depend
 dvc.lock whole. What runs, and what comes out, is what one plain ``dvc repro`` gives.
 """
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import chdir, contextmanager
-from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -69,15 +70,16 @@ def repro(jobs: int, files: Sequence[Path]) -> int:
 def _processes(jobs: int) -> Iterator[Executor]:
     """Each imports DVC once, which takes longer than most of what it then does."""
     with (
-        prefork.starter() as address,
+        prefork.server() as address,
         ProcessPoolExecutor(jobs, prefork.context(), _begin, (address,)) as pool,
     ):
         yield pool
 
 
-def _begin(starter: str) -> None:
+def _begin(server: str) -> None:
     end_with_parent()
-    prefork.use(starter)
+    if sys.platform == "linux":  # elsewhere nothing is preloaded
+        os.environ[prefork.SERVER] = server
 
 
 def _reproduce(stage: str) -> int:
@@ -104,22 +106,9 @@ def _graph(files: Sequence[Path]) -> tuple[Graph, set[str]]:
                 stage.addressing: {other.addressing for other in known.successors(stage) if other in stages}
                 for stage in stages
             }
-            with repo.lock, _params_read_once():
+            with repo.lock:
                 changed |= {stage.addressing for stage in stages if stage.status()}
     return graph, changed
-
-
-@contextmanager
-def _params_read_once() -> Iterator[None]:
-    """DVC reads params.yaml anew for each stage, which takes half of the time in which there is nothing to do."""
-    from dvc.dependency import param
-
-    read = param.load_path
-    param.load_path = cache(read)
-    try:
-        yield
-    finally:
-        param.load_path = read
 
 
 def needed(graph: Graph, changed: set[str]) -> Graph:

@@ -14,6 +14,7 @@ import soundfile
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from running import features
 
 from pipeline import paths
 from pipeline.config.project import SoundParams
@@ -23,7 +24,6 @@ from pipeline.data.audit import inspect
 from pipeline.data.sources.folder import fetch, find
 from pipeline.features.store import Store
 from pipeline.files import remove
-from pipeline.stages.features import features
 
 RATE = 22050
 Sound = Callable[..., np.ndarray[Any, np.dtype[np.float32]]]
@@ -171,9 +171,9 @@ def test_what_cannot_be_used_where_it_lies_is_named(
     with caplog.at_level(logging.WARNING):
         assert find(tmp_path) == [Path("jazz/a.wav")]
     assert caplog.messages == [
-        "not used, since in no label's folder: stray.wav",
-        r"not used, since the name is not valid UTF-8: rename it: jazz/\udcff\udcfe.wav",
-        "not used, since an empty folder: polka",
+        "not used (in no label's folder): stray.wav",
+        r"not used (the name is not valid UTF-8: rename it): jazz/\udcff\udcfe.wav",
+        "not used (an empty folder): polka",
     ]
 
 

@@ -53,7 +53,7 @@ def test_stray_files_are_named_and_hidden_ones_are_not(music: Path, caplog: pyte
     (music / "groups.csv").touch()
     with caplog.at_level(logging.WARNING):
         find(music)
-    assert caplog.messages == ["not used, since in no label's folder: notes.txt"]
+    assert caplog.messages == ["not used (in no label's folder): notes.txt"]
 
 
 @pytest.mark.usefixtures("music")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation import attribution
-from pipeline.reports import saliency
+from pipeline.reports import saliency_figures
 
 BANDS, FRAMES = 24, 36
 Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
@@ -104,13 +104,13 @@ def test_columns_fall_by_family_to_the_training_part_s_means() -> None:
 def test_mel_bands_lie_where_librosa_has_them(rate: int, bands: int) -> None:
     spec = {"bands": "mel", "sample_rate": rate, "params": {}}
     expected = librosa.mel_frequencies(bands + 2, fmin=0, fmax=rate / 2)[1:-1]
-    np.testing.assert_allclose(saliency.frequencies(spec, bands), expected)
-    places = [place for place, _ in saliency.hertz(spec, bands)]
+    np.testing.assert_allclose(saliency_figures.frequencies(spec, bands), expected)
+    places = [place for place, _ in saliency_figures.hertz(spec, bands)]
     assert places == sorted(places, reverse=True)
     assert all(0 < place < 100 for place in places)
 
 
 def test_wavelets_lie_evenly_in_octaves() -> None:
     spec = {"bands": "Morlet wavelets", "params": {"fmin": 62.5, "bands_per_octave": 4}}
-    assert saliency.frequencies(spec, 9).tolist()[::4] == [62.5, 125, 250]
-    assert [text for _, text in saliency.hertz(spec, 9)] == ["250", "125", "63"]
+    assert saliency_figures.frequencies(spec, 9).tolist()[::4] == [62.5, 125, 250]
+    assert [text for _, text in saliency_figures.hertz(spec, 9)] == ["250", "125", "63"]

@@ -92,7 +92,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     assert coverage("macro_f1", [with_clips_for_groups(rows) for rows in samples[:100]]) < 0.85
 
 
-def test_equal_models_are_seldom_told_apart() -> None:
+def test_equal_models_are_seldom_significantly_different() -> None:
     draw = np.random.default_rng(4)
     samples = [simulated(draw, groups=48, ahead=(0, 0, 0)) for _ in range(120)]
     # Of 120 comparisons at 5 %, at most 12 go wrong with a probability of 99 %.
@@ -172,7 +172,7 @@ def test_one_group_has_a_value_and_no_ends() -> None:
     assert math.isnan(found.high)
     (pair,) = compare({"cnn": rows, "mlp": rows.assign(predicted="jazz")}, seed=0)
     assert not pair.distinct
-    assert pair.sentence == "cnn and mlp cannot be told apart on 6 clips"
+    assert pair.sentence == "cnn and mlp are not significantly different on 6 clips"
 
 
 def test_all_pairs_are_compared() -> None:
@@ -242,8 +242,8 @@ def test_seeds_on_different_clips_are_refused() -> None:
     [
         (Interval(0.06, 0.01, 0.114), "transfer beats cnn by 0.06 (0.01 to 0.11)"),
         (Interval(0.0512, 0.0004, 0.102), "transfer beats cnn by 0.0512 (0.0004 to 0.1020)"),
-        (Interval(0.06, 0.0, 0.12), "transfer and cnn cannot be told apart on 120 clips"),
-        (Interval(0.01, -0.03, 0.05), "transfer and cnn cannot be told apart on 120 clips"),
+        (Interval(0.06, 0.0, 0.12), "transfer and cnn are not significantly different on 120 clips"),
+        (Interval(0.01, -0.03, 0.05), "transfer and cnn are not significantly different on 120 clips"),
     ],
 )
 def test_sentences(difference: Interval, sentence: str) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.evaluation import calibration, metrics
-from pipeline.models.temperature import HIGHEST_TEMPERATURE, LOWEST_PROBABILITY
+from pipeline.evaluation.temperature import HIGHEST_TEMPERATURE, LOWEST_PROBABILITY
 
 LABELS = ["jazz", "polka", "rock"]
 COLUMNS = [metrics.PROBABILITY + label for label in LABELS]

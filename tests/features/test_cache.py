@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import soundfile
 from processes import PATIENCE_S
+from running import features
 
 from pipeline import config, paths
 from pipeline.data import clips
@@ -19,7 +20,6 @@ from pipeline.features import cache, extract
 from pipeline.features.compute import FeaturesError
 from pipeline.features.store import Store
 from pipeline.files import sha256
-from pipeline.stages.features import features
 
 pytestmark = pytest.mark.usefixtures("music")
 RATE = 22050
@@ -157,7 +157,7 @@ def test_a_kind_that_is_off_costs_nothing_and_changes_no_other(
 KILLED = """
 import os, signal
 from pipeline.features import store
-from pipeline.stages.features import features
+from running import features
 add, done = store.Writer.add, []
 def killing(self, *given):
     if len(done) == 4 * 3 + 1:

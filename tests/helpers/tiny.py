@@ -9,10 +9,10 @@ import soundfile
 from leaves import changed, content
 from networks import FRAMES, make_ast, make_musicnn, make_resnet
 from rows import Params
+from stores import write_store
 
 from pipeline import paths
 from pipeline.data import clips
-from pipeline.features import store
 
 ROOT = Path(__file__).parents[2]
 NETWORKS = ("mobilenet_v2", "musicnn_msd", "musicnn_mtt", "ast", "other")
@@ -125,7 +125,7 @@ def make_features() -> None:
             for label in table["label"]
         ]
         dtype = "float16" if spec["windowed"] else "float32"
-        store.write(
+        write_store(
             paths.FEATURES / kind, list(table["clip_id"]), (b.clip(-80, 0) for b in blocks), dtype, spec
         )
     pd.DataFrame(columns=["clip_id", "reason"]).to_csv(paths.FAILED, index=False)

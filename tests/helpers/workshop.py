@@ -141,9 +141,8 @@ class Workshop:
                 patch.setattr(sys, "argv", ["soundtrack", name, *keys])
                 error = _ended(cli.main)
             else:
-                module = f"pipeline.stages.{name.replace('-', '_')}"
-                patch.setattr(sys, "argv", [name, *keys])
-                error = _ended(lambda: runpy.run_module(module, run_name="__main__"))
+                patch.setattr(sys, "argv", ["stages", name, *keys])
+                error = _ended(lambda: runpy.run_module("pipeline.stages", run_name="__main__"))
             left = _files()
             if name in ("evaluate", "champion"):
                 left |= _store()

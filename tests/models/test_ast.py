@@ -10,6 +10,7 @@ import pytest
 import torch
 from networks import FRAMES, make_ast
 from safetensors.torch import load_file, save_file
+from stores import write_store
 from torch import nn
 from transformers import ASTFeatureExtractor, ASTForAudioClassification, ASTModel
 
@@ -20,7 +21,7 @@ from pipeline.config.training import Training
 from pipeline.errors import UserError
 from pipeline.features import fbank
 from pipeline.features.sound import Sound
-from pipeline.features.store import Store, write
+from pipeline.features.store import Store
 from pipeline.models import Input, Rows, transfer
 from pipeline.models.backbones import load
 from pipeline.models.backbones.audio_spectrogram_transformer import (
@@ -75,7 +76,7 @@ def clips() -> dict[str, Array]:
 def windows(folder: Path) -> Windows:
     """As from a store of these clips."""
     found = [fbank.compute(Sound(signal, RATE), Fbank()) for signal in clips().values()]
-    write(folder, list(clips()), found, "float16", fbank.describe(Fbank()))
+    write_store(folder, list(clips()), found, "float16", fbank.describe(Fbank()))
     return Windows([Feature.stored(Store(folder), list(clips()), FRAMES)], np.array([0, 0, 1]))
 
 

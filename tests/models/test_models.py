@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
+from stores import write_store
 from torch import Tensor, nn
 
 from pipeline import models
@@ -23,13 +24,13 @@ from pipeline.config.experiment import Experiment
 from pipeline.config.models import Cnn, Lda, LogReg, Majority, Mlp, Multimodal, Transfer
 from pipeline.config.training import Training
 from pipeline.errors import UserError
-from pipeline.features.store import Store, write
+from pipeline.evaluation.temperature import best
+from pipeline.features.store import Store
 from pipeline.models import Input, Rows, cnn, lda, logreg, majority, multimodal, transfer
 from pipeline.models.backbones import image as image_family
 from pipeline.models.backbones.image import ImageBackbone
 from pipeline.models.exported import Exported, export
 from pipeline.models.layers import Ensemble, Standardise
-from pipeline.models.temperature import best
 from pipeline.training import no_callback
 from pipeline.training.dataset import Feature, Windows
 from pipeline.training.embeddings import TRAIN_SPACING, embed
@@ -301,7 +302,9 @@ def features(folder: Path, count: int, clips: int = 32) -> tuple[list[Feature], 
     for number in range(count):
         blocks = rng.normal(-50, 8, (clips, 40, 32)).astype(np.float32)
         blocks[targets == 1, :, 16:] += 6
-        write(folder / f"{number}", ids, iter(blocks), "float16", {"windowed": True, "silence_db": -80.0})
+        write_store(
+            folder / f"{number}", ids, iter(blocks), "float16", {"windowed": True, "silence_db": -80.0}
+        )
         found.append(Feature.stored(Store(folder / f"{number}"), ids, 40))
     return found, Windows(found, targets)
 

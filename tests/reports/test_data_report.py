@@ -13,14 +13,14 @@ import pytest
 import soundfile
 from matplotlib import colors
 from PIL import Image
+from running import describe
+from stores import write_store
 
 from pipeline import paths
 from pipeline.data import clips
-from pipeline.features import store
 from pipeline.features.store import Store
 from pipeline.reports import data_figures, figures
 from pipeline.reports.data_report import DataSet, data_report
-from pipeline.stages.describe import describe
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
 
@@ -121,7 +121,7 @@ def stores(folder: Path, table: pd.DataFrame, bands: int = 8) -> dict[str, Store
             yield np.full((1 + int(seconds * RATE) // 512, bands), -80 * number / len(good))
 
     for kind in ("spectrogram", "wavelet"):
-        store.write(folder / kind, list(good["clip_id"]), blocks(), "float16", spec)
+        write_store(folder / kind, list(good["clip_id"]), blocks(), "float16", spec)
     return {kind: Store(folder / kind) for kind in ("spectrogram", "wavelet")}
 
 
@@ -211,7 +211,7 @@ def test_labels_are_counted(report: Page) -> None:
     assert rows[FOREIGN][:4] == ["1", "1", "–", "1 (100%)"]
     assert last == ["all", "16", "7", FORMULA, "5 (31%)", "0.3", "1.0", "1.0", "1.0"]
     assert "16 clips with 4 labels in 7 groups, 0.3 minutes in all." in report.text
-    assert report.tables["Good clips by what they are"][1:] == [["a recording of the", "16"]]
+    assert report.tables["Good clips by origin"][1:] == [["a recording of the", "16"]]
     assert report.tables["Good clips by licence"][1:] == [["not stated", "16"]]
 
 
@@ -299,7 +299,7 @@ def test_a_file_that_cannot_be_read_has_a_note_and_no_player(tmp_path: Path) -> 
     Path(given["path"][1]).unlink()
     report = page(tmp_path, given)
     assert [own["aria-label"] for own in report.all("audio")] == ["Sound of 002"]
-    assert report.text.count("The file could not be read, so there is no sound.") == 2
+    assert report.text.count("No sound: the file could not be read.") == 2
     assert len(captions(report)) == 3
 
 
@@ -311,7 +311,7 @@ def test_many_labels_have_one_example_each_and_the_last_ones_none(crowded: Page)
 
 def test_no_rejected_clip_and_no_duplicate(report: Page) -> None:
     assert report.text.count("No clip was rejected.") == 2
-    assert "No two clips were found that have the same audio." in report.text
+    assert "No two clips share audio." in report.text
 
 
 def test_rejected_clips_are_named_with_the_reason(full: Page) -> None:
@@ -324,7 +324,7 @@ def test_rejected_clips_are_named_with_the_reason(full: Page) -> None:
 def test_of_many_rejected_clips_the_reasons_are_counted(crowded: Page) -> None:
     rows = crowded.tables["Rejected clips and why"]
     assert rows == [["reason", "clips"], ["silent", "198"], ["identical to another clip", "3"]]
-    assert "201 clips were rejected; reports/audit.md names them all." in crowded.text
+    assert "201 clips were rejected; reports/audit.md lists them all." in crowded.text
 
 
 def test_duplicates_with_two_labels_come_first(full: Page) -> None:
@@ -409,4 +409,4 @@ def test_the_stage_takes_an_empty_table_of_duplicates(checkout: Path, given: pd.
     NO_PAIRS.to_csv(paths.DUPLICATES, index=False)
     stores(paths.FEATURES, given)
     describe()
-    assert "No two clips were found" in Page(checkout / "reports" / "data.html").text
+    assert "No two clips share audio" in Page(checkout / "reports" / "data.html").text

@@ -13,22 +13,13 @@ import pandas as pd
 import pytest
 import soundfile
 from PIL import Image
+from stores import write_store
 
 from pipeline.evaluation import metrics
-from pipeline.features import store
 from pipeline.features.store import Store
 from pipeline.reports import figures
-from pipeline.reports.model_page import (
-    Columns,
-    Model,
-    Patches,
-    Saliency,
-    bars,
-    confusions,
-    explanation,
-    looked_into,
-    mistakes,
-)
+from pipeline.reports.model_page import Model, bars, confusions, explained, mistakes, write
+from pipeline.reports.saliency import Columns, Patches, Saliency
 
 RATE = 22050
 EVIL = "<img src=x onerror=alert(1)>"
@@ -63,20 +54,22 @@ def name(number: int) -> str:
 
 
 def answers(wrong: int) -> pd.DataFrame:
-    """Answers to clips of all labels in turn, of which the first ones are wrong, each surer than the one before."""
+    """Answers to clips of all labels in turn, of which the first ones are wrong, each more confident than the one before."""
     rows = []
     for number in range(CLIPS):
         true = number % 3
         predicted = (true + 1) % 3 if number < wrong else true
-        sure = 0.5 + 0.02 * number
-        given = {f"p:{label}": (1 - sure) / 2 for label in LABELS} | {f"p:{LABELS[predicted]}": sure}
+        confidence = 0.5 + 0.02 * number
+        given = {f"p:{label}": (1 - confidence) / 2 for label in LABELS} | {
+            f"p:{LABELS[predicted]}": confidence
+        }
         rows.append({"clip_id": name(number), "label": LABELS[true], "predicted": LABELS[predicted], **given})
     return pd.DataFrame(rows).assign(fold=0, seed=7, part="test", temperature=1.0)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("explanation")
+    return tmp_path_factory.mktemp("model")
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +84,11 @@ def clips(folder: Path) -> pd.DataFrame:
     def blocks() -> Iterator[Any]:
         yield from (np.full((44, 8), -4.0 * number) for number in range(CLIPS))
 
-    store.write(folder / "spectrogram", [name(number) for number in range(CLIPS)], blocks(), "float16", SPEC)
+    write_store(folder / "spectrogram", [name(number) for number in range(CLIPS)], blocks(), "float16", SPEC)
     return pd.DataFrame(rows)
 
 
-def heard(number: int) -> list[Saliency]:
+def of_windows(number: int) -> list[Saliency]:
     window = np.tile(np.linspace(-80, 0, 44), (8, 1))
     return [Saliency(0.2, 0.5, [Patches("spectrogram", SPEC, window, FALLS)])] * number
 
@@ -106,11 +99,11 @@ Made = Callable[..., Page]
 @pytest.fixture
 def page(folder: Path, clips: pd.DataFrame, tmp_path: Path) -> Made:
     def make(test: pd.DataFrame, saliencies: list[Saliency] | None = None, **changes: Any) -> Page:
-        given = heard(len(looked_into(test))) if saliencies is None else saliencies
+        given = of_windows(len(explained(test))) if saliencies is None else saliencies
         stores = {"spectrogram": Store(folder / "spectrogram")}
         confusion = figures.png(figures.confusion(metrics.confusion(test, LABELS), "cnn"))
         model, table = changes.get("model", MODEL), changes.get("clips", clips)
-        explanation(model, test, given, table, stores, confusion, tmp_path / "cnn.html")
+        write(model, test, given, table, stores, confusion, tmp_path / "cnn.html")
         return Page(tmp_path / "cnn.html")
 
     return make
@@ -127,8 +120,8 @@ def test_mistakes_come_sorted_by_confidence(page: Made) -> None:
     assert min(places) >= 0
     assert places == sorted(places)
     assert "01.wav<br>" not in shown
-    assert "<strong>bach</strong> (0.66)<br>in truth <strong>tune</strong> (0.17)" in shown
-    assert "10 of 15 answers to 15 test clips are wrong." in found.text
+    assert "<strong>bach</strong> (0.66)<br>true label <strong>tune</strong> (0.17)" in shown
+    assert "10 of 15 predictions on 15 test clips are wrong." in found.text
 
 
 def test_the_order_of_the_answers_does_not_matter(page: Made, tmp_path: Path) -> None:
@@ -140,18 +133,18 @@ def test_the_order_of_the_answers_does_not_matter(page: Made, tmp_path: Path) ->
     assert (tmp_path / "cnn.html").read_bytes() == first
 
 
-def test_a_clip_is_shown_once_with_its_surest_trial(page: Made) -> None:
+def test_a_clip_is_shown_once_with_its_most_confident_trial(page: Made) -> None:
     test = answers(wrong=4)
-    surer = test.assign(seed=8, **{"p:bach": 0.9})
-    chosen = mistakes(pd.concat([test, surer]))
+    more_confident = test.assign(seed=8, **{"p:bach": 0.9})
+    chosen = mistakes(pd.concat([test, more_confident]))
     assert chosen["clip_id"].is_unique
     assert len(chosen) == 4
     assert set(chosen["seed"]) == {8}
-    assert "8 of 30 answers to 15 test clips are wrong." in page(pd.concat([test, surer])).text
+    assert "8 of 30 predictions on 15 test clips are wrong." in page(pd.concat([test, more_confident])).text
 
 
-def test_three_mistakes_and_three_labels_that_are_right_are_looked_into() -> None:
-    chosen = looked_into(answers(wrong=10))
+def test_three_mistakes_and_three_labels_that_are_right_are_explained() -> None:
+    chosen = explained(answers(wrong=10))
     wrong, right = chosen[:3], chosen[3:]
     assert wrong["clip_id"].tolist() == [name(number) for number in (9, 8, 7)]
     assert (right["label"] == right["predicted"]).all()
@@ -190,29 +183,29 @@ def test_a_file_that_cannot_be_read_has_a_note_and_no_player(page: Made, clips: 
     lost = clips.assign(path=clips["path"].where(clips.index != 9, "nowhere.wav"))
     found = page(answers(wrong=10), clips=lost)
     assert len(found.all("audio")) == 7 + 5
-    assert found.text.count("The file could not be read, so there is no sound.") == 2
+    assert found.text.count("No sound: the file could not be read.") == 2
 
 
 def test_no_mistake_is_a_sentence(page: Made) -> None:
     found = page(answers(wrong=0))
-    assert "No test clip was given a wrong label." in found.text
-    assert "none of 15 answers to 15 test clips are wrong." in found.text
+    assert "The model labels every test clip correctly." in found.text
+    assert "none of 15 predictions on 15 test clips are wrong." in found.text
     assert "Most often" not in found.text
     assert len(found.all("audio")) == 3
 
 
 def test_no_right_answer_leaves_the_mistakes(page: Made) -> None:
-    assert "Right answers" not in page(answers(wrong=CLIPS)).text
+    assert "Correct predictions" not in page(answers(wrong=CLIPS)).text
 
 
 def test_confusions_are_counted_and_said(page: Made) -> None:
     found = page(answers(wrong=10))
-    assert f"bach was taken for {EVIL} 4 of 5 times" in found.text
+    assert f"bach was predicted as {EVIL} 4 of 5 times" in found.text
     matrix = pd.DataFrame([[5, 1, 0], [3, 5, 2], [0, 0, 9]], index=LABELS, columns=LABELS)
     assert confusions(matrix) == [
-        f"{EVIL} was taken for bach 3 of 10 times",
-        f"{EVIL} was taken for tune 2 of 10 times",
-        f"bach was taken for {EVIL} 1 of 6 times",
+        f"{EVIL} was predicted as bach 3 of 10 times",
+        f"{EVIL} was predicted as tune 2 of 10 times",
+        f"bach was predicted as {EVIL} 1 of 6 times",
     ]
 
 
@@ -222,7 +215,7 @@ def test_a_window_is_grey_with_its_falls_in_colour(page: Made) -> None:
     window = np.full((8, 44), -80.0)
     own = Saliency(0.0, 1.0, [Patches("spectrogram", SPEC, window, falls)])
     found = page(answers(wrong=10), [own] * 6)
-    (plot, *_) = [image for image in found.all("img") if str(image["alt"]).startswith("What of the spectro")]
+    (plot, *_) = [image for image in found.all("img") if str(image["alt"]).startswith("Parts of the spectro")]
     png = base64.b64decode(str(plot["src"]).split(",")[1])
     pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
     assert pixels.shape == (8, 44, 3)
@@ -247,10 +240,10 @@ def test_columns_are_bars_and_have_no_player(page: Made) -> None:
 def test_where_nothing_falls_a_sentence_says_so(page: Made) -> None:
     flat = Saliency(0.0, 1.0, [Columns({"rms": 0.0, "mfcc": 1e-9})])
     found = page(answers(wrong=10), [flat] * 6)
-    assert "Nothing of the input: whatever part of it is hidden, the answers stay the same." in found.text
-    assert "Right answers" not in found.text
-    mixed = page(answers(wrong=10), [flat, *heard(5)])
-    assert mixed.text.count("Whatever part of it is hidden, the answer stays the same.") == 1
+    assert "On no part of the input: whichever part is hidden, the predictions stay the same." in found.text
+    assert "Correct predictions" not in found.text
+    mixed = page(answers(wrong=10), [flat, *of_windows(5)])
+    assert mixed.text.count("Whichever part is hidden, the prediction stays the same.") == 1
 
 
 def test_a_leaky_split_is_marked(page: Made) -> None:

@@ -9,17 +9,16 @@ import pytest
 import yaml
 from checkouts import make_music
 from networks import FRAMES, make_ast
+from running import features, weights
 
 from pipeline import config
 from pipeline.config.project import SoundParams
 from pipeline.data import clips
+from pipeline.evaluation.temperature import at_temperature
 from pipeline.files import sha256
 from pipeline.models.exported import Exported
-from pipeline.models.temperature import at_temperature
 from pipeline.serving import manifest
 from pipeline.serving.predictor import Classifier
-from pipeline.stages.features import features
-from pipeline.stages.weights import weights
 from pipeline.training import no_callback, splits
 from pipeline.training.predict import averaged
 from pipeline.training.single import save, train_single

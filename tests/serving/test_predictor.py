@@ -9,15 +9,16 @@ import numpy as np
 import onnx.parser
 import pytest
 import soundfile
+from stores import write_store
 
 from pipeline.config.base import ParamsError
 from pipeline.config.features import FeatureKind, MusicnnInput
 from pipeline.config.project import SoundParams
-from pipeline.features import extract, store
+from pipeline.evaluation.temperature import at_temperature
+from pipeline.features import extract
 from pipeline.features.extract import Task
 from pipeline.features.store import Store
 from pipeline.models.exported import Exported
-from pipeline.models.temperature import at_temperature
 from pipeline.serving import manifest
 from pipeline.serving.predictor import Classifier
 from pipeline.serving.sections import SongError
@@ -87,7 +88,7 @@ def test_windows_of_a_model_of_two_kinds_are_those_of_the_store(
     for kind in kinds:
         spec = extract.spec(kind, heard)
         rows = np.frombuffer(blocks[kind].content, spec["dtype"]).reshape(-1, spec["width"])
-        store.write(tmp_path / kind, ["clip"], [rows], spec["dtype"], spec)
+        write_store(tmp_path / kind, ["clip"], [rows], spec["dtype"], spec)
         features.append(Feature.stored(Store(tmp_path / kind), ["clip"], settings.window.of(kind)))
     windows = Windows(features, np.zeros(1, np.int64))
     run = Exported(package / manifest.GRAPH, 1)

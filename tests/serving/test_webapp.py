@@ -1,6 +1,5 @@
 """The page to try a model: its server as a process of its own, asked as a browser asks, and by a browser."""
 
-import argparse
 import http.client
 import json
 import os
@@ -295,4 +294,4 @@ def test_a_model_that_is_older_than_the_page_is_refused(
 ) -> None:
     monkeypatch.setattr(commands, "chosen", lambda _: Registered("3", tmp_path))
     with pytest.raises(UserError, match="model 3 was made before there was a page"):
-        commands.page(argparse.Namespace(model=None, port=8000))
+        commands.page(None, 8000)

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from running import split
+from stores import write_store
 
 from pipeline import config, paths
 from pipeline.data import clips
-from pipeline.features import store
 from pipeline.files import write_json
-from pipeline.stages.split import split
 
 LABELS = ("jazz", "polka", "rock")
 GROUPS = 9
@@ -87,4 +87,4 @@ def features(good: pd.DataFrame) -> None:
         for row in good.itertuples()
     ]
     spec = {"windowed": False, "columns": [f"c{number}" for number in range(8)]}
-    store.write(paths.FEATURES / "tabular", list(good["clip_id"]), rows, "float32", spec)
+    write_store(paths.FEATURES / "tabular", list(good["clip_id"]), rows, "float32", spec)

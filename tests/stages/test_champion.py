@@ -8,6 +8,7 @@ import mlflow
 import pandas as pd
 import pytest
 import yaml
+from running import champion, evaluate, train
 
 from pipeline import paths
 from pipeline.files import read_json
@@ -15,9 +16,6 @@ from pipeline.serving import isolated, ood_evaluation, selective
 from pipeline.serving.isolated import Told
 from pipeline.serving.ood_evaluation import Roc
 from pipeline.stages import champion as stage
-from pipeline.stages.champion import champion
-from pipeline.stages.evaluate import evaluate
-from pipeline.stages.train import train
 from pipeline.tracking import registry
 from pipeline.tracking.registry import Registered, RegistryError
 

@@ -1,21 +1,20 @@
 """The stage `explain` with several folds, whose models are made up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pandas as pd
-import pytest
 from onnx import TensorProto, helper, numpy_helper
+from stores import write_store
 
 from pipeline import config, paths
-from pipeline.data import clips
+from pipeline.data import clips, split
 from pipeline.evaluation import metrics
-from pipeline.features import store
 from pipeline.reports import figures
-from pipeline.reports.model_page import Columns, Saliency, explanation, looked_into
+from pipeline.reports.model_page import explained
+from pipeline.reports.saliency import Columns, saliencies
 from pipeline.stages.explain import explain
 from pipeline.training.hardware import resolved
 from pipeline.training.trials import Spec
@@ -25,7 +24,7 @@ SPEC = {"sample_rate": 22050, "params": {"hop_length": 512}, "silence_db": -80.0
 
 
 def looks_at(column: int, file: Path) -> None:
-    """A model of eight columns and three labels whose answer hangs on one column alone."""
+    """A model of eight columns and three labels whose answer depends on one column alone."""
     weights = np.zeros((8, 3), np.float32)
     weights[column] = [-2, 0, 2]
     graph = helper.make_graph(
@@ -59,24 +58,22 @@ def a_spec(fold: int) -> Spec:
 
 
 def answers() -> pd.DataFrame:
-    """All test clips of both folds, wrong, and of each fold the surest in turn."""
-    split = pd.read_parquet(paths.SPLIT).query("part == 'test'")
-    table = split.merge(clips.read()[["clip_id", "label"]], on="clip_id").reset_index(drop=True)
+    """All test clips of both folds, wrong, and the most confident ones from each fold in turn."""
+    tested = pd.read_parquet(paths.SPLIT).query("part == 'test'")
+    table = tested.merge(clips.read()[["clip_id", "label"]], on="clip_id").reset_index(drop=True)
     table["turn"] = table.groupby("fold").cumcount()
-    sure = 0.9 - 0.01 * table["turn"]
+    confidence = 0.9 - 0.01 * table["turn"]
     following = dict(zip(LABELS, [*LABELS[1:], LABELS[0]], strict=True))
     table["predicted"] = table["label"].map(following)
     for label in LABELS:
-        table[f"p:{label}"] = np.where(table["predicted"] == label, sure, (1 - sure) / 2)
+        table[f"p:{label}"] = np.where(table["predicted"] == label, confidence, (1 - confidence) / 2)
     return table.assign(seed=7, temperature=1.0).drop(columns="turn")
 
 
-def test_an_answer_is_explained_by_the_trial_that_gave_it(
-    setup: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_is_explained_by_the_trial_that_gave_it(setup: Callable[..., None]) -> None:
     setup(split={"folds": 2})
     names = list(clips.good(clips.read())["clip_id"])
-    store.write(paths.FEATURES / "spectrogram", names, (np.zeros((9, 4)) for _ in names), "float16", SPEC)
+    write_store(paths.FEATURES / "spectrogram", names, (np.zeros((9, 4)) for _ in names), "float16", SPEC)
     for fold in (0, 1):
         folder = paths.MODELS / "logreg" / f"fold{fold}-seed7"
         looks_at(3 + fold, folder / "model.onnx")
@@ -86,21 +83,16 @@ def test_an_answer_is_explained_by_the_trial_that_gave_it(
     folder.mkdir(parents=True)
     given.to_parquet(folder / "predictions.parquet")
     figures.save(figures.confusion(metrics.confusion(given, LABELS), "logreg"), folder / "confusion.png")
-    found: list[Saliency] = []
-
-    def told(model: Any, test: pd.DataFrame, saliencies: Sequence[Saliency], *others: Any) -> None:
-        found.extend(saliencies)
-        explanation(model, test, saliencies, *others)
-
-    monkeypatch.setattr("pipeline.stages.explain.explanation", told)
-    explain("logreg")
-
-    folds = list(looked_into(given)["fold"])
+    chosen = explained(given)
+    found = saliencies(chosen, paths.MODELS / "logreg", clips.computed(), split.read(), paths.FEATURES)
+    folds = list(chosen["fold"])
     assert len(set(folds)) == 2, "else this shows nothing"
     for saliency, fold in zip(found, folds, strict=True):
         (columns,) = saliency.inputs
         assert isinstance(columns, Columns)
         assert [name for name, fall in columns.falls.items() if fall] == [f"c{3 + fold}"]
+
+    explain("logreg")
     page = (paths.MODEL_REPORTS / "logreg.html").read_text()
     assert "family of columns" in page
-    assert "The file could not be read, so there is no sound." in page
+    assert "No sound: the file could not be read." in page

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 from checkouts import make_backbone
+from running import inputs, train
+from stores import write_store
 
 from pipeline import paths
 from pipeline.data import clips
-from pipeline.features import store
 from pipeline.features.store import Store
-from pipeline.stages.inputs import inputs
-from pipeline.stages.train import train
 from pipeline.training import embeddings
 
 BANDS = 32
@@ -45,7 +44,7 @@ def checkout(checkout: Path, setup: Any) -> Path:
     rng = np.random.default_rng(3)
     ids = list(clips.good(clips.read())["clip_id"])
     rows = (rng.uniform(-80, 0, (rng.integers(10, 50), BANDS)).astype(np.float16) for _ in ids)
-    store.write(paths.FEATURES / "spectrogram", ids, rows, "float16", {"windowed": True, "silence_db": -80.0})
+    write_store(paths.FEATURES / "spectrogram", ids, rows, "float16", {"windowed": True, "silence_db": -80.0})
     return checkout
 
 

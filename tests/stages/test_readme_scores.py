@@ -5,12 +5,11 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
+from running import evaluate, train
 
 from benchmarks import scores
 from pipeline import paths
 from pipeline.files import read_json, write_json
-from pipeline.stages.evaluate import evaluate
-from pipeline.stages.train import train
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -18,23 +18,23 @@ import pytest
 import torch
 from filelock import FileLock
 from processes import PATIENCE_S, wait_until
+from running import evaluate, train
 from safetensors.torch import save_file
+from stores import write_store
 from torch import nn
 
 from pipeline import config, paths
 from pipeline.config.base import ParamsError
 from pipeline.features.store import Store
-from pipeline.features.store import write as write_store
 from pipeline.files import read_json, remove, sha256
 from pipeline.models.majority import Majority
-from pipeline.stages.evaluate import evaluate
-from pipeline.stages.train import train
 from pipeline.sweeps import command, study, workers
 from pipeline.sweeps.params_writer import apply, changed
 from pipeline.sweeps.plan import Plan, SweepError
 from pipeline.sweeps.results import Found
 from pipeline.sweeps.study import Outcome, Study
 from pipeline.training import HISTORY, OnEpoch, ensemble
+from pipeline.training.recipe import recipe
 from pipeline.training.single import train_single
 from pipeline.workflow import checkpoints, dependencies
 
@@ -364,7 +364,9 @@ def test_other_code_begins_another_study_and_another_training(
 
     def names() -> tuple[str, Path]:
         experiment = settings.experiments["logreg"]
-        return Plan(settings, "logreg").study(), checkpoints.work("train", settings, experiment, "logreg")
+        return Plan(settings, "logreg").study(), checkpoints.folder(
+            "train", "logreg", *recipe(settings, experiment, (paths.CLIPS, paths.SPLIT))
+        )
 
     before = names()
     assert names() == before

@@ -8,13 +8,11 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from running import evaluate, leak, train
 
 from pipeline import paths
 from pipeline.data import clips
 from pipeline.files import read_json
-from pipeline.stages.evaluate import evaluate
-from pipeline.stages.leak import leak
-from pipeline.stages.train import train
 from pipeline.training.single import train_single
 
 Setup = Callable[..., None]

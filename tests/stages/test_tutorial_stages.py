@@ -9,16 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from running import evaluate, train
+from stores import write_store
 
 from pipeline import config, paths
 from pipeline.config.base import ParamsError
 from pipeline.data import clips
-from pipeline.data.split import first_to_train
-from pipeline.features import store
+from pipeline.data.tutorial_split import first_to_train
 from pipeline.files import read_json
 from pipeline.stages import tutorial as stage
-from pipeline.stages.evaluate import evaluate
-from pipeline.stages.train import train
 from pipeline.stages.tutorial import tutorial
 from pipeline.stages.tutorial_report import tutorial_report
 from pipeline.training.trainer import History
@@ -50,7 +49,7 @@ def made(setup: Setup) -> None:
     names = list(clips.good(clips.read())["clip_id"])
     for kind in ("spectrogram", "wavelet"):
         rows = (rng.normal(-40, 9, (FRAMES + 4, 32)).astype(np.float32) for _ in names)
-        store.write(paths.FEATURES / kind, names, rows, "float16", spec)
+        write_store(paths.FEATURES / kind, names, rows, "float16", spec)
 
 
 def runs() -> pd.DataFrame:

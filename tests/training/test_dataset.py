@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stores import write_store
 
-from pipeline.features.store import Store, write
+from pipeline.features.store import Store
 from pipeline.training.dataset import EvenWindows, Feature, RandomWindows, Windows
 
 SILENCE_DB = -80.0
@@ -26,7 +27,7 @@ def stored(folder: Path, bands: int, windowed: bool = True) -> Store:
     rows = content(bands)
     if not windowed:
         rows = {clip: values[:1] for clip, values in rows.items()}
-    write(
+    write_store(
         folder, list(rows), iter(rows.values()), "float32", {"windowed": windowed, "silence_db": SILENCE_DB}
     )
     return Store(folder)
@@ -77,7 +78,7 @@ def test_statistics_are_those_of_the_rows_of_these_clips(feature: Feature) -> No
 def test_a_column_that_never_varies_has_no_deviation_at_all(tmp_path: Path) -> None:
     """Else the rounding of large numbers would pass for one, and scale noise up."""
     rows = [np.array([[3000.1, float(clip)]], np.float32) for clip in range(7)]
-    write(tmp_path / "s", list("abcdefg"), rows, "float32", {"windowed": False})
+    write_store(tmp_path / "s", list("abcdefg"), rows, "float32", {"windowed": False})
     told = Feature.stored(Store(tmp_path / "s"), list("abcdefg"), FRAMES).describe()
     np.testing.assert_array_equal(told.mean, np.array([3000.1, 3.0], np.float32))
     np.testing.assert_array_equal(told.std, np.array([0.0, 2.0], np.float32))
@@ -183,9 +184,9 @@ def test_windows_of_other_frames_lie_at_the_same_place_of_the_clip(tmp_path: Pat
     coarse, fine = tmp_path / "coarse", tmp_path / "fine"
     for folder, lengths in ((coarse, (20, 5)), (fine, (41, 11))):
         rows = [np.arange(length, dtype=np.float32)[:, None] for length in lengths]
-        write(folder, ["a", "b"], iter(rows), "float32", {"windowed": True, "silence_db": -1.0})
+        write_store(folder, ["a", "b"], iter(rows), "float32", {"windowed": True, "silence_db": -1.0})
     table = tmp_path / "table"
-    write(
+    write_store(
         table, ["a", "b"], iter([np.full((1, 2), 3.0), np.full((1, 2), 4.0)]), "float32", {"windowed": False}
     )
     sources = [

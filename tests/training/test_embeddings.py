@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from stores import write_store
 from torch import Tensor, nn
 
 from pipeline import paths
 from pipeline.config.training import Training
-from pipeline.features.store import Store, write
+from pipeline.features.store import Store
 from pipeline.models.exported import Exported
 from pipeline.training import embeddings
 from pipeline.training.dataset import Feature, Windows
@@ -45,7 +46,7 @@ def rows(clip: str) -> np.ndarray[Any, np.dtype[np.float32]]:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     folder = tmp_path_factory.mktemp("store") / "five"
-    write(folder, list(LENGTHS), map(rows, LENGTHS), "float32", {"windowed": True, "silence_db": -80.0})
+    write_store(folder, list(LENGTHS), map(rows, LENGTHS), "float32", {"windowed": True, "silence_db": -80.0})
     return Store(folder)
 
 

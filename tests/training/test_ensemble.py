@@ -13,26 +13,28 @@ import torch
 from ruamel.yaml import YAML
 from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from stores import write_store
 from threadpoolctl import threadpool_info
 
 from pipeline import config, paths
-from pipeline.blas import blas_threads
 from pipeline.config.experiment import Experiment
 from pipeline.config.project import Params
 from pipeline.config.training import Training
-from pipeline.data.split import SplitError, inner
-from pipeline.evaluation import ablation
-from pipeline.features.store import write
+from pipeline.data.split import SplitError, inner_folds
+from pipeline.evaluation.ablation import FUSION
+from pipeline.evaluation.ablation import table as ablation_table
+from pipeline.evaluation.temperature import best
 from pipeline.models import MIN_PROBABILITY
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.models.majority import Majority
-from pipeline.models.temperature import best
+from pipeline.parallel import blas_threads
 from pipeline.training import no_callback, pooling, splits
+from pipeline.training.answers import without_branches
 from pipeline.training.ensemble import save_trial, train_trial
 from pipeline.training.predict import VALID, predictions
 from pipeline.training.single import Probabilities
-from pipeline.training.trials import Trial
+from pipeline.training.trials import Spec, Trial
 
 LABELS = ("a", "b")
 TRIAL = Trial(0, 7)
@@ -53,9 +55,9 @@ def table(checkout: Path) -> pd.DataFrame:  # noqa: ARG001
     found = found.assign(**about, status="ok", reason="")
     rows = rng.normal(0, 1, (60, 1, 6)).astype(np.float32)
     rows[:, 0, 0] += 3 * label
-    write(paths.FEATURES / "tabular", ids, iter(rows), "float32", {"windowed": False})
+    write_store(paths.FEATURES / "tabular", ids, iter(rows), "float32", {"windowed": False})
     frames = rng.normal(-40, 5, (60, 36, 32)).astype(np.float32)
-    write(
+    write_store(
         paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "silence_db": -80.0}
     )
     return found
@@ -77,7 +79,7 @@ def run(one: Experiment, table: pd.DataFrame, split: pd.DataFrame, folder: Path)
     """Its predictions; model and all that stands beside it are in ``folder``."""
     window = config.Window(frames=32, musicnn=187, fbank=1024)
     data = splits.load(one, window, table, split, 0)
-    deal = partial(splits.inner_folds, one, data, window, table, 7)
+    deal = partial(splits.resplit, one, data, window, table, 7)
     folder.mkdir()
     save_trial(train_trial(one, data, deal, 7, folder / "work", folder / "kept", no_callback), data, folder)
     return predictions(folder / "model.onnx", data, one.training, TRIAL)
@@ -110,13 +112,13 @@ def test_a_model_in_closed_form_keeps_to_its_threads(
 
 
 def test_inner_folds_hold_each_clip_out_once_and_cut_no_group(table: pd.DataFrame) -> None:
-    rows = inner(table.assign(protocol="grouped"), 3, 7).merge(table, on="clip_id")
+    rows = inner_folds(table.assign(protocol="grouped"), 3, 7).merge(table, on="clip_id")
     held = rows[rows["part"] == "valid"]
     assert sorted(held["clip_id"]) == sorted(table["clip_id"])
     assert (rows.groupby(["fold", "group"])["part"].nunique() == 1).all()
     assert (held.groupby("fold")["label"].nunique() == 2).all()
     with pytest.raises(SplitError, match=r"training\.ensemble_size"):
-        inner(table.assign(protocol="grouped"), 16, 7)
+        inner_folds(table.assign(protocol="grouped"), 16, 7)
 
 
 def test_members_answer_for_what_they_did_not_learn(
@@ -128,7 +130,7 @@ def test_members_answer_for_what_they_did_not_learn(
     kept = pd.read_parquet(tmp_path / "three" / VALID).set_index("clip_id")
     window = config.Window(frames=32, musicnn=187, fbank=1024)
     data = splits.load(one, window, table, split, 0)
-    for own in splits.inner_folds(one, data, window, table, 7, 3):
+    for own in splits.resplit(one, data, window, table, 7, 3):
         for clip, expected in by_scikit_learn(own).items():
             if clip in kept.index:
                 np.testing.assert_allclose(kept.loc[clip], expected, rtol=1e-4, atol=1e-6)
@@ -202,21 +204,31 @@ BRANCHES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("ensemble_size", [1, 2])
-def test_ablation_tells_which_branch_is_worth_something(
+def test_ablation_shows_which_branch_is_worth_something(
     table: pd.DataFrame, split: pd.DataFrame, training: Trainings, tmp_path: Path, ensemble_size: int
 ) -> None:
     own = training(epochs=1, patience=None)
     inherited = {**own.model_dump(), "ensemble_size": ensemble_size}
     branches = {name: {**branch, "training": inherited} for name, branch in BRANCHES.items()}
     one = experiment(own, ["spectrogram", "tabular"], {"name": "fusion", "branches": branches})
-    found = run(one, table, split, tmp_path / "fused")
-    test = found[found["part"] == "test"]
+    found = run(one, table, split, tmp_path / TRIAL.name)
+    test = found[found["part"] == "test"].reset_index(drop=True)
     assert (test["predicted"] == test["label"]).mean() > 0.8
-    data = splits.load(one, config.Window(frames=32, musicnn=187, fbank=1024), table, split, 0)
-    answers = ablation.answers(tmp_path / "fused", data, own, TRIAL)
+    Spec(
+        run_id="0" * 32,
+        fold=TRIAL.fold,
+        seed=TRIAL.seed,
+        labels=list(LABELS),
+        experiment=one,
+        window=config.Window(frames=32, musicnn=187, fbank=1024),
+        parameters=1,
+        device="cpu",
+        train_seconds=0.1,
+    ).write(tmp_path / TRIAL.name)
+    answers = without_branches(tmp_path, table, split)
     columns = [f"p:{label}" for label in LABELS]
-    np.testing.assert_allclose(answers[ablation.WHOLE][columns], test[columns], rtol=1e-3, atol=1e-4)
-    worth = ablation.table(answers, 7).set_index("branch")
+    np.testing.assert_allclose(answers[FUSION][columns], test[columns], rtol=1e-3, atol=1e-4)
+    worth = ablation_table(answers, 7).set_index("branch")
     assert worth.loc["table", "worth"] > 0.2
     assert abs(worth.loc["noise", "worth"]) < 0.1
     assert (worth["low"] <= worth["worth"]).all()

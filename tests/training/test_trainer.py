@@ -8,17 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from stores import write_store
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.config.models import Cnn, Mlp
 from pipeline.config.training import Training
-from pipeline.features.store import Store, write
+from pipeline.evaluation import metrics
+from pipeline.features.store import Store
 from pipeline.models import cnn, mlp
 from pipeline.training import HISTORY
 from pipeline.training.dataset import Feature, Windows
 from pipeline.training.embeddings import Embeddings
-from pipeline.training.module import Batch, Classifier, macro_f1
+from pipeline.training.module import Batch, Classifier
 from pipeline.training.trainer import Batches, _class_weights, fit
 
 LABELS = 3
@@ -39,7 +41,7 @@ def table(folder: Path, seed: int, clips: int = 48, spread: float = 1.0) -> tupl
     values = rng.normal(0, spread, (clips, 6)).astype(np.float32)
     values[np.arange(clips), targets] += 4
     ids = [f"{number}" for number in range(clips)]
-    write(folder / f"table {seed}", ids, values[:, None], "float32", {"windowed": False})
+    write_store(folder / f"table {seed}", ids, values[:, None], "float32", {"windowed": False})
     features = [Feature.stored(Store(folder / f"table {seed}"), ids, 1)]
     return features, Windows(features, targets)
 
@@ -54,7 +56,7 @@ def pictures(folder: Path, seed: int, clips: int = 18) -> tuple[list[Feature], W
         block[:, 10 * target : 10 * target + 10] += 8
         blocks.append(block.astype(np.float32))
     ids = [f"{number}" for number in range(clips)]
-    write(folder / f"pictures {seed}", ids, blocks, "float16", {"windowed": True, "silence_db": -80.0})
+    write_store(folder / f"pictures {seed}", ids, blocks, "float16", {"windowed": True, "silence_db": -80.0})
     features = [Feature.stored(Store(folder / f"pictures {seed}"), ids, 32)]
     return features, Windows(features, targets)
 
@@ -306,13 +308,22 @@ def test_windows_are_augmented_in_training_alone(
     assert torch.equal(images, batch().inputs[0]), "and not in place"
 
 
-def test_macro_f1_is_scikit_learns() -> None:
-    """Also with a label that is never there, never predicted, or neither."""
-    from sklearn.metrics import f1_score
+def test_an_epochs_macro_f1_is_that_of_evaluation(
+    training: Trainings, classifier: Callable[..., Classifier], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where one label has no clip and another is never predicted."""
+    logged: dict[str, float] = {}
+    module = classifier(nn.Identity(), training(), torch.ones(4))
+    monkeypatch.setattr(module, "log_dict", lambda values, **_: logged.update(values))
+    logits = torch.tensor([[9.0, 0, 0, 0], [0, 0, 9, 0], [0, 0, 9, 0], [9, 0, 0, 0]])
+    module.trained = torch.ones(3)
+    module.on_validation_epoch_start()
+    module.validation_step(Batch((logits,), torch.tensor([0, 0, 2, 3]), torch.arange(4)))
+    module.on_validation_epoch_end()
 
-    rng = np.random.default_rng(7)
-    for truth, answers in ((5, 5), (3, 5), (5, 2), (1, 1)):
-        targets, predicted = rng.integers(0, truth, 40), rng.integers(0, answers, 40)
-        expected = f1_score(targets, predicted, labels=range(6), average="macro", zero_division=0)
-        found = macro_f1(torch.from_numpy(targets), torch.from_numpy(predicted), 6)
-        assert float(found) == pytest.approx(expected)
+    labels = ["jazz", "polka", "rock", "waltz"]
+    rows = pd.DataFrame(logits.softmax(dim=1).numpy(), columns=[f"p:{label}" for label in labels])
+    rows = rows.assign(clip_id=list("abcd"), part="valid", label=["jazz", "jazz", "rock", "waltz"])
+    rows["predicted"] = ["jazz", "rock", "rock", "jazz"]
+    expected = metrics.scores(rows, "valid")["valid_macro_f1"]
+    assert logged["valid_macro_f1"] == expected == pytest.approx((1 / 2 + 2 / 3 + 0) / 3)

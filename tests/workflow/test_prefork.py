@@ -8,80 +8,74 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from dvc.stage import run
+from processes import wait_until
 
 from pipeline.workflow import prefork
 
-ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere stages begin cold")
+ROOT = Path(__file__).parents[2]
+STAGE = "train"
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process is preloaded")
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(run, "_run", run._run)  # put back after the test
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A command that asks the server for the stage `train` of a package in the working folder."""
     monkeypatch.setattr(prefork, "LIBRARIES", ())
-    with prefork.starter() as address:
-        prefork.use(address)
-        yield
-
-
-def execute(command: str, folder: Path, **environment: str) -> None:
-    run._run(
-        "/bin/sh", command, cwd=str(folder), env={**os.environ, **environment}, close_fds=True, shell=False
+    package = tmp_path / "stages"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(
+        "from pipeline.stages.command import main\nmain('stages', lambda: None)\n"
     )
-
-
-def test_a_failing_stage_is_an_error_with_its_message(checkout: Path) -> None:
-    """In a process of its own, since forks write to where the first of them did."""
-    script = (
-        "import os; from dvc.stage import run; from pipeline import warm; warm.LIBRARIES = ()\n"
-        "with warm.starter() as address: warm.use(address); "
-        "run._run('/bin/sh', 'python -m pipeline.stages.train nonsense', cwd='.', env=dict(os.environ))"
+    (package / f"{STAGE}.py").write_text(
+        "import os, pathlib, sys, time\n"
+        "from pipeline.errors import UserError\n"
+        "def train(params, key):\n"
+        "    pathlib.Path(f'seen-{key}').write_text(f\"{os.getpid()} {os.environ['DVC_STAGE']}\")\n"
+        "    if key == 'wrong':\n"
+        "        raise UserError('wrong.csv: no such file')\n"
+        "    if key == 'long':\n"
+        "        time.sleep(600)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=checkout,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "error: " in done.stderr
-    assert done.stderr.strip().endswith("exited with 1")
+    with prefork.server() as address:
+        monkeypatch.setenv(prefork.SERVER, address)
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))
+        monkeypatch.setenv("DVC_STAGE", "train@a")
+        monkeypatch.chdir(tmp_path)
+        yield [sys.executable, "-m", "stages", STAGE]
 
 
-@pytest.mark.usefixtures("command")
-def test_the_working_folder_and_the_environment_are_those_of_dvc(tmp_path: Path) -> None:
-    """Seen in a project of its own, whose stage `train` writes down where it runs."""
-    stages = tmp_path / "stages"
-    stages.mkdir()
-    (stages / "train.py").write_text(
-        "import os, pathlib, sys\n"
-        "pathlib.Path('seen').write_text(' '.join([__name__, os.environ['DVC_STAGE'], *sys.argv[1:]]))\n"
-    )
-    here = Path.cwd()
-    execute("python -m stages.train a 'b c'", tmp_path, DVC_STAGE="train@a")
-    assert (tmp_path / "seen").read_text() == "__main__ train@a a b c"
-    assert Path.cwd() == here
-    assert "DVC_STAGE" not in os.environ
+def test_a_stage_has_the_folder_and_the_environment_of_the_command(ask: list[str], tmp_path: Path) -> None:
+    with subprocess.Popen([*ask, "a"]) as asking:
+        assert asking.wait() == 0
+    process, stage = (tmp_path / "seen-a").read_text().split()
+    assert stage == "train@a"
+    assert int(process) not in (asking.pid, os.getpid()), "it ran in a process of the server's"
 
 
-def test_stages_that_end_while_others_begin_have_not_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_failing_stage_fails_the_command(ask: list[str]) -> None:
+    assert subprocess.run([*ask, "wrong"], check=False).returncode == 1
+
+
+def test_stages_that_end_while_others_begin_have_not_failed(ask: list[str]) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        done = [threads.submit(subprocess.run, [*ask, str(number)], check=False) for number in range(40)]
+        assert {one.result().returncode for one in done} == {0}
+
+
+def test_a_stage_ends_with_the_command_that_asked_for_it(ask: list[str], tmp_path: Path) -> None:
+    seen = tmp_path / "seen-long"
+    with subprocess.Popen([*ask, "long"]) as asking:
+        wait_until(lambda: seen.exists() and seen.read_text() != "")
+        asking.kill()
+    process = Path("/proc") / seen.read_text().split()[0]
+    wait_until(lambda: not process.exists())
+
+
+def test_without_a_server_the_command_runs_the_stage_itself(
+    ask: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prefork, "LIBRARIES", (prefork.__name__,))
-    (tmp_path / "quick.py").touch()
-    monkeypatch.setattr(prefork, "STAGES", ("quick",))
-    monkeypatch.setattr(run, "_run", run._run)
-    with prefork.starter() as address, ThreadPoolExecutor(4) as stages:
-        prefork.use(address)
-        for done in [stages.submit(execute, "python -m quick", tmp_path) for _ in range(100)]:
-            done.result()
-
-
-@pytest.mark.usefixtures("command")
-def test_other_commands_are_run_as_ever(tmp_path: Path) -> None:
-    execute("python -m pipeline.stages.features --help > help.txt", tmp_path)
-    assert "features" in (tmp_path / "help.txt").read_text()
-    execute("echo done > done.txt", tmp_path)
-    assert (tmp_path / "done.txt").exists()
+    monkeypatch.delenv(prefork.SERVER)
+    with subprocess.Popen([*ask, "a"]) as alone:
+        assert alone.wait() == 0
+    assert int((tmp_path / "seen-a").read_text().split()[0]) == alone.pid

@@ -1,0 +1,135 @@
+"""What the comparison shows: each experiment's evaluation, and the data, as read from the stages' outputs."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import pandas as pd
+
+from pipeline import paths
+from pipeline.data import clips, split
+from pipeline.evaluation import calibration, metrics
+from pipeline.evaluation.bootstrap import Interval
+from pipeline.files import read_json
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One trained and evaluated model."""
+
+    key: str
+    description: str
+    """Model and features, e.g. ``cnn on spectrogram``."""
+    metrics: Mapping[str, float]
+    """As in ``evaluation/<key>/scores.json``."""
+    history: pd.DataFrame
+    """As in ``history/<key>.csv``: rows by fold, seed and epoch; none for a model that is not trained by epochs."""
+    per_class: pd.DataFrame
+    """Of the test set, from :func:`pipeline.evaluation.metrics.per_class`."""
+    confusion: pd.DataFrame
+    """Of the test set, from :func:`pipeline.evaluation.metrics.confusion`."""
+    reliability: tuple[pd.DataFrame, pd.DataFrame]
+    """Of the test set, before and after temperature scaling, from :mod:`pipeline.evaluation.calibration`."""
+    test_clips: int
+    trials: int
+    """Trainings: folds times seeds."""
+    run_id: str | None
+    """The MLflow run, if it is known."""
+    wall_time_s: float
+    parameters: int
+    """Trainable weights."""
+    ablation: pd.DataFrame | None = None
+    """Of a fusion, from :func:`pipeline.evaluation.ablation.table`."""
+    page: str | None = None
+    """Path of the page on its mistakes, from the report's folder; models of pictures have none."""
+
+    @property
+    def interval(self) -> Interval:
+        """Of macro F1 on the test set."""
+        return Interval(*(self.metrics[f"test_macro_f1{end}"] for end in ("", "_low", "_high")))
+
+    @property
+    def fluctuation(self) -> tuple[float, float]:
+        """Of validation loss and macro F1, as means over trainings; NaN for a model that is not trained by epochs."""
+        runs = [rows for _, rows in self.history.groupby(["fold", "seed"])]
+        loss, f1 = (
+            sum(metrics.fluctuation(rows[name]) for rows in runs) / len(runs) if runs else math.nan
+            for name in ("valid_loss", "valid_macro_f1")
+        )
+        return loss, f1
+
+    @classmethod
+    def read(cls, key: str, evaluation: Path, history: Path, page: str | None) -> Self:
+        """
+        Args:
+            evaluation: what the stage ``evaluate`` left, ``evaluation/<key>``.
+            history: ``history/<key>.csv``.
+        """
+        test = tested(evaluation)
+        training = read_json(evaluation / "training.json")
+        ablation = evaluation / "ablation.csv"
+        return cls(
+            key=key,
+            description=training["description"],
+            metrics=read_json(evaluation / paths.SCORES),
+            history=pd.read_csv(history),
+            per_class=_labelled(evaluation / "per_class.csv", "label"),
+            confusion=_labelled(evaluation / "confusion.csv", "actual").set_index("actual"),
+            reliability=(calibration.reliability(test), calibration.reliability(calibration.tempered(test))),
+            test_clips=int(test["clip_id"].nunique()),
+            trials=len(test[["fold", "seed"]].drop_duplicates()),
+            run_id=training["run_id"],
+            wall_time_s=training["train_seconds"],
+            parameters=training["parameters"],
+            ablation=_labelled(ablation, "branch") if ablation.exists() else None,
+            page=page,
+        )
+
+
+def tested(evaluation: Path) -> pd.DataFrame:
+    """Test predictions of an experiment, from ``evaluation/<key>``."""
+    return metrics.of_part(pd.read_parquet(evaluation / "predictions.parquet"), "test")
+
+
+def _labelled(file: Path, column: str) -> pd.DataFrame:
+    """A label may be called 7 or NA, which pandas would take for a number or for a missing value."""
+    return pd.read_csv(file, dtype={column: str}, keep_default_na=False)
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """The data that the models were trained and evaluated on."""
+
+    source: str
+    origin: str
+    """What the clips are, as a sentence."""
+    protocol: str
+    """How they were split, as a sentence."""
+    leaky: bool
+    """Clips of one group are in several parts."""
+    counts: pd.DataFrame
+    """Clips by label (index) and part (columns), of the first fold."""
+    few_groups: list[str]
+    """Labels whose test clips come from one or two groups."""
+    rejected: Mapping[str, int]
+    """Rejected clips by reason."""
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, rows: pd.DataFrame, protocol: str) -> Self:
+        """From the clips table and the split."""
+        good = clips.good(table)
+        first = good.merge(rows[rows["fold"] == 0], on="clip_id")
+        groups = good.merge(rows[rows["part"] == "test"], on="clip_id").groupby("label")["group"].nunique()
+        kinds = first["origin"].str.split(" ").str[:4].str.join(" ").value_counts()
+        rejected = table[table["status"] == "rejected"]["reason"].str.split(":").str[0].value_counts()
+        return cls(
+            source=clips.source(table),
+            origin=f"Clips: {', '.join(f'{kind} ({count})' for kind, count in kinds.items())}.",
+            protocol=protocol,
+            leaky=split.leaky(rows) is not None,
+            counts=pd.crosstab(first["label"], first["part"])[list(split.PARTS)],
+            few_groups=[str(label) for label in groups.index[groups < 3]],
+            rejected={str(reason): int(count) for reason, count in rejected.items()},
+        )

@@ -1,0 +1,105 @@
+"""Falls of an answer's probability as a page shows them: over a window of sound, and by family of columns."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_rgb
+
+from pipeline.evaluation.attribution import pieces
+from pipeline.reports.data_figures import indexed_png
+from pipeline.reports.figures import OKABE_ITO
+
+Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
+
+GREYS = 16
+DARKEST = 0.75
+"""Of matplotlib's greys: colours would drown in black."""
+TINTS = 7
+"""Strengths of either colour."""
+STRONGEST = 0.75
+"""How much of the grey the strongest colour covers."""
+RISE, FALL = OKABE_ITO[0], OKABE_ITO[1]
+HERTZ = {
+    31.25: "31",
+    62.5: "63",
+    125: "125",
+    250: "250",
+    500: "500",
+    1000: "1k",
+    2000: "2k",
+    4000: "4k",
+    8000: "8k",
+}
+"""What is written beside a window, where it has room."""
+NEAREST = 8.0
+"""Percent of the height between two of them."""
+
+
+def window(decibels: Array, falls: Array, limit: float, floor: float) -> bytes:
+    """PNG of a window in grey, a pixel for each frame and band, and over it the falls in colour.
+
+    The louder the darker; time runs to the right, the first band is at the bottom.
+
+    Args:
+        decibels: (bands, frames) from ``floor`` to 0, or to its own maximum where that is above.
+        falls: (band patches, time patches) from :func:`pipeline.evaluation.attribution.of_patches`.
+        limit: the fall of the strongest colour; as much of a rise has the strongest of the other.
+    """
+    top = max(0.0, float(decibels.max()))
+    greys = np.clip((decibels - floor) / (top - floor) * GREYS, 0, GREYS - 1).astype(np.uint8)
+    tints = np.rint(np.clip(falls / limit, -1, 1) * TINTS).astype(np.int64) + TINTS
+    patches = np.ix_(*(_patches(length) for length in decibels.shape))
+    levels = (tints[patches] * GREYS + greys).astype(np.uint8)
+    return indexed_png(levels[::-1], _palette())
+
+
+def hertz(spec: Mapping[str, Any], bands: int) -> list[tuple[float, str]]:
+    """Frequencies to write beside a window: place in percent of the height from the bottom, and text."""
+    middles = frequencies(spec, bands)
+    numbers = np.interp(list(HERTZ), middles, np.arange(bands), left=np.nan, right=np.nan)
+    places = 100 * (numbers + 0.5) / bands
+    found: list[tuple[float, str]] = []
+    room = 100.0
+    for place, text in reversed(list(zip(places.tolist(), HERTZ.values(), strict=True))):
+        if NEAREST / 2 <= place <= room - NEAREST / 2:
+            found.append((place, text))
+            room = place - NEAREST / 2
+    return found
+
+
+def frequencies(spec: Mapping[str, Any], bands: int) -> Array:
+    """The middle of each band in Hz."""
+    if "middles_hz" in spec:
+        return np.array(spec["middles_hz"])
+    if spec["bands"] == "mel":
+        return _mel_frequencies(spec["sample_rate"] / 2, bands)
+    settings = spec["params"]
+    middles: Array = settings["fmin"] * 2 ** (np.arange(bands) / settings["bands_per_octave"])
+    return middles
+
+
+def _mel_frequencies(highest: float, bands: int) -> Array:
+    """The middles of librosa's mel filters up to ``highest`` Hz, without librosa, which takes a second to import.
+
+    Slaney's scale (1998, Auditory Toolbox): 15 mel to 1000 Hz, from there 27 mel for each factor of 6.4.
+    """
+    step = np.log(6.4) / 27
+    top = 15 + np.log(highest / 1000) / step if highest > 1000 else highest * 15 / 1000
+    mels = np.linspace(0, top, bands + 2)[1:-1]
+    return np.where(mels < 15, mels * 1000 / 15, 1000 * np.exp(step * (mels - 15)))
+
+
+def _patches(length: int) -> list[int]:
+    """The number of the patch that each band or frame is in."""
+    return [number for number, piece in enumerate(pieces(length)) for _ in range(piece.start, piece.stop)]
+
+
+def _palette() -> Any:
+    """(colours, 3) bytes: for each tint, from the strongest rise to the strongest fall, all greys."""
+    greys = colormaps["Greys"](np.linspace(0, DARKEST, GREYS))[:, :3]
+    shares = np.linspace(-1, 1, 2 * TINTS + 1)[:, None, None]
+    tints = np.where(shares < 0, to_rgb(RISE), to_rgb(FALL))
+    covered = STRONGEST * np.abs(shares)
+    return np.rint(255 * ((1 - covered) * greys + covered * tints)).astype(np.uint8).reshape(-1, 3)

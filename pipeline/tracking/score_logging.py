@@ -1,0 +1,46 @@
+"""The scores of an evaluated experiment in its MLflow runs."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from pipeline import tracking
+from pipeline.config.project import Params
+from pipeline.evaluation import metrics
+from pipeline.tracking import run_logging
+from pipeline.training.answers import data_of
+from pipeline.training.trials import Spec
+
+VALID = ("valid_loss", "valid_accuracy", "valid_macro_f1")
+TEST = ("test_loss", "test_accuracy", "test_macro_f1")
+"""Few names, for MLflow's tables to stay readable; evaluation/<key>/scores.json has them all."""
+
+
+def log(run: tracking.Run, models: list[Spec], scores: Mapping[str, float]) -> None:
+    """The scores over all trials, in the experiment's run."""
+    names = [*TEST, "test_macro_f1_low", "test_macro_f1_high"]
+    if len(models) > 1:
+        names += [*VALID, "test_macro_f1_sd"]
+    run.log_metrics({name: scores[name] for name in names})
+
+
+def log_trial(
+    settings: Params,
+    key: str,
+    run: tracking.Run,
+    model: Spec,
+    answers: pd.DataFrame,
+    table: pd.DataFrame,
+    split: pd.DataFrame,
+) -> None:
+    """A trial's own scores in its run, which is restored from files where the store does not know it."""
+    trial = model.trial
+    own = answers[(answers["fold"] == trial.fold) & (answers["seed"] == trial.seed)]
+    scores = {**metrics.mean_scores(own, "valid"), **metrics.mean_scores(own, "test")}
+    with run_logging.trial(settings, key, run, trial, model.run_id) as child:
+        if child.restored:
+            run_logging.restore(child, key, trial, data_of(model, table, split))
+        # one step behind the last epoch: a table of runs shows the last step, which is then the delivered model
+        epochs = len(run_logging.history(key, trial))
+        child.log_metrics({name: scores[name] for name in VALID}, step=epochs)
+        child.log_metrics({name: scores[name] for name in TEST})

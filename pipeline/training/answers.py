@@ -1,0 +1,61 @@
+"""Predictions of an experiment's trained models, from what training left of them."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.config.experiment import Fusion
+from pipeline.evaluation import calibration, metrics
+from pipeline.evaluation.ablation import FUSION
+from pipeline.files import read_json
+from pipeline.models.exported import LOG_PROBS, Exported
+from pipeline.training import splits
+from pipeline.training.pooling import Array, pooled
+from pipeline.training.predict import FUSION_FILE, averaged, predictions, rows
+from pipeline.training.splits import Splits
+from pipeline.training.trials import Spec, specs
+
+
+def data_of(model: Spec, table: pd.DataFrame, split: pd.DataFrame) -> Splits:
+    """The data that a model was trained on: see :func:`pipeline.training.splits.load`."""
+    return splits.load(model.experiment, model.window, table, split, model.fold)
+
+
+def answers(folder: Path, table: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
+    """Validation and test predictions of all trials, each with the temperature fitted on its own validation clips.
+
+    Args:
+        folder: of the experiment's models, with a folder for each trial.
+    """
+    found = []
+    for model in specs(folder):
+        file = folder / model.trial.name / "model.onnx"
+        own = predictions(file, data_of(model, table, split), model.experiment.training, model.trial)
+        found.append(own.assign(temperature=calibration.temperature(metrics.of_part(own, "valid"))))
+    return pd.concat(found, ignore_index=True)
+
+
+def without_branches(folder: Path, table: pd.DataFrame, split: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Test predictions of a fusion over all trials (FUSION), and by branch those without it; empty for other models.
+
+    Without a branch the others have the pooling weights fitted on validation without it.
+    """
+    found: dict[str, list[pd.DataFrame]] = {}
+    for model in specs(folder):
+        if not isinstance(model.experiment.model, Fusion):
+            return {}
+        trained, settings = folder / model.trial.name, model.experiment.training
+        data, saved = data_of(model, table, split), read_json(trained / FUSION_FILE)
+        run, windows = Exported(trained / "model.onnx", settings.threads, LOG_PROBS), data.windows["test"]
+        log_probs = [own._replace(inputs=(run(own.inputs),)) for own in windows.batches(settings.batch_size)]
+        for name, weights in {FUSION: saved["pooling_weights"], **saved["without"]}.items():
+            pool = partial(_pool, weights=weights)
+            probabilities = averaged(pool, log_probs, len(windows), len(data.labels))
+            found.setdefault(name, []).append(rows(probabilities, data, "test", model.trial))
+    return {name: pd.concat(own, ignore_index=True) for name, own in found.items()}
+
+
+def _pool(inputs: Sequence[Array], weights: Sequence[float]) -> Array:
+    return pooled(inputs[0], weights)

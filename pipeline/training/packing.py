@@ -1,0 +1,45 @@
+"""The embeddings of an experiment's frozen backbones as stores that DVC keeps, where training finds them."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import paths
+from pipeline.config import branches
+from pipeline.config.experiment import Experiment
+from pipeline.config.features import Window
+from pipeline.config.models import Transfer
+from pipeline.data import clips
+from pipeline.features.cache import link_or_copy
+from pipeline.features.store import Store
+from pipeline.files import atomic_write, sha256
+from pipeline.training.recipe import inputs
+from pipeline.workflow import checkpoints
+
+
+def pack_branches(experiment: Experiment, window: Window, folder: Path) -> None:
+    """Write a store for each frozen backbone to ``folder/<number>/<backbone>``. What was packed before is linked."""
+    for number, branch in enumerate(branches(experiment)):
+        if not (isinstance(branch.model, Transfer) and branch.model.frozen):
+            continue
+        tables = [sha256(paths.CLIPS), sha256(paths.FAILED)]
+        known = checkpoints.folder("packed", str(number), branch.model, inputs(branch), window, tables)
+        if not known.exists():
+            with atomic_write(known) as partial:
+                _pack(branch, branch.model, window, partial)
+        shutil.copytree(known, folder / str(number), copy_function=link_or_copy)
+
+
+def _pack(branch: Experiment, model: Transfer, window: Window, folder: Path) -> None:
+    from pipeline.models import transfer  # torch takes seconds to import
+    from pipeline.training.dataset import Feature, Windows
+    from pipeline.training.embeddings import pack
+
+    ids = list(clips.good(clips.computed())["clip_id"])
+    (kind,) = branch.features
+    feature = Feature.stored(Store(paths.FEATURES / kind), ids, window.of(kind))
+    windows = Windows([feature], np.zeros(len(ids), dtype=np.int64))
+    backbones = transfer.load_backbones(model, feature.describe())
+    for name, backbone in zip(model.backbones, backbones, strict=True):
+        pack(windows, ids, backbone, branch.training, paths.embeddings(), folder / name)

@@ -1,0 +1,49 @@
+"""What decides what a training becomes. Where any of it differs, checkpoints and trials of a sweep belong to another training."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pipeline import evaluation, models, paths, training
+from pipeline.config import backbones, branches
+from pipeline.config.experiment import Experiment
+from pipeline.config.project import Params
+from pipeline.data import split
+from pipeline.features.store import Store
+from pipeline.files import sha256
+from pipeline.models.backbones import family
+from pipeline.workflow.cache_key import code
+
+LOOP = "pipeline.training.ensemble"
+
+
+def recipe(settings: Params, experiment: Experiment, tables: Iterable[Path]) -> list[Any]:
+    """Ingredients of a cache key. ``tables`` say which clips there are, and who is in train, valid and test."""
+    return [*shared(settings, tables), experiment, inputs(experiment)]
+
+
+def shared(settings: Params, tables: Iterable[Path]) -> list[Any]:
+    """Those of all experiments."""
+    data = {file.as_posix(): sha256(file) for file in tables if file.exists()}
+    return [settings.seed, settings.seeds, settings.split, settings.window, data, training_code()]
+
+
+def inputs(experiment: Experiment) -> dict[str, str]:
+    """Digests of the features, the weights and the model code that an experiment uses, by their names."""
+    found = {f"features/{kind}": Store(paths.FEATURES / kind).spec["digest"] for kind in experiment.features}
+    for name in backbones(experiment):
+        found |= {file.as_posix(): sha256(file) for file in sorted((paths.WEIGHTS / name).iterdir())}
+        found |= model_code(f"backbones.{family(paths.WEIGHTS / name)}")
+    for part in [experiment, *branches(experiment)]:
+        found |= model_code(part.model.name)
+    return found
+
+
+def model_code(name: str) -> dict[str, str]:
+    """sha256 by file of a model's module, and of what it and the training loop import of models and evaluation."""
+    return code(f"pipeline.models.{name}", LOOP, within=[models, evaluation])
+
+
+def training_code() -> dict[str, str]:
+    """The same of the training loop. It assigns the clips of an ensemble's members, so the split counts too, and it chooses epochs by macro F1."""
+    return code(LOOP, within=[training, split, evaluation])
