@@ -122,7 +122,7 @@ def test_no_key_can_be_left_out(place: Place) -> None:
     assert f"{place[-1]}: Field required" in message
 
 
-@pytest.mark.parametrize(("key", "value"), [("tuned_from", "layer.3"), ("tuned_share", 0.3)])
+@pytest.mark.parametrize(("key", "value"), [("unfreeze_from", "layer.3"), ("wise_ft_alpha", 0.3)])
 def test_what_is_frozen_is_not_tuned(key: str, value: object) -> None:
     message = complaint(changed(("experiments", "transfer", "model", key), value))
     assert "experiments.transfer.model" in message
@@ -130,10 +130,10 @@ def test_what_is_frozen_is_not_tuned(key: str, value: object) -> None:
 
 
 def test_a_backbone_that_goes_back_needs_another_head() -> None:
-    model = {**DEFAULTS["experiments"]["transfer"]["model"], "frozen": False, "tuned_share": 0.3}
+    model = {**DEFAULTS["experiments"]["transfer"]["model"], "frozen": False, "wise_ft_alpha": 0.3}
     message = complaint(changed(("experiments", "transfer", "model"), model))
     assert "experiments.transfer.model" in message
-    assert "tuned_share: the head is fitted anew to such weights: give shrinkage" in message
+    assert "wise_ft_alpha: the head is fitted anew to such weights: give shrinkage" in message
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,8 @@ def _check_curves(place: str, experiment: Experiment) -> None:
     if others:
         raise ValueError(f"{place}.features: the tutorial takes some of {list(ALIGNED)}, not {others[0]!r}")
     model = experiment.model
-    closed = isinstance(model, Transfer) and model.closed
-    if closed or isinstance(model, Fusion) or experiment.training.members > 1:
+    closed = isinstance(model, Transfer) and model.closed_form
+    if closed or isinstance(model, Fusion) or experiment.training.ensemble_size > 1:
         raise ValueError(
             f"{place}: the page shows the curves of one network trained by epochs: leave out shrinkage, fusion and members"
         )

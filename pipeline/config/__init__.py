@@ -8,7 +8,7 @@ from pipeline.config.base import ParamsError as ParamsError
 from pipeline.config.experiment import Fusion as Fusion
 from pipeline.config.experiment import at as at
 from pipeline.config.experiment import backbones as backbones
-from pipeline.config.experiment import branches as parts
+from pipeline.config.experiment import branches as branches
 from pipeline.config.experiment import varied as varied
 from pipeline.config.features import ALIGNED as ALIGNED
 from pipeline.config.features import Window as Window

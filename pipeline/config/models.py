@@ -99,17 +99,17 @@ class Transfer(ModelSection):
     shrinkage: Annotated[float, Field(ge=0, le=1)] | None = None
     """Of a linear discriminant (:class:`Lda`), which then is the head: of a backbone that is not frozen, in place of the
     linear layer that it was tuned with. Null trains one of ``hidden`` layers."""
-    zoom: Annotated[float, Field(ge=1)] = 1.0
+    upsample: Annotated[float, Field(ge=1)] = 1.0
     """How many times a backbone for pictures sees its input enlarged: it learned from pictures of 160 pixels and more,
     and looks for what is as large there."""
-    maps: Literal["last", "every block"] = "last"
+    feature_maps: Literal["last", "every block"] = "last"
     """Of a backbone for pictures, the feature maps whose means are its embedding. The last ones tell dogs from cats; those
     of the blocks before tell patterns apart that a spectrogram has too ("hypercolumns", arXiv:1411.5752). What gets a
     discriminant after it was tuned is tuned by the last."""
-    tuned_from: str | None = None
+    unfreeze_from: str | None = None
     """Of a backbone that is not frozen, its first module to be trained, as PyTorch names it (layer.3 of MobileNetV2);
     the weights of those before it stay as they are. By default all of it is trained."""
-    tuned_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    wise_ft_alpha: Annotated[float, Field(gt=0, le=1)] = 1.0
     """How far a backbone that is not frozen goes from the weights it had to the tuned ones: weights on the way are often
     better than both ("WiSE-FT", arXiv:2109.01903). The head it was tuned with does not fit them, so it needs ``shrinkage``."""
     hidden: list[Positive] = Field(default_factory=list)
@@ -120,15 +120,15 @@ class Transfer(ModelSection):
         return [self.backbone] if isinstance(self.backbone, str) else self.backbone
 
     @property
-    def closed(self) -> bool:
+    def closed_form(self) -> bool:
         """Whether the head is fitted in closed form."""
         return self.shrinkage is not None
 
     @model_validator(mode="after")
     def _a_discriminant_is_linear(self) -> Self:
-        if self.closed and self.hidden:
+        if self.closed_form and self.hidden:
             raise ValueError("shrinkage: the head is then fitted in closed form, with hidden []")
-        if self.closed and self.frozen and self.dropout:
+        if self.closed_form and self.frozen and self.dropout:
             raise ValueError(
                 "dropout: nothing is trained, since the head is fitted in closed form: leave it out"
             )
@@ -136,11 +136,13 @@ class Transfer(ModelSection):
 
     @model_validator(mode="after")
     def _what_is_frozen_is_not_tuned(self) -> Self:
-        for key in ("tuned_from", "tuned_share"):
+        for key in ("unfreeze_from", "wise_ft_alpha"):
             if self.frozen and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key}: a frozen backbone is not trained at all: set frozen to false")
-        if self.tuned_share < 1 and not self.closed:
-            raise ValueError("tuned_share: the head is fitted anew to such weights: give shrinkage, e.g. 0.9")
+        if self.wise_ft_alpha < 1 and not self.closed_form:
+            raise ValueError(
+                "wise_ft_alpha: the head is fitted anew to such weights: give shrinkage, e.g. 0.9"
+            )
         return self
 
 

@@ -195,7 +195,7 @@ def _enough_groups(sizes: pd.DataFrame, needed: int) -> None:
         raise SplitError(
             f"too few groups to have each label in every part: {named}, {needed} are needed (all clips of one artist, "
             "recording or piece stay in the same part); add clips of other artists, correct the groups, lower split.folds "
-            "or training.members, or set split.protocol to random, which leaks"
+            "or training.ensemble_size, or set split.protocol to random, which leaks"
         )
 
 

@@ -251,7 +251,7 @@ def _plot(shown: Patches, own: Saliency, limit: float, clip_id: str) -> Plot:
         name,
         f"Parts of the {name} of {clip_id} that the prediction depends on",
         name,
-        saliency_figures.window(shown.window, shown.falls, limit, float(shown.spec["floor"])),
+        saliency_figures.window(shown.window, shown.falls, limit, float(shown.spec["silence_db"])),
     )
     return Plot(
         picture, saliency_figures.hertz(shown.spec, len(shown.window)), ticks(own.seconds, own.start_s)

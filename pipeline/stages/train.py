@@ -40,7 +40,7 @@ def train(settings: BaseParams, key: str) -> None:
 def _train(settings: BaseParams, experiment: Experiment, trial: Trial, work: Path, run: tracking.Run) -> None:
     table = clips.computed()
     data = splits.load(experiment, settings.window, table, splitting.read(), trial.fold)
-    deal = partial(splits.inner_folds, experiment, data, settings.window, table, trial.seed)
+    deal = partial(splits.resplit, experiment, data, settings.window, table, trial.seed)
     run.log_params(run_logging.described(experiment, settings.window, trial))
     start = time.monotonic()
     found = train_trial(

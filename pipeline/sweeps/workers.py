@@ -123,9 +123,7 @@ def _scores(study: Study, experiment: Experiment, folder: Path, progress: Progre
             if not (work / "score.json").exists():
                 data = splits.load(experiment, plan.settings.window, table, split, one.fold)
                 with redirect_stdout(io.StringIO()):  # a progress bar for each of hundreds of trainings
-                    deal = partial(
-                        splits.inner_folds, experiment, data, plan.settings.window, table, one.seed
-                    )
+                    deal = partial(splits.resplit, experiment, data, plan.settings.window, table, one.seed)
                     checkpoints = work / "checkpoints"
                     found = train_trial(
                         experiment, data, deal, one.seed, checkpoints, paths.embeddings(), progress.epoch

@@ -72,7 +72,7 @@ def predicted(
         folder.mkdir(parents=True, exist_ok=True)
         trial = Trial(int(fold), settings.seed)
         data = splits.load(experiment, settings.window, table, rows, trial.fold)
-        deal = partial(splits.inner_folds, experiment, data, settings.window, table, trial.seed)
+        deal = partial(splits.resplit, experiment, data, settings.window, table, trial.seed)
         found = train_trial(
             experiment, data, deal, trial.seed, folder / "checkpoints", embeddings, no_callback
         )

@@ -11,6 +11,7 @@ from pipeline.config.project import BaseParams
 from pipeline.data import split
 from pipeline.features.store import Store
 from pipeline.files import sha256
+from pipeline.models.backbones import family
 from pipeline.workflow.cache_key import code
 
 LOOP = "pipeline.training.ensemble"
@@ -32,6 +33,7 @@ def inputs(experiment: Experiment) -> dict[str, str]:
     found = {f"features/{kind}": Store(paths.FEATURES / kind).spec["digest"] for kind in experiment.features}
     for name in backbones(experiment):
         found |= {file.as_posix(): sha256(file) for file in sorted((paths.WEIGHTS / name).iterdir())}
+        found |= model_code(f"backbones.{family(paths.WEIGHTS / name)}")
     for part in [experiment, *branches(experiment)]:
         found |= model_code(part.model.name)
     return found

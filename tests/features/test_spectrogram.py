@@ -38,7 +38,7 @@ def test_it_is_librosas_to_a_thousandth_of_a_db(noise: Make, own: Spectrogram) -
 
 
 def test_the_spec_names_the_floor(own: Spectrogram) -> None:
-    assert spectrogram.describe(own)["floor"] == -own.top_db
+    assert spectrogram.describe(own)["silence_db"] == -own.top_db
     assert spectrogram.describe(own)["windowed"] is True
 
 

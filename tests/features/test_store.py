@@ -12,7 +12,7 @@ from pipeline.features.store import Store
 Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 CLIPS = ["jazz/b.wav", "jazz/a.wav", "rock/c.wav"]
-SPEC = {"kind": "spectrogram", "windowed": True, "floor": -80.0}
+SPEC = {"kind": "spectrogram", "windowed": True, "silence_db": -80.0}
 
 
 def blocks(seed: int = 7) -> list[Array]:

@@ -58,7 +58,7 @@ def test_the_defaults_give_every_band(noise: Make, settings: Params) -> None:
 
 
 def test_the_spec_names_the_floor(own: Wavelet) -> None:
-    assert wavelet.describe(own)["floor"] == -own.top_db
+    assert wavelet.describe(own)["silence_db"] == -own.top_db
     assert wavelet.describe(own)["windowed"] is True
 
 

@@ -50,7 +50,7 @@ TINY: Params = {
     "experiments.mlp.training": {"epochs": 2, "patience": None},
     "experiments.transfer.model.hidden": [8],
     "experiments.transfer.training.epochs": 2,
-    "experiments.transfer-musicnn.training.members": 2,
+    "experiments.transfer-musicnn.training.ensemble_size": 2,
     "experiments.lda": {"features": ["tabular"], "model": {"name": "lda", "shrinkage": 0.5}},
     "experiments.fusion": {"features": ["tabular", "spectrogram"], "model": FUSION},
     "experiments.musicnn": {"features": ["musicnn"], "model": CNN},
@@ -73,10 +73,10 @@ LABELS = {"jazz": 4, "polka": 5, "rock": 7}
 """Groups of each, with two clips each."""
 STORES: dict[str, tuple[int, dict[str, Any]]] = {
     "tabular": (8, {"windowed": False, "columns": [f"c{number}" for number in range(8)]}),
-    "spectrogram": (32, {"windowed": True, "floor": -80.0}),
-    "wavelet": (32, {"windowed": True, "floor": -80.0}),
-    "musicnn": (96, {"windowed": True, "floor": -80.0}),
-    "fbank": (128, {"windowed": True, "floor": -100.0}),
+    "spectrogram": (32, {"windowed": True, "silence_db": -80.0}),
+    "wavelet": (32, {"windowed": True, "silence_db": -80.0}),
+    "musicnn": (96, {"windowed": True, "silence_db": -80.0}),
+    "fbank": (128, {"windowed": True, "silence_db": -100.0}),
 }
 """Width of each kind of feature, and what its store says of it."""
 RATE = 22050

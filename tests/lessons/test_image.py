@@ -54,4 +54,4 @@ def test_models_see_shares_of_the_brightest(tmp_path: Path) -> None:
     assert (about.shape, about.channels) == ((3, 4, 4), 3)
     np.testing.assert_allclose(about.mean, images.mean(axis=(0, 2, 3)), rtol=1e-5)
     np.testing.assert_allclose(about.std, images.std(axis=(0, 2, 3)), rtol=1e-5)
-    assert list(feature.slack()) == [0, 0]
+    assert list(feature.max_offset()) == [0, 0]

@@ -113,7 +113,7 @@ def split(table: pd.DataFrame) -> pd.DataFrame:
 
 def stores(folder: Path, table: pd.DataFrame, bands: int = 8) -> dict[str, Store]:
     """Frames of each clip's duration; the level of a clip's frames and bands is its own."""
-    spec = {"sample_rate": RATE, "params": {"hop_length": 512}, "floor": -80.0, "bands": "mel"}
+    spec = {"sample_rate": RATE, "params": {"hop_length": 512}, "silence_db": -80.0, "bands": "mel"}
     good = clips.good(table)
 
     def blocks() -> Iterator[Any]:

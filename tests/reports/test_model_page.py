@@ -25,7 +25,7 @@ RATE = 22050
 EVIL = "<img src=x onerror=alert(1)>"
 LABELS = ["bach", EVIL, "tune"]
 CLIPS = 15
-SPEC = {"sample_rate": RATE, "params": {"hop_length": 512}, "floor": -80.0, "bands": "mel"}
+SPEC = {"sample_rate": RATE, "params": {"hop_length": 512}, "silence_db": -80.0, "bands": "mel"}
 FALLS = np.linspace(-0.2, 0.4, 36).reshape(6, 6)
 MODEL = Model("cnn", f"cnn on {EVIL}", None)
 

@@ -19,7 +19,7 @@ from pipeline.training.hardware import resolved
 from pipeline.training.trials import Spec
 
 LABELS = ["jazz", "polka", "rock"]
-SPEC = {"sample_rate": 22050, "params": {"hop_length": 512}, "floor": -80.0, "bands": "mel"}
+SPEC = {"sample_rate": 22050, "params": {"hop_length": 512}, "silence_db": -80.0, "bands": "mel"}
 
 
 def looks_at(column: int, file: Path) -> None:

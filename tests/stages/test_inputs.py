@@ -22,7 +22,7 @@ EXPERIMENTS: dict[str, Any] = {
     "members": {
         "features": ["spectrogram"],
         "model": {**FROZEN, "shrinkage": 0.9},
-        "training": {"members": 3},
+        "training": {"ensemble_size": 3},
     },
     "fusion": {
         "features": ["tabular", "spectrogram"],
@@ -44,7 +44,7 @@ def checkout(checkout: Path, setup: Any) -> Path:
     rng = np.random.default_rng(3)
     ids = list(clips.good(clips.read())["clip_id"])
     rows = (rng.uniform(-80, 0, (rng.integers(10, 50), BANDS)).astype(np.float16) for _ in ids)
-    write_store(paths.FEATURES / "spectrogram", ids, rows, "float16", {"windowed": True, "floor": -80.0})
+    write_store(paths.FEATURES / "spectrogram", ids, rows, "float16", {"windowed": True, "silence_db": -80.0})
     return checkout
 
 

@@ -33,7 +33,7 @@ from pipeline.sweeps.params_writer import apply, changed
 from pipeline.sweeps.plan import Plan, SweepError
 from pipeline.sweeps.results import Found
 from pipeline.sweeps.study import Outcome, Study
-from pipeline.training import HISTORY, EpochSink, ensemble
+from pipeline.training import HISTORY, OnEpoch, ensemble
 from pipeline.training.recipe import recipe
 from pipeline.training.single import train_single
 from pipeline.workflow import checkpoints, dependencies
@@ -121,7 +121,7 @@ def test_an_interrupted_trial_goes_on_in_its_run(
             raise KeyboardInterrupt
         return train_single(*arguments)
 
-    monkeypatch.setattr(ensemble, "fitted", counted)
+    monkeypatch.setattr(ensemble, "train_single", counted)
     with pytest.raises(KeyboardInterrupt):
         run("logreg", 3)
     interrupted, below = runs()
@@ -180,7 +180,7 @@ def falling(number: list[int]) -> Callable[..., tuple[nn.Module, pd.DataFrame]]:
     """A training of four epochs whose macro F1 is lower with each that begins; its net says the same of all clips."""
 
     def fake(*arguments: Any) -> tuple[nn.Module, pd.DataFrame]:
-        sink: EpochSink = arguments[-1]
+        sink: OnEpoch = arguments[-1]
         level = 0.9 - 0.01 * len(number)
         number.append(len(number))
         rows = [dict.fromkeys(HISTORY[1:], level + 0.001 * epoch) for epoch in range(4)]
@@ -198,7 +198,7 @@ def test_a_trial_below_the_median_is_given_up_and_stands_in_mlflow_as_such(
 ) -> None:
     begun: list[int] = []
     monkeypatch.setattr(study, "WHOLE_TRIALS", 2)
-    monkeypatch.setattr(ensemble, "fitted", falling(begun))
+    monkeypatch.setattr(ensemble, "train_single", falling(begun))
     setup(
         sweeps=SWEEPS,
         split={"folds": 3},
@@ -264,7 +264,7 @@ def test_the_score_of_a_frozen_backbones_head_is_that_of_evaluation(setup: Setup
     rng = np.random.default_rng(7)
     frames = rng.uniform(-80, 0, (len(ids), 80, 32)).astype(np.float32)
     write_store(
-        paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "floor": -80.0}
+        paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "silence_db": -80.0}
     )
     train(config.load(), "tiny")
     evaluate(config.load(), "tiny")
@@ -325,7 +325,7 @@ def test_a_trial_that_raises_ends_the_sweep_in_words(
             raise error
         return train_single(*arguments)
 
-    monkeypatch.setattr(ensemble, "fitted", failing)
+    monkeypatch.setattr(ensemble, "train_single", failing)
     with pytest.raises(error):
         run("logreg", 2)
     found = run("logreg", 2)

@@ -112,7 +112,7 @@ def test_trials_done_before_an_interruption_stay_done(setup: Setup, monkeypatch:
             raise KeyboardInterrupt
         return train_single(*arguments)
 
-    monkeypatch.setattr("pipeline.training.ensemble.fitted", counted)
+    monkeypatch.setattr("pipeline.training.ensemble.train_single", counted)
     with pytest.raises(KeyboardInterrupt):
         train(config.load(), "logreg")
     train(config.load(), "logreg")

@@ -47,7 +47,7 @@ def made(setup: Setup) -> None:
     )
     write_params(training=of_epochs, experiments=THEIRS)
     rng = np.random.default_rng(3)
-    spec = {"windowed": True, "floor": -80.0}
+    spec = {"windowed": True, "silence_db": -80.0}
     names = list(clips.good(clips.read())["clip_id"])
     for kind in ("spectrogram", "wavelet"):
         rows = (rng.normal(-40, 9, (FRAMES + 4, 32)).astype(np.float32) for _ in names)

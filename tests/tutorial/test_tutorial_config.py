@@ -50,7 +50,11 @@ def test_each_model_is_compared_with_an_experiment() -> None:
         (("transfer", "model", "backbone"), "mobilenet_v3", "'mobilenet_v3' is not among the weights"),
         (("cnn", "features"), ["tabular"], "experiments.cnn.features: model 'cnn' takes one of"),
         (("transfer", "model", "shrinkage"), 0.5, "hidden []"),
-        (("cnn", "training"), {"members": 4}, "experiments.cnn: the page shows the curves of one network"),
+        (
+            ("cnn", "training"),
+            {"ensemble_size": 4},
+            "experiments.cnn: the page shows the curves of one network",
+        ),
         (
             ("cnn", "training"),
             {"epoch": 4},
@@ -79,12 +83,12 @@ def test_the_models_inherit_the_defaults_that_the_tutorial_does_not_replace() ->
 
 def test_the_tutorials_settings_hold_whatever_the_defaults_are() -> None:
     augment = {"time_masks": 2, "time_width": 8, "band_masks": 2, "band_width": 8, "gain_db": 6.0}
-    found = read(OWN, augment=augment, label_smoothing=0.1, members=4, mixup=0.4)
+    found = read(OWN, augment=augment, label_smoothing=0.1, ensemble_size=4, mixup=0.4)
     for own in (experiment.training for experiment in found.experiments.values()):
         assert (own.epochs, own.optimizer, own.learning_rate) == (500, "adam", 0.0001)
         assert (own.weight_decay, own.schedule, own.label_smoothing) == (0.0, "constant", 0.0)
         assert (own.patience, own.monitor, own.class_weights) == (None, None, False)
-        assert (own.members, own.mixup) == (1, 0.0)
+        assert (own.ensemble_size, own.mixup) == (1, 0.0)
         assert not any(own.augment.model_dump().values())
 
 
