@@ -2,15 +2,13 @@
 
 import multiprocessing
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import forkserver
-from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -41,18 +39,6 @@ def workers(*modules: str) -> Iterator[ProcessPoolExecutor]:
         forkserver.ensure_running()
         with ProcessPoolExecutor(cores(), context, end_with_parent) as pool:
             yield pool
-
-
-@contextmanager
-def strangers(code: Path) -> Iterator[ProcessPoolExecutor]:
-    """As :func:`workers`, which import packages, this one too, from the folder ``code`` first."""
-    context = multiprocessing.get_context("spawn")  # nothing imported here reaches them
-    sys.path.insert(0, str(code))  # they are given this process's path
-    try:
-        with _one_thread(), ProcessPoolExecutor(cores(), context, end_with_parent) as pool:
-            yield pool
-    finally:
-        sys.path.remove(str(code))
 
 
 @contextmanager
@@ -92,9 +78,9 @@ def end_with_parent() -> None:
 
 
 def each(
-    pool: ProcessPoolExecutor, function: Callable[[T], R], items: Sequence[T], title: str, unit: str = "clip"
+    pool: Executor, function: Callable[[T], R], items: Sequence[T], title: str, unit: str = "clip"
 ) -> Iterator[R]:
-    """``function(item)`` in the order of ``items``, begun at once; ``function`` is a module-level one."""
+    """``function(item)`` in the order of ``items``, begun at once; for processes ``function`` is a module-level one."""
     rest = iter(items)
     waiting = deque(pool.submit(function, item) for item in islice(rest, AHEAD * cores()))
 

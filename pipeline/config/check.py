@@ -7,6 +7,9 @@ from pydantic import ValidationError
 
 from pipeline.config.base import AnySection, ParamsError, Section, did_you_mean
 
+RENAMED = {"champion.familiar": "champion.in_distribution"}
+"""Keys of earlier versions of params.yaml, and their names today."""
+
 
 def check(raw: object, kind: type[AnySection], name: str) -> AnySection:
     """As :func:`parse`, for params of another kind."""
@@ -20,6 +23,8 @@ def check(raw: object, kind: type[AnySection], name: str) -> AnySection:
 def _explain(item: Any, kind: type[Section]) -> str:
     key = ".".join(str(part) for part in item["loc"]) or "(top level)"
     message = item["msg"].removeprefix("Value error, ")
+    if key in RENAMED:
+        return f"{key} is now called {RENAMED[key]}"
     if item["type"] == "extra_forbidden":
         known = _known_keys(item["loc"], kind)
         return f"{key}: unknown key{did_you_mean(str(item['loc'][-1]), known)}; allowed here: {', '.join(known) or 'none'}"

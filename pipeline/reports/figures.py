@@ -293,19 +293,19 @@ def leak(table: pd.DataFrame) -> Figure:
 
 
 def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
-    """What share of foreign clips a threshold refuses (up), and what share of familiar ones with them (across).
+    """ROC curves of out-of-distribution detection.
 
     Args:
-        curves: by what a legend calls it, the shares of familiar and of foreign clips refused.
+        curves: false and true positive rates, by name in the legend.
     """
     figure = canvas(5.2, 4.6)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
-    for (name, (familiar, foreign)), style in zip(curves.items(), _styles(curves).values(), strict=True):
-        axes.plot(familiar, foreign, label=_plain(name), **style)
+    for (name, (fpr, tpr)), style in zip(curves.items(), _styles(curves).values(), strict=True):
+        axes.plot(fpr, tpr, label=_plain(name), **style)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    axes.set_xlabel("familiar clips refused")
-    axes.set_ylabel("foreign clips refused")
+    axes.set_xlabel("in-distribution clips flagged")
+    axes.set_ylabel("OOD clips detected")
     tidy(axes)
     axes.legend(loc="lower right", frameon=False, fontsize=9)
     return figure

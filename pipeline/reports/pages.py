@@ -61,7 +61,7 @@ def data_uri(kind: str, content: bytes) -> str:
 def environment() -> Environment:
     """Escapes every value for HTML."""
     return Environment(
-        loader=PackageLoader("pipeline.evaluation"),
+        loader=PackageLoader("pipeline.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
