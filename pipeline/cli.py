@@ -68,8 +68,8 @@ def main() -> None:
     listen = commands.add_parser(
         "classify",
         help="what the best model makes of a folder of music",
-        description="Name the label of every song below FOLDER, or say that it is unsure or out of its depth. Songs may "
-        "be of any length. An interrupted run goes on where it was, and what is known is not heard again.",
+        description="Predict the label of every song below FOLDER, or say that it is uncertain or out-of-distribution. Songs may "
+        "be of any length. An interrupted run continues where it stopped; files that have not changed are not classified again.",
         epilog="Example: soundtrack classify ~/Music --playlists ~/Playlists --csv songs.csv",
     )
     listen.add_argument("folder", type=Path, help="music, in folders of any depth; or one file")
@@ -80,7 +80,7 @@ def main() -> None:
         "--precision",
         type=float,
         metavar="SHARE",
-        help="name labels of which this share was right on validation; a lower one names more (default: the model's own)",
+        help="share of confident predictions that must be right on validation; less gives more labels (default: the model's own)",
     )
     listen.add_argument("--csv", type=Path, metavar="FILE", help="write all probabilities as a table")
     listen.add_argument("--json", type=Path, metavar="FILE", help="the same as JSON")

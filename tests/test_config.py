@@ -121,6 +121,12 @@ def test_no_key_can_be_left_out(place: Place) -> None:
     assert f"{place[-1]}: Field required" in message
 
 
+def test_a_renamed_key_is_named_with_its_new_name() -> None:
+    assert "champion.familiar is now called champion.in_distribution" in complaint(
+        changed(("champion", "familiar"), 0.95)
+    )
+
+
 @pytest.mark.parametrize(("key", "value"), [("tuned_from", "layer.3"), ("tuned_share", 0.3)])
 def test_what_is_frozen_is_not_tuned(key: str, value: object) -> None:
     message = complaint(changed(("experiments", "transfer", "model", key), value))
