@@ -13,54 +13,14 @@ from pipeline.serving.isolated import Prediction
 from pipeline.serving.manifest import INTERFACE
 from pipeline.tracking.registry import Registered
 
-NOT_AUDIO = frozenset(
-    [
-        ".accurip",
-        ".asx",
-        ".avif",
-        ".bmp",
-        ".cue",
-        ".db",
-        ".doc",
-        ".docx",
-        ".ffp",
-        ".gif",
-        ".htm",
-        ".html",
-        ".ico",
-        ".ini",
-        ".jpeg",
-        ".jpg",
-        ".json",
-        ".log",
-        ".lrc",
-        ".lnk",
-        ".m3u",
-        ".m3u8",
-        ".md",
-        ".md5",
-        ".nfo",
-        ".pdf",
-        ".plist",
-        ".pls",
-        ".png",
-        ".rtf",
-        ".sfv",
-        ".sha256",
-        ".srt",
-        ".svg",
-        ".tif",
-        ".tiff",
-        ".torrent",
-        ".txt",
-        ".url",
-        ".webp",
-        ".xml",
-        ".xspf",
-        ".yaml",
-        ".yml",
-    ]
-)
+# fmt: off
+NOT_AUDIO = frozenset([
+    ".accurip", ".asx", ".avif", ".bmp", ".cue", ".db", ".doc", ".docx", ".ffp", ".gif", ".htm",
+    ".html", ".ico", ".ini", ".jpeg", ".jpg", ".json", ".log", ".lrc", ".lnk", ".m3u", ".m3u8", ".md",
+    ".md5", ".nfo", ".pdf", ".plist", ".pls", ".png", ".rtf", ".sfv", ".sha256", ".srt", ".svg", ".tif",
+    ".tiff", ".torrent", ".txt", ".url", ".webp", ".xml", ".xspf", ".yaml", ".yml",
+])
+# fmt: on
 """Suffixes of files that are skipped. Any other file is tried."""
 
 

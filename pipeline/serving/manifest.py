@@ -1,21 +1,17 @@
-"""What a bundle says about its model, in ``manifest.json``, and the interface by which other versions of this package use it.
+"""What a bundle says about its model in ``manifest.json``, and the interface by which other versions of this package use it.
 
-A registered model carries the code it was registered with and runs it: the promotion gate, ``soundtrack classify`` and
-``soundtrack page`` may be of another version, and import nothing from it. They rely on this alone (version 1):
+A registered model runs the code it was registered with. The promotion gate, ``soundtrack classify`` and ``soundtrack page``
+may be of another version, import nothing from it, and rely on this alone (version 1, with an example in docs/serving.md):
 
-``interface``
-    ``{"version": 1, "function": "module:name", "page": "module"}``. ``function(song, bundle)`` takes two paths as
-    strings and returns what JSON can hold: ``label`` (empty unless the verdict is ``confident``), ``guess``,
-    ``confidence``, ``verdict``, ``distance``, ``seconds`` and ``probabilities`` by label. For a song that it cannot
-    classify it returns ``reason``, and ``unexpected: true`` where another try may succeed.
-    ``python -m page BUNDLE --port N`` serves the model's own page.
-:class:`Summary`
-    The manifest's keys that any version may read.
-``seen.parquet``
-    ``sha256``, ``part``, ``label``, ``predicted`` and ``probability`` of the training and validation clips.
+- ``interface.function``, ``"module:name"``, takes two paths as strings, song and bundle. It returns what JSON can hold:
+  ``label`` (empty unless confident), ``guess``, ``confidence``, ``verdict``, ``distance``, ``seconds`` and ``probabilities``
+  by label; or ``reason`` and perhaps ``unexpected: true``, if another try may succeed.
+- ``python -m`` runs the module ``interface.page`` with the bundle and ``--port``.
+- :class:`Summary` has the manifest's keys that any version may read.
+- ``seen.parquet`` has ``sha256``, ``part``, ``label``, ``predicted`` and ``probability`` of training and validation clips.
 
-Models registered before there was a manifest have ``about.json``. They are interface 0: their function takes two
-:class:`~pathlib.Path` and calls the guess ``label``; :mod:`pipeline.serving.isolated` translates its answers.
+Older models have ``about.json`` instead. They are interface 0: the function takes two :class:`~pathlib.Path` and calls the
+guess ``label``; :mod:`pipeline.serving.isolated` translates its answers.
 """
 
 from pathlib import Path
