@@ -198,7 +198,7 @@ def test_a_trial_below_the_median_is_pruned_in_mlflow_too(
 ) -> None:
     begun: list[int] = []
     monkeypatch.setattr(study, "STARTUP_TRIALS", 2)
-    monkeypatch.setattr(ensemble, "fitted", falling(begun))
+    monkeypatch.setattr(ensemble, "train_single", falling(begun))
     setup(
         sweeps=SWEEPS,
         split={"folds": 3},
