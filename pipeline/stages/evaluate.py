@@ -12,16 +12,6 @@ from pipeline.tracking import run_logging, score_logging
 from pipeline.training.answers import answers, without_branches
 from pipeline.training.trials import specs, summary
 
-METRICS = (
-    *score_logging.VALID,
-    "test_macro_f1",
-    "test_macro_f1_low",
-    "test_macro_f1_high",
-    "test_accuracy",
-    "test_ece",
-)
-"""The columns of `dvc metrics show`."""
-
 
 def evaluate(settings: BaseParams, key: str) -> None:
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
@@ -46,15 +36,8 @@ def evaluate(settings: BaseParams, key: str) -> None:
             run.log_file(folder / "confusion.png")
             run.log_tables({f"{name}.json": own for name, own in tables.items()})
         write_json(folder / "training.json", {"run_id": run.id, **summary(models)})
-    write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in METRICS})
+    write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in score_logging.SHOWN})
     if settings.model_pages:
-        model_page(
-            key,
-            predicted,
-            trained,
-            table,
-            rows,
-            paths.FEATURES,
-            (paths.EVALUATION / key / "confusion.png").read_bytes(),
-            paths.MODEL_REPORTS / f"{key}.html",
-        )
+        picture = (paths.EVALUATION / key / "confusion.png").read_bytes()
+        page = paths.MODEL_REPORTS / f"{key}.html"
+        model_page(key, predicted, trained, table, rows, paths.FEATURES, picture, page)
