@@ -1,10 +1,12 @@
 """Sections `weights` and `model`: one class per model, which says what it accepts."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Fraction, Positive, Section
+from pipeline.config.features import ALIGNED, Form
 
 Activation = Literal["linear", "sigmoid", "tanh", "relu", "softmax"]
 
@@ -29,22 +31,44 @@ class PathWeights(Section):
 Weights = Annotated[PipWeights | HubWeights | PathWeights, Field(discriminator="source")]
 
 
-class Majority(Section):
+class ModelSection(Section):
+    name: str
+    takes: ClassVar[tuple[Form, ...]]
+    """The model's one input has one of these forms."""
+
+    def check_inputs(self, kinds: Sequence[str], forms: Mapping[str, Form]) -> None:
+        """
+        Args:
+            forms: of all kinds of feature that there are.
+
+        Raises:
+            ValueError: the model does not take these kinds.
+        """
+        fit = [kind for kind, form in forms.items() if form in self.takes]
+        if len(kinds) != 1 or kinds[0] not in fit:
+            raise ValueError(f"model {self.name!r} takes one of {fit}, not {list(kinds)}")
+
+
+class Majority(ModelSection):
+    takes: ClassVar[tuple[Form, ...]] = ("columns",)
     name: Literal["majority"]
 
 
-class LogReg(Section):
+class LogReg(ModelSection):
+    takes: ClassVar[tuple[Form, ...]] = ("columns",)
     name: Literal["logreg"]
     c: Annotated[float, Field(gt=0)]
 
 
-class Lda(Section):
+class Lda(ModelSection):
+    takes: ClassVar[tuple[Form, ...]] = ("columns",)
     name: Literal["lda"]
     shrinkage: Annotated[float, Field(ge=0, le=1)]
     """From the covariance as found, 0, to one of independent columns of equal variance, 1."""
 
 
-class Mlp(Section):
+class Mlp(ModelSection):
+    takes: ClassVar[tuple[Form, ...]] = ("columns", "image")
     name: Literal["mlp"]
     hidden: Annotated[list[Positive], Field(min_length=1)]
     activations: list[Activation] | None = None
@@ -59,13 +83,15 @@ class Mlp(Section):
         return self
 
 
-class Cnn(Section):
+class Cnn(ModelSection):
+    takes: ClassVar[tuple[Form, ...]] = ("frames", "image")
     name: Literal["cnn"]
     arch: Literal["tutorial", "compact", "small"]
     dropout: Fraction
 
 
-class Transfer(Section):
+class Transfer(ModelSection):
+    takes: ClassVar[tuple[Form, ...]] = ("frames", "image")
     name: Literal["transfer"]
     backbone: str | Annotated[list[str], Field(min_length=1)]
     """A key of ``weights`` in params.yaml, or several, whose embeddings are joined."""
@@ -120,8 +146,12 @@ class Transfer(Section):
         return self
 
 
-class Multimodal(Section):
+class Multimodal(ModelSection):
     name: Literal["multimodal"]
     arch: Literal["tutorial", "compact"] = "compact"
     """Of each branch, as of :class:`Cnn`."""
     dropout: Fraction
+
+    def check_inputs(self, kinds: Sequence[str], forms: Mapping[str, Form]) -> None:  # noqa: ARG002
+        if sorted(kinds) != sorted(ALIGNED):
+            raise ValueError(f"model 'multimodal' takes {list(ALIGNED)}, not {list(kinds)}")

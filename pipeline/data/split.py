@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline import paths
-from pipeline.config.base import Medium
 from pipeline.config.data import Split
 from pipeline.data.sources.gtzan import lists
 from pipeline.errors import UserError
@@ -81,16 +80,12 @@ def leaky(rows: pd.DataFrame) -> str | None:
     return LEAKY.get(protocol(rows))
 
 
-GROUPS = {"sound": "artist, recording or piece", "picture": "picture and its near copies"}
-"""What stays in one part, in a data set of either medium."""
-
-
-def explained(rows: pd.DataFrame, medium: Medium = "sound") -> str:
+def explained(rows: pd.DataFrame, group: str = "artist, recording or piece") -> str:
     """How the split was made, for a reader, with a warning if it leaks."""
     count = rows["fold"].nunique()
     folds = f"{count} folds, each clip a test clip once" if count > 1 else "one split"
     text = {
-        "grouped": f"{folds}, stratified by label; all clips of one {GROUPS[medium]} stay in the same part",
+        "grouped": f"{folds}, stratified by label; all clips of one {group} stay in the same part",
         "random": f"{folds}, stratified by label, clip by clip",
         "tutorial": "GTZAN's clips 0 to 59 of each genre train, 60 to 99 test, as in the tutorials",
         "filtered": "GTZAN's fault-filtered, artist-aware split (Kereliuk, Sturm and Larsen 2015)",

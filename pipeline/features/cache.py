@@ -5,6 +5,7 @@ for one kind of feature, one set of params and one version of the code; all of i
 """
 
 import csv
+import importlib
 import io
 import os
 import shutil
@@ -16,10 +17,11 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock
-from pydantic import BaseModel
 
 from pipeline import features
+from pipeline.config.features import BaseFeatures
 from pipeline.data import audio
+from pipeline.features import extract
 from pipeline.features.store import ARRAY, INDEX, SUMS, Block, Writer
 from pipeline.files import atomic_write, read_json, remove
 from pipeline.workflow.cache_key import cache_key, code, libraries
@@ -93,14 +95,12 @@ def open_cache(
             remove(known.writer.folder)
 
 
-def key(kind: str, shared: dict[str, Any], settings: BaseModel) -> str:
-    """What decides a clip's features besides the clip: params, code and the libraries' versions.
-
-    Args:
-        shared: params that all kinds have in common.
-    """
-    modules = "pipeline.features.extract", f"pipeline.features.{kind}"
-    return cache_key(shared, settings, code(*modules, within=[features, audio]), libraries(*LIBRARIES))
+def key(kind: str, settings: BaseFeatures) -> str:
+    """What decides a clip's features besides the clip: params, code and the libraries' versions."""
+    shared = settings.model_dump(exclude=set(settings.possible))
+    packages = [features, audio, importlib.import_module(settings.package)]
+    own_code = code(*extract.modules(settings, kind), within=packages)
+    return cache_key(shared, getattr(settings, kind), own_code, libraries(*LIBRARIES))
 
 
 def _places(run: Path, about: dict[str, Any]) -> dict[str, Location]:

@@ -104,7 +104,7 @@ def chosen(uri: str | None) -> Registered:
     """
     if uri is not None:
         return registry.model(uri)
-    name = config.load_sound().champion.name
+    name = config.load().champion.name
     found = registry.champion(name)
     if found is None:
         raise UserError(

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import paths
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import calibration, metrics
 from pipeline.features.store import Store
@@ -38,7 +38,7 @@ class Trained:
     """As in ``evaluation/<key>/predictions.parquet``, of this trial alone."""
 
 
-def write(trained: Trained, settings: SoundParams, folder: Path) -> About:
+def write(trained: Trained, settings: Params, folder: Path) -> About:
     folder.mkdir()
     model = paths.MODELS / trained.key / trained.trial.name
     shutil.copy2(model / "model.onnx", folder / manifest.GRAPH)

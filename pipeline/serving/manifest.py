@@ -7,7 +7,7 @@ from pydantic import Field
 from pipeline import config
 from pipeline.config.base import Section
 from pipeline.config.data import Audit
-from pipeline.config.features import FeatureKind, Features, Window
+from pipeline.config.features import Features, Window
 
 FILE = "about.json"
 GRAPH = "model.onnx"
@@ -20,7 +20,7 @@ class About(Section):
     """Of the MLflow run that trained it."""
     labels: list[str]
     """In the order of the graph's output."""
-    kinds: list[FeatureKind]
+    kinds: list[str]
     """In the order of the graph's inputs."""
     features: Features
     window: Window

@@ -12,7 +12,7 @@ import soundfile
 from pipeline.config.data import Audit
 from pipeline.data import audio
 from pipeline.data.audio import Samples, resampled
-from pipeline.data.media.sound import UNKNOWN_LENGTH, fault
+from pipeline.data.inspect import UNKNOWN_LENGTH, fault
 from pipeline.errors import UserError
 
 RATES = range(1_000, 1_000_000)

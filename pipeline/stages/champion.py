@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import paths, tracking
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap, metrics
 from pipeline.files import atomic_write, read_json
@@ -24,7 +24,7 @@ from pipeline.training.trials import Trial, spec
 LATENCY_RUNS = 3
 
 
-def champion(settings: SoundParams) -> None:
+def champion(settings: Params) -> None:
     name = settings.champion.name
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     trained = _best(settings)
@@ -76,7 +76,7 @@ def champion(settings: SoundParams) -> None:
     registry.describe(name, number, paths.CARD.read_text(encoding="utf-8"))
 
 
-def _best(settings: SoundParams) -> Trained:
+def _best(settings: Params) -> Trained:
     """By validation the best trial of the best experiment."""
     scores = {key: read_json(paths.EVALUATION / key / paths.SCORES) for key in settings.experiments}
     key = min(scores, key=lambda key: metrics.ranked(key, scores[key]))
@@ -89,7 +89,7 @@ def _best(settings: SoundParams) -> Trained:
 
 
 def _decide(
-    settings: SoundParams, trained: Trained, dealt: pd.DataFrame, present: registry.Registered | None
+    settings: Params, trained: Trained, dealt: pd.DataFrame, present: registry.Registered | None
 ) -> Decision:
     valid = metrics.of_part(trained.answers, "valid")
     floor = settings.champion.min_valid_macro_f1
@@ -153,7 +153,7 @@ def _limits(leaky: str | None, dealt: pd.DataFrame, about: About) -> list[str]:
     limits = [
         f"It knows {len(about.labels)} labels and gives one of them to all music that it takes to be of their kind.",
         f"It was trained and judged on clips of {dealt['duration_s'].min():.1f} to {about.longest_s:.1f} s. How well "
-        f"the mean over the sections of a whole song does was not measured.",
+        f"the mean over the sections of a atomic_write song does was not measured.",
     ]
     if leaky:
         limits.append(f"Its scores are too optimistic: {leaky}.")

@@ -5,13 +5,13 @@ one small file that is written here: it runs again when one of its own inputs ch
 """
 
 from pipeline import paths
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.files import atomic_write, write_json
 from pipeline.training.packing import pack_branches
 from pipeline.training.recipe import inputs as inputs_of
 
 
-def inputs(settings: Params) -> None:
+def inputs(settings: BaseParams) -> None:
     with atomic_write(paths.INPUTS) as inputs, atomic_write(paths.EMBEDDINGS) as embeddings:
         inputs.mkdir()
         embeddings.mkdir()

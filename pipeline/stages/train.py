@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline import config, paths, tracking
 from pipeline.config.experiment import Experiment
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.data import clips
 from pipeline.data import split as splitting
 from pipeline.files import atomic_write, remove, write_json
@@ -21,8 +21,8 @@ from pipeline.training.trials import Spec, Trial, trials
 from pipeline.workflow import checkpoints
 
 
-def train(settings: Params, key: str) -> None:
-    experiment = hardware.resolved(config.experiment(settings, key))
+def train(settings: BaseParams, key: str) -> None:
+    experiment = hardware.resolved(config.find_experiment(settings, key))
     work = checkpoints.folder("train", key, *recipe(settings, experiment, (paths.CLIPS, paths.SPLIT)))
     with run_logging.opened(settings, key, checkpoints.run_id(work), None) as run:
         write_json(work / paths.RUN, {"run_id": run.id})
@@ -37,7 +37,7 @@ def train(settings: Params, key: str) -> None:
     remove(work)
 
 
-def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, run: tracking.Run) -> None:
+def _train(settings: BaseParams, experiment: Experiment, trial: Trial, work: Path, run: tracking.Run) -> None:
     table = clips.computed()
     data = splits.load(experiment, settings.window, table, splitting.read(), trial.fold)
     deal = partial(splits.resplit, experiment, data, settings.window, table, trial.seed)

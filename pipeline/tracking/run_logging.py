@@ -14,7 +14,7 @@ import pandas as pd
 from pipeline import paths, tracking
 from pipeline.config.experiment import Experiment
 from pipeline.config.features import Window
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.data import clips, split
 from pipeline.features.store import Store
 from pipeline.models.exported import Exported
@@ -23,7 +23,7 @@ from pipeline.training.trials import Spec, Trial, spec, trials
 
 
 @contextmanager
-def opened(settings: Params, name: str, run_id: str | None, parent: str | None) -> Iterator[tracking.Run]:
+def opened(settings: BaseParams, name: str, run_id: str | None, parent: str | None) -> Iterator[tracking.Run]:
     """A new run, or the known one continued, with the tags that say what it was made from."""
     rows = split.read()
     tags = {**tracking.lineage(clips.source(clips.read())), "split.protocol": split.protocol(rows)}
@@ -35,7 +35,7 @@ def opened(settings: Params, name: str, run_id: str | None, parent: str | None) 
 
 @contextmanager
 def trial(
-    settings: Params, key: str, run: tracking.Run, one: Trial, run_id: str | None
+    settings: BaseParams, key: str, run: tracking.Run, one: Trial, run_id: str | None
 ) -> Iterator[tracking.Run]:
     """The run of one trial: the experiment's own where there is only one."""
     if len(trials(settings)) == 1:

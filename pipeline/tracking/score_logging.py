@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from pipeline import tracking
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.evaluation import metrics
 from pipeline.tracking import run_logging
 from pipeline.training.answers import data_of
@@ -25,7 +25,7 @@ def log(run: tracking.Run, models: list[Spec], scores: Mapping[str, float]) -> N
 
 
 def log_trial(
-    settings: Params,
+    settings: BaseParams,
     key: str,
     run: tracking.Run,
     model: Spec,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.config.data import Split
 from pipeline.config.experiment import Experiment
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.data import split
 from pipeline.data.split import SplitError
 from pipeline.evaluation import bootstrap, metrics
@@ -46,7 +46,7 @@ def _grouped(good: pd.DataFrame, asked: Split, seed: int) -> tuple[Split, pd.Dat
 
 
 def predicted(
-    settings: Params,
+    settings: BaseParams,
     experiment: Experiment,
     table: pd.DataFrame,
     rows: pd.DataFrame,

@@ -7,7 +7,7 @@ from typing import Any
 from pipeline import evaluation, models, paths, training
 from pipeline.config import backbones, branches
 from pipeline.config.experiment import Experiment
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.data import split
 from pipeline.features.store import Store
 from pipeline.files import sha256
@@ -17,12 +17,12 @@ from pipeline.workflow.cache_key import code
 LOOP = "pipeline.training.ensemble"
 
 
-def recipe(settings: Params, experiment: Experiment, tables: Iterable[Path]) -> list[Any]:
+def recipe(settings: BaseParams, experiment: Experiment, tables: Iterable[Path]) -> list[Any]:
     """Ingredients of a cache key. ``tables`` say which clips there are, and who is in train, valid and test."""
     return [*shared(settings, tables), experiment, inputs(experiment)]
 
 
-def shared(settings: Params, tables: Iterable[Path]) -> list[Any]:
+def shared(settings: BaseParams, tables: Iterable[Path]) -> list[Any]:
     """Those of all experiments."""
     data = {file.as_posix(): sha256(file) for file in tables if file.exists()}
     return [settings.seed, settings.seeds, settings.split, settings.window, data, training_code()]

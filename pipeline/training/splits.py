@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline import paths
 from pipeline.config.experiment import Experiment
-from pipeline.config.features import FeatureKind, Window
+from pipeline.config.features import Window
 from pipeline.data import clips
 from pipeline.data.split import inner_folds
 from pipeline.features.store import Store
@@ -20,8 +20,8 @@ EXAMPLE_CLIPS = 2
 
 @dataclass(frozen=True)
 class Splits:
-    kinds: list[FeatureKind]
-    """In the order of the model's inputs."""
+    kinds: list[str]
+    """Feature kinds, in the order of the model's inputs."""
     labels: list[str]
     """In the order of the model's outputs."""
     clips: dict[str, pd.DataFrame]
@@ -29,7 +29,7 @@ class Splits:
     features: dict[str, list[Feature]]
     windows: dict[str, Windows]
 
-    def of(self, kinds: Sequence[FeatureKind]) -> "Splits":
+    def of(self, kinds: Sequence[str]) -> "Splits":
         """The same with these features alone."""
         places = [self.kinds.index(kind) for kind in kinds]
         features = {part: [every[place] for place in places] for part, every in self.features.items()}

@@ -16,7 +16,6 @@ from pipeline.config.training import Training
 from pipeline.training import OnEpoch
 from pipeline.training.dataset import EvenWindows, Index, RandomWindows, Windows
 from pipeline.training.module import Batch, Classifier, Learner
-from pipeline.training.regressor import Regressor
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h, in bytes."""
@@ -34,16 +33,16 @@ class Batches(Dataset[Batch]):
 
 
 class History(pl.Callback):
-    """One row of metrics per epoch; kept in checkpoints, so that a resumed run has them all."""
+    """One row of metrics per epoch, saved in checkpoints, so that a resumed run has them all."""
 
-    def __init__(self, sink: OnEpoch) -> None:
+    def __init__(self, on_epoch: OnEpoch) -> None:
         self.rows: list[dict[str, float]] = []
-        self.sink = sink
+        self.on_epoch = on_epoch
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(trainer.callback_metrics[name]) for name in pl_module.logged}
         self.rows.append({"epoch": trainer.current_epoch, **metrics})
-        self.sink(trainer.current_epoch, metrics)
+        self.on_epoch(trainer.current_epoch, metrics)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -53,7 +52,7 @@ class History(pl.Callback):
 
 
 class Patience(pl.callbacks.EarlyStopping):
-    """Early stopping that also holds for a run resumed from its last epoch."""
+    """Early stopping that also stops a run resumed from its last epoch."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         trainer.should_stop = self.wait_count >= self.patience
@@ -66,37 +65,34 @@ def fit(
     settings: Training,
     seed: int,
     folder: Path,
-    sink: OnEpoch,
-    regression: bool = False,
+    on_epoch: OnEpoch,
+    learner: Learner | None = None,
 ) -> pd.DataFrame:
     """Train ``net`` in place to its best epoch on ``valid``, or to the last where nothing is monitored.
 
     Args:
-        regression: the targets are numbers and not labels.
+        learner: trains ``net`` for targets that are not labels; by default a Classifier.
         folder: checkpoints; where it holds a last one, training goes on from there.
-        sink: is told each epoch's number and metrics as soon as it ends.
 
     Returns:
-        One row per epoch with the columns of HISTORY; of a regression, ``epoch`` and what the Regressor logs.
+        One row per epoch with the columns of HISTORY; of another learner, ``epoch`` and what it logs.
     """
     keep_memory()
     pl.seed_everything(seed, verbose=False)
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a tenth of the time
-    module: Learner = (
-        Regressor(net, settings, seed)
-        if regression
-        else Classifier(net, settings, _class_weights(train, settings), _silence_db(train), len(valid), seed)
+    module = learner or Classifier(
+        net, settings, _class_weights(train, settings), _silence_db(train), len(valid), seed
     )
-    history = History(sink)
+    history = History(on_epoch)
     whole_epochs: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
     mode = "max" if settings.monitor == "valid_macro_f1" else "min"
     best = pl.callbacks.ModelCheckpoint(folder, "best", settings.monitor, mode=mode, **whole_epochs)
-    # not save_last=True, which saves no epoch but the better ones; behind `best`, whose state it keeps
+    # not save_last=True, which saves the better epochs alone; after `best`, whose state it saves
     last = pl.callbacks.ModelCheckpoint(folder, "last", **whole_epochs)
-    kept = [best, last] if settings.monitor else [last]
-    callbacks = [history, *kept, pl.callbacks.TQDMProgressBar(refresh_rate=4)]
+    checkpoints = [best, last] if settings.monitor else [last]
+    callbacks = [history, *checkpoints, pl.callbacks.TQDMProgressBar(refresh_rate=4)]
     if settings.patience is not None:
         callbacks.append(Patience(settings.monitor, mode=mode, patience=settings.patience))
     trainer = pl.Trainer(
@@ -124,7 +120,7 @@ def fit(
             ckpt_path=str(begun) if begun.exists() else None,
             weights_only=True,
         )
-    chosen = torch.load(kept[0].best_model_path, map_location="cpu", weights_only=True)
+    chosen = torch.load(checkpoints[0].best_model_path, map_location="cpu", weights_only=True)
     module.load_state_dict(chosen["state_dict"])
     net.cpu().eval()
     return pd.DataFrame(history.rows, columns=["epoch", *module.logged])

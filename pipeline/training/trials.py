@@ -7,7 +7,7 @@ from pipeline.config.base import ParamsError, Section
 from pipeline.config.experiment import Experiment, branches
 from pipeline.config.features import Window
 from pipeline.config.load import read
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.files import write_json
 
 SPEC = "spec.json"
@@ -24,7 +24,7 @@ class Trial:
         return f"fold{self.fold}-seed{self.seed}"
 
 
-def trials(settings: Params) -> list[Trial]:
+def trials(settings: BaseParams) -> list[Trial]:
     seeds = settings.seeds or [settings.seed]
     return [Trial(fold, seed) for fold in range(settings.split.folds) for seed in seeds]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.config.features import Spectrogram, Wavelet
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.features import spectrogram, wavelet
 from pipeline.features.sound import Sound
 
@@ -18,12 +18,12 @@ Make = Callable[..., Array]
 
 
 @pytest.fixture(scope="module")
-def own(settings: SoundParams) -> Spectrogram:
+def own(settings: Params) -> Spectrogram:
     return settings.features.spectrogram.model_copy(update={"bands": 64})
 
 
 @pytest.fixture(scope="module")
-def scalogram(settings: SoundParams) -> Wavelet:
+def scalogram(settings: Params) -> Wavelet:
     return settings.features.wavelet.model_copy(update={"bands": 64, "bands_per_octave": 8})
 
 

@@ -34,7 +34,7 @@ def of_one_kind(key: str) -> Row:
         f"experiments.{key}.features",
         ["spectrogram"],
         f"train@{key}",
-        says=rf"experiments\.{key}: features: model '{key}' works on \[tabular\]",
+        says=rf"experiments\.{key}\.features: model '{key}' takes one of \['tabular'\]",
     )
 
 

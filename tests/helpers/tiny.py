@@ -11,7 +11,7 @@ from networks import FRAMES, make_ast, make_musicnn, make_resnet
 from rows import Params
 from stores import write_store
 
-from pipeline import paths
+from pipeline import config, paths
 from pipeline.data import clips
 
 ROOT = Path(__file__).parents[2]
@@ -85,8 +85,13 @@ CLIPS = 4
 
 
 def default() -> Params:
-    """params.yaml as it comes, with the blocks that are commented out."""
-    return content((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    """params.yaml with the blocks that are commented out; below ``tutorial`` the tutorial's own params."""
+    own = content((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    return own | {"tutorial": content((ROOT / "tutorial/params.yaml").read_text(encoding="utf-8"))}
+
+
+def parsed(params: Params) -> config.Params:
+    return config.parse({key: value for key, value in params.items() if key != "tutorial"})
 
 
 def tiny() -> Params:

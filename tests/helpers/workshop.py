@@ -34,6 +34,7 @@ from pipeline.sweeps import command, workers
 from pipeline.tracking import registry
 from pipeline.training.ensemble import Trained
 from pipeline.training.splits import Splits
+from tutorial import paths as tutorial
 
 Left = dict[str, str]
 """By name of a file its content as JSON, of features their means, else its digest; and by the words of ``rows`` what they
@@ -47,7 +48,7 @@ OUTPUTS = (
     "history/*",
     "embeddings/**/*",
     "evaluation/**/*",
-    "tutorial/**/*",
+    "tutorial/results/**/*",
     "candidate/*",
     "reports/*",
 )
@@ -128,9 +129,7 @@ class Workshop:
             self._offline(patch)
             patch.setenv("DVC_ROOT", str(self.home))
             patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-            paths.PARAMS.unlink(missing_ok=True)  # of the copy it is the checkout's own
-            own = yaml.safe_dump(_own(params, *keys), sort_keys=False)
-            paths.PARAMS.write_text(own, encoding="utf-8")
+            write_params(Path(), _own(params, *keys))
             # takes a third of a training's time, and shows in no row
             patch.setattr(tracking.Run, "log_model", lambda *_: None)
             if name == "sweep":
@@ -171,6 +170,15 @@ def _own(params: Params, key: str = "") -> Params:
     theirs = params["tutorial"]["experiments"]
     tutorial = {**params["tutorial"], "experiments": {key: theirs[key]} if key in theirs else {}}
     return {**params, "experiments": {key: params["experiments"][key]}, "tutorial": tutorial, "leak": []}
+
+
+def write_params(checkout: Path, params: Params) -> None:
+    """What is below ``tutorial`` goes into the tutorial's file. Files that are links to another checkout's are replaced."""
+    own = {key: value for key, value in params.items() if key != "tutorial"}
+    for file, content in ((paths.PARAMS, own), (tutorial.PARAMS, params["tutorial"])):
+        (checkout / file).parent.mkdir(exist_ok=True)
+        (checkout / file).unlink(missing_ok=True)
+        (checkout / file).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def shown(left: Left, pattern: str) -> Left:

@@ -11,7 +11,7 @@ import onnx.parser
 import pytest
 import soundfile
 
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.features import extract
 from pipeline.features.sound import Sound
 from pipeline.features.tabular import NAMES
@@ -62,7 +62,7 @@ def song(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def known(settings: SoundParams) -> Callable[..., About]:
+def known(settings: Params) -> Callable[..., About]:
     """``known(labels=["a", "b"], familiar=9.0)``: what a model on the tabular columns says of itself, with these
     changes."""
 
@@ -89,9 +89,7 @@ def known(settings: SoundParams) -> Callable[..., About]:
 
 
 @pytest.fixture(scope="session")
-def _package(
-    settings: SoundParams, known: Callable[..., About], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def _package(settings: Params, known: Callable[..., About], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "package"
     folder.mkdir()
     rows = np.array(

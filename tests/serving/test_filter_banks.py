@@ -12,7 +12,7 @@ from networks import FRAMES, make_ast
 from running import features, weights
 
 from pipeline import config
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.data import clips
 from pipeline.evaluation.temperature import at_temperature
 from pipeline.files import sha256
@@ -37,7 +37,7 @@ TRANSFER = {
 }
 
 
-def configured(checkout: Path) -> SoundParams:
+def configured(checkout: Path) -> Params:
     content = yaml.safe_load((checkout / "params.yaml").read_text())
     content["features"]["fbank"] = {}
     content["window"]["fbank"] = FRAMES
@@ -45,7 +45,7 @@ def configured(checkout: Path) -> SoundParams:
     content["training"] |= {"threads": 1, "accelerator": "cpu"}
     content |= {"experiments": {"transfer-ast": TRANSFER}, "leak": [], "sweeps": {}}
     (checkout / "params.yaml").write_text(yaml.safe_dump(content))
-    return config.load_sound()
+    return config.load()
 
 
 def listed() -> pd.DataFrame:
@@ -69,8 +69,8 @@ def test_a_champion_answers_as_it_was_evaluated(checkout: Path, package: Path) -
     make_ast(checkout / "hub" / "ast")
     make_music(checkout / "music", clips=6)
     settings, table = configured(checkout), listed()
-    weights("ast")
-    features()
+    weights(config.load(), "ast")
+    features(config.load())
     part = ["train", "train", "train", "valid", "valid", "test"] * 3
     split = pd.DataFrame({"clip_id": table["clip_id"], "fold": 0, "part": part})
     experiment = settings.experiments["transfer-ast"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.features.sound import Sound
 from pipeline.serving import ood_evaluation
 from pipeline.serving.bundle import Tabular
@@ -66,7 +66,7 @@ def test_labels_that_lie_apart_are_told_when_they_are_held_back() -> None:
     assert alike.clips == apart.clips == 60
 
 
-def test_noises_are_the_same_each_time_and_no_music(settings: SoundParams, package: Path) -> None:
+def test_noises_are_the_same_each_time_and_no_music(settings: Params, package: Path) -> None:
     noises = [
         signal / np.abs(signal).max()
         for seed in (1, 1)

@@ -12,8 +12,8 @@ import soundfile
 from stores import write_store
 
 from pipeline.config.base import ParamsError
-from pipeline.config.features import FeatureKind, MusicnnInput
-from pipeline.config.project import SoundParams
+from pipeline.config.features import MusicnnInput
+from pipeline.config.project import Params
 from pipeline.evaluation.temperature import at_temperature
 from pipeline.features import extract
 from pipeline.features.extract import Task
@@ -47,7 +47,7 @@ two (float[batch, 96, 187] musicnn, float[batch, 57] tabular) => (float[batch, 3
 
 @pytest.mark.parametrize("label", ["low", "middle", "high"])
 def test_a_clip_has_the_answer_of_its_features(
-    label: str, song: MakeSong, package: Path, settings: SoundParams
+    label: str, song: MakeSong, package: Path, settings: Params
 ) -> None:
     file = song(label, "a.wav", seed=5)
     answer = Classifier(package)(file)
@@ -72,10 +72,10 @@ def test_a_long_song_is_heard_in_sections(song: MakeSong, package: Path, tmp_pat
 
 
 def test_windows_of_a_model_of_two_kinds_are_those_of_the_store(
-    song: MakeSong, package: Path, tmp_path: Path, settings: SoundParams
+    song: MakeSong, package: Path, tmp_path: Path, settings: Params
 ) -> None:
     """Of a clip whose windows differ; those of musicnn have a length and a rate of their own."""
-    kinds: list[FeatureKind] = ["musicnn", "tabular"]
+    kinds: list[str] = ["musicnn", "tabular"]
     heard = settings.features.model_copy(update={"musicnn": MusicnnInput()})
     onnx.save(onnx.parser.parse_model(TWO_KINDS), package / manifest.GRAPH)
     change(package, kinds=kinds, features=heard.model_dump(), longest_s=10.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.data.audio import mono
 from pipeline.serving.sections import SongError, sections
 
@@ -30,7 +30,7 @@ def write(tmp_path: Path, noise: Callable[..., Array]) -> Callable[..., Path]:
     ("seconds", "expected"), [(3.0, [3.0]), (4.0, [4.0]), (5.0, [5.0]), (7.0, [3.5, 3.5]), (20.0, [4.0] * 5)]
 )
 def test_sections_are_equally_long_and_about_as_long_as_clips(
-    seconds: float, expected: list[float], write: Callable[..., Path], settings: SoundParams
+    seconds: float, expected: list[float], write: Callable[..., Path], settings: Params
 ) -> None:
     found = list(sections(write(seconds), 4.0, RATE, settings.audit))
     assert [section.stop_s - section.start_s for section in found] == pytest.approx(expected, abs=1e-3)
@@ -39,14 +39,14 @@ def test_sections_are_equally_long_and_about_as_long_as_clips(
     np.testing.assert_array_equal(whole, mono(write(seconds), RATE))
 
 
-def test_a_clip_is_what_features_are_computed_from(write: Callable[..., Path], settings: SoundParams) -> None:
+def test_a_clip_is_what_features_are_computed_from(write: Callable[..., Path], settings: Params) -> None:
     file = write(3.0, "song.flac", 32000)
     (section,) = sections(file, 3.0, RATE, settings.audit)
     np.testing.assert_array_equal(section.signal, mono(file, RATE))
 
 
 def test_silence_within_a_song_is_left_out(
-    tmp_path: Path, noise: Callable[..., Array], settings: SoundParams
+    tmp_path: Path, noise: Callable[..., Array], settings: Params
 ) -> None:
     file = tmp_path / "gap.wav"
     soundfile.write(file, np.concatenate([noise(1, 2.0), np.zeros(2 * RATE), noise(2, 2.0)]), RATE)
@@ -54,7 +54,7 @@ def test_silence_within_a_song_is_left_out(
     assert [(section.start_s, section.stop_s) for section in found] == [(0.0, 2.0), (4.0, 6.0)]
 
 
-def test_one_section_is_read_at_a_time(write: Callable[..., Path], settings: SoundParams) -> None:
+def test_one_section_is_read_at_a_time(write: Callable[..., Path], settings: Params) -> None:
     """The file is cut off at 5 s after its first section was asked for: what is read later is missed."""
     file = write(20.0)
     found = sections(file, 2.0, RATE, settings.audit)
@@ -72,7 +72,7 @@ def test_one_section_is_read_at_a_time(write: Callable[..., Path], settings: Sou
     ],
 )
 def test_what_is_no_song_says_why(
-    name: str, content: bytes, reason: str, tmp_path: Path, settings: SoundParams
+    name: str, content: bytes, reason: str, tmp_path: Path, settings: Params
 ) -> None:
     file = tmp_path / name
     file.write_bytes(content)
@@ -81,7 +81,7 @@ def test_what_is_no_song_says_why(
 
 
 def test_a_song_that_is_gone_or_too_short_says_so(
-    tmp_path: Path, write: Callable[..., Path], settings: SoundParams
+    tmp_path: Path, write: Callable[..., Path], settings: Params
 ) -> None:
     with pytest.raises(SongError, match="No such file"):
         list(sections(tmp_path / "gone.wav", 2.0, RATE, settings.audit))

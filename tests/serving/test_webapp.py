@@ -20,7 +20,7 @@ import pytest
 import soundfile
 from processes import PATIENCE_S, free_port, wait_until
 
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.errors import UserError
 from pipeline.features import extract
 from pipeline.features.sound import Sound
@@ -59,7 +59,7 @@ three (float[batch, 57] tabular) => (float[batch, 3] probabilities) {
 @pytest.fixture(scope="module")
 def package(
     tmp_path_factory: pytest.TempPathFactory,
-    settings: SoundParams,
+    settings: Params,
     known: Callable[..., About],
     noise: Sounds,
 ) -> Path:
@@ -274,7 +274,7 @@ def test_verdicts_in_words(package: Path) -> None:
     assert "unlike anything" in webapp.sentence(strange, known)
 
 
-def test_a_long_song_takes_no_more_columns(settings: SoundParams, tone: Sounds) -> None:
+def test_a_long_song_takes_no_more_columns(settings: Params, tone: Sounds) -> None:
     """Five minutes, of which only the first and the last seconds sound: what is between them is dark."""
     seen = Overview(settings.features)
     hop = settings.features.spectrogram.hop_length

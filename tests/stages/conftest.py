@@ -39,14 +39,14 @@ def setup(checkout: Path, tracking_store: str, monkeypatch: pytest.MonkeyPatch) 
         content["experiments"]["mlp"]["training"] = {"epochs": 3, "patience": 2}
         content["training"] |= {"batch_size": 16, "threads": 1, "accelerator": "cpu"}
         content["tracking"]["experiment"] = checkout.parent.name
-        content["sweeps"], content["tutorial"] = {}, {"experiments": {}}
+        content["sweeps"] = {}
         for name, values in sections.items():
             content[name] = content[name] | values if isinstance(values, dict) else values
         (checkout / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
         settings = config.load()
         clips.write(a_table())
         good = clips.good(clips.read())
-        split()
+        split(config.load())
         features(good)
         for key in settings.experiments:
             write_json(paths.INPUTS / f"{key}.json", {})

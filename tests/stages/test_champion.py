@@ -10,7 +10,7 @@ import pytest
 import yaml
 from running import champion, evaluate, train
 
-from pipeline import paths
+from pipeline import config, paths
 from pipeline.files import read_json
 from pipeline.serving import isolated, ood_evaluation, selective
 from pipeline.serving.isolated import Told
@@ -36,14 +36,14 @@ def run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     params["experiments"] = MODELS
     paths.PARAMS.write_text(yaml.safe_dump(params))
     for key in MODELS:
-        train(key)
-        evaluate(key)
+        train(config.load(), key)
+        evaluate(config.load(), key)
 
     def make(*keys: str, **settings: object) -> str:
         params["experiments"] = {key: MODELS[key] for key in keys}
         params["champion"] |= settings
         paths.PARAMS.write_text(yaml.safe_dump(params))
-        champion()
+        champion(config.load())
         return paths.CARD.read_text()
 
     return make

@@ -264,14 +264,14 @@ def test_members_by_default_are_the_branches() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"features": ["tabular"]}, r"experiments\.fused: features: the branches work on"),
+        ({"features": ["tabular"]}, r"experiments\.fused\.features: the branches take"),
         (
             {"training": {"ensemble_size": 3}},
-            r"experiments\.fused: training\.ensemble_size: of a fusion its branches",
+            r"experiments\.fused: training\.ensemble_size: a fusion has no members",
         ),
         (
             {"model": {"name": "fusion", "branches": {"one": BRANCHES["table"]}}},
-            r"experiments\.fused\.model\.fusion\.branches",
+            r"experiments\.fused\.model\.branches",
         ),
     ],
 )
