@@ -2,15 +2,13 @@
 
 import multiprocessing
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from multiprocessing import forkserver
-from pathlib import Path
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
@@ -42,18 +40,6 @@ def workers(*modules: str) -> Iterator[ProcessPoolExecutor]:
         forkserver.ensure_running()
         with ProcessPoolExecutor(cores(), context, end_with_parent) as pool:
             yield pool
-
-
-@contextmanager
-def isolated_workers(code: Path) -> Iterator[ProcessPoolExecutor]:
-    """As :func:`workers`, for another version of this package: they import first from the folder ``code``."""
-    context = multiprocessing.get_context("spawn")  # inherits no module of this process
-    sys.path.insert(0, str(code))  # inherited
-    try:
-        with _one_thread(), ProcessPoolExecutor(cores(), context, end_with_parent) as pool:
-            yield pool
-    finally:
-        sys.path.remove(str(code))
 
 
 @contextmanager
@@ -104,7 +90,7 @@ def blas_threads(count: int) -> AbstractContextManager[object]:
 
 
 def each(
-    pool: ProcessPoolExecutor, function: Callable[[T], R], items: Sequence[T], title: str, unit: str = "clip"
+    pool: Executor, function: Callable[[T], R], items: Sequence[T], title: str, unit: str = "clip"
 ) -> Iterator[R]:
     """Results in the order of ``items``, with a progress bar; work starts at once. ``function`` is of a module's top level."""
     rest = iter(items)

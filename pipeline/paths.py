@@ -37,11 +37,11 @@ SCORES = Path("scores.json")
 METRICS = Path("metrics")
 """The scores that DVC shows, a file for each experiment."""
 CANDIDATE = Path("candidate")
-"""The best model as it is handed out, whether or not it became the champion."""
+"""The best model as a bundle, whether or not it became the champion."""
 REPORTS = Path("reports")
 AUDIT = REPORTS / "audit.md"
 CARD = REPORTS / "model-card.md"
-DEPTH = REPORTS / "depth.png"
+OOD_FIGURE = REPORTS / "ood.png"
 DATA_REPORT = REPORTS / "data.html"
 MODEL_REPORTS = REPORTS / "models"
 

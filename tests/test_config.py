@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from pipeline import config
 from pipeline.config.base import ParamsError
-from pipeline.config.check import RENAMED
 from pipeline.config.load import parse
 from pipeline.config.project import Params
 
@@ -418,13 +417,20 @@ def test_each_hidden_layer_has_an_activation() -> None:
     assert "activations: 2 hidden layers need as many" in message
 
 
-def test_a_renamed_key_is_named_with_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RENAMED, "model.drop", "model.dropout")
-    monkeypatch.setitem(RENAMED, "champion.sure", "champion.precision")
-    message = complaint(changed(("experiments", "mlp", "model", "drop"), 0.1))
-    assert "experiments.mlp.model.drop: renamed to model.dropout" in message
-    assert "champion.sure: renamed to champion.precision" in complaint(changed(("champion", "sure"), 0.9))
-    assert "experiments.mlp.drop: unknown key" in complaint(changed(("experiments", "mlp", "drop"), 0.1))
+@pytest.mark.parametrize(
+    ("place", "value", "new"),
+    [
+        (("champion", "familiar"), 0.95, "champion.in_distribution"),
+        (("training", "members"), 4, "training.ensemble_size"),
+        (("experiments", "mlp", "training", "members"), 4, "training.ensemble_size"),
+        (("experiments", "transfer", "model", "tuned_share"), 0.7, "model.wise_ft_alpha"),
+        (("experiments", "transfer", "model", "tuned_from"), "layer.3", "model.unfreeze_from"),
+        (("experiments", "transfer", "model", "maps"), "last", "model.feature_maps"),
+        (("experiments", "transfer", "model", "zoom"), 2.0, "model.upsample"),
+    ],
+)
+def test_a_renamed_key_is_named_with_the_new_one(place: Place, value: object, new: str) -> None:
+    assert f"{place[-1]}: renamed to {new}" in complaint(changed(place, value))
 
 
 @pytest.mark.parametrize(
@@ -455,4 +461,4 @@ def test_a_feature_that_does_not_exist_is_named_with_the_one_meant() -> None:
     ],
 )
 def test_a_key_of_an_earlier_version_is_refused_with_its_new_name(place: Place, old: str, new: str) -> None:
-    assert f"{old}: renamed to {new}" in complaint(changed((*place, old), 1))
+    assert f"{old}: renamed to {place[-1]}.{new}" in complaint(changed((*place, old), 1))

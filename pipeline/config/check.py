@@ -8,13 +8,14 @@ from pydantic import ValidationError
 from pipeline.config.base import AnySection, ParamsError, Section, did_you_mean
 
 RENAMED = {
-    "training.members": "ensemble_size",
-    "model.maps": "feature_maps",
-    "model.tuned_from": "unfreeze_from",
-    "model.tuned_share": "wise_ft_alpha",
-    "model.zoom": "upsample",
+    "champion.familiar": "champion.in_distribution",
+    "training.members": "training.ensemble_size",
+    "model.tuned_share": "model.wise_ft_alpha",
+    "model.tuned_from": "model.unfreeze_from",
+    "model.maps": "model.feature_maps",
+    "model.zoom": "model.upsample",
 }
-"""Old keys, and what their last part is called now. Each stands for all keys that end in it, of every experiment."""
+"""Old keys and new ones, dotted. Each stands for all keys that end in it: ``model.zoom`` for that of every experiment."""
 MOVED = {
     "tutorial": "it stands in tutorial/params.yaml now (docs/tutorial.md)",
     "medium": "leave it out: the lessons on pictures have commands of their own now (their dvc.yaml)",

@@ -49,9 +49,7 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _ensembles_are_inside_a_fusion(self) -> Self:
         if isinstance(self.model, Fusion) and self.training.ensemble_size > 1:
-            raise ValueError(
-                "training.ensemble_size: a fusion has no members of its own; set them in its branches"
-            )
+            raise ValueError("training.ensemble_size: a fusion is no ensemble itself; set it in its branches")
         return self
 
 
@@ -94,7 +92,7 @@ def _inheriting(defaults: dict[str, Any], block: Any) -> Any:
             name: _inheriting(training, branch) for name, branch in block["model"]["branches"].items()
         }
         filled["model"] = {**block["model"], "branches": branches}
-        # a fusion's branches have members, the fusion has none
+        # an ensemble is inside a fusion's branches
         filled["training"] = {**training, "ensemble_size": own.get("ensemble_size", 1)}
     return filled
 

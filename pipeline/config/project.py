@@ -20,16 +20,16 @@ class Tracking(Section):
 
 
 class Champion(Section):
-    """Which model is used: the registered one with the alias ``champion``."""
+    """The model in use: the registered version with the alias ``champion``."""
 
     name: Annotated[str, Field(min_length=1)]
-    """Of the model in MLflow's registry."""
+    """Of the registered model in MLflow."""
     min_valid_macro_f1: Fraction
-    """A model below is never the champion."""
+    """The promotion gate refuses a model with a lower validation macro F1."""
     precision: Annotated[float, Field(gt=0, le=1)]
-    """Share of right ones among the labels that it names on validation; what it is less sure of is ``unsure``."""
-    familiar: Annotated[float, Field(gt=0, le=1)]
-    """Share of validation clips that lie near enough to the training clips; what lies farther is out of its depth."""
+    """Share of confident predictions that must be right on the validation set; it sets the confidence threshold."""
+    in_distribution: Annotated[float, Field(gt=0, le=1)]
+    """Share of validation clips within the OOD threshold."""
 
 
 class BaseParams(Section):

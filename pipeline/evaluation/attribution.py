@@ -1,4 +1,4 @@
-"""What part of its input an answer hangs on: each part is hidden in its turn, and the model asked again.
+"""Which parts of its input a prediction depends on: each part is hidden in turn, and the model runs again.
 
 Occlusion (Zeiler and Fergus 2014, Visualizing and understanding convolutional networks, arXiv:1311.2901, section
 4.2) needs no gradients, and so works for every model alike.
@@ -18,14 +18,14 @@ Run = Callable[[Sequence[Array]], Array]
 GRID = 6
 """Patches along each side of a window: of the usual window of 5.9 s, a second each."""
 BATCH = 16
-"""Copies of the input that are asked about at once."""
+"""Copies of the input in one batch."""
 
 
 def of_patches(run: Run, inputs: Sequence[Array], place: int, label: int) -> Array:
-    """By how much the probability of ``label`` falls with each patch of a window hidden.
+    """How much the probability of ``label`` drops with each patch of a window hidden.
 
-    What is hidden is replaced by its bands' means over the window. One mean for all bands would be noise where a
-    band is silent, and the answer would fall to that.
+    A hidden patch has the mean of each band over the window. One mean for all bands would be noise in a silent band, and
+    the model would react to that.
 
     Args:
         inputs: of one window, (1, ...) each; that at ``place`` is (1, bands, frames), the others stay as they are.
@@ -46,7 +46,7 @@ def of_patches(run: Run, inputs: Sequence[Array], place: int, label: int) -> Arr
 def of_columns(
     run: Run, inputs: Sequence[Array], place: int, label: int, means: Array, families: Mapping[str, list[int]]
 ) -> dict[str, float]:
-    """By how much the probability of ``label`` falls with each family of columns replaced by its ``means``.
+    """How much the probability of ``label`` drops with each family of columns replaced by its ``means``.
 
     Args:
         inputs: as above; that at ``place`` is (1, columns).
@@ -61,7 +61,7 @@ def of_columns(
 
 
 def families(columns: Sequence[str]) -> dict[str, list[int]]:
-    """Columns that say the same kind of thing: ``mfcc1_mean`` and ``mfcc20_var`` are both of ``mfcc``."""
+    """Numbers of columns by what they measure: ``mfcc1_mean`` and ``mfcc20_var`` are both of ``mfcc``."""
     found: dict[str, list[int]] = {}
     for number, name in enumerate(columns):
         found.setdefault(re.sub(r"\d*_(mean|var)$", "", name), []).append(number)

@@ -1,15 +1,13 @@
-"""Whether a model is right as often as its probabilities say, and the temperature that brings them closer.
+"""Calibration: how far confidence is from accuracy, and the temperature that brings them closer.
 
 Predictions are a table as in :mod:`pipeline.evaluation.metrics`. All rows given are used: pick a part first,
 see :func:`pipeline.evaluation.metrics.of_part`.
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation.metrics import PROBABILITY, label_names
+from pipeline.evaluation.metrics import PROBABILITY, label_names, probabilities, true_places
 from pipeline.evaluation.temperature import Matrix, at_temperature, best, logits
 
 BINS = 15
@@ -31,24 +29,23 @@ def ece(rows: pd.DataFrame, bins: int = BINS) -> float:
 
 
 def reliability(rows: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
-    """How sure a model is and how often right: columns ``low, high, clips, confidence, accuracy``.
+    """Confidence and accuracy by bin of confidence: columns ``low, high, clips, confidence, accuracy``.
 
-    A row for each bin of the highest probability that has clips. The bins are equally wide; ``high`` belongs
-    to its bin, ``low`` does not. ``confidence`` is the mean of the highest probabilities, ``accuracy`` the
-    share of the clips that are predicted rightly.
+    A row for each bin that has clips. The bins are equally wide; ``high`` belongs to its bin, ``low`` does not.
+    ``confidence`` is the mean of the highest probabilities, ``accuracy`` the share of correct predictions.
 
     Raises:
         ValueError: there are no rows.
     """
     if rows.empty:
         raise ValueError("there are no predictions whose calibration could be measured")
-    sure = confidence(rows)
+    highest = confidence(rows)
     edges = np.linspace(0, 1, bins + 1)
     # Softmax in float32 may exceed 1 by rounding.
-    place = np.clip(np.searchsorted(edges, sure) - 1, 0, bins - 1)
+    place = np.clip(np.searchsorted(edges, highest) - 1, 0, bins - 1)
     right = rows["label"].to_numpy() == rows["predicted"].to_numpy()
     table = (
-        pd.DataFrame({"place": place, "confidence": sure, "accuracy": right})
+        pd.DataFrame({"place": place, "confidence": highest, "accuracy": right})
         .groupby("place")
         .agg(clips=("accuracy", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean"))
     )
@@ -59,7 +56,8 @@ def reliability(rows: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
 
 def confidence(rows: pd.DataFrame) -> Matrix:
     """The highest probability of each row."""
-    return _probabilities(rows).max(axis=1)
+    highest: Matrix = probabilities(rows).max(axis=1)
+    return highest
 
 
 def temperature(rows: pd.DataFrame) -> float:
@@ -68,7 +66,7 @@ def temperature(rows: pd.DataFrame) -> float:
     Raises:
         ValueError: a true label has no probability column.
     """
-    return best(logits(_probabilities(rows)), _places_of_true_labels(rows))
+    return best(logits(probabilities(rows)), true_places(rows))
 
 
 def scaled(rows: pd.DataFrame, t: float) -> pd.DataFrame:
@@ -77,26 +75,10 @@ def scaled(rows: pd.DataFrame, t: float) -> pd.DataFrame:
     Raises:
         ValueError: t is not above 0.
     """
-    columns = at_temperature(_probabilities(rows), t).T
-    return rows.assign(**dict(zip(_columns(rows), columns, strict=True)))
+    names = [PROBABILITY + label for label in label_names(rows)]
+    return rows.assign(**dict(zip(names, at_temperature(probabilities(rows), t).T, strict=True)))
 
 
 def tempered(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows, each scaled by the temperature in its column ``temperature``."""
     return pd.concat([scaled(own, float(str(t))) for t, own in rows.groupby("temperature")])
-
-
-def _columns(rows: pd.DataFrame) -> list[str]:
-    return [PROBABILITY + label for label in label_names(rows)]
-
-
-def _probabilities(rows: pd.DataFrame) -> Matrix:
-    return rows[_columns(rows)].to_numpy(dtype=float)
-
-
-def _places_of_true_labels(rows: pd.DataFrame) -> Any:
-    places = pd.Index(label_names(rows)).get_indexer(rows["label"])
-    if (places < 0).any():
-        unknown = sorted(set(rows["label"][places < 0]))
-        raise ValueError(f"predictions have no column {PROBABILITY}<label> for the true label(s) {unknown}")
-    return places

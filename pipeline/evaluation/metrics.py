@@ -1,4 +1,4 @@
-"""Scores of predictions, and how restless a training curve is.
+"""Scores of predictions, and the fluctuation of a training curve.
 
 Predictions are a table with one row per clip: ``clip_id``, ``part`` (``valid`` or ``test``), ``label``
 (the true one), ``predicted``, and one column ``p:<label>`` per label with its probability.
@@ -21,6 +21,24 @@ PROBABILITY = "p:"
 def label_names(predictions: pd.DataFrame) -> list[str]:
     """All labels the model can answer, in the order of the probability columns."""
     return [name.removeprefix(PROBABILITY) for name in predictions.columns if name.startswith(PROBABILITY)]
+
+
+def probabilities(predictions: pd.DataFrame) -> f1.Array:
+    """(clips, labels)"""
+    return predictions[[PROBABILITY + label for label in label_names(predictions)]].to_numpy(dtype=float)
+
+
+def true_places(predictions: pd.DataFrame) -> f1.Labels:
+    """(clips,): the column of :func:`probabilities` that is the true label's.
+
+    Raises:
+        ValueError: a true label has none.
+    """
+    places = pd.Index(label_names(predictions)).get_indexer(predictions["label"])
+    if (places < 0).any():
+        unknown = sorted(set(predictions["label"][places < 0]))
+        raise ValueError(f"predictions have no column {PROBABILITY}<label> for the true label(s) {unknown}")
+    return places
 
 
 def of_part(predictions: pd.DataFrame, part: str) -> pd.DataFrame:
@@ -95,7 +113,7 @@ def confusion(predictions: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
 
 
 def most_confused(matrix: pd.DataFrame) -> tuple[list[tuple[str, str]], int]:
-    """The pair of labels most often taken for each other, in either direction, and how many clips that are.
+    """The pair of labels most often confused, in either direction, and the number of their confused clips.
 
     More than one pair if several are confused equally often, none if no clip is off the diagonal.
     """
@@ -108,7 +126,7 @@ def most_confused(matrix: pd.DataFrame) -> tuple[list[tuple[str, str]], int]:
 
 
 def ranked(key: str, scores: Mapping[str, float]) -> tuple[float, float, str]:
-    """What models are sorted by, best first: macro F1 on validation, of equals loss on validation, then the key.
+    """Key to sort models by, best first: validation macro F1, of equals validation loss, then the key.
 
     A score that is not finite is worse than any other.
     """
@@ -121,8 +139,7 @@ def fluctuation(history: pd.Series) -> float:
 
     That is the mean of ``|x[t] - (x[t-1] + x[t+1]) / 2|``. The middle of the neighbours follows the trend, so
     a straight line has 0 and a smoothly falling loss nearly 0, however steep. The more usual standard
-    deviation of the steps between epochs would call a model restless just because it learns fast at first and
-    slowly later.
+    deviation of the steps between epochs is also high for a model that just learns fast at first and slowly later.
 
     NaN for fewer than three epochs, or where a value is not finite.
     """
@@ -133,17 +150,12 @@ def fluctuation(history: pd.Series) -> float:
 
 
 def _loss(rows: pd.DataFrame) -> float:
-    labels = label_names(rows)
-    unknown = sorted(set(rows["label"]) - set(labels))
-    if unknown:
-        raise ValueError(f"predictions have no column {PROBABILITY}<label> for the true label(s) {unknown}")
-    probabilities = rows[[PROBABILITY + label for label in labels]].to_numpy(dtype=float)
+    each, places = probabilities(rows), true_places(rows)
     # Softmax in float32 may exceed 1 by rounding.
-    sound = ((probabilities >= 0) & (probabilities <= 1 + 1e-5)).all(axis=1)
-    if not sound.all():
-        raise ValueError(f"predictions of the clip {rows['clip_id'][~sound].iloc[0]!r} are not probabilities")
-    column = {label: number for number, label in enumerate(labels)}
-    true = probabilities[np.arange(len(rows)), [column[label] for label in rows["label"]]]
+    valid = ((each >= 0) & (each <= 1 + 1e-5)).all(axis=1)
+    if not valid.all():
+        raise ValueError(f"predictions of the clip {rows['clip_id'][~valid].iloc[0]!r} are not probabilities")
+    true = each[np.arange(len(rows)), places]
     return float(-np.log(np.clip(true, LOWEST_PROBABILITY, 1.0)).mean())
 
 

@@ -1,4 +1,4 @@
-"""Probabilities made less sure, or more, by a temperature: see :mod:`pipeline.evaluation.calibration`."""
+"""Temperature scaling: see :mod:`pipeline.evaluation.calibration`."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from scipy.special import log_softmax, softmax
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 
 LOWEST_PROBABILITY = 1e-7
-"""No probability below this is seen (about the resolution of float32), so that a single clip costs a loss at most
-16.1 and one sure mistake does not make the mean infinite."""
+"""Probabilities are clipped to this (about the resolution of float32), so a clip's loss is at most 16.1, and one
+confident mistake does not make the mean infinite."""
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 1000.0
 """Discriminants of thousands of columns need 30 to 50 on a few hundred clips (docs/scores.md)."""
 
@@ -18,14 +18,14 @@ def best(logits: Matrix, targets: np.ndarray[Any, Any]) -> float:
     """The T that makes the targets most likely under softmax(logits / T).
 
     Temperature scaling of Guo et al. 2017 (On calibration of modern neural networks, arXiv:1706.04599, section 4.2);
-    the rows must not be those it is judged on. Above 1 the model was too sure. The loss is convex in 1/T and has one
-    valley; T is kept between LOWEST_TEMPERATURE and HIGHEST_TEMPERATURE, and near the latter if equal probabilities
-    would do better than the model's.
+    the rows must not be those that are scored. Above 1 the model was overconfident. The loss is convex in 1/T, so it
+    has one minimum; T stays between LOWEST_TEMPERATURE and HIGHEST_TEMPERATURE, and is near the latter if equal
+    probabilities would be better than the model's.
 
     1.0 if no row has a label more probable than its true one (also: no rows, or all labels equally probable): then
-    the likelihood rises, or stays the same, all the way to T = 0, and says nothing.
+    the likelihood rises, or stays the same, down to T = 0.
     """
-    from scipy.optimize import minimize_scalar  # half a second, which who fits no temperature does without
+    from scipy.optimize import minimize_scalar  # takes half a second, and serving fits no temperature
 
     each = np.arange(len(logits))
     if (logits[each, targets] >= logits.max(axis=1)).all():

@@ -75,9 +75,9 @@ def rank(entries: list[Entry]) -> list[Entry]:
 def _chosen(best: Entry) -> str:
     scores = best.metrics
     return (
-        f"It has the highest validation macro F1, {_number(scores['valid_macro_f1'])}. Test scores were not used to "
-        f"choose. On the test set it has a macro F1 of {_number(scores['test_macro_f1'])} ({_ends(best.interval)}) "
-        f"and an accuracy of {_number(scores['test_accuracy'])} on {best.test_clips} clips."
+        f"It has the highest validation macro F1, {figures.number(scores['valid_macro_f1'])}. Test scores were not used to "
+        f"choose. On the test set it has a macro F1 of {figures.number(scores['test_macro_f1'])} ({_ends(best.interval)}) "
+        f"and an accuracy of {figures.number(scores['test_accuracy'])} on {best.test_clips} clips."
     )
 
 
@@ -86,7 +86,7 @@ def _baseline(ranked: list[Entry]) -> list[str]:
         return ["No model beats the baseline on validation, which always predicts the most frequent label."]
     return [
         f"The baseline {BASELINE}, which always predicts the most frequent label, has a test macro F1 of "
-        f"{_number(entry.metrics['test_macro_f1'])}."
+        f"{figures.number(entry.metrics['test_macro_f1'])}."
         for entry in ranked
         if entry.key == BASELINE
     ]
@@ -94,7 +94,9 @@ def _baseline(ranked: list[Entry]) -> list[str]:
 
 def _better_on_test(ranked: list[Entry]) -> list[str]:
     scores = {entry.key: entry.metrics["test_macro_f1"] for entry in ranked}
-    better = [f"{key} ({_number(score)})" for key, score in scores.items() if score > scores[ranked[0].key]]
+    better = [
+        f"{key} ({figures.number(score)})" for key, score in scores.items() if score > scores[ranked[0].key]
+    ]
     if not better:
         return []
     return [
@@ -166,7 +168,7 @@ def _scores(ranked: list[Entry], leaky: bool) -> Table:
 def _spread(entry: Entry) -> str:
     if entry.trials == 1:
         return UNKNOWN
-    return " ± ".join(_number(entry.metrics[f"test_macro_f1_{name}"]) for name in ("mean", "sd"))
+    return " ± ".join(figures.number(entry.metrics[f"test_macro_f1_{name}"]) for name in ("mean", "sd"))
 
 
 def _ablation(ranked: list[Entry]) -> Table:
@@ -300,10 +302,6 @@ def _ends(interval: Interval) -> str:
 def _range(interval: Interval) -> str:
     """0.48 (0.42 to 0.54)."""
     return f"{interval.value:.2f}" + (f" ({_ends(interval)})" if math.isfinite(interval.low) else "")
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else UNKNOWN
 
 
 def _duration(seconds: float) -> str:

@@ -235,8 +235,8 @@ def _duplicates(pairs: pd.DataFrame) -> Table:
             pair.first,
             pair.second,
             pair.kind,
-            _number(pair.error_rate, ".3f"),
-            _number(pair.shift_s, "+.2f"),
+            figures.number(pair.error_rate),
+            f"{pair.shift_s:+.2f}" if np.isfinite(pair.shift_s) else UNKNOWN,
             "yes" if pair.labels_differ else "no",
         ]
         for pair in first_duplicates(pairs).itertuples()
@@ -244,10 +244,6 @@ def _duplicates(pairs: pd.DataFrame) -> Table:
     return Table(
         ["clip", "other clip", "kind", "bits that differ", "shift in s", "two labels"], "lllrrl", rows
     )
-
-
-def _number(value: float, form: str) -> str:
-    return f"{value:{form}}" if np.isfinite(value) else UNKNOWN
 
 
 def count(number: int, thing: str) -> str:

@@ -18,7 +18,7 @@ from pipeline.reports import data_figures
 from pipeline.reports.pages import Picture, data_uri
 
 SECONDS = 10
-"""What is seen and heard of an example, from its start."""
+"""Of an example that the page shows and plays, from its start."""
 RATE = 22_050
 """Hz of an example's sound."""
 COMPRESSION = 0.8

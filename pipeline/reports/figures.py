@@ -21,10 +21,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from pipeline import files
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
-"""Colours that most colour-blind people can tell apart (Okabe and Ito 2008, https://jfly.uni-koeln.de/color/),
+"""Colours that most colour-blind people can distinguish (Okabe and Ito 2008, https://jfly.uni-koeln.de/color/),
 without the yellow that is too pale on white, and with a dark grey for black."""
 LINES = ("-", "--", ":", "-.")
-"""With more models than colours the colours come again with the next line style."""
+"""With more models than colours, colours repeat with the next line style."""
 
 WIDTH = 10.0
 """Inches; every figure is drawn for the width of a report's text column."""
@@ -41,7 +41,7 @@ DARK = 0.68
 
 def confusion(matrix: pd.DataFrame, title: str) -> Figure:
     """Counts of clips, rows actual and columns predicted; a cell's shade is its share of the row."""
-    size = _between(0.55 * len(matrix) + 2.5, 5.0, WIDTH)
+    size = float(np.clip(0.55 * len(matrix) + 2.5, 5.0, WIDTH))
     figure = canvas(size, size * 0.9)
     axes = figure.add_subplot()
     _draw_confusion(axes, matrix, fontsize=10)
@@ -56,7 +56,7 @@ def confusion(matrix: pd.DataFrame, title: str) -> Figure:
 def confusion_grid(matrices: Mapping[str, pd.DataFrame]) -> Figure:
     """The confusion of every model side by side; all matrices have the same labels, shown by number."""
     labels = len(next(iter(matrices.values())))
-    columns = min(len(matrices), int(_between(40 / labels, 1, 4)))
+    columns = min(len(matrices), int(np.clip(40 / labels, 1, 4)))
     rows = -(-len(matrices) // columns)
     side = (WIDTH - 2.2) / columns
     points = 72 * side / labels  # of one cell
@@ -64,12 +64,12 @@ def confusion_grid(matrices: Mapping[str, pd.DataFrame]) -> Figure:
     cells = figure.subplots(rows, columns, squeeze=False).flatten()
     for number, (key, matrix) in enumerate(matrices.items()):
         axes = cells[number]
-        _draw_confusion(axes, matrix, fontsize=_between(0.43 * points, 4, 9))
+        _draw_confusion(axes, matrix, fontsize=float(np.clip(0.43 * points, 4, 9)))
         axes.set_title(plain(key), fontsize=11)
         numbered = [f"{short(label)}  {place}" for place, label in enumerate(matrix.index, start=1)]
         _name_rows(axes, numbered if number % columns == 0 else range(1, labels + 1), longest=LONGEST + 8)
         axes.set_xticks(range(labels), range(1, labels + 1))
-        axes.tick_params(labelsize=_between(0.5 * points, 4, 9))
+        axes.tick_params(labelsize=float(np.clip(0.5 * points, 4, 9)))
     for axes in cells[len(matrices) :]:
         axes.set_visible(False)
     figure.supxlabel("predicted", fontsize=10)
@@ -97,7 +97,7 @@ def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
             if np.isfinite(ends).all():
                 axes.plot(ends, [place + offset] * 2, color="black", linewidth=1, marker="|", markersize=6)
             axes.annotate(
-                _number(value, 3),
+                number(value, 3),
                 (max([0.0, *filter(np.isfinite, (value, *ends))]), place + offset),
                 xytext=(4, 0),
                 textcoords="offset points",
@@ -122,20 +122,21 @@ def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
 
 
 def per_class_heatmap(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """F1 of every label (rows, those that the models find easiest on top) and model (columns).
+    """F1 of every label (rows, the highest mean on top) and model (columns).
 
     Tables as :func:`pipeline.evaluation.metrics.per_class` makes them. A label with no clips has no F1 and
     shows a dash.
     """
-    f1 = pd.DataFrame({key: _f1_where_known(table) for key, table in tables.items()})
+    by_label = {key: table.set_index("label") for key, table in tables.items()}
+    f1 = pd.DataFrame({key: table["f1"].where(table["support"] > 0) for key, table in by_label.items()})
     order = f1.mean(axis=1).sort_values(ascending=False, kind="stable").index
     f1 = f1.loc[order]
-    support = next(iter(tables.values())).set_index("label")["support"].reindex(order, fill_value=0)
-    figure = canvas(_between(2.8 + 0.9 * f1.shape[1], 5.0, WIDTH), 1.4 + 0.42 * len(f1))
+    support = next(iter(by_label.values()))["support"].reindex(order, fill_value=0)
+    figure = canvas(float(np.clip(2.8 + 0.9 * f1.shape[1], 5.0, WIDTH)), 1.4 + 0.42 * len(f1))
     axes = figure.add_subplot()
     mesh = _draw_cells(axes, np.ma.masked_invalid(f1))
     for (row, column), value in np.ndenumerate(f1.to_numpy()):
-        _write_in_cell(axes, row, column, _number(value, 2), value, fontsize=10)
+        _write_in_cell(axes, row, column, number(value, 2), value, fontsize=10)
     _name_rows(axes, [f"{short(label)} ({count})" for label, count in support.items()], longest=LONGEST + 8)
     _name_columns(axes, f1.columns)
     axes.set_ylabel("label (clips)")
@@ -144,10 +145,10 @@ def per_class_heatmap(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def reliability(tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figure:
-    """How often each model is right (up) when it is this sure (across), before and after temperature scaling.
+    """Accuracy by confidence of each model, before and after temperature scaling.
 
     A pair of tables per model as :func:`pipeline.evaluation.calibration.reliability` makes them. A dot's area
-    is the bin's share of the clips; on the diagonal the probabilities are right.
+    is the bin's share of the clips; a calibrated model lies on the diagonal.
     """
     rows = -(-len(tables) // 4)
     columns = -(-len(tables) // rows)
@@ -162,7 +163,7 @@ def reliability(tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figu
         _draw_reliability(axes, after, edgecolor=colour, facecolor=colour, linestyle="-")
         axes.set_title(plain(key), fontsize=11, loc="left")
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=ticks, yticks=ticks, aspect="equal")
-        axes.set_xlabel("highest probability" if number + columns >= len(tables) else "")
+        axes.set_xlabel("confidence" if number + columns >= len(tables) else "")
         axes.set_ylabel("accuracy" if number % columns == 0 else "")
         tidy(axes)
     for axes in panels[len(tables) :]:
@@ -176,7 +177,7 @@ def reliability(tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figu
 
 
 def leak(table: pd.DataFrame) -> Figure:
-    """For each model the macro F1 with groups kept together and with groups ignored, and the gap between.
+    """Macro F1 of each model with groups kept together and with groups ignored, and the gap between them.
 
     Args:
         table: indexed by model; ``grouped`` and ``random`` with their intervals in ``<name>_low``, ``<name>_high``.
@@ -212,7 +213,7 @@ def leak(table: pd.DataFrame) -> Figure:
     _name_rows(axes, table.index)
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.set_xlim(0, 1)
-    axes.set_xlabel("macro F1 on test")
+    axes.set_xlabel("test macro F1")
     tidy(axes, grid="x")
     figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9)
     return figure
@@ -276,10 +277,12 @@ def _draw_confusion(axes: Any, matrix: pd.DataFrame, fontsize: float) -> None:
 
 
 def _draw_reliability(axes: Any, table: pd.DataFrame, edgecolor: str, facecolor: str, linestyle: str) -> None:
-    sure, right = table["confidence"], table["accuracy"]
-    axes.plot(sure, right, color=edgecolor, linestyle=linestyle, linewidth=1)
+    confidence, accuracy = table["confidence"], table["accuracy"]
+    axes.plot(confidence, accuracy, color=edgecolor, linestyle=linestyle, linewidth=1)
     area = LARGEST_DOT * table["clips"] / table["clips"].sum()
-    axes.scatter(sure, right, s=area, edgecolor=edgecolor, facecolor=facecolor, alpha=0.7, clip_on=False)
+    axes.scatter(
+        confidence, accuracy, s=area, edgecolor=edgecolor, facecolor=facecolor, alpha=0.7, clip_on=False
+    )
 
 
 def _write_in_cell(axes: Any, row: int, column: int, text: str, shade: float, fontsize: float) -> None:
@@ -289,13 +292,8 @@ def _write_in_cell(axes: Any, row: int, column: int, text: str, shade: float, fo
     cell.set_in_layout(False)
 
 
-def _f1_where_known(table: pd.DataFrame) -> pd.Series:
-    rows = table.set_index("label")
-    return rows["f1"].where(rows["support"] > 0)
-
-
 def scale_loss(axes: Any) -> None:
-    """Logarithmic, since one diverging model would press the others flat; ticks as plain numbers."""
+    """Logarithmic, since one diverging model would flatten the others; ticks as plain numbers."""
     if not np.isfinite(axes.dataLim.minposy):
         return  # no loss above zero
     axes.set_yscale("log", nonpositive="mask")
@@ -345,9 +343,6 @@ def short(text: object, longest: int = LONGEST) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def _number(value: float, digits: int) -> str:
+def number(value: float, digits: int = 3) -> str:
+    """With a dash for what is not finite."""
     return f"{value:.{digits}f}" if np.isfinite(value) else "–"
-
-
-def _between(value: float, low: float, high: float) -> float:
-    return min(max(value, low), high)

@@ -7,7 +7,7 @@ probabilities and the columns ``fold`` and ``seed``.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from pipeline.data.split import leaky
 from pipeline.evaluation import calibration, metrics
 from pipeline.features.store import Store
 from pipeline.reports import data_figures, saliency_figures
-from pipeline.reports.examples import SECONDS, Example, examples, floor, reader_name, sound, ticks
+from pipeline.reports.examples import SECONDS, examples, floor, reader_name, sound, ticks
 from pipeline.reports.pages import Picture, data_uri, environment
 from pipeline.reports.saliency import Columns, Patches, Saliency, saliencies
 from pipeline.training.trials import specs
@@ -43,53 +43,15 @@ class Model:
     """Why its scores are too optimistic, where its split is leaky."""
 
 
-@dataclass(frozen=True)
-class Card:
-    """One answer to one clip."""
+class Bar(NamedTuple):
+    """A family of columns. ``left`` and ``width`` are in percent of the widest bars on either side together."""
 
-    clip_id: str
-    label: str
-    predicted: str
-    probability: str
-    """Of the predicted label."""
-    of_true: str
-    """Probability of the true label."""
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A window, with the parts that the answer depends on in colour."""
-
-    picture: Picture
-    hertz: list[tuple[float, str]]
-    """Of the frequency axis: place in percent from the bottom, and text."""
-    ticks: list[tuple[float, str]]
-    """Of the time axis: place in percent from the left, and text."""
-
-
-@dataclass(frozen=True)
-class Bar:
     name: str
     left: float
     width: float
-    """In percent of the widest bar on either side together."""
     text: str
-    """By how much the probability changes when this is hidden."""
+    """By how much the probability changes when the family is hidden."""
     rises: bool
-
-
-@dataclass(frozen=True)
-class View:
-    """What one answer depends on, as the page shows it; neither plots nor bars if on nothing."""
-
-    card: Card
-    plots: list[Plot]
-    bars: list[Bar]
-    limit: str
-    """The drop of the strongest colour."""
-    span: str
-    """The seconds that are shown and played."""
-    sound: str | None
 
 
 def mistakes(test: pd.DataFrame) -> pd.DataFrame:
@@ -149,30 +111,30 @@ def write(
     """
     wrong = mistakes(test)
     known = clips.set_index("clip_id", drop=False)
-    matrix = metrics.confusion(test, metrics.label_names(test))
-    answers = explained(test)
     views = [
         _view(answer, own, Path(known.loc[answer["clip_id"], "path"]))
-        for (_, answer), own in zip(answers.iterrows(), saliencies, strict=True)
+        for answer, own in zip(explained(test).to_dict("records"), saliencies, strict=True)
     ]
-    missed = answers["label"] != answers["predicted"]
+    right = [view["answer"]["label"] == view["answer"]["predicted"] for view in views]
     content = {
         "model": model,
         "answered": len(test),
         "clips": test["clip_id"].nunique(),
         "wrong": int((test["label"] != test["predicted"]).sum()),
-        "mistakes": _shown(wrong, known, stores),
+        "mistakes": list(
+            zip(wrong.to_dict("records"), examples(known.loc[wrong["clip_id"]], stores), strict=True)
+        ),
         "seconds": SECONDS,
         "floor": f"{floor(stores):g}",
         "scale": data_uri("image/png", data_figures.scale()),
-        "confusions": confusions(matrix),
+        "confusions": confusions(metrics.confusion(test, metrics.label_names(test))),
         "confusion": _confusion(confusion, model.key),
         "views": {
-            "Mistakes": [view for view, miss in zip(views, missed, strict=True) if miss],
-            "Correct predictions": [view for view, miss in zip(views, missed, strict=True) if not miss],
+            "Mistakes": [view for view, hit in zip(views, right, strict=True) if not hit],
+            "Correct predictions": [view for view, hit in zip(views, right, strict=True) if hit],
         },
-        "windowed": any(view.plots for view in views),
-        "moved": any(view.plots or view.bars for view in views),
+        "windowed": any(view["plots"] for view in views),
+        "moved": any(view["plots"] or view["bars"] for view in views),
     }
     files.write_text(out, environment().get_template("model.html.j2").render(content))
 
@@ -192,28 +154,12 @@ def confusions(matrix: pd.DataFrame) -> list[str]:
 
 
 def _by_confidence(rows: pd.DataFrame) -> pd.DataFrame:
-    """Highest probability of the predicted label first; of equals, in an order that does not depend on the table's."""
+    """With the ``probability`` of the prediction, the highest first."""
     columns = [metrics.PROBABILITY + label for label in metrics.label_names(rows)]
+    # of equals, an order that does not depend on the table's
     return rows.assign(probability=rows[columns].max(axis=1)).sort_values(
         ["probability", "clip_id", "fold", "seed"], ascending=[False, True, True, True]
     )
-
-
-def _card(answer: Any) -> Card:
-    return Card(
-        clip_id=answer["clip_id"],
-        label=answer["label"],
-        predicted=answer["predicted"],
-        probability=f"{answer['probability']:.2f}",
-        of_true=f"{answer[metrics.PROBABILITY + answer['label']]:.2f}",
-    )
-
-
-def _shown(
-    wrong: pd.DataFrame, known: pd.DataFrame, stores: Mapping[str, Store]
-) -> list[tuple[Card, Example]]:
-    cards = [_card(answer) for _, answer in wrong.iterrows()]
-    return list(zip(cards, examples(known.loc[wrong["clip_id"]], stores), strict=True))
 
 
 def _confusion(png: bytes, key: str) -> Picture:
@@ -225,19 +171,20 @@ def _confusion(png: bytes, key: str) -> Picture:
     )
 
 
-def _view(answer: Any, own: Saliency, file: Path) -> View:
+def _view(answer: Any, own: Saliency, file: Path) -> dict[str, Any]:
+    """What one answer depends on, as the page shows it; neither plots nor bars if on nothing."""
     largest = max(_largest(shown) for shown in own.inputs)
     given = own.inputs if largest > NONE else []
     limit = max(largest, FAINTEST)
     plots = [_plot(shown, own, limit, answer["clip_id"]) for shown in given if isinstance(shown, Patches)]
-    return View(
-        card=_card(answer),
-        plots=plots,
-        bars=[bar for shown in given if isinstance(shown, Columns) for bar in bars(shown.falls)],
-        limit=f"{limit:.2f}",
-        span=f"{own.start_s:.1f} to {own.start_s + own.seconds:.1f}",
-        sound=sound(file, own.start_s, own.seconds) if plots else None,
-    )
+    return {
+        "answer": answer,
+        "plots": plots,
+        "bars": [bar for shown in given if isinstance(shown, Columns) for bar in bars(shown.falls)],
+        "limit": f"{limit:.2f}",
+        "span": f"{own.start_s:.1f} to {own.start_s + own.seconds:.1f}",
+        "sound": sound(file, own.start_s, own.seconds) if plots else None,
+    }
 
 
 def _largest(shown: Patches | Columns) -> float:
@@ -245,17 +192,17 @@ def _largest(shown: Patches | Columns) -> float:
     return float(np.abs(falls).max())
 
 
-def _plot(shown: Patches, own: Saliency, limit: float, clip_id: str) -> Plot:
+def _plot(shown: Patches, own: Saliency, limit: float, clip_id: str) -> dict[str, Any]:
+    """A window, with the parts that the answer depends on in colour, and the numbers of its axes."""
     name = reader_name(shown.kind)
-    picture = Picture(
-        name,
-        f"Parts of the {name} of {clip_id} that the prediction depends on",
-        name,
-        saliency_figures.window(shown.window, shown.falls, limit, float(shown.spec["silence_db"])),
-    )
-    return Plot(
-        picture, saliency_figures.hertz(shown.spec, len(shown.window)), ticks(own.seconds, own.start_s)
-    )
+    png = saliency_figures.window(shown.window, shown.falls, limit, float(shown.spec["silence_db"]))
+    return {
+        "picture": Picture(
+            name, f"Parts of the {name} of {clip_id} that the prediction depends on", name, png
+        ),
+        "hertz": saliency_figures.hertz(shown.spec, len(shown.window)),
+        "ticks": ticks(own.seconds, own.start_s),
+    }
 
 
 def bars(falls: Mapping[str, float]) -> list[Bar]:

@@ -1,4 +1,4 @@
-"""Falls of an answer's probability as a page shows them: over a window of sound, and by family of columns."""
+"""What a prediction depends on, as a page shows it: colours over a spectrogram, with the labels of its frequency axis."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,37 +15,29 @@ Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 GREYS = 16
 DARKEST = 0.75
-"""Of matplotlib's greys: colours would drown in black."""
+"""Of matplotlib's greys: colours are hard to see on black."""
 TINTS = 7
 """Strengths of either colour."""
 STRONGEST = 0.75
 """How much of the grey the strongest colour covers."""
 RISE, FALL = OKABE_ITO[0], OKABE_ITO[1]
-HERTZ = {
-    31.25: "31",
-    62.5: "63",
-    125: "125",
-    250: "250",
-    500: "500",
-    1000: "1k",
-    2000: "2k",
-    4000: "4k",
-    8000: "8k",
+HERTZ = {31.25: "31", 62.5: "63", 125: "125", 250: "250", 500: "500"} | {
+    1000 * n: f"{n}k" for n in (1, 2, 4, 8)
 }
-"""What is written beside a window, where it has room."""
+"""Labels of the frequency axis, where there is room."""
 NEAREST = 8.0
 """Percent of the height between two of them."""
 
 
 def window(decibels: Array, falls: Array, limit: float, floor: float) -> bytes:
-    """PNG of a window in grey, a pixel for each frame and band, and over it the falls in colour.
+    """PNG of a window in grey, a pixel for each frame and band, and over it the drops of the probability in colour.
 
     The louder the darker; time runs to the right, the first band is at the bottom.
 
     Args:
         decibels: (bands, frames) from ``floor`` to 0, or to its own maximum where that is above.
         falls: (band patches, time patches) from :func:`pipeline.evaluation.attribution.of_patches`.
-        limit: the fall of the strongest colour; as much of a rise has the strongest of the other.
+        limit: the drop of the strongest colour, and the rise of the strongest other colour.
     """
     top = max(0.0, float(decibels.max()))
     greys = np.clip((decibels - floor) / (top - floor) * GREYS, 0, GREYS - 1).astype(np.uint8)
@@ -56,7 +48,7 @@ def window(decibels: Array, falls: Array, limit: float, floor: float) -> bytes:
 
 
 def hertz(spec: Mapping[str, Any], bands: int) -> list[tuple[float, str]]:
-    """Frequencies to write beside a window: place in percent of the height from the bottom, and text."""
+    """Labels of the frequency axis: place in percent of the height from the bottom, and text."""
     middles = frequencies(spec, bands)
     numbers = np.interp(list(HERTZ), middles, np.arange(bands), left=np.nan, right=np.nan)
     places = 100 * (numbers + 0.5) / bands

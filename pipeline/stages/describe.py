@@ -1,4 +1,4 @@
-"""Show the data set as one HTML page: labels, groups, parts, examples to see and hear, and what was left out."""
+"""Show the data set as one HTML page: labels, groups, parts, examples to see and play, and rejected clips."""
 
 from pipeline import config, paths
 from pipeline.config.project import Params

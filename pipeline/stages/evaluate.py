@@ -42,9 +42,7 @@ def evaluate(settings: BaseParams, key: str) -> None:
         figures.save(figures.confusion(confusion, f"{key}: test clips"), folder / "confusion.png")
         write_json(folder / paths.SCORES, found)
         with run_logging.opened(settings, key, read_json(trained / paths.RUN)["run_id"], None) as run:
-            for model in models:
-                score_logging.log_trial(settings, key, run, model, predicted, table, rows)
-            score_logging.log(run, models, found)
+            score_logging.log(settings, key, run, models, predicted, found, (table, rows))
             run.log_file(folder / "confusion.png")
             run.log_tables({f"{name}.json": own for name, own in tables.items()})
         write_json(folder / "training.json", {"run_id": run.id, **summary(models)})

@@ -1,1 +1,1 @@
-"""``soundtrack sweep``: better values for an experiment's params, searched for on validation alone."""
+"""``soundtrack sweep``: better values for an experiment's params, searched on validation only."""

@@ -1,4 +1,4 @@
-"""What ``soundtrack sweep`` does: processes that work on trials, the sweep's run in MLflow, what was found."""
+"""``soundtrack sweep``: the worker processes, the sweep's MLflow run, its results."""
 
 import multiprocessing
 import signal
@@ -19,7 +19,7 @@ from pipeline.reports import figures
 from pipeline.sweeps.figure import figure
 from pipeline.sweeps.params_writer import apply
 from pipeline.sweeps.plan import Plan, SweepError
-from pipeline.sweeps.results import Found
+from pipeline.sweeps.results import Results
 from pipeline.sweeps.study import Study
 from pipeline.tracking import run_logging
 
@@ -31,45 +31,45 @@ def sweep(experiment: str, trials: int | None, jobs: int, *, apply_best: bool, y
     """
     plan = Plan(config.load(), experiment)
     try:
-        found = run(plan, trials or plan.sweep.trials, jobs)
+        results = run(plan, trials or plan.sweep.trials, jobs)
     except KeyboardInterrupt:
-        sys.exit("interrupted: what is done stays done, and the same command goes on")
-    print(found)
+        sys.exit("interrupted; the same command resumes the sweep")
+    print(results)
     if apply_best:
-        apply(plan.key, found.best.values, yes)
+        apply(plan.key, results.best.values, yes)
 
 
-def run(plan: Plan, wanted: int, jobs: int) -> Found:
-    """Go on until there are as many trials as wanted, those of earlier runs included."""
+def run(plan: Plan, wanted: int, jobs: int) -> Results:
+    """Run trials until there are as many as wanted, earlier ones included."""
     study = Study(plan)
-    with _alone(study):
-        study.begin()
+    with _locked(study):
+        study.resume()
         with run_logging.opened(plan.settings, f"sweep {plan.key}", study.run_id, None) as parent:
             study.run_id = parent.id
-            parent.log_params(_described(plan))
-            _work(plan, wanted, parent.id, jobs)
-            found = Found.of(plan, study.outcomes())
-            _record(parent, plan, found)
-    return found
+            parent.log_params(_params(plan))
+            run_workers(plan, wanted, parent.id, jobs)
+            results = Results.of(plan, study.outcomes())
+            _log(parent, plan, results)
+    return results
 
 
 @contextmanager
-def _alone(study: Study) -> Iterator[None]:
-    """While no other command works on this study: its trials would be taken for those of a killed one."""
+def _locked(study: Study) -> Iterator[None]:
+    """One command at a time works on a study: another would take running trials for those of a killed one."""
     try:
         with FileLock(study.folder / "running.lock", timeout=0):
             yield
     except Timeout:
         raise SweepError(
-            f"this sweep of {study.plan.key} runs already; --jobs gives it more processes"
+            f"this sweep of {study.plan.key} is already running; --jobs gives it more processes"
         ) from None
 
 
-def _work(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
-    """Let processes work on the study until it has as many trials as wanted.
+def run_workers(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
+    """Run processes until the study has as many trials as wanted.
 
     Raises:
-        SweepError: one of them failed. The others are ended; what they were at goes on with the next run.
+        SweepError: one of them failed. The others are ended; the next command resumes their trials.
     """
     share_cores()
     context = multiprocessing.get_context("spawn")
@@ -84,8 +84,8 @@ def _work(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
                 running.remove(ended)
                 if ended.exitcode:
                     raise SweepError(
-                        f"a process of the sweep failed (exit code {ended.exitcode}): see above; what is done stays "
-                        f"done, and the same command goes on"
+                        f"a process of the sweep failed (exit code {ended.exitcode}); its message is above, and the "
+                        "same command resumes the sweep"
                     )
     finally:
         for process in processes:
@@ -95,16 +95,16 @@ def _work(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
 
 
 def _process(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the parent ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the parent, which ends this process
     end_with_parent()
-    from pipeline.sweeps.workers import work  # torch, which only these processes need
+    from pipeline.sweeps.workers import run_trials  # imports torch, which only these processes need
 
     with reported():
-        work(plan, wanted, parent, jobs)
+        run_trials(plan, wanted, parent, jobs)
 
 
-def _described(plan: Plan) -> dict[str, Any]:
-    """What all trials have in common, and what is tried."""
+def _params(plan: Plan) -> dict[str, Any]:
+    """The params that all trials share, and the space that is searched."""
     shared = run_logging.described(plan.experiment, plan.settings.window, plan.trainings[0])
     varied = set(tracking.flat(plan.experiment.model_dump())) - set(plan.fixed)
     same = {name: value for name, value in shared.items() if name not in {*varied, "fold", "seed"}}
@@ -114,16 +114,16 @@ def _described(plan: Plan) -> dict[str, Any]:
     return same | space
 
 
-def _record(run: tracking.Run, plan: Plan, found: Found) -> None:
-    """What was found so far. Metrics have names that no table of models mistakes for scores of one."""
-    counts = {f"trials_{state}": found.count(state) for state in ("complete", "pruned", "fail")}
-    scores = {"sweep_best_macro_f1": found.best.score, "sweep_present_macro_f1": found.present.score}
-    run.log_metrics({**counts, **scores}, step=len(found.outcomes))
-    run.set_tags({f"best.{name}": str(value) for name, value in found.best.values.items()})
-    run.set_tags({"best.trial": str(found.best.number)})
-    table = found.table()
-    run.log_tables({"trials.json": table.astype(dict.fromkeys(found.best.values, str))})
+def _log(run: tracking.Run, plan: Plan, results: Results) -> None:
+    """The metrics' names differ from those of a model, so that no table of models shows them."""
+    counts = {f"trials_{state}": results.count(state) for state in ("complete", "pruned", "fail")}
+    scores = {"sweep_best_macro_f1": results.best.score, "sweep_present_macro_f1": results.present.score}
+    run.log_metrics({**counts, **scores}, step=len(results.outcomes))
+    run.set_tags({f"best.{name}": str(value) for name, value in results.best.values.items()})
+    run.set_tags({"best.trial": str(results.best.number)})
+    table = results.table()
+    run.log_tables({"trials.json": table.astype(dict.fromkeys(results.best.values, str))})
     with TemporaryDirectory() as folder:
         picture = Path(folder) / "sweep.png"
-        figures.save(figure(found, plan.sweep.space), picture)
+        figures.save(figure(results, plan.sweep.space), picture)
         run.log_file(picture)

@@ -9,13 +9,13 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from pipeline.config.sweep import Values
 from pipeline.reports.figures import GREY, OKABE_ITO, WIDTH, canvas, tidy
-from pipeline.sweeps.results import Found
+from pipeline.sweeps.results import Results
 
 COLUMNS = 3
 """Panels side by side."""
 
 
-def figure(found: Found, space: Mapping[str, Values]) -> Figure:
+def figure(found: Results, space: Mapping[str, Values]) -> Figure:
     """Macro F1 on validation of each complete trial: above by its number, below by each value that was tried."""
     rows = -(-len(space) // COLUMNS)
     picture = canvas(WIDTH, 3.0 + 2.4 * rows)
@@ -48,7 +48,7 @@ def figure(found: Found, space: Mapping[str, Values]) -> Figure:
     return picture
 
 
-def _draw(axes: Any, found: Found, places: Mapping[int, float]) -> None:
+def _draw(axes: Any, found: Results, places: Mapping[int, float]) -> None:
     """A dot for each complete trial, at its place across; a tick below for each that was pruned."""
     complete = {one.number: one.score for one in found.outcomes if one.scores}
     across = [places[number] for number in complete]

@@ -1,4 +1,4 @@
-"""Put what a sweep found into params.yaml, where all that was not changed stays as it stands, comments too."""
+"""Write values into params.yaml; everything else, comments too, stays as it is."""
 
 import difflib
 import io
@@ -17,7 +17,7 @@ WIDEST = 4096
 
 
 class Representer(RoundTripRepresenter):
-    """Writes nothing as ``null``, as params.yaml does, and not as nothing."""
+    """Writes None as ``null``; ruamel.yaml leaves it empty."""
 
 
 Representer.add_representer(
@@ -26,36 +26,25 @@ Representer.add_representer(
 
 
 def apply(key: str, values: Mapping[str, Any], yes: bool) -> None:
-    """Show what changes in params.yaml, and change it if told to."""
+    """Show the changes of params.yaml, and make them if the user agrees."""
     before = paths.PARAMS.read_text(encoding="utf-8")
     after = changed(before, key, values)
     if after == before:
-        print(f"{paths.PARAMS} has the best values already.")
+        print(f"{paths.PARAMS} already has the best values.")
         return
-    print(diff(before, after))
+    names = f"{paths.PARAMS} now", f"{paths.PARAMS} then"
+    print(*difflib.unified_diff(before.splitlines(), after.splitlines(), *names, n=2, lineterm=""), sep="\n")
     if not yes and not _agreed():
-        print(f"{paths.PARAMS} was not changed; --apply --yes changes it without asking.")
+        print(f"{paths.PARAMS} was not changed. --apply --yes changes it without asking.")
         return
     write_text(paths.PARAMS, after)
-    print(f"{paths.PARAMS} is changed: `make repro` trains {key} with it.")
-
-
-def diff(before: str, after: str) -> str:
-    lines = difflib.unified_diff(
-        before.splitlines(),
-        after.splitlines(),
-        f"{paths.PARAMS} now",
-        f"{paths.PARAMS} then",
-        n=2,
-        lineterm="",
-    )
-    return "\n".join(lines)
+    print(f"{paths.PARAMS} was changed. `make repro` trains {key} with it.")
 
 
 def changed(text: str, key: str, values: Mapping[str, Any]) -> str:
     """The text of params.yaml with these values, by dotted key, in the experiment's block.
 
-    What the experiment has already, be it by a default of ``training``, is not written.
+    Values that the experiment already has, also by a default of ``training``, are not written.
     """
     present = config.find_experiment(_parsed(text), key)
     new = {name: value for name, value in values.items() if value != config.at(present, name)}
@@ -63,10 +52,10 @@ def changed(text: str, key: str, values: Mapping[str, Any]) -> str:
 
 
 def rewritten(text: str, values: Mapping[tuple[str, ...], Any]) -> str:
-    """The text of params.yaml with these values, by the keys that lead to each; all else stays as it stands.
+    """The text of params.yaml with these values, by their keys.
 
     Raises:
-        ParamsError: they are impossible.
+        ParamsError: the values are not allowed.
     """
     yaml = YAML()
     yaml.Representer = Representer
@@ -82,7 +71,7 @@ def rewritten(text: str, values: Mapping[tuple[str, ...], Any]) -> str:
 
 
 def _put(section: Any, key: Sequence[str], value: Any) -> None:
-    """Set the value, in the style of what is there; sections that are missing are made."""
+    """Set the value in the style of what is there; missing sections are created."""
     first, *rest = key
     if rest:
         if section.get(first) is None:
@@ -97,7 +86,7 @@ def _put(section: Any, key: Sequence[str], value: Any) -> None:
 
 
 def _add(section: Any, key: str, value: Any) -> None:
-    """Behind the others in braces, else in front: below the last line may stand a comment on what follows."""
+    """At the end in braces, else at the start: a comment below the last line belongs to what follows."""
     section.insert(len(section) if section.fa.flow_style() else 0, key, value)
 
 
@@ -109,7 +98,7 @@ def _flow(collection: Any) -> Any:
 def _agreed() -> bool:
     try:
         return input("Change it? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:  # nobody is there to ask
+    except EOFError:  # no terminal to ask at
         return False
 
 

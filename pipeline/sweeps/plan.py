@@ -1,4 +1,4 @@
-"""What a sweep is about: an experiment, what is tried, and the data and code that decide a trial's score."""
+"""The plan of a sweep: an experiment, the space to search, and the data and code that decide a trial's score."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from pipeline.workflow.cache_key import cache_key
 
 
 class SweepError(UserError):
-    """The sweep cannot go on; the message says what to do."""
+    """The sweep cannot run; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Plan:
         config.find_experiment(self.settings, self.key)
         if self.key not in self.settings.sweeps:
             raise ParamsError(
-                f"sweeps.{self.key} is not in params.yaml: say there what to try (README, Sweeps); "
-                f"there are {sorted(self.settings.sweeps)}"
+                f"sweeps.{self.key} is not in params.yaml, which has {sorted(self.settings.sweeps)}: add the space to "
+                "search (README, Sweeps)"
             )
         for name, values in self.sweep.space.items():
             if self.present[name] not in values:
                 raise ParamsError(
-                    f"sweeps.{self.key}.space.{name}: {self.present[name]!r}, which experiments.{self.key} has, is "
-                    f"not among what is tried: others are compared with it, so put it there"
+                    f"sweeps.{self.key}.space.{name} does not contain {self.present[name]!r}, the value of "
+                    f"experiments.{self.key}: add it, since trials are compared with it"
                 )
 
     @property
@@ -54,12 +54,12 @@ class Plan:
 
     @property
     def trainings(self) -> list[Trial]:
-        """What each trial of the sweep trains: over folds and seeds."""
+        """Of each trial of the sweep: one per fold and seed."""
         return trials(self.settings)
 
     @cached_property
     def present(self) -> dict[str, Any]:
-        """What params.yaml has at the keys that the sweep varies."""
+        """The values of params.yaml for the keys that the sweep varies."""
         return {name: config.at(self.experiment, name) for name in self.sweep.space}
 
     @property
@@ -74,19 +74,20 @@ class Plan:
 
     @property
     def epochs(self) -> int:
-        """Of the longest training that the space allows."""
+        """Of the longest training in the space."""
         return max(experiment.training.epochs for experiment in self._corners())
 
     def varied(self, values: Mapping[str, Any]) -> Experiment:
         return config.varied(self.experiment, values, f"sweeps.{self.key}.space")
 
     def study(self) -> str:
-        """Name of the study: with other data, code or params it is another one.
+        """The study's name, which changes with data, code and params.
 
-        The present values of what is varied are no part of it: a sweep goes on after its find was applied.
+        It does not depend on the present values of the varied keys: a sweep can continue after its best values were
+        applied.
 
         Raises:
-            SweepError: what the experiment is trained on is not here.
+            SweepError: an input of the experiment is missing.
         """
         self._check_inputs()
         given = shared(self.settings, (paths.CLIPS, paths.SPLIT, paths.FAILED))
@@ -94,12 +95,12 @@ class Plan:
         return f"{self.key}-{cache_key(given, self.fixed, self.sweep.space, used)}"
 
     def split(self) -> pd.DataFrame:
-        """Who is in train and in valid. Whoever is in test is not in this table: a sweep chooses."""
+        """Train and valid only: a sweep must not see test."""
         table = split.read()
         return table[table["part"] != "test"]
 
     def _corners(self) -> list[Experiment]:
-        """The experiment, and what it becomes with each end and choice."""
+        """The experiment, and it with each end of a range and each choice."""
         space = self.sweep.space.items()
         return [
             self.experiment,
@@ -114,12 +115,12 @@ class Plan:
         missing = {file: stage for file, stage in needed.items() if not file.exists()}
         if missing:
             raise SweepError(
-                f"{', '.join(map(str, missing))} is not here: `dvc repro {' '.join(sorted(set(missing.values())))}` "
-                f"makes it, then start again"
+                f"{', '.join(map(str, missing))} is missing: run `dvc repro {' '.join(sorted(set(missing.values())))}` "
+                "and start again"
             )
         folds = split.read()["fold"].nunique()
         if folds != self.settings.split.folds:
             raise SweepError(
-                f"{paths.SPLIT} has {folds} fold(s), and params.yaml asks for {self.settings.split.folds}: "
-                f"`dvc repro features split`, then start again"
+                f"{paths.SPLIT} has {folds} fold(s), and params.yaml asks for {self.settings.split.folds}: run "
+                "`dvc repro features split` and start again"
             )

@@ -1,4 +1,4 @@
-"""What a sweep found: its best trial beside the present params."""
+"""The results of a sweep: its best trial beside the present params."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -10,10 +10,10 @@ from pipeline.sweeps.study import Outcome
 
 
 @dataclass(frozen=True)
-class Found:
+class Results:
     outcomes: list[Outcome]
     present: Outcome
-    """The trial of what params.yaml has."""
+    """The trial with the values of params.yaml."""
     best: Outcome
 
     @classmethod
@@ -26,7 +26,7 @@ class Found:
         return sum(one.state == state for one in self.outcomes)
 
     def table(self) -> pd.DataFrame:
-        """A row for each trial: number, state, macro_f1 (NaN unless complete), and what was tried."""
+        """A row for each trial: number, state, macro_f1 (NaN unless complete), and the values."""
         rows: list[dict[str, Any]] = [
             {"trial": one.number, "state": one.state, "macro_f1": one.score, **one.values}
             for one in self.outcomes
@@ -37,7 +37,7 @@ class Found:
         failed = f", {self.count('fail')} failed" if self.count("fail") else ""
         counts = f"{len(self.outcomes)} trials: {self.count('complete')} complete, {self.count('pruned')} pruned{failed}."
         if self.best.score <= self.present.score:
-            return f"{counts} None is better than what params.yaml has: macro F1 {self.present.score:.4f} on validation."
+            return f"{counts} None beats params.yaml: validation macro F1 {self.present.score:.4f}."
         pairs = list(zip(self.best.scores, self.present.scores, strict=True))
         better = sum(best > present for best, present in pairs)
         changes = [
@@ -47,8 +47,8 @@ class Found:
         ]
         return "\n".join(
             [
-                f"{counts} The best, trial {self.best.number}, has macro F1 {self.best.score:.4f} on validation, what "
-                f"params.yaml has {self.present.score:.4f}; it is better in {better} of {len(pairs)} trainings.",
+                f"{counts} Best: trial {self.best.number}, validation macro F1 {self.best.score:.4f} (params.yaml: "
+                f"{self.present.score:.4f}). It is better in {better} of {len(pairs)} trainings.",
                 *changes,
             ]
         )

@@ -1,4 +1,4 @@
-"""The trials of a sweep, as Optuna keeps them: what is tried next, what came of it, what is given up early."""
+"""The trials of a sweep in Optuna: the next values to try, the outcomes, the pruning."""
 
 import hashlib
 import json
@@ -21,80 +21,83 @@ from pipeline.config.sweep import Values
 from pipeline.sweeps.plan import Plan, SweepError
 
 DIGITS = 3
-"""Significant ones of the numbers that are tried, for params.yaml to stay readable."""
-WHOLE_TRIALS = 10
-"""So many are trained to their end, whatever they are worth, before another is given up."""
-LOOKS = 8
-"""How often at most a trial is compared with others. Each look may give up a good one by the luck of a fold: at every
-epoch, hardly any was left."""
-PATIENCE_S = 60.0
-"""How long a process waits for another that writes to the database."""
+"""Significant digits of the numbers that are tried, so that params.yaml stays readable."""
+STARTUP_TRIALS = 10
+"""Complete trials before the first one is pruned."""
+PRUNING_CHECKS = 8
+"""How often at most a trial may be pruned. Each check can prune a good trial for an unlucky fold: with a check at
+every epoch, hardly any was left."""
+LOCK_TIMEOUT_S = 60.0
+"""How long a process waits while another writes to the database."""
 COUNTED = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
-"""States of the trials that make up the number asked for; one that failed is replaced by another."""
+"""States that count towards the number of trials; a failed one is replaced."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a trial that has ended."""
+    """A trial that has ended."""
 
     number: int
     state: str
     """complete, pruned or fail."""
     values: dict[str, Any]
-    """By dotted key of the experiment."""
+    """By dotted keys of the experiment."""
     scores: list[float]
-    """Macro F1 on validation of each fold and seed; empty where the trial is not complete."""
+    """Validation macro F1 of each fold and seed; empty unless the trial is complete."""
 
     @property
     def score(self) -> float:
-        """What the sweep maximises; NaN where the trial is not complete."""
+        """What the sweep maximises; NaN unless the trial is complete."""
         return float(np.mean(self.scores)) if self.scores else float("nan")
 
 
 class Study:
-    """Any number of processes may ask it for trials."""
+    """Any number of processes may share one."""
 
     def __init__(self, plan: Plan) -> None:
         """
         Raises:
-            SweepError: what the experiment is trained on is not here.
+            SweepError: an input of the experiment is missing.
         """
         self.plan, self.name = plan, plan.study()
         self.space = {
             name: _distribution(values, plan.present[name]) for name, values in plan.sweep.space.items()
         }
         self.folder = paths.cache() / "sweeps" / self.name
-        """For the partial work of its trials."""
+        """Checkpoints and scores of its running trials."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._asking = FileLock(self.folder / "asking.lock")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        # processes that make the tables of a new database together collide
+        # processes that create the tables of a new database together collide
         with FileLock(paths.cache() / "sweeps.lock"):
             self._storage = optuna.storages.RDBStorage(
-                f"sqlite:///{paths.sweeps()}", engine_kwargs={"connect_args": {"timeout": PATIENCE_S}}
+                f"sqlite:///{paths.sweeps()}", engine_kwargs={"connect_args": {"timeout": LOCK_TIMEOUT_S}}
             )
             self._study = optuna.create_study(
                 storage=self._storage, study_name=self.name, direction="maximize", load_if_exists=True
             )
-        apart = (plan.epochs + 1) * len(plan.trainings) // LOOKS
+        interval = (plan.epochs + 1) * len(plan.trainings) // PRUNING_CHECKS
         self._study.pruner = optuna.pruners.MedianPruner(
-            WHOLE_TRIALS, n_warmup_steps=apart, interval_steps=max(apart, 1), n_min_trials=WHOLE_TRIALS // 2
+            STARTUP_TRIALS,
+            n_warmup_steps=interval,
+            interval_steps=max(interval, 1),
+            n_min_trials=STARTUP_TRIALS // 2,
         )
 
     @property
     def run_id(self) -> str | None:
-        """The sweep's run in MLflow."""
+        """Of the sweep's MLflow run."""
         return self._study.user_attrs.get("run_id")
 
     @run_id.setter
     def run_id(self, value: str) -> None:
         self._study.set_user_attr("run_id", value)
 
-    def begin(self) -> None:
-        """Let the trials go on that a killed process left, and try what params.yaml has, if nothing did so yet.
+    def resume(self) -> None:
+        """Queue the trials that a killed process left, and one of the present values if none is complete.
 
-        Only for a process that is alone with the study. A trial of the present values that was given up counts for
-        nothing: others are compared with their score.
+        Only for a process that is alone with the study. A pruned trial of the present values does not count: the best
+        trial is compared with their score.
         """
         study_id = self._storage.get_study_id_from_name(self.name)
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -107,16 +110,16 @@ class Study:
             self._study.enqueue_trial(encoded, user_attrs={"values": present})
 
     def ask(self, wanted: int) -> Trial | None:
-        """The next trial, one that waits before a new one; none when there are as many as wanted.
+        """The next trial, a queued one before a new one; None when there are as many as wanted.
 
-        ``user_attrs["values"]`` is what it tries. That follows from the seed, the trial's number and what came of
-        those before, whatever was interrupted.
+        Its values are in ``user_attrs["values"]``. They depend on the seed, the trial's number and the trials before it,
+        not on interruptions.
 
         Raises:
             SweepError: data or code have changed since the sweep began.
         """
         if self.plan.study() != self.name:
-            raise SweepError("data or code have changed since the sweep began: start it again")
+            raise SweepError("data or code have changed since the sweep began; start it again")
         with self._asking:
             trials = self._study.get_trials(deepcopy=False)
             waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
@@ -132,7 +135,7 @@ class Study:
             return trial
 
     def reported(self, trial: Trial) -> set[int]:
-        """Steps that the pruner knows of a trial, which may be one that was interrupted."""
+        """Steps that an interrupted trial has reported already."""
         return set(self._study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
     def complete(self, trial: Trial, scores: list[float]) -> Outcome:
@@ -146,7 +149,7 @@ class Study:
         return _outcome(self._study.tell(trial, state=TrialState.FAIL))
 
     def outcomes(self) -> list[Outcome]:
-        """Of all trials that have ended, in their order."""
+        """Of all trials that have ended, by number."""
         trials = self._study.get_trials(deepcopy=False)
         return [_outcome(trial) for trial in trials if trial.state.is_finished()]
 
@@ -157,7 +160,7 @@ def _outcome(trial: FrozenTrial) -> Outcome:
 
 
 def _distribution(values: Values, present: Any) -> BaseDistribution:
-    """``present`` tells whole numbers from others where both ends are whole."""
+    """Integers if both ends are, unless the present value is a float."""
     if values.choices is not None:
         return CategoricalDistribution([json.dumps(choice) for choice in values.choices])
     low, high = values.tried
@@ -167,7 +170,7 @@ def _distribution(values: Values, present: Any) -> BaseDistribution:
 
 
 def _encoded(value: Any, distribution: BaseDistribution) -> Any:
-    """As Optuna keeps it, which knows lists only as texts."""
+    """As Optuna stores it, which knows no lists."""
     return json.dumps(value) if isinstance(distribution, CategoricalDistribution) else value
 
 

@@ -1,4 +1,4 @@
-"""One process of a sweep: trial after trial, each over all folds and seeds, each a run in MLflow."""
+"""A worker process of a sweep: it runs trials, each over all folds and seeds, each an MLflow run."""
 
 import io
 import logging
@@ -26,29 +26,29 @@ from pipeline.training.hardware import resolved
 from pipeline.training.splits import Splits
 
 CURVES = ("train_loss", "valid_loss", "valid_macro_f1")
-"""Logged of each epoch of each training, one training behind the other."""
+"""Logged for each epoch, with the trainings of a trial one after the other."""
 SCORE = "mean_valid_macro_f1"
-"""Logged once of a trial that is complete: what the sweep maximises."""
+"""Logged once for a complete trial: what the sweep maximises."""
 
 
-def work(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
-    """Work on trials until there are as many as wanted.
+def run_trials(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
+    """Run trials until there are as many as wanted.
 
     Args:
-        parent: the sweep's run in MLflow.
+        parent: the sweep's MLflow run.
         jobs: processes that share the cores.
     """
-    # Lightning says the same of each of hundreds of trainings
+    # Lightning repeats itself for each of hundreds of trainings
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     threads = max(1, min(plan.experiment.training.threads, cores() // jobs))
     study = Study(plan)
     while (trial := study.ask(wanted)) is not None:
-        print(_line(_tried(study, trial, parent, threads)), flush=True)
+        print(_line(_run_trial(study, trial, parent, threads)), flush=True)
 
 
-def _tried(study: Study, trial: optuna.Trial, parent: str, threads: int) -> Outcome:
-    """What becomes of a trial. One that is interrupted waits to be asked for again, and goes on where it was."""
+def _run_trial(study: Study, trial: optuna.Trial, parent: str, threads: int) -> Outcome:
+    """An interrupted trial resumes, in its MLflow run, when the study gives it out again."""
     plan, folder = study.plan, study.folder / f"{trial.number:04}"
     known = trial.user_attrs.get("run_id")
     experiment = _on_this_machine(plan.varied(trial.user_attrs["values"]), threads)
@@ -56,14 +56,14 @@ def _tried(study: Study, trial: optuna.Trial, parent: str, threads: int) -> Outc
     try:
         with run_logging.opened(plan.settings, name, known, parent) as run:
             trial.set_user_attr("run_id", run.id)
-            run.log_params(_described(plan, experiment, trial))
+            run.log_params(_params(plan, experiment, trial))
             run.set_tags({"state": "running"})
             scores = _scores(study, experiment, folder, Progress(study, trial, run))
             run.set_tags({"state": "complete" if scores else "pruned"})
             if scores:
                 run.log_metrics({SCORE: float(np.mean(scores))})
         outcome = study.complete(trial, scores) if scores else study.prune(trial)
-    except (UserError, OSError):  # no fault of what is tried
+    except (UserError, OSError):  # not the fault of the values
         raise
     except Exception:
         study.fail(trial)
@@ -73,22 +73,22 @@ def _tried(study: Study, trial: optuna.Trial, parent: str, threads: int) -> Outc
 
 
 class Progress:
-    """Tells MLflow and the pruner of a trial's epochs.
+    """Reports a trial's epochs to MLflow and to the pruner.
 
-    The pruner is told what the trial has of its final mean already, in which trainings to come count nothing. So a
-    trial is compared with others that have done the same folds, and a fold that is easy makes none look better.
+    The pruner gets the trial's final mean so far, with 0 for trainings to come. So trials are compared after the same
+    folds, and an easy fold makes none look better.
     """
 
     def __init__(self, study: Study, trial: optuna.Trial, run: tracking.Run) -> None:
         self.trial, self.run = trial, run
         self.reported = study.reported(trial)
         self.scores: list[float] = []
-        """Of the trainings that have ended."""
+        """Of the trainings that are done."""
         self.trainings = len(study.plan.trainings)
         self.steps = study.plan.epochs + 1
         """Of one training: its epochs, and its end."""
-        self.keep = trial.user_attrs["values"] == study.plan.present
-        """The present params are never given up: the best is compared with them."""
+        self.is_present = trial.user_attrs["values"] == study.plan.present
+        """The present params are never pruned: the best trial is compared with them."""
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         step = len(self.scores) * self.steps + epoch
@@ -103,33 +103,32 @@ class Progress:
     def _report(self, step: int, total: float) -> None:
         if step not in self.reported:
             self.trial.report(total / self.trainings, step)
-        if not self.keep and self.trial.should_prune():
+        if not self.is_present and self.trial.should_prune():
             raise optuna.TrialPruned
 
 
 def _on_this_machine(experiment: Experiment, threads: int) -> Experiment:
-    """As it is trained here, and as its run says."""
     own = experiment.training.model_copy(update={"threads": threads})
     return resolved(experiment.model_copy(update={"training": own}))
 
 
 def _scores(study: Study, experiment: Experiment, folder: Path, progress: Progress) -> list[float]:
-    """Macro F1 on validation of each training; none where the trial is given up."""
+    """Validation macro F1 of each training; empty if the trial is pruned."""
     plan = study.plan
     table, split = clips.computed(), plan.split()
     try:
         for one in plan.trainings:
-            work = folder / one.name
-            if not (work / "score.json").exists():
+            score = folder / one.name / "score.json"
+            if not score.exists():
                 data = splits.load(experiment, plan.settings.window, table, split, one.fold)
                 with redirect_stdout(io.StringIO()):  # a progress bar for each of hundreds of trainings
                     deal = partial(splits.resplit, experiment, data, plan.settings.window, table, one.seed)
-                    checkpoints = work / "checkpoints"
+                    checkpoints = folder / one.name / "checkpoints"
                     found = train_trial(
                         experiment, data, deal, one.seed, checkpoints, paths.embeddings(), progress.epoch
                     )
-                write_json(work / "score.json", _score(found, data, experiment))
-            progress.ended(read_json(work / "score.json"))
+                write_json(score, _score(found, data, experiment))
+            progress.ended(read_json(score))
     except optuna.TrialPruned:
         return []
     return progress.scores
@@ -144,8 +143,8 @@ def _score(found: Trained, data: Splits, experiment: Experiment) -> float:
     return float(f1.macro_f1(f1.counts(data.windows["valid"].targets, predicted, len(data.labels))))
 
 
-def _described(plan: Plan, experiment: Experiment, trial: optuna.Trial) -> dict[str, object]:
-    """The params that decide a trial's score."""
+def _params(plan: Plan, experiment: Experiment, trial: optuna.Trial) -> dict[str, object]:
+    """The params of a trial's MLflow run."""
     shared = run_logging.described(experiment, plan.settings.window, plan.trainings[0])
     seeds = [one.seed for one in plan.trainings if one.fold == 0]
     return {**shared, "fold": "all", "seed": seeds, "trial": trial.number}

@@ -16,31 +16,31 @@ TEST = ("test_loss", "test_accuracy", "test_macro_f1")
 """Few names, for MLflow's tables to stay readable; evaluation/<key>/scores.json has them all."""
 
 
-def log(run: tracking.Run, models: list[Spec], scores: Mapping[str, float]) -> None:
-    """The scores over all trials, in the experiment's run."""
+def log(
+    settings: BaseParams,
+    key: str,
+    run: tracking.Run,
+    models: list[Spec],
+    answers: pd.DataFrame,
+    scores: Mapping[str, float],
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    """Each trial's own scores in its run, which is restored where the store does not know it; all trials' in ``run``.
+
+    Args:
+        tables: of the clips and of the split.
+    """
+    for model in models:
+        own = answers[(answers["fold"] == model.fold) & (answers["seed"] == model.seed)]
+        found = {**metrics.mean_scores(own, "valid"), **metrics.mean_scores(own, "test")}
+        with run_logging.trial(settings, key, run, model.trial, model.run_id) as child:
+            if child.restored:
+                run_logging.restore(child, key, model.trial, data_of(model, *tables))
+            # one step behind the last epoch: a table of runs shows the last step, which is then the delivered model
+            epochs = len(run_logging.history(key, model.trial))
+            child.log_metrics({name: found[name] for name in VALID}, step=epochs)
+            child.log_metrics({name: found[name] for name in TEST})
     names = [*TEST, "test_macro_f1_low", "test_macro_f1_high"]
     if len(models) > 1:
         names += [*VALID, "test_macro_f1_sd"]
     run.log_metrics({name: scores[name] for name in names})
-
-
-def log_trial(
-    settings: BaseParams,
-    key: str,
-    run: tracking.Run,
-    model: Spec,
-    answers: pd.DataFrame,
-    table: pd.DataFrame,
-    split: pd.DataFrame,
-) -> None:
-    """A trial's own scores in its run, which is restored from files where the store does not know it."""
-    trial = model.trial
-    own = answers[(answers["fold"] == trial.fold) & (answers["seed"] == trial.seed)]
-    scores = {**metrics.mean_scores(own, "valid"), **metrics.mean_scores(own, "test")}
-    with run_logging.trial(settings, key, run, trial, model.run_id) as child:
-        if child.restored:
-            run_logging.restore(child, key, trial, data_of(model, table, split))
-        # one step behind the last epoch: a table of runs shows the last step, which is then the delivered model
-        epochs = len(run_logging.history(key, trial))
-        child.log_metrics({name: scores[name] for name in VALID}, step=epochs)
-        child.log_metrics({name: scores[name] for name in TEST})

@@ -21,7 +21,7 @@ EXAMPLE_CLIPS = 2
 @dataclass(frozen=True)
 class Splits:
     kinds: list[str]
-    """Feature kinds, in the order of the model's inputs."""
+    """In the order of the model's inputs."""
     labels: list[str]
     """In the order of the model's outputs."""
     clips: dict[str, pd.DataFrame]

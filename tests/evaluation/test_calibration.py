@@ -1,4 +1,4 @@
-"""Calibration against numbers worked out by hand and against probabilities that are right, or too sure."""
+"""Calibration against numbers worked out by hand and against probabilities that are right, or overconfident."""
 
 import math
 
@@ -27,14 +27,14 @@ def with_answers(probabilities: pd.DataFrame, labels: list[str]) -> pd.DataFrame
     return frame
 
 
-def drawn(clips: int, seed: int, sureness: float = 1.0) -> pd.DataFrame:
-    """Labels drawn from softmax(logits); the table says softmax(sureness * logits)."""
+def drawn(clips: int, seed: int, sharpness: float = 1.0) -> pd.DataFrame:
+    """Labels drawn from softmax(logits); the table says softmax(sharpness * logits)."""
     draw = np.random.default_rng(seed)
     logits = draw.normal(0, 1.5, (clips, len(LABELS)))
     weights = np.exp(logits)
     shares = np.cumsum(weights / weights.sum(axis=1, keepdims=True), axis=1)
     places = (draw.random((clips, 1)) > shares[:, :-1]).sum(axis=1)
-    said = np.exp(sureness * logits)
+    said = np.exp(sharpness * logits)
     said /= said.sum(axis=1, keepdims=True)
     return with_answers(pd.DataFrame(said, columns=COLUMNS), [LABELS[place] for place in places])
 
@@ -71,7 +71,7 @@ def test_ends_of_bins_and_what_rounding_made_of_one() -> None:
     assert found["confidence"].tolist() == pytest.approx([0.25, 1.0 + 1e-6], abs=1e-12)
 
 
-def test_sure_and_right_is_perfect_and_sure_and_wrong_is_worst() -> None:
+def test_confident_and_right_is_perfect_and_confident_and_wrong_is_worst() -> None:
     assert calibration.ece(table(("jazz", (1, 0, 0)), ("rock", (0, 0, 1)))) == 0
     assert calibration.ece(table(("rock", (1, 0, 0)), ("jazz", (0, 0, 1)))) == 1
 
@@ -82,11 +82,11 @@ def test_true_probabilities_are_calibrated() -> None:
     assert calibration.temperature(rows) == pytest.approx(1, abs=0.05)
 
 
-@pytest.mark.parametrize("sureness", [3.0, 0.5])
-def test_temperature_undoes_a_wrong_sureness_on_clips_not_seen(sureness: float) -> None:
-    t = calibration.temperature(drawn(4000, seed=2, sureness=sureness))
-    assert t == pytest.approx(sureness, rel=0.08)
-    fresh = drawn(5000, seed=3, sureness=sureness)
+@pytest.mark.parametrize("sharpness", [3.0, 0.5])
+def test_temperature_undoes_a_wrong_sharpness_on_clips_not_seen(sharpness: float) -> None:
+    t = calibration.temperature(drawn(4000, seed=2, sharpness=sharpness))
+    assert t == pytest.approx(sharpness, rel=0.08)
+    fresh = drawn(5000, seed=3, sharpness=sharpness)
     better = calibration.scaled(fresh, t)
     assert calibration.ece(fresh) > 0.1
     assert calibration.ece(better) < 0.03
@@ -94,7 +94,7 @@ def test_temperature_undoes_a_wrong_sureness_on_clips_not_seen(sureness: float) 
 
 
 def test_no_other_temperature_has_a_lower_loss() -> None:
-    rows = drawn(300, seed=4, sureness=2.0)
+    rows = drawn(300, seed=4, sharpness=2.0)
     best = calibration.temperature(rows)
     lowest = loss(calibration.scaled(rows, best))
     assert all(
@@ -114,7 +114,7 @@ def test_scaling_by_hand() -> None:
 
 @pytest.mark.parametrize("t", [0.05, 0.4, 3.0, 20.0])
 def test_scaling_changes_probabilities_and_nothing_else(t: float) -> None:
-    rows = drawn(500, seed=5, sureness=4.0)
+    rows = drawn(500, seed=5, sharpness=4.0)
     before = rows.copy()
     after = calibration.scaled(rows, t)
     pd.testing.assert_frame_equal(rows, before)
@@ -135,10 +135,12 @@ def test_the_same_answer_for_every_clip() -> None:
     assert calibration.temperature(table(*often)) == pytest.approx(1, abs=0.01)
     assert calibration.ece(table(*often)) == pytest.approx(0, abs=1e-9)
 
-    sure = table(*((label, (1.0, 0.0, 0.0)) for label in LABELS))
-    t = calibration.temperature(sure)
+    confident = table(*((label, (1.0, 0.0, 0.0)) for label in LABELS))
+    t = calibration.temperature(confident)
     assert t == pytest.approx(HIGHEST_TEMPERATURE, rel=0.01)
-    assert calibration.ece(calibration.scaled(sure, t)) < calibration.ece(sure) == pytest.approx(2 / 3)
+    assert (
+        calibration.ece(calibration.scaled(confident, t)) < calibration.ece(confident) == pytest.approx(2 / 3)
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,7 @@ def test_the_same_answer_for_every_clip() -> None:
     ],
     ids=["all right", "all equal", "no clips"],
 )
-def test_temperature_is_one_where_the_clips_do_not_tell(rows: pd.DataFrame) -> None:
+def test_temperature_is_one_where_the_clips_do_not_decide(rows: pd.DataFrame) -> None:
     assert calibration.temperature(rows) == 1.0
 
 

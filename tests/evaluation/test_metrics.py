@@ -67,7 +67,7 @@ def test_always_the_same_answer() -> None:
     assert scores["test_loss"] == pytest.approx(-math.log(LOWEST_PROBABILITY) * 4 / 6)
 
 
-def test_sure_and_right_has_loss_zero() -> None:
+def test_confident_and_right_has_loss_zero() -> None:
     assert metrics.scores(table([("test", "jazz", "jazz", (1.0, 0.0, 0.0))]), "test")["test_loss"] == 0
 
 

@@ -1,4 +1,4 @@
-"""Sweeps: resumed, repeated, given up early, blind to the test part, applied."""
+"""Sweeps: resumed, repeated, pruned, blind to the test set, applied."""
 
 import difflib
 import io
@@ -31,7 +31,7 @@ from pipeline.models.majority import Majority
 from pipeline.sweeps import command, study, workers
 from pipeline.sweeps.params_writer import apply, changed
 from pipeline.sweeps.plan import Plan, SweepError
-from pipeline.sweeps.results import Found
+from pipeline.sweeps.results import Results
 from pipeline.sweeps.study import Outcome, Study
 from pipeline.training import HISTORY, OnEpoch, ensemble
 from pipeline.training.recipe import recipe
@@ -40,7 +40,7 @@ from pipeline.workflow import checkpoints, dependencies
 
 ROOT = Path(__file__).parents[2]
 Setup = Callable[..., None]
-Run = Callable[..., Found]
+Run = Callable[..., Results]
 RATE = "training.learning_rate"
 SWEEPS: dict[str, Any] = {
     "logreg": {"trials": 4, "space": {"model.c": {"low": 0.001, "high": 10, "log": True}}},
@@ -59,9 +59,9 @@ MLP: dict[str, Any] = {"features": ["tabular"], "model": {"name": "mlp", "hidden
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """``run("mlp", 4)``: a sweep, in this process."""
-    monkeypatch.setattr(command, "_work", workers.work)
+    monkeypatch.setattr(command, "run_workers", workers.run_trials)
 
-    def make(key: str, trials: int) -> Found:
+    def make(key: str, trials: int) -> Results:
         return command.run(Plan(config.load(), key), trials, 1)
 
     return make
@@ -85,12 +85,12 @@ def played(trials: int, killed: frozenset[int] = frozenset()) -> list[Outcome]:
     """A study of made-up scores. Some trials are killed once, and another process goes on."""
     plan, left = Plan(config.load(), "mlp"), set(killed)
     one = Study(plan)
-    one.begin()
+    one.resume()
     while trial := one.ask(trials):
         if trial.number in left:
             left.remove(trial.number)
             one = Study(plan)
-            one.begin()
+            one.resume()
         else:
             one.complete(trial, [1 - abs(trial.user_attrs["values"][RATE] - 0.01)])
     return one.outcomes()
@@ -169,8 +169,8 @@ def test_killed_processes_lose_no_trial_and_double_none(setup: Setup, run: Run, 
     assert begun >= 2
     assert [one.number for one in found.outcomes] == list(range(begun + 1))
     assert found.count("complete") == begun + 1
-    told = [line.split()[1] for line in printed.splitlines() if line.startswith("trial")]
-    assert len(told) == len(set(told)) <= begun
+    printed_numbers = [line.split()[1] for line in printed.splitlines() if line.startswith("trial")]
+    assert len(printed_numbers) == len(set(printed_numbers)) <= begun
     _, below = runs()
     assert list(below.index) == [f"sweep logreg {number:03}" for number in range(begun + 1)]
     assert set(below["status"]) == {"FINISHED"}
@@ -193,11 +193,11 @@ def falling(number: list[int]) -> Callable[..., tuple[nn.Module, pd.DataFrame]]:
     return fake
 
 
-def test_a_trial_below_the_median_is_given_up_and_stands_in_mlflow_as_such(
+def test_a_trial_below_the_median_is_pruned_in_mlflow_too(
     setup: Setup, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[int] = []
-    monkeypatch.setattr(study, "WHOLE_TRIALS", 2)
+    monkeypatch.setattr(study, "STARTUP_TRIALS", 2)
     monkeypatch.setattr(ensemble, "train_single", falling(begun))
     setup(
         sweeps=SWEEPS,
@@ -206,18 +206,18 @@ def test_a_trial_below_the_median_is_given_up_and_stands_in_mlflow_as_such(
     )
     found = run("mlp", 5)
     assert [one.state for one in found.outcomes] == ["complete"] * 2 + ["pruned"] * 3
-    assert len(begun) == 2 * 3 + 3, "those given up did not see the second fold"
+    assert len(begun) == 2 * 3 + 3, "pruned trials did not train on the second fold"
     _, below = runs()
     assert list(below["tags.state"]) == ["complete"] * 2 + ["pruned"] * 3
     assert list(below["metrics.mean_valid_macro_f1"].notna()) == [True] * 2 + [False] * 3
     assert steps(below["run_id"].iloc[0]) == [*range(4), *range(5, 9), *range(10, 14)]
     assert steps(below["run_id"].iloc[2]) == [0, 1], "not looked at in its first epoch"
     assert found.best.number == found.present.number == 0
-    assert "2 complete, 3 pruned. None is better" in str(found)
+    assert "2 complete, 3 pruned. None beats params.yaml" in str(found)
     apply("mlp", found.outcomes[2].values, yes=True)
     again = run("mlp", 5)
     assert again.outcomes[:5] == found.outcomes
-    assert again.present.number == 5, "what was given up is tried to its end where params.yaml has it"
+    assert again.present.number == 5, "a pruned trial is run to its end once params.yaml has its values"
     assert again.present.values == found.outcomes[2].values
 
 
@@ -313,7 +313,7 @@ class Trouble(Exception):
         (OSError, ["complete", "complete"]),
     ],
 )
-def test_a_trial_that_raises_ends_the_sweep_in_words(
+def test_a_trial_that_raises_ends_the_sweep(
     setup: Setup, run: Run, monkeypatch: pytest.MonkeyPatch, error: type[Exception], states: list[str]
 ) -> None:
     setup(sweeps=SWEEPS)
@@ -333,7 +333,9 @@ def test_a_trial_that_raises_ends_the_sweep_in_words(
     assert list(runs()[1]["status"]) == ["FAILED" if state == "fail" else "FINISHED" for state in states]
 
 
-def test_a_find_is_applied_within_its_study_and_other_data_begin_another(setup: Setup, run: Run) -> None:
+def test_the_best_values_are_applied_within_a_study_and_other_data_begin_another(
+    setup: Setup, run: Run
+) -> None:
     setup(sweeps=SWEEPS)
     first = run("logreg", 3)
     apply("logreg", first.outcomes[1].values, yes=True)
@@ -344,10 +346,10 @@ def test_a_find_is_applied_within_its_study_and_other_data_begin_another(setup: 
     assert Study(Plan(config.load(), "logreg")).outcomes() == []
     table = pd.read_parquet(paths.SPLIT)
     pd.concat([table, table.assign(fold=1)]).to_parquet(paths.SPLIT)
-    with pytest.raises(SweepError, match=r"has 2 fold\(s\), and params.yaml asks for 1: `dvc repro"):
+    with pytest.raises(SweepError, match=r"has 2 fold\(s\), and params.yaml asks for 1: run `dvc repro"):
         run("logreg", 3)
     remove(paths.SPLIT)
-    with pytest.raises(SweepError, match=r"split.parquet is not here: `dvc repro split` makes it"):
+    with pytest.raises(SweepError, match=r"split.parquet is missing: run `dvc repro split`"):
         run("logreg", 3)
 
 
@@ -358,7 +360,7 @@ def test_a_find_is_applied_within_its_study_and_other_data_begin_another(setup: 
 def test_other_code_begins_another_study_and_another_training(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, other: str
 ) -> None:
-    """Also that which deals an ensemble's members while they are trained."""
+    """Also code that re-splits train and valid for an ensemble."""
     setup(sweeps=SWEEPS)
     settings = config.load()
 
@@ -381,7 +383,10 @@ def test_other_code_begins_another_study_and_another_training(
     [
         ("mpl", "did you mean 'mlp'"),
         ("majority", r"sweeps\.majority is not in params\.yaml"),
-        ("logreg", r"sweeps\.logreg\.space\.model\.c: 1\.0, which experiments\.logreg has, is not among"),
+        (
+            "logreg",
+            r"sweeps\.logreg\.space\.model\.c does not contain 1\.0, the value of experiments\.logreg",
+        ),
     ],
 )
 def test_what_cannot_be_swept_is_named(setup: Setup, key: str, message: str) -> None:
@@ -394,7 +399,7 @@ def test_one_command_at_a_time_works_on_a_study(setup: Setup, run: Run) -> None:
     """Another would take its trials for those of a killed one."""
     setup(sweeps=SWEEPS)
     lock = FileLock(Study(Plan(config.load(), "logreg")).folder / "running.lock")
-    with lock, pytest.raises(SweepError, match="runs already"):
+    with lock, pytest.raises(SweepError, match="already running"):
         run("logreg", 1)
 
 
@@ -402,7 +407,7 @@ FOUND = {"model.hidden": [256], "training.learning_rate": 0.00035, "training.epo
 
 
 @pytest.mark.usefixtures("checkout")
-def test_what_is_found_changes_its_lines_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_best_values_change_only_their_lines(capsys: pytest.CaptureFixture[str]) -> None:
     before = paths.PARAMS.read_text()
     apply("mlp", FOUND, yes=True)
     after = paths.PARAMS.read_text()
@@ -417,12 +422,12 @@ def test_what_is_found_changes_its_lines_alone(capsys: pytest.CaptureFixture[str
     mlp = config.load().experiments["mlp"]
     assert {name: config.at(mlp, name) for name in FOUND} == FOUND
     apply("mlp", FOUND, yes=False)
-    assert "has the best values already" in capsys.readouterr().out
+    assert "already has the best values" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("checkout")
 @pytest.mark.parametrize(("answer", "changes"), [("y", True), ("n", False), ("", False)])
-def test_it_is_asked_before_params_change(
+def test_params_change_only_after_the_user_agrees(
     monkeypatch: pytest.MonkeyPatch, answer: str, changes: bool
 ) -> None:
     before = paths.PARAMS.read_text()

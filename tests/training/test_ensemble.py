@@ -267,7 +267,7 @@ def test_members_by_default_are_the_branches() -> None:
         ({"features": ["tabular"]}, r"experiments\.fused\.features: the branches take"),
         (
             {"training": {"ensemble_size": 3}},
-            r"experiments\.fused: training\.ensemble_size: a fusion has no members",
+            r"experiments\.fused: training\.ensemble_size: a fusion is no ensemble",
         ),
         (
             {"model": {"name": "fusion", "branches": {"one": BRANCHES["table"]}}},

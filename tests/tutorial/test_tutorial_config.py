@@ -83,7 +83,7 @@ def test_the_models_inherit_the_defaults_that_the_tutorial_does_not_replace() ->
 
 def test_the_tutorials_settings_hold_whatever_the_defaults_are() -> None:
     augment = {"time_masks": 2, "time_width": 8, "band_masks": 2, "band_width": 8, "gain_db": 6.0}
-    found = read(OWN, augment=augment, label_smoothing=0.1, members=4, mixup=0.4)
+    found = read(OWN, augment=augment, label_smoothing=0.1, ensemble_size=4, mixup=0.4)
     for own in (experiment.training for experiment in found.experiments.values()):
         assert (own.epochs, own.optimizer, own.learning_rate) == (500, "adam", 0.0001)
         assert (own.weight_decay, own.schedule, own.label_smoothing) == (0.0, "constant", 0.0)

@@ -1,4 +1,4 @@
-"""Songs of any length in sections, and files that are none."""
+"""Songs of any length in segments, and files that are not songs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ import soundfile
 
 from pipeline.config.project import Params
 from pipeline.data.audio import mono
-from pipeline.serving.sections import SongError, sections
+from pipeline.serving.segments import SongError, segments
 
 Array = np.ndarray[Any, Any]
 RATE = 22050
@@ -32,17 +32,17 @@ def write(tmp_path: Path, noise: Callable[..., Array]) -> Callable[..., Path]:
 def test_sections_are_equally_long_and_about_as_long_as_clips(
     seconds: float, expected: list[float], write: Callable[..., Path], settings: Params
 ) -> None:
-    found = list(sections(write(seconds), 4.0, RATE, settings.audit))
-    assert [section.stop_s - section.start_s for section in found] == pytest.approx(expected, abs=1e-3)
-    assert [section.start_s for section in found[1:]] == [section.stop_s for section in found[:-1]]
-    whole = np.concatenate([section.signal for section in found])
+    found = list(segments(write(seconds), 4.0, RATE, settings.audit))
+    assert [segment.stop_s - segment.start_s for segment in found] == pytest.approx(expected, abs=1e-3)
+    assert [segment.start_s for segment in found[1:]] == [segment.stop_s for segment in found[:-1]]
+    whole = np.concatenate([segment.signal for segment in found])
     np.testing.assert_array_equal(whole, mono(write(seconds), RATE))
 
 
 def test_a_clip_is_what_features_are_computed_from(write: Callable[..., Path], settings: Params) -> None:
     file = write(3.0, "song.flac", 32000)
-    (section,) = sections(file, 3.0, RATE, settings.audit)
-    np.testing.assert_array_equal(section.signal, mono(file, RATE))
+    (segment,) = segments(file, 3.0, RATE, settings.audit)
+    np.testing.assert_array_equal(segment.signal, mono(file, RATE))
 
 
 def test_silence_within_a_song_is_left_out(
@@ -50,17 +50,17 @@ def test_silence_within_a_song_is_left_out(
 ) -> None:
     file = tmp_path / "gap.wav"
     soundfile.write(file, np.concatenate([noise(1, 2.0), np.zeros(2 * RATE), noise(2, 2.0)]), RATE)
-    found = sections(file, 2.0, RATE, settings.audit)
-    assert [(section.start_s, section.stop_s) for section in found] == [(0.0, 2.0), (4.0, 6.0)]
+    found = segments(file, 2.0, RATE, settings.audit)
+    assert [(segment.start_s, segment.stop_s) for segment in found] == [(0.0, 2.0), (4.0, 6.0)]
 
 
 def test_one_section_is_read_at_a_time(write: Callable[..., Path], settings: Params) -> None:
-    """The file is cut off at 5 s after its first section was asked for: what is read later is missed."""
+    """The file is cut off at 5 s after its first segment was asked for: what is read later is missed."""
     file = write(20.0)
-    found = sections(file, 2.0, RATE, settings.audit)
+    found = segments(file, 2.0, RATE, settings.audit)
     next(found)
     file.write_bytes(file.read_bytes()[: 10 * RATE])
-    assert [(section.start_s, section.stop_s) for section in found] == [(2.0, 4.0)]
+    assert [(segment.start_s, segment.stop_s) for segment in found] == [(2.0, 4.0)]
 
 
 @pytest.mark.parametrize(
@@ -77,13 +77,13 @@ def test_what_is_no_song_says_why(
     file = tmp_path / name
     file.write_bytes(content)
     with pytest.raises(SongError, match=reason):
-        list(sections(file, 2.0, RATE, settings.audit))
+        list(segments(file, 2.0, RATE, settings.audit))
 
 
 def test_a_song_that_is_gone_or_too_short_says_so(
     tmp_path: Path, write: Callable[..., Path], settings: Params
 ) -> None:
     with pytest.raises(SongError, match="No such file"):
-        list(sections(tmp_path / "gone.wav", 2.0, RATE, settings.audit))
+        list(segments(tmp_path / "gone.wav", 2.0, RATE, settings.audit))
     with pytest.raises(SongError, match=r"too short: 0\.50 s"):
-        list(sections(write(0.5), 2.0, RATE, settings.audit))
+        list(segments(write(0.5), 2.0, RATE, settings.audit))

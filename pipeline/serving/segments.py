@@ -1,4 +1,4 @@
-"""A song of any length, cut into sections like the clips that a model has learned from; one is in memory at a time."""
+"""Cut a song of any length into segments as long as the clips a model was trained on, one in memory at a time."""
 
 import math
 import os
@@ -20,36 +20,36 @@ RATES = range(1_000, 1_000_000)
 
 
 class SongError(UserError):
-    """Nothing of the file can be heard; the message says why."""
+    """The file has no usable audio; the message says why."""
 
 
 @dataclass(frozen=True)
-class Section:
+class Segment:
     start_s: float
     stop_s: float
     signal: Samples
     """Mono, at the rate asked for."""
 
 
-def sections(file: Path | BinaryIO, longest_s: float, rate: int, limits: Audit) -> Iterator[Section]:
-    """The song's sections, equally long and about ``longest_s`` seconds; a song no longer than that is one.
+def segments(file: Path | BinaryIO, longest_s: float, rate: int, limits: Audit) -> Iterator[Segment]:
+    """Segments of equal length, about ``longest_s`` seconds; a shorter song is one segment.
+
+    Segments that the audit would reject as clips (silent, clipped, broken) are left out.
 
     Args:
-        file: or the content of one.
-
-    Sections that the audit would reject as clips (silent, clipped, broken) are left out.
+        file: a path, or an open binary file.
 
     Raises:
-        SongError: the file cannot be read, or every section would be rejected.
+        SongError: the file cannot be read, or every segment would be rejected.
     """
-    first_fault, heard = "", False
+    first_fault, usable = "", False
     for start_s, stop_s, samples, own in _pieces(file, longest_s):
         reason = fault(samples, stop_s - start_s, limits)
         if not reason:
-            heard = True
-            yield Section(start_s, stop_s, resampled(samples, own, rate))
+            usable = True
+            yield Segment(start_s, stop_s, resampled(samples, own, rate))
         first_fault = first_fault or reason
-    if not heard:
+    if not usable:
         raise SongError(first_fault or "no audio in it")
 
 
@@ -72,7 +72,7 @@ def _pieces(file: Path | BinaryIO, longest_s: float) -> Iterator[tuple[float, fl
             start = 0
             while len(samples := song.read(size, dtype="float32", always_2d=True)):
                 stop = start + len(samples)
-                # what a header has not told of, or too short an end to judge by
+                # an empty first read still gives its fault; too short an end is dropped
                 if start == 0 or 2 * len(samples) >= size:
                     yield start / song.samplerate, stop / song.samplerate, samples, song.samplerate
                 start = stop
@@ -85,7 +85,7 @@ def _pieces(file: Path | BinaryIO, longest_s: float) -> Iterator[tuple[float, fl
 
 
 def _frames(song: soundfile.SoundFile, longest_s: float) -> int:
-    """Of each section."""
+    """Of each segment."""
     longest = math.ceil(longest_s * song.samplerate)
     if song.frames == UNKNOWN_LENGTH:
         return longest
