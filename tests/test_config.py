@@ -447,3 +447,18 @@ def test_a_feature_that_does_not_exist_is_named_with_the_one_meant() -> None:
     message = complaint(changed(("experiments", "cnn", "features"), ["spectogram"]))
     assert "experiments.cnn.features: there is no 'spectogram'" in message
     assert "did you mean 'spectrogram'?" in message
+
+
+@pytest.mark.parametrize(
+    ("place", "old", "new"),
+    [
+        (("training",), "members", "ensemble_size"),
+        (("experiments", "mlp", "training"), "members", "ensemble_size"),
+        (("experiments", "transfer", "model"), "zoom", "upsample"),
+        (("experiments", "transfer", "model"), "maps", "feature_maps"),
+        (("experiments", "transfer", "model"), "tuned_from", "unfreeze_from"),
+        (("experiments", "transfer", "model"), "tuned_share", "wise_ft_alpha"),
+    ],
+)
+def test_a_key_of_an_earlier_version_is_refused_with_its_new_name(place: Place, old: str, new: str) -> None:
+    assert f"{old}: renamed to {place[-1]}.{new}" in complaint(changed((*place, old), 1))

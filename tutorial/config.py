@@ -70,5 +70,5 @@ def _check_curves(place: str, experiment: Experiment) -> None:
     closed = isinstance(model, Transfer) and model.closed_form
     if closed or isinstance(model, Fusion) or experiment.training.ensemble_size > 1:
         raise ValueError(
-            f"{place}: the page shows the curves of one network trained by epochs: leave out shrinkage, fusion and members"
+            f"{place}: the page shows the curves of one network trained by epochs: leave out shrinkage, fusion and ensemble_size"
         )

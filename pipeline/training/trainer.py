@@ -33,16 +33,16 @@ class Batches(Dataset[Batch]):
 
 
 class History(pl.Callback):
-    """One row of metrics per epoch; kept in checkpoints, so that a resumed run has them all."""
+    """One row of metrics per epoch, saved in checkpoints, so that a resumed run has them all."""
 
-    def __init__(self, sink: OnEpoch) -> None:
+    def __init__(self, on_epoch: OnEpoch) -> None:
         self.rows: list[dict[str, float]] = []
-        self.sink = sink
+        self.on_epoch = on_epoch
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(trainer.callback_metrics[name]) for name in pl_module.logged}
         self.rows.append({"epoch": trainer.current_epoch, **metrics})
-        self.sink(trainer.current_epoch, metrics)
+        self.on_epoch(trainer.current_epoch, metrics)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -52,7 +52,7 @@ class History(pl.Callback):
 
 
 class Patience(pl.callbacks.EarlyStopping):
-    """Early stopping that also holds for a run resumed from its last epoch."""
+    """Early stopping that also stops a run resumed from its last epoch."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         trainer.should_stop = self.wait_count >= self.patience
@@ -73,7 +73,6 @@ def fit(
     Args:
         learner: trains ``net`` for targets that are not labels; by default a Classifier.
         folder: checkpoints; where it holds a last one, training goes on from there.
-        on_epoch: gets each epoch's number and metrics as soon as it ends.
 
     Returns:
         One row per epoch with the columns of HISTORY; of another learner, ``epoch`` and what it logs.
@@ -90,10 +89,10 @@ def fit(
     whole_epochs: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
     mode = "max" if settings.monitor == "valid_macro_f1" else "min"
     best = pl.callbacks.ModelCheckpoint(folder, "best", settings.monitor, mode=mode, **whole_epochs)
-    # not save_last=True, which saves no epoch but the better ones; behind `best`, whose state it keeps
+    # not save_last=True, which saves the better epochs alone; after `best`, whose state it saves
     last = pl.callbacks.ModelCheckpoint(folder, "last", **whole_epochs)
-    kept = [best, last] if settings.monitor else [last]
-    callbacks = [history, *kept, pl.callbacks.TQDMProgressBar(refresh_rate=4)]
+    checkpoints = [best, last] if settings.monitor else [last]
+    callbacks = [history, *checkpoints, pl.callbacks.TQDMProgressBar(refresh_rate=4)]
     if settings.patience is not None:
         callbacks.append(Patience(settings.monitor, mode=mode, patience=settings.patience))
     trainer = pl.Trainer(
@@ -121,7 +120,7 @@ def fit(
             ckpt_path=str(begun) if begun.exists() else None,
             weights_only=True,
         )
-    chosen = torch.load(kept[0].best_model_path, map_location="cpu", weights_only=True)
+    chosen = torch.load(checkpoints[0].best_model_path, map_location="cpu", weights_only=True)
     module.load_state_dict(chosen["state_dict"])
     net.cpu().eval()
     return pd.DataFrame(history.rows, columns=["epoch", *module.logged])

@@ -264,10 +264,10 @@ def test_members_by_default_are_the_branches() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"features": ["tabular"]}, r"experiments\.fused: features: the branches work on"),
+        ({"features": ["tabular"]}, r"experiments\.fused\.features: the branches take"),
         (
             {"training": {"ensemble_size": 3}},
-            r"experiments\.fused: training\.ensemble_size: of a fusion its branches",
+            r"experiments\.fused: training\.ensemble_size: a fusion is no ensemble",
         ),
         (
             {"model": {"name": "fusion", "branches": {"one": BRANCHES["table"]}}},
