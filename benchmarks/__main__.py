@@ -60,7 +60,7 @@ def _rows(parts: list[str], files: list[Path], repeats: int) -> Iterator[dict[st
     if "features" in parts:
         from benchmarks import features
 
-        yield from map(Row._asdict, features.run(files, config.load_sound().features, repeats))
+        yield from map(Row._asdict, features.run(files, config.load().features, repeats))
     if "training" in parts:
         from benchmarks import training
 

@@ -85,7 +85,7 @@ def _tutorial(dropout: float) -> Any:
     torch.manual_seed(0)
     bands = np.zeros(SIZE, np.float32)
     settings = Cnn(name="cnn", arch="tutorial", dropout=dropout)
-    net = cnn.build(settings, [Input((SIZE, SIZE), bands, bands + 1, floor=-80.0)], CLASSES)
+    net = cnn.build(settings, [Input((SIZE, SIZE), bands, bands + 1, silence_db=-80.0)], CLASSES)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all."""
+"""Files and folders that are written atomically, and JSON."""
 
 import hashlib
 import json
@@ -10,10 +10,10 @@ from typing import Any
 
 
 @contextmanager
-def whole(target: Path) -> Iterator[Path]:
-    """Give a path beside ``target`` to write a file or folder to; it takes the target's place at the end.
+def atomic_write(target: Path) -> Iterator[Path]:
+    """A path beside ``target`` for a new file or folder, which replaces the target at the end of the block.
 
-    When the block raises, what it wrote is removed and the target stays as it was.
+    If the block raises, the new one is removed and the target stays as it was.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
@@ -28,8 +28,8 @@ def whole(target: Path) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str, errors: str = "strict") -> None:
-    """In UTF-8; with ``errors="surrogateescape"`` names of files that are none are written as the bytes that they are."""
-    with whole(target) as partial:
+    """In UTF-8; with ``errors="surrogateescape"`` file names that are not UTF-8 are written as their bytes."""
+    with atomic_write(target) as partial:
         partial.write_text(text, encoding="utf-8", errors=errors)
 
 

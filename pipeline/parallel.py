@@ -1,18 +1,17 @@
-"""Work on clips in all cores, in order, with a progress bar."""
+"""Processes and threads: work on all cores in order, one thread each, and ends with its parent."""
 
 import multiprocessing
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from multiprocessing import forkserver
-from pathlib import Path
 from typing import TypeVar
 
+from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
 T = TypeVar("T")
@@ -20,20 +19,20 @@ R = TypeVar("R")
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 AHEAD = 4
-"""Results per worker that may wait to be taken, so that memory does not grow with the number of clips."""
+"""Results per core that may wait to be taken, so that memory does not grow with the number of clips."""
 
 
 def cores() -> int:
-    """Cores this process may use."""
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def workers(*modules: str) -> Iterator[ProcessPoolExecutor]:
-    """Processes of one thread each: the clips share out the cores, and sums do not depend on the machine's size.
+    """One process per core, each of one thread, so that sums do not depend on the number of cores.
 
     Args:
-        modules: imported once for all workers, from now on, beside what this process does.
+        modules: imported once for all workers, while this process goes on.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
@@ -44,20 +43,8 @@ def workers(*modules: str) -> Iterator[ProcessPoolExecutor]:
 
 
 @contextmanager
-def strangers(code: Path) -> Iterator[ProcessPoolExecutor]:
-    """As :func:`workers`, which import packages, this one too, from the folder ``code`` first."""
-    context = multiprocessing.get_context("spawn")  # nothing imported here reaches them
-    sys.path.insert(0, str(code))  # they are given this process's path
-    try:
-        with _one_thread(), ProcessPoolExecutor(cores(), context, end_with_parent) as pool:
-            yield pool
-    finally:
-        sys.path.remove(str(code))
-
-
-@contextmanager
 def _one_thread() -> Iterator[None]:
-    """For the processes that begin meanwhile."""
+    """For the processes that start within the block."""
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     try:
@@ -71,16 +58,16 @@ def _one_thread() -> Iterator[None]:
 
 
 def share_cores() -> None:
-    """Let the threads of processes that this one starts leave their core to others while they wait for each other.
+    """Let threads of processes started from now on yield their core while they wait for each other.
 
-    By default they spin for milliseconds: two trainings of two threads on two cores took four times as long. Results
-    are the same. Of GNU's OpenMP.
+    GNU's OpenMP spins for milliseconds by default: two trainings of two threads on two cores took four times as long.
+    Results are the same.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def end_with_parent() -> None:
-    """Let a worker end when its parent is killed; by itself it would wait for work for ever."""
+    """Let this worker end when its parent is killed; otherwise it would wait for work forever."""
     parent = multiprocessing.parent_process()
 
     def wait() -> None:
@@ -91,10 +78,21 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def blas_threads(count: int) -> AbstractContextManager[object]:
+    """Within the block numpy and scipy multiply matrices on ``count`` threads, in the whole process.
+
+    The number decides the order of the sums, and so the last bits of a product.
+    """
+    # selected first: threadpool_limits would put back OpenMP's number of threads too, which is torch's
+    blas = ThreadpoolController().select(user_api="blas")
+    limits: AbstractContextManager[object] = blas.limit(limits=count)
+    return limits
+
+
 def each(
-    pool: ProcessPoolExecutor, function: Callable[[T], R], items: Sequence[T], title: str, unit: str = "clip"
+    pool: Executor, function: Callable[[T], R], items: Sequence[T], title: str, unit: str = "clip"
 ) -> Iterator[R]:
-    """``function(item)`` in the order of ``items``, begun at once; ``function`` is a module-level one."""
+    """Results in the order of ``items``, with a progress bar; work starts at once. ``function`` is of a module's top level."""
     rest = iter(items)
     waiting = deque(pool.submit(function, item) for item in islice(rest, AHEAD * cores()))
 

@@ -10,15 +10,10 @@ LOCK = Path("dvc.lock")
 
 MUSIC = Path("data/music")
 """A person's own music, brought in by ``soundtrack import`` and versioned with ``dvc add``."""
-PICTURES = Path("data/pictures")
-"""A person's own pictures, copied or linked there."""
-SIGN_MNIST = Path("data/sign-mnist")
-"""A person's CSV files of Sign Language MNIST, copied or linked there."""
 SOURCES = Path("data/sources")
 AUDIO = Path("data/audio")
-IMAGES = Path("data/images")
 FILES = Path("files.csv")
-"""The list of the clips, in the folder of either."""
+"""The list of the clips, in the folder that the source filled."""
 CLIPS = Path("data/clips.parquet")
 DUPLICATES = Path("data/duplicates.csv")
 SPLIT = Path("data/split.parquet")
@@ -42,22 +37,13 @@ SCORES = Path("scores.json")
 METRICS = Path("metrics")
 """The scores that DVC shows, a file for each experiment."""
 CANDIDATE = Path("candidate")
-"""The best model as it is handed out, whether or not it became the champion."""
+"""The best model as a bundle, whether or not it became the champion."""
 REPORTS = Path("reports")
 AUDIT = REPORTS / "audit.md"
 CARD = REPORTS / "model-card.md"
-DEPTH = REPORTS / "depth.png"
+OOD_FIGURE = REPORTS / "ood.png"
 DATA_REPORT = REPORTS / "data.html"
 MODEL_REPORTS = REPORTS / "models"
-TUTORIAL = Path("tutorial/results")
-"""What the tutorial's models leave, a folder for each experiment that they are set beside."""
-TUTORIAL_METRICS = Path("tutorial/metrics.json")
-TUTORIAL_REPORT = REPORTS / "tutorial.html"
-
-
-def downloaded(medium: str) -> Path:
-    """What the data source gives."""
-    return {"sound": AUDIO, "picture": IMAGES}[medium]
 
 
 def home() -> Path:

@@ -3,22 +3,21 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import hypothesis
 import numpy as np
 import pytest
 
+from lessons.common.pictures import inspect as pictures
 from pipeline import config
-from pipeline.config.base import Medium
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.config.training import Training
-from pipeline.data import audit, media
+from pipeline.data import audit
 from pipeline.features import extract, numba_cache
 from pipeline.parallel import share_cores, workers
 
 ROOT = Path(__file__).parents[1]
-MEDIA = get_args(Medium)
 RATE = 22050
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -34,7 +33,7 @@ hypothesis.settings.load_profile("busy")
 
 def pytest_sessionstart() -> None:
     """Before xdist starts its workers, which would compile librosa's functions side by side."""
-    numba_cache.fill(config.load_sound(ROOT / "params.yaml").features)
+    numba_cache.fill(config.load(ROOT / "params.yaml").features)
 
 
 LONG = (
@@ -81,11 +80,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _preloaded(settings: SoundParams) -> None:
+def _preloaded(settings: Params) -> None:
     """A process starts one server of workers: here with all that any test's workers need, imported once."""
-    with workers(
-        *extract.modules(settings.features), audit.__name__, *(f"{media.__name__}.{name}" for name in MEDIA)
-    ):
+    with workers(*extract.modules(settings.features), audit.__name__, pictures.__name__):
         pass
 
 
@@ -111,13 +108,13 @@ def noise() -> Callable[..., Array]:
 
 
 @pytest.fixture(scope="session")
-def settings() -> SoundParams:
+def settings() -> Params:
     """params.yaml as it comes."""
-    return config.load_sound(ROOT / "params.yaml")
+    return config.load(ROOT / "params.yaml")
 
 
 @pytest.fixture(scope="session")
-def training(settings: SoundParams) -> Callable[..., Training]:
+def training(settings: Params) -> Callable[..., Training]:
     """``training(epochs=3)``: the defaults, on one thread of the CPU, with these changes."""
 
     def make(**changes: Any) -> Training:

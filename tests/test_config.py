@@ -59,8 +59,8 @@ def complaint(raw: object) -> str:
     return str(caught.value)
 
 
-def test_the_file_as_it_comes_is_right() -> None:
-    read = config.load_sound(FILE)
+def test_the_default_file_is_right() -> None:
+    read = config.load(FILE)
     assert set(read.experiments) == set(DEFAULTS["experiments"])
     assert read.features.sample_rate == DEFAULTS["features"]["sample_rate"]
 
@@ -114,14 +114,14 @@ def test_a_wrong_value_is_named_with_its_key(place: Place, value: object) -> Non
 
 
 @pytest.mark.parametrize(
-    "place", [p for p in places(DEFAULTS) if p[0] not in ("experiments", "weights", "sweeps", "tutorial")]
+    "place", [p for p in places(DEFAULTS) if p[0] not in ("experiments", "weights", "sweeps")]
 )
 def test_no_key_can_be_left_out(place: Place) -> None:
     message = complaint(without(place))
     assert f"{place[-1]}: Field required" in message
 
 
-@pytest.mark.parametrize(("key", "value"), [("tuned_from", "layer.3"), ("tuned_share", 0.3)])
+@pytest.mark.parametrize(("key", "value"), [("unfreeze_from", "layer.3"), ("wise_ft_alpha", 0.3)])
 def test_what_is_frozen_is_not_tuned(key: str, value: object) -> None:
     message = complaint(changed(("experiments", "transfer", "model", key), value))
     assert "experiments.transfer.model" in message
@@ -129,10 +129,10 @@ def test_what_is_frozen_is_not_tuned(key: str, value: object) -> None:
 
 
 def test_a_backbone_that_goes_back_needs_another_head() -> None:
-    model = {**DEFAULTS["experiments"]["transfer"]["model"], "frozen": False, "tuned_share": 0.3}
+    model = {**DEFAULTS["experiments"]["transfer"]["model"], "frozen": False, "wise_ft_alpha": 0.3}
     message = complaint(changed(("experiments", "transfer", "model"), model))
     assert "experiments.transfer.model" in message
-    assert "tuned_share: the head is fitted anew to such weights: give shrinkage" in message
+    assert "wise_ft_alpha: the head is fitted anew to such weights: give shrinkage" in message
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_backbone_that_goes_back_needs_another_head() -> None:
     [
         (("experiments", "mlp", "model"), "experiments.mlp.model: Field required"),
         (("experiments", "mlp", "model", "name"), "experiments.mlp.model"),
-        (("experiments", "mlp", "model", "dropout"), "experiments.mlp.model.mlp.dropout: Field required"),
+        (("experiments", "mlp", "model", "dropout"), "experiments.mlp.model.dropout: Field required"),
     ],
 )
 def test_a_missing_model_key_is_named(place: Place, named: str) -> None:
@@ -178,7 +178,7 @@ def test_a_backbone_needs_weights() -> None:
 )
 def test_a_model_refuses_features_that_it_cannot_see(key: str, features: list[str]) -> None:
     message = complaint(changed(("experiments", key, "features"), features))
-    assert f"experiments.{key}: features: model '{key}'" in message
+    assert f"experiments.{key}.features: model '{key}' takes" in message
     assert str(features) in message
 
 
@@ -222,79 +222,6 @@ def test_leaks_are_experiments() -> None:
     raw = changed(("leak",), [])
     raw["experiments"]["leak"] = raw["experiments"]["logreg"]
     assert "'leak' is taken" in complaint(raw)
-
-
-def told_of_tutorial(raw: dict[str, Any]) -> str:
-    read = parse(raw)
-    assert isinstance(read, config.SoundParams)
-    with pytest.raises(ParamsError) as told:
-        read.check_tutorial()
-    return str(told.value)
-
-
-def test_the_tutorials_models_stand_beside_experiments() -> None:
-    """Who does not run the tutorial may take them away."""
-    told = told_of_tutorial(
-        changed(("tutorial", "experiments"), {"cnm": DEFAULTS["tutorial"]["experiments"]["cnn"]})
-    )
-    assert "tutorial.experiments: 'cnm' is not among the experiments" in told
-    assert "did you mean 'cnn'?" in told
-    backbone = ("tutorial", "experiments", "transfer", "model", "backbone")
-    told = told_of_tutorial(changed(backbone, "mobilenet_v3"))
-    assert "tutorial.experiments.transfer.model.backbone: 'mobilenet_v3' is not among the weights" in told
-
-
-@pytest.mark.parametrize(
-    ("place", "value", "message"),
-    [
-        (
-            ("cnn", "features"),
-            ["musicnn"],
-            "tutorial.experiments.cnn.features: the tutorial works on some of",
-        ),
-        (("transfer", "model", "shrinkage"), 0.5, "hidden []"),
-        (("cnn", "training"), {"members": 4}, "tutorial.experiments.cnn: its curves are those of one net"),
-        (
-            ("cnn", "training"),
-            {"epoch": 4},
-            "tutorial.experiments.cnn.training.epoch: unknown key (did you mean 'epochs'?)",
-        ),
-    ],
-)
-def test_what_gives_no_curves_is_no_model_of_the_tutorials(place: Place, value: object, message: str) -> None:
-    assert message in complaint(changed(("tutorial", "experiments", *place), value))
-
-
-def test_a_head_in_closed_form_is_no_model_of_the_tutorials() -> None:
-    present = DEFAULTS["tutorial"]["experiments"]["transfer"]["model"]
-    model = {**present, "hidden": [], "dropout": 0.0, "shrinkage": 0.5}
-    told = complaint(changed(("tutorial", "experiments", "transfer", "model"), model))
-    assert "tutorial.experiments.transfer: its curves are those of one net trained by epochs" in told
-
-
-def test_the_tutorials_models_inherit_training_and_can_be_left_out() -> None:
-    own = parse(changed(("training", "batch_size"), 5))
-    assert isinstance(own, config.SoundParams)
-    for experiment in own.tutorial.experiments.values():
-        assert experiment.training.batch_size == 5
-    left_out = parse(without(("tutorial",)))
-    assert isinstance(left_out, config.SoundParams)
-    assert left_out.tutorial.experiments == {}
-    assert "tutorial: unknown key" in complaint({**pictures(), "tutorial": {}})
-
-
-def test_the_tutorials_models_have_its_settings_whatever_the_defaults_are() -> None:
-    augment = {"time_masks": 2, "time_width": 8, "band_masks": 2, "band_width": 8, "gain_db": 6.0}
-    raw = changed(("training", "augment"), augment)
-    raw["training"] |= {"label_smoothing": 0.1, "members": 4, "mixup": 0.4}
-    read = parse(raw)
-    assert isinstance(read, config.SoundParams)
-    for own in (experiment.training for experiment in read.tutorial.experiments.values()):
-        assert (own.epochs, own.optimizer, own.learning_rate) == (500, "adam", 0.0001)
-        assert (own.weight_decay, own.schedule, own.label_smoothing) == (0.0, "constant", 0.0)
-        assert (own.patience, own.monitor, own.class_weights) == (None, None, False)
-        assert (own.members, own.mixup) == (1, 0.0)
-        assert not any(own.augment.model_dump().values())
 
 
 def swept(key: str, space: dict[str, Any]) -> dict[str, Any]:
@@ -391,7 +318,7 @@ def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
 
 def test_an_unknown_experiment_is_named_with_the_one_meant(settings: Params) -> None:
     with pytest.raises(ParamsError, match="did you mean 'multimodal'"):
-        config.experiment(settings, "multimodel")
+        config.find_experiment(settings, "multimodel")
 
 
 KEYS = st.text(max_size=8) | st.integers()
@@ -422,46 +349,6 @@ def test_anything_in_place_of_a_value_is_refused_in_words(place: Place, value: o
     parses_or_complains(changed((*place[:-1], "extra"), value))
 
 
-PICTURES = Path(__file__).parents[1] / "lessons/sign-language/params.yaml"
-
-
-def pictures() -> dict[str, Any]:
-    raw: dict[str, Any] = yaml.safe_load(PICTURES.read_text(encoding="utf-8"))
-    return raw
-
-
-def test_pictures_have_params_of_their_own() -> None:
-    read = parse(pictures())
-    assert isinstance(read, config.PictureParams)
-    assert read.window.frames == 1
-    assert config.kinds(read.features) == ["image"]
-    assert config.kinds(config.load_sound(FILE).features) == ["tabular", "spectrogram", "wavelet"]
-    with pytest.raises(ParamsError, match="is for pictures"):
-        config.load_sound(PICTURES)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"features": {"image": {"size": 28}}}, "features.image.channels: Field required"),
-        ({"features": {"imag": {"size": 28, "channels": 1}}}, "did you mean 'image'?"),
-        ({"audit": {"min_side": 8, "max_pixels": 10**9, "min_clips": 5}}, "audit.max_pixels"),
-        ({"data": {"source": "sign_mnist"}}, "data.source"),
-        ({"medium": "pictures"}, "medium: Input should be 'sound', got 'pictures'"),
-    ],
-)
-def test_what_is_wrong_with_params_of_pictures_is_named(change: dict[str, Any], message: str) -> None:
-    assert message in complaint({**pictures(), **change})
-
-
-def test_features_of_the_other_medium_are_refused() -> None:
-    message = complaint(changed(("experiments", "cnn", "features"), ["image"]))
-    assert "experiments.cnn.features: of a sound there is no 'image'" in message
-    raw = pictures()
-    raw["experiments"]["cnn"]["features"] = ["spectrogram"]
-    assert "experiments.cnn.features: of a picture there is no 'spectrogram'" in complaint(raw)
-
-
 MUSICNN = {
     "features": ["musicnn"],
     "model": {"name": "transfer", "backbone": "mobilenet_v2", "frozen": True, "hidden": [], "dropout": 0.0},
@@ -469,7 +356,7 @@ MUSICNN = {
 LOGREG = {"features": ["tabular"], "model": {"name": "logreg", "c": 1.0}}
 FUSION = {
     "features": ["musicnn", "tabular"],
-    "model": {"name": "fusion", "branches": {"heard": MUSICNN, "table": LOGREG}},
+    "model": {"name": "fusion", "branches": {"music": MUSICNN, "table": LOGREG}},
 }
 
 
@@ -490,9 +377,9 @@ def test_who_uses_a_feature_that_is_off_is_told_to_turn_it_on(
     place: Place, value: dict[str, Any], named: str
 ) -> None:
     raw = changed(place, value)
-    assert f"{named}: 'musicnn' is off: to turn it on, set features.musicnn to {{}}" in complaint(raw)
+    assert f"{named}: 'musicnn' is off; to turn it on, set features.musicnn to {{}}" in complaint(raw)
     raw["features"]["musicnn"] = {}
-    assert "musicnn" in config.kinds(parse(raw).features)
+    assert "musicnn" in parse(raw).features.kinds
 
 
 def test_a_feature_without_choices_has_no_keys() -> None:
@@ -526,6 +413,37 @@ def test_what_stands_in_the_file_as_a_comment_is_right(kind: str, blocks: list[s
 
 
 def test_each_hidden_layer_has_an_activation() -> None:
-    raw = pictures()
-    raw["experiments"]["mlp"]["model"]["activations"] = ["relu"]
-    assert "activations: 2 hidden layers need as many" in complaint(raw)
+    message = complaint(changed(("experiments", "mlp", "model", "activations"), ["relu"]))
+    assert "activations: 2 hidden layers need as many" in message
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "new"),
+    [
+        (("champion", "familiar"), 0.95, "champion.in_distribution"),
+        (("training", "members"), 4, "training.ensemble_size"),
+        (("experiments", "mlp", "training", "members"), 4, "training.ensemble_size"),
+        (("experiments", "transfer", "model", "tuned_share"), 0.7, "model.wise_ft_alpha"),
+        (("experiments", "transfer", "model", "tuned_from"), "layer.3", "model.unfreeze_from"),
+        (("experiments", "transfer", "model", "maps"), "last", "model.feature_maps"),
+        (("experiments", "transfer", "model", "zoom"), 2.0, "model.upsample"),
+    ],
+)
+def test_a_renamed_key_is_named_with_the_new_one(place: Place, value: object, new: str) -> None:
+    assert f"{place[-1]}: renamed to {new}" in complaint(changed(place, value))
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [("tutorial", "stands in tutorial/params.yaml now"), ("medium", "leave it out")],
+)
+def test_a_section_that_moved_is_named_with_its_place(key: str, message: str) -> None:
+    told = complaint(changed((key,), {}))
+    assert f"{key}: " in told
+    assert message in told
+
+
+def test_a_feature_that_does_not_exist_is_named_with_the_one_meant() -> None:
+    message = complaint(changed(("experiments", "cnn", "features"), ["spectogram"]))
+    assert "experiments.cnn.features: there is no 'spectogram'" in message
+    assert "did you mean 'spectrogram'?" in message

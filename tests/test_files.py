@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.files import read_json, remove, whole, write_json
+from pipeline.files import atomic_write, read_json, remove, write_json
 
 
 class Stopped(Exception):
@@ -20,7 +20,7 @@ def below(folder: Path) -> dict[str, str]:
 def test_a_file_takes_the_old_ones_place(tmp_path: Path) -> None:
     target = tmp_path / "sub" / "out.txt"
     for text in ("old", "new"):
-        with whole(target) as partial:
+        with atomic_write(target) as partial:
             partial.write_text(text)
             assert not target.exists() or target.read_text() == "old"
     assert below(tmp_path) == {"sub/out.txt": "new"}
@@ -29,7 +29,7 @@ def test_a_file_takes_the_old_ones_place(tmp_path: Path) -> None:
 def test_a_folder_takes_the_old_ones_place(tmp_path: Path) -> None:
     target = tmp_path / "out"
     for name in ("old", "new"):
-        with whole(target) as partial:
+        with atomic_write(target) as partial:
             partial.mkdir()
             (partial / name).write_text(name)
             assert not target.exists() or below(target) == {"old": "old"}
@@ -41,7 +41,7 @@ def test_a_failed_file_changes_nothing(tmp_path: Path, before: bool) -> None:
     target = tmp_path / "out.txt"
     if before:
         target.write_text("old")
-    with pytest.raises(Stopped), whole(target) as partial:
+    with pytest.raises(Stopped), atomic_write(target) as partial:
         partial.write_text("half")
         raise Stopped
     assert below(tmp_path) == ({"out.txt": "old"} if before else {})
@@ -53,7 +53,7 @@ def test_a_failed_folder_changes_nothing(tmp_path: Path, before: bool) -> None:
     if before:
         target.mkdir()
         (target / "a").write_text("old")
-    with pytest.raises(Stopped), whole(target) as partial:
+    with pytest.raises(Stopped), atomic_write(target) as partial:
         partial.mkdir()
         (partial / "a").write_text("half")
         raise Stopped
@@ -63,11 +63,11 @@ def test_a_failed_folder_changes_nothing(tmp_path: Path, before: bool) -> None:
 
 def test_what_a_killed_run_left_is_not_built_upon(tmp_path: Path) -> None:
     target = tmp_path / "out"
-    with pytest.raises(Stopped), whole(target) as leftover:
+    with pytest.raises(Stopped), atomic_write(target) as leftover:
         raise Stopped
     leftover.mkdir()
     (leftover / "half").write_text("of a killed run")
-    with whole(target) as partial:
+    with atomic_write(target) as partial:
         partial.mkdir()
         (partial / "a").write_text("new")
     assert below(tmp_path) == {"out/a": "new"}

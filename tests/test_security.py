@@ -61,7 +61,7 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path, training: Callable[..., Train
     class Nothing(Windows):
         def __init__(self) -> None:
             self.targets = torch.zeros(4, dtype=torch.long).numpy()
-            self.slack = self.targets
+            self.max_offset = self.targets
             self.frames, self.sources = 1, ()
 
     work = tmp_path / "work"

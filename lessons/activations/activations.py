@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from pydantic import Field
 from torch import Tensor, nn
 
-from pipeline import lessons, tracking
+from lessons.common import lesson
+from pipeline import tracking
 from pipeline.config.base import Positive, Section, Seed
 from pipeline.config.models import Activation, Mlp
 from pipeline.config.training import Training
@@ -141,19 +142,19 @@ def distance_to_one_layer(net: nn.Module, points: Array) -> float:
         return float((layers(scaled) - merged_all(layers)(scaled)).abs().max())
 
 
-def lesson() -> None:
-    params = lessons.params(Params)
+def main() -> None:
+    params = lesson.params(Params)
     rng = np.random.default_rng(params.seed)
     (known, known_arms), (fresh, fresh_arms) = (spirals(params.spirals, rng) for _ in ("train", "valid"))
     points = Table(known)
     train, valid = Windows([points], known_arms), Windows([Table(fresh)], fresh_arms)
 
-    with lessons.run(LESSON, LESSON) as parent:
+    with lesson.run(LESSON, LESSON) as parent:
         nets: dict[Activation, nn.Module] = {}
         histories = {}
         apart = {}
         for name in params.activations:
-            with lessons.run(LESSON, name, parent) as run:
+            with lesson.run(LESSON, name, parent) as run:
                 nets[name], histories[name] = trained(name, params, points, train, valid, run)
                 apart[name] = distance_to_one_layer(nets[name], fresh)
                 run.log_metrics({"distance_to_one_layer": apart[name]})
@@ -163,12 +164,12 @@ def lesson() -> None:
             for column in ("train_accuracy", "valid_accuracy", "valid_loss")
         }
         metrics |= {f"{name}_distance_to_one_layer": value for name, value in apart.items()}
-        lessons.publish(
+        lesson.publish(
             parent,
             "Activation functions",
             findings(histories, apart),
             [
-                lessons.Part(
+                lesson.Part(
                     "regions",
                     "The same net with each function",
                     f"{params.spirals.arms} spiral arms of points, and a net with hidden layers of "
@@ -179,7 +180,7 @@ def lesson() -> None:
                     "For each function the validation points, and which arm the net takes each place for",
                     "Validation points by arm, on the regions in which each net answers with that arm.",
                 ),
-                lessons.Part(
+                lesson.Part(
                     "functions",
                     "Functions and slopes",
                     "Slopes are what errors are multiplied with on their way back through a layer: where a function is flat, "
@@ -190,7 +191,7 @@ def lesson() -> None:
                     "Each function and its derivative, with the axes through the origin",
                     "Functions (full lines) and their derivatives (dashed).",
                 ),
-                lessons.Part(
+                lesson.Part(
                     "curves",
                     "Training",
                     "Accuracy and loss of the nets above, as MLflow has them too.",
@@ -303,4 +304,4 @@ def draw_regions(nets: Mapping[Activation, nn.Module], points: Array, arms: Arra
 
 if __name__ == "__main__":
     with reported():
-        lesson()
+        main()

@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pydantic import Field
 
-from pipeline import lessons
+from lessons.common import lesson
 from pipeline.config.base import Positive, Section, Seed
 from pipeline.errors import reported
 from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, scale_loss, tidy
@@ -121,15 +121,15 @@ def largest_learning_rate(x: Array) -> float:
     return float(2 / np.linalg.eigvalsh(curvature).max())
 
 
-def lesson() -> None:
-    params = lessons.params(Params)
+def main() -> None:
+    params = lesson.params(Params)
     rng = np.random.default_rng(params.seed)
     x = rng.uniform(0, LARGEST_X, params.points)
     y = params.slope * x + params.intercept + rng.normal(0, params.noise, params.points)
     m, b = rng.uniform(-1, 1, 2)
     start, bottom = (float(m), float(b)), least_squares(x, y)
 
-    with lessons.run(LESSON, LESSON) as parent:
+    with lesson.run(LESSON, LESSON) as parent:
 
         def tracked(name: str, learning_rate: float, batch_size: int, epochs: int) -> Descent:
             found = descend(
@@ -142,7 +142,7 @@ def lesson() -> None:
                 params.diverged,
                 np.random.default_rng(params.seed),
             )
-            with lessons.run(LESSON, name, parent) as run:
+            with lesson.run(LESSON, name, parent) as run:
                 run.log_params(
                     {
                         "learning_rate": learning_rate,
@@ -170,7 +170,7 @@ def lesson() -> None:
         }
         metrics = summary(by_rate, by_size, x, y)
         parts = [
-            lessons.Part(
+            lesson.Part(
                 "learning-rates",
                 "Learning rates",
                 f"All start at m = {start[0]:.3f}, b = {start[1]:.3f} and use all {params.points} points in each update. "
@@ -182,7 +182,7 @@ def lesson() -> None:
                 "Left: the bowl from above, and the way of each learning rate; the star is the least-squares line. Right: "
                 "the RMSE of the same runs, on a logarithmic axis.",
             ),
-            lessons.Part(
+            lesson.Part(
                 "batches",
                 "Batches",
                 f"The same descent with a learning rate of {batches.learning_rate:g}, on random parts of the points. An "
@@ -195,7 +195,7 @@ def lesson() -> None:
                 "points at once go straight and slowly.",
             ),
         ]
-        lessons.publish(
+        lesson.publish(
             parent,
             "One neuron",
             findings(by_rate, by_size, bottom, metrics),
@@ -312,4 +312,4 @@ def draw(descents: Mapping[str, Descent], x: Array, y: Array, bottom: tuple[floa
 
 if __name__ == "__main__":
     with reported():
-        lesson()
+        main()

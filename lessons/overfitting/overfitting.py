@@ -17,7 +17,9 @@ from matplotlib.figure import Figure
 from numpy.polynomial import Legendre
 from pydantic import Field, model_validator
 
-from pipeline import lessons, tracking
+from lessons.common import lesson
+from lessons.common.regressor import Regressor
+from pipeline import tracking
 from pipeline.config.base import Positive, Section, Seed
 from pipeline.config.experiment import inheriting
 from pipeline.config.models import Mlp
@@ -124,9 +126,8 @@ def net(
     torch.manual_seed(seed)
     module = mlp.build(settings.model, [known.describe()], 1)
     with TemporaryDirectory() as folder:
-        history = fit(
-            module, train_on, watch, settings.training, seed, Path(folder), run.log_epoch, regression=True
-        )
+        learner = Regressor(module, settings.training, seed)
+        history = fit(module, train_on, watch, settings.training, seed, Path(folder), run.log_epoch, learner)
 
     def model(x: Array) -> Array:
         with torch.no_grad():
@@ -135,8 +136,8 @@ def net(
     return model, history
 
 
-def lesson() -> None:
-    params = lessons.params(Params)
+def main() -> None:
+    params = lesson.params(Params)
     rng = np.random.default_rng(params.seed)
     most = max([params.points.train, *(one.points for one in params.experiments.values())])
     valid, test, pool = (
@@ -150,19 +151,19 @@ def lesson() -> None:
             for part, points in zip(PARTS, (seen, valid, test), strict=True)
         }
 
-    with lessons.run(LESSON, LESSON) as parent:
+    with lesson.run(LESSON, LESSON) as parent:
         polynomials, nets, rows = {}, {}, {}
         for degree in params.degrees:
             polynomials[degree] = polynomial(degree, train)
             rows[f"degree {degree}"] = scores(polynomials[degree], train)
-            with lessons.run(LESSON, f"degree {degree}", parent) as run:
+            with lesson.run(LESSON, f"degree {degree}", parent) as run:
                 run.log_params(
                     {"seed": params.seed, "degree": degree, "points": len(train.x), "noise": params.noise}
                 )
                 run.log_metrics(rows[f"degree {degree}"])
         for name, settings in params.experiments.items():
             seen = pool.first(settings.points)
-            with lessons.run(LESSON, name, parent) as run:
+            with lesson.run(LESSON, name, parent) as run:
                 run.log_params(
                     tracking.flat({"seed": params.seed, "noise": params.noise, **settings.model_dump()})
                 )
@@ -173,12 +174,12 @@ def lesson() -> None:
 
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model").reset_index()
         of_polynomials, of_nets = table.iloc[: len(polynomials)], table.iloc[len(polynomials) :]
-        lessons.publish(
+        lesson.publish(
             parent,
             "Overfitting",
             findings(of_polynomials, of_nets, params),
             [
-                lessons.Part(
+                lesson.Part(
                     "capacity",
                     "Capacity",
                     f"Polynomials of growing degree, fitted to {len(train.x)} points around one period of a sine. RMSE is in the "
@@ -190,7 +191,7 @@ def lesson() -> None:
                     "Left: too little capacity, the best on valid, and too much. Right: the RMSE in training only falls, that "
                     "on valid falls and rises again; both leave the figure.",
                 ),
-                lessons.Part(
+                lesson.Part(
                     "cures",
                     "Nets, and cures",
                     "A small net, a large one, and the large one with one thing changed at a time. Early stopping keeps the "
@@ -292,4 +293,4 @@ def draw_nets(nets: Mapping[str, Model], scores: pd.DataFrame, seen: Mapping[str
 
 if __name__ == "__main__":
     with reported():
-        lesson()
+        main()

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter
 from pydantic import Field, model_validator
 from sklearn.linear_model import Perceptron as SklearnPerceptron
 
-from pipeline import lessons
+from lessons.common import lesson
 from pipeline.config.base import Fraction, Positive, Section, Seed
 from pipeline.errors import reported
 from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, tidy
@@ -160,11 +160,11 @@ def draw(name: str, params: Params, rng: np.random.Generator) -> Case:
     return Case(rule, incomes, labels, applicants(params.fresh_applicants, people, params, rng))
 
 
-def lesson() -> None:
-    params = lessons.params(Params)
+def main() -> None:
+    params = lesson.params(Params)
     unit = params.threshold
     cases, learned, histories, rows = {}, {}, {}, []
-    with lessons.run(LESSON, LESSON) as parent:
+    with lesson.run(LESSON, LESSON) as parent:
         for name in (ONE, THREE, WRONG):
             rng = np.random.default_rng(params.seed)
             case = cases[name] = draw(name, params, rng)
@@ -172,7 +172,7 @@ def lesson() -> None:
             sklearns = train_sklearn(case.incomes, case.labels, unit, params)
             learned[name], histories[name] = own, pd.DataFrame(history)
             for who, perceptron, curve in (("by hand", own, history), ("scikit-learn", sklearns, [])):
-                with lessons.run(LESSON, f"{name}, {who}", parent) as run:
+                with lesson.run(LESSON, f"{name}, {who}", parent) as run:
                     run.log_params({"case": name, "by": who, **params.model_dump()})
                     run.log_history(curve)
                     run.log_metrics(case.scores(perceptron))
@@ -180,7 +180,7 @@ def lesson() -> None:
         table = pd.DataFrame(rows)
         metrics = summary(cases, learned, histories)
         parts = [
-            lessons.Part(
+            lesson.Part(
                 "decisions",
                 "What it learns",
                 f"Each perceptron learns from {params.applicants} applicants and is scored on {params.fresh_applicants} "
@@ -192,7 +192,7 @@ def lesson() -> None:
                 "who earn the same. Right: mistakes in "
                 "each epoch; without wrong labels there comes an epoch without any, with them there never does.",
             ),
-            lessons.Part(
+            lesson.Part(
                 "threshold",
                 "From weights to money",
                 "The bias plays minus the threshold: minus the bias, divided by the weights' mean, is the household income "
@@ -203,7 +203,7 @@ def lesson() -> None:
                 f"The threshold that weights and bias imply after each epoch. The bank's is {params.threshold:,.0f}.",
             ),
         ]
-        lessons.publish(
+        lesson.publish(
             parent, "Perceptron", findings(metrics, histories), parts, metrics, Path(f"{LESSON}.png")
         )
 
@@ -318,4 +318,4 @@ def draw_thresholds(histories: Mapping[str, pd.DataFrame], threshold: float) -> 
 
 if __name__ == "__main__":
     with reported():
-        lesson()
+        main()

@@ -5,21 +5,16 @@ computes anything.
 """
 
 from pipeline.config.base import ParamsError as ParamsError
-from pipeline.config.data import PictureData as PictureData
 from pipeline.config.experiment import Fusion as Fusion
 from pipeline.config.experiment import at as at
 from pipeline.config.experiment import backbones as backbones
-from pipeline.config.experiment import parts as parts
+from pipeline.config.experiment import branches as branches
 from pipeline.config.experiment import varied as varied
 from pipeline.config.features import ALIGNED as ALIGNED
 from pipeline.config.features import Window as Window
-from pipeline.config.features import kinds as kinds
-from pipeline.config.load import experiment as experiment
+from pipeline.config.load import find_experiment as find_experiment
 from pipeline.config.load import load as load
-from pipeline.config.load import load_sound as load_sound
-from pipeline.config.load import of_tutorial as of_tutorial
 from pipeline.config.load import parse as parse
 from pipeline.config.load import read as read
+from pipeline.config.project import BaseParams as BaseParams
 from pipeline.config.project import Params as Params
-from pipeline.config.project import PictureParams as PictureParams
-from pipeline.config.project import SoundParams as SoundParams

@@ -1,7 +1,7 @@
-"""What every section of params.yaml is made of, and the error that names a wrong key."""
+"""Base class of every section of params.yaml, and the error that names a wrong key."""
 
 import difflib
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,10 +14,6 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
-
-
-Medium = Literal["sound", "picture"]
-"""What the clips of a data set are. What differs between the two stands in modules of these names."""
 
 
 class ParamsError(UserError):

@@ -7,9 +7,28 @@ from pydantic import ValidationError
 
 from pipeline.config.base import AnySection, ParamsError, Section, did_you_mean
 
+RENAMED = {
+    "champion.familiar": "champion.in_distribution",
+    "training.members": "training.ensemble_size",
+    "model.tuned_share": "model.wise_ft_alpha",
+    "model.tuned_from": "model.unfreeze_from",
+    "model.maps": "model.feature_maps",
+    "model.zoom": "model.upsample",
+}
+"""Old keys and new ones, dotted. Each stands for all keys that end in it: ``model.zoom`` for that of every experiment."""
+MOVED = {
+    "tutorial": "it stands in tutorial/params.yaml now (docs/tutorial.md)",
+    "medium": "leave it out: the lessons on pictures have commands of their own now (their dvc.yaml)",
+}
+"""Old keys of the top level, and what to do about them."""
+
 
 def check(raw: object, kind: type[AnySection], name: str) -> AnySection:
-    """As :func:`parse`, for params of another kind."""
+    """The section that YAML gave; ``name`` is for messages.
+
+    Raises:
+        ParamsError: a key, type or value is wrong.
+    """
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
@@ -18,34 +37,48 @@ def check(raw: object, kind: type[AnySection], name: str) -> AnySection:
 
 
 def _explain(item: Any, kind: type[Section]) -> str:
-    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
+    keys, section = _walk(item["loc"], kind)
+    key = ".".join(map(str, keys))
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
-        known = _known_keys(item["loc"], kind)
-        return f"{key}: unknown key{did_you_mean(str(item['loc'][-1]), known)}; allowed here: {', '.join(known) or 'none'}"
+        return f"{key}: {_moved(key) or _unknown(str(keys[-1]), sorted(section.model_fields))}"
     if item["type"] in ("missing", "value_error"):
-        return f"{key}: {message}"
-    return f"{key}: {message}, got {item['input']!r}"
+        return f"{key}: {message}" if key else message
+    return f"{key or '(top level)'}: {message}, got {item['input']!r}"
 
 
-def _known_keys(location: tuple[Any, ...], kind: Any) -> list[str]:
-    """The keys allowed beside the unknown one at ``location`` in params of this kind."""
-    for part in location[:-1]:
-        kind = _below(kind, part)
-    return sorted(_given(kind).model_fields)
+def _unknown(key: str, known: list[str]) -> str:
+    return f"unknown key{did_you_mean(key, known)}; allowed here: {', '.join(known) or 'none'}"
 
 
-def _below(kind: Any, part: Any) -> Any:
-    """The type at ``part`` of a section, of a mapping by name, or of a choice between sections by its tag."""
-    kind = _given(kind)
-    if isinstance(kind, type) and issubclass(kind, Section):
-        return kind.model_fields[part].annotation
-    if get_origin(kind) is dict:
-        return get_args(kind)[1]
-    return next(choice for choice in get_args(kind) if part in _tags(choice))
+def _moved(key: str) -> str | None:
+    for old, new in RENAMED.items():
+        if f".{key}".endswith(f".{old}"):
+            return f"renamed to {new}"
+    return MOVED.get(key)
 
 
-def _given(kind: Any) -> Any:
+def _walk(location: tuple[Any, ...], kind: Any) -> tuple[list[Any], Any]:
+    """The keys of a location, without the tags that pydantic adds where a tag chooses between sections; and the section
+    that should have the last key."""
+    keys, section = [], kind
+    for part in location:
+        kind = _bare(kind)
+        choices = [choice for choice in get_args(kind) if part in _tags(choice)]
+        if choices and get_origin(kind) is not dict:
+            (kind,) = choices
+            continue
+        keys.append(part)
+        section = kind
+        if isinstance(kind, type) and issubclass(kind, Section):
+            field = kind.model_fields.get(part)
+            kind = field.annotation if field else None
+        else:
+            kind = get_args(kind)[1] if get_origin(kind) is dict else None
+    return keys, section
+
+
+def _bare(kind: Any) -> Any:
     """The type without its annotation, and without null where that is the only other choice."""
     if get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
@@ -53,6 +86,9 @@ def _given(kind: Any) -> Any:
     return choices[0] if NoneType in get_args(kind) and len(choices) == 1 else kind
 
 
-def _tags(choice: type[Section]) -> tuple[Any, ...]:
-    tag, *_ = choice.model_fields.values()
-    return get_args(tag.annotation)
+def _tags(choice: Any) -> tuple[Any, ...]:
+    """The values of a section's first field, which tells it from the others that may stand in its place."""
+    if not (isinstance(choice, type) and issubclass(choice, Section)):
+        return ()
+    tag, *_ = [*choice.model_fields.values(), None]
+    return get_args(tag.annotation) if tag else ()

@@ -1,10 +1,10 @@
 """Sections `data`, `audit` and `split`: where clips come from, which are rejected, and who is in train, valid and test."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import Fraction, Medium, Positive, Section
+from pipeline.config.base import Fraction, Positive, Section
 
 
 class Starter(Section):
@@ -12,39 +12,35 @@ class Starter(Section):
     seconds: Annotated[float, Field(ge=10)]
 
 
-class Data(Section):
+class BaseData(Section):
+    source: str
+
+
+class Data(BaseData):
     source: Literal["starter", "gtzan", "gtzan-mini", "folder"]
     starter: Starter
     mirror: str | None
     """Base URL to fetch GTZAN archives from, instead of their public hosts."""
 
 
-class PictureData(Section):
-    source: Literal["digits", "shapes", "pictures", "sign-mnist", "sign-mnist-kaggle"]
+class BaseAudit(Section):
+    """What the audit of any data set needs; the limits on single files stand in a subclass."""
+
+    min_clips: Positive
+    """Good clips that each label needs."""
 
 
-class Audit(Section):
-    medium: ClassVar[Medium] = "sound"
+class Audit(BaseAudit):
     min_seconds: Annotated[float, Field(gt=0)]
     max_seconds: Annotated[float, Field(gt=0)]
     silence_dbfs: Annotated[float, Field(lt=0)]
     max_clipped: Fraction
-    min_clips: Positive
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.max_seconds <= self.min_seconds:
             raise ValueError("max_seconds must be above min_seconds")
         return self
-
-
-class PictureAudit(Section):
-    medium: ClassVar[Medium] = "picture"
-    min_side: Positive
-    """Pixels of the shorter side."""
-    max_pixels: Annotated[int, Field(ge=1, le=89_478_485)]
-    """Of height times width; above the limit here Pillow itself refuses to open a picture."""
-    min_clips: Positive
 
 
 class Split(Section):

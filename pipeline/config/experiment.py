@@ -1,23 +1,37 @@
-"""One experiment: features, a model, and how it is trained; and what it is made of."""
+"""One experiment: features, a model, and how it is trained."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipeline.config.base import ParamsError, Section, is_section, merged
 from pipeline.config.check import check
-from pipeline.config.features import ALIGNED, WINDOWED, FeatureKind
-from pipeline.config.models import Cnn, Lda, LogReg, Majority, Mlp, Multimodal, Transfer
+from pipeline.config.features import Form
+from pipeline.config.models import Cnn, Lda, LogReg, Majority, Mlp, ModelSection, Multimodal, Transfer
 from pipeline.config.training import Training
 
 
-class Fusion(Section):
-    """Models of their own, trained apart; on valid it is learned how much the answer of each counts."""
+class Fusion(ModelSection):
+    """Models trained on their own; the weight of each one's answer is fitted on validation."""
 
     name: Literal["fusion"]
     branches: Annotated[dict[str, "Experiment"], Field(min_length=2)]
-    """Each as an experiment; of ``training`` it inherits what the fusion has."""
+    """Each is an experiment; it inherits the fusion's ``training``."""
+
+    @model_validator(mode="after")
+    def _branches_are_no_fusions(self) -> Self:
+        for name, branch in self.branches.items():
+            if isinstance(branch.model, Fusion):
+                raise ValueError(f"branches.{name}: a branch cannot be a fusion itself")
+        return self
+
+    def check_inputs(self, kinds: Sequence[str], forms: Mapping[str, Form]) -> None:
+        used = {kind for branch in self.branches.values() for kind in branch.features}
+        if sorted(used) != sorted(kinds):
+            raise ValueError(f"the branches take {sorted(used)}, not {list(kinds)}")
+        for branch in self.branches.values():
+            branch.model.check_inputs(branch.features, forms)
 
 
 Model = Annotated[
@@ -27,47 +41,26 @@ Model = Annotated[
 
 
 class Experiment(Section):
-    features: Annotated[list[FeatureKind], Field(min_length=1)]
+    features: Annotated[list[str], Field(min_length=1)]
+    """Kinds of feature, as the section ``features`` names them."""
     model: Model
     training: Training
 
     @model_validator(mode="after")
-    def _model_fits_features(self) -> Self:
-        name, given = self.model.name, self.features
-        if name in ("majority", "logreg", "lda") and given != ["tabular"]:
-            raise ValueError(f"features: model {name!r} works on [tabular], not on {given}")
-        if name == "mlp" and given not in (["tabular"], ["image"]):
-            raise ValueError(f"features: model 'mlp' works on [tabular] or [image], not on {given}")
-        if name in ("cnn", "transfer") and (len(given) != 1 or given[0] not in (*WINDOWED, "image")):
-            raise ValueError(
-                f"features: model {name!r} works on one of {[*WINDOWED, 'image']}, not on {given}"
-            )
-        if name == "multimodal" and sorted(given) != sorted(ALIGNED):
-            raise ValueError(f"features: model 'multimodal' fuses {list(ALIGNED)}, not {given}")
-        if isinstance(self.model, Fusion):
-            _check_branches(self.model.branches, given)
-            if self.training.members > 1:
-                raise ValueError("training.members: of a fusion its branches have members, not the whole")
+    def _ensembles_are_inside_a_fusion(self) -> Self:
+        if isinstance(self.model, Fusion) and self.training.ensemble_size > 1:
+            raise ValueError("training.ensemble_size: a fusion is no ensemble itself; set it in its branches")
         return self
 
 
-def _check_branches(branches: dict[str, Experiment], given: list[FeatureKind]) -> None:
-    for name, branch in branches.items():
-        if isinstance(branch.model, Fusion):
-            raise ValueError(f"model.branches.{name}: a branch is no fusion itself")
-    heard = {kind for branch in branches.values() for kind in branch.features}
-    if heard != set(given) or len(given) != len(heard):
-        raise ValueError(f"features: the branches work on {sorted(heard)}, not on {given}")
-
-
 def backbones(experiment: Experiment) -> list[str]:
-    """The weights that it is made of."""
-    models = [part.model for part in parts(experiment)]
+    """Names of the pre-trained weights that it uses."""
+    models = [part.model for part in branches(experiment)]
     return [name for model in models if isinstance(model, Transfer) for name in model.backbones]
 
 
-def parts(experiment: Experiment) -> list[Experiment]:
-    """The experiment itself, or the branches it is made of."""
+def branches(experiment: Experiment) -> list[Experiment]:
+    """The branches of a fusion, else the experiment itself."""
     return list(experiment.model.branches.values()) if isinstance(experiment.model, Fusion) else [experiment]
 
 
@@ -99,8 +92,8 @@ def _inheriting(defaults: dict[str, Any], block: Any) -> Any:
             name: _inheriting(training, branch) for name, branch in block["model"]["branches"].items()
         }
         filled["model"] = {**block["model"], "branches": branches}
-        # defaults are about models of one part: of a fusion its branches have members
-        filled["training"] = {**training, "members": own.get("members", 1)}
+        # an ensemble is inside a fusion's branches
+        filled["training"] = {**training, "ensemble_size": own.get("ensemble_size", 1)}
     return filled
 
 

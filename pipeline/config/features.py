@@ -1,36 +1,43 @@
 """Sections `features` and `window`: what is computed of a clip, and how much of it a model sees at once."""
 
 import math
-from typing import Annotated, ClassVar, Literal, Self, get_args
+from types import NoneType
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import Medium, Positive, Section
+from pipeline.config.base import Positive, Section
 
-FeatureKind = Literal["tabular", "spectrogram", "wavelet", "musicnn", "fbank", "image"]
-
-
-WINDOWED = ("spectrogram", "wavelet", "musicnn", "fbank")
-"""Feature kinds that models see as windows of frames."""
+Form = Literal["columns", "frames", "image"]
+"""Columns of a table, frames by bands, or an image of one size for all clips."""
 
 
 ALIGNED = ("spectrogram", "wavelet")
-"""Those of them with the same frames."""
+"""Kinds of feature with the same frames."""
 
 
-class Tabular(Section):
+class Kind(Section):
+    """Settings of one kind of feature."""
+
+    form: ClassVar[Form]
+
+
+class Tabular(Kind):
+    form: ClassVar[Form] = "columns"
     n_fft: Annotated[int, Field(ge=64)]
     hop_length: Positive
 
 
-class Spectrogram(Section):
+class Spectrogram(Kind):
+    form: ClassVar[Form] = "frames"
     n_fft: Positive
     hop_length: Positive
     bands: Positive
     top_db: Annotated[float, Field(gt=0)]
 
 
-class Wavelet(Section):
+class Wavelet(Kind):
+    form: ClassVar[Form] = "frames"
     hop_length: Positive
     bands: Positive
     bands_per_octave: Positive
@@ -41,16 +48,47 @@ class Wavelet(Section):
     top_db: Annotated[float, Field(gt=0)]
 
 
-class MusicnnInput(Section):
+class MusicnnInput(Kind):
     """Nothing to choose: the networks were trained on it as it is."""
 
+    form: ClassVar[Form] = "frames"
 
-class Fbank(Section):
+
+class Fbank(Kind):
     """Nothing to choose: the Audio Spectrogram Transformer was trained on it as it is."""
 
+    form: ClassVar[Form] = "frames"
 
-class Features(Section):
-    medium: ClassVar[Medium] = "sound"
+
+class BaseFeatures(Section):
+    """A field for each kind of feature; other fields are settings that all kinds share."""
+
+    package: ClassVar[str]
+    """Has a module for each kind, with the kind's name."""
+    decoder: ClassVar[str]
+    """The module whose ``read`` decodes a file."""
+
+    @property
+    def possible(self) -> dict[str, type[Kind]]:
+        """Every kind, including those that are off."""
+        types = {name: _kind(field.annotation) for name, field in type(self).model_fields.items()}
+        return {name: kind for name, kind in types.items() if kind}
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds that are computed."""
+        return [kind for kind in self.possible if getattr(self, kind) is not None]
+
+
+def _kind(annotation: Any) -> type[Kind] | None:
+    """Of a field ``Kind`` or ``Kind | None``, the kind's class."""
+    types = [kind for kind in get_args(annotation) or [annotation] if kind is not NoneType]
+    return types[0] if len(types) == 1 and isinstance(types[0], type) and issubclass(types[0], Kind) else None
+
+
+class Features(BaseFeatures):
+    package: ClassVar[str] = "pipeline.features"
+    decoder: ClassVar[str] = "pipeline.features.sound"
     sample_rate: Positive
     tabular: Tabular
     spectrogram: Spectrogram
@@ -68,41 +106,19 @@ class Features(Section):
         octaves = math.log2(self.sample_rate / 2 / self.wavelet.fmin)
         if self.wavelet.bands > octaves * self.wavelet.bands_per_octave:
             raise ValueError(
-                f"wavelet: {self.wavelet.bands} bands of {self.wavelet.bands_per_octave} an octave from "
+                f"wavelet: {self.wavelet.bands} bands at {self.wavelet.bands_per_octave} per octave from "
                 f"{self.wavelet.fmin} Hz reach above half the sample rate ({self.sample_rate / 2:.0f} Hz)"
             )
         return self
 
 
-class Image(Section):
-    size: Positive
-    """Pixels of either side: the middle of a picture is cut out and resized."""
-    channels: Literal[1, 3]
-    """1 for grey, 3 for red, green and blue."""
-
-
-class PictureFeatures(Section):
-    medium: ClassVar[Medium] = "picture"
-    image: Image
-
-
-def kinds(features: Features | PictureFeatures) -> list[str]:
-    """The kinds of feature that are computed."""
-    return [kind for kind in possible_kinds(features) if getattr(features, kind) is not None]
-
-
-def possible_kinds(features: Features | PictureFeatures) -> list[str]:
-    """All that there are for clips of this medium, also those that are off."""
-    return [kind for kind in get_args(FeatureKind) if kind in type(features).model_fields]
-
-
 class Window(Section):
     frames: Positive
-    """Frames of one model input; a shorter clip is padded with the feature's floor."""
+    """Frames of one model input; a shorter clip is padded with silence."""
     musicnn: Positive
     """The same for the feature of this name, whose frames are shorter; 187 are the 3 s of its networks' training."""
     fbank: Positive
     """As many as the transformer has positions for, max_length in its config.json; AudioSet's has 1024, 10 s."""
 
-    def of(self, kind: FeatureKind) -> int:
+    def of(self, kind: str) -> int:
         return {"musicnn": self.musicnn, "fbank": self.fbank}.get(kind, self.frames)

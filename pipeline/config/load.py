@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -11,7 +11,7 @@ from pipeline import paths
 from pipeline.config.base import AnySection, ParamsError, did_you_mean
 from pipeline.config.check import check
 from pipeline.config.experiment import Experiment
-from pipeline.config.project import Params, PictureParams, SoundParams
+from pipeline.config.project import Params
 
 
 def load(file: Path = paths.PARAMS) -> Params:
@@ -20,15 +20,24 @@ def load(file: Path = paths.PARAMS) -> Params:
     Raises:
         ParamsError: the file is missing, is no YAML, or has a wrong key, type or value.
     """
-    return parse(_yaml(file, "the checkout's top folder"), file.name)
+    return parse(read_yaml(file, "the checkout's top folder"), file.name)
+
+
+def parse(raw: object, name: str = "params.yaml") -> Params:
+    """Check what YAML gave; ``name`` is for messages."""
+    return check(raw, Params, name)
 
 
 def read(file: Path, kind: type[AnySection]) -> AnySection:
     """As :func:`load`, for params of another kind."""
-    return check(_yaml(file, "its folder, as `dvc repro` does"), kind, file.name)
+    return check(read_yaml(file, "its folder, as `dvc repro` does"), kind, file.name)
 
 
-def _yaml(file: Path, place: str) -> Any:
+def read_yaml(file: Path, place: str) -> Any:
+    """
+    Args:
+        place: where commands have to run, for the message.
+    """
     try:
         # YAML 1.2, as DVC: `dvc exp run -S` writes 1e-05, which is a text in PyYAML's YAML 1.1
         return YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
@@ -38,31 +47,19 @@ def _yaml(file: Path, place: str) -> Any:
         raise ParamsError(f"{file} is not readable as YAML: {error}") from None
 
 
-def load_sound(file: Path = paths.PARAMS) -> SoundParams:
-    """As :func:`load`, for what is about sound alone."""
-    settings = load(file)
-    if not isinstance(settings, SoundParams):
-        raise ParamsError(f"{file} is for pictures (medium), and this needs sound")
-    return settings
+class _Experiments(Protocol):
+    @property
+    def experiments(self) -> Mapping[str, Experiment]: ...
 
 
-def parse(raw: object, name: str = "params.yaml") -> Params:
-    """Check what YAML gave; ``name`` is for messages."""
-    kind = PictureParams if isinstance(raw, dict) and raw.get("medium") == "picture" else SoundParams
-    return check(raw, kind, name)
-
-
-def experiment(params: Params, key: str) -> Experiment:
-    return _named("experiments", params.experiments, key)
-
-
-def of_tutorial(params: SoundParams, key: str) -> Experiment:
-    return _named("tutorial.experiments", params.tutorial.experiments, key)
-
-
-def _named(section: str, blocks: Mapping[str, Experiment], key: str) -> Experiment:
-    if key not in blocks:
+def find_experiment(settings: _Experiments, key: str, file: str = "params.yaml") -> Experiment:
+    """
+    Raises:
+        ParamsError: there is none of this name.
+    """
+    known = settings.experiments
+    if key not in known:
         raise ParamsError(
-            f"{section}.{key} is not in params.yaml; there are {sorted(blocks)}{did_you_mean(key, list(blocks))}"
+            f"experiments.{key} is not in {file}; there are {sorted(known)}{did_you_mean(key, list(known))}"
         )
-    return blocks[key]
+    return known[key]

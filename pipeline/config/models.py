@@ -1,10 +1,12 @@
 """Sections `weights` and `model`: one class per model, which says what it accepts."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Fraction, Positive, Section
+from pipeline.config.features import ALIGNED, Form
 
 Activation = Literal["linear", "sigmoid", "tanh", "relu", "softmax"]
 
@@ -29,22 +31,44 @@ class PathWeights(Section):
 Weights = Annotated[PipWeights | HubWeights | PathWeights, Field(discriminator="source")]
 
 
-class Majority(Section):
+class ModelSection(Section):
+    name: str
+    takes: ClassVar[tuple[Form, ...]]
+    """The model's one input has one of these forms."""
+
+    def check_inputs(self, kinds: Sequence[str], forms: Mapping[str, Form]) -> None:
+        """
+        Args:
+            forms: of all kinds of feature that there are.
+
+        Raises:
+            ValueError: the model does not take these kinds.
+        """
+        fit = [kind for kind, form in forms.items() if form in self.takes]
+        if len(kinds) != 1 or kinds[0] not in fit:
+            raise ValueError(f"model {self.name!r} takes one of {fit}, not {list(kinds)}")
+
+
+class Majority(ModelSection):
+    takes: ClassVar[tuple[Form, ...]] = ("columns",)
     name: Literal["majority"]
 
 
-class LogReg(Section):
+class LogReg(ModelSection):
+    takes: ClassVar[tuple[Form, ...]] = ("columns",)
     name: Literal["logreg"]
     c: Annotated[float, Field(gt=0)]
 
 
-class Lda(Section):
+class Lda(ModelSection):
+    takes: ClassVar[tuple[Form, ...]] = ("columns",)
     name: Literal["lda"]
     shrinkage: Annotated[float, Field(ge=0, le=1)]
     """From the covariance as found, 0, to one of independent columns of equal variance, 1."""
 
 
-class Mlp(Section):
+class Mlp(ModelSection):
+    takes: ClassVar[tuple[Form, ...]] = ("columns", "image")
     name: Literal["mlp"]
     hidden: Annotated[list[Positive], Field(min_length=1)]
     activations: list[Activation] | None = None
@@ -59,13 +83,15 @@ class Mlp(Section):
         return self
 
 
-class Cnn(Section):
+class Cnn(ModelSection):
+    takes: ClassVar[tuple[Form, ...]] = ("frames", "image")
     name: Literal["cnn"]
     arch: Literal["tutorial", "compact", "small"]
     dropout: Fraction
 
 
-class Transfer(Section):
+class Transfer(ModelSection):
+    takes: ClassVar[tuple[Form, ...]] = ("frames", "image")
     name: Literal["transfer"]
     backbone: str | Annotated[list[str], Field(min_length=1)]
     """A key of ``weights`` in params.yaml, or several, whose embeddings are joined."""
@@ -73,17 +99,17 @@ class Transfer(Section):
     shrinkage: Annotated[float, Field(ge=0, le=1)] | None = None
     """Of a linear discriminant (:class:`Lda`), which then is the head: of a backbone that is not frozen, in place of the
     linear layer that it was tuned with. Null trains one of ``hidden`` layers."""
-    zoom: Annotated[float, Field(ge=1)] = 1.0
+    upsample: Annotated[float, Field(ge=1)] = 1.0
     """How many times a backbone for pictures sees its input enlarged: it learned from pictures of 160 pixels and more,
     and looks for what is as large there."""
-    maps: Literal["last", "every block"] = "last"
+    feature_maps: Literal["last", "every block"] = "last"
     """Of a backbone for pictures, the feature maps whose means are its embedding. The last ones tell dogs from cats; those
     of the blocks before tell patterns apart that a spectrogram has too ("hypercolumns", arXiv:1411.5752). What gets a
     discriminant after it was tuned is tuned by the last."""
-    tuned_from: str | None = None
+    unfreeze_from: str | None = None
     """Of a backbone that is not frozen, its first module to be trained, as PyTorch names it (layer.3 of MobileNetV2);
     the weights of those before it stay as they are. By default all of it is trained."""
-    tuned_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    wise_ft_alpha: Annotated[float, Field(gt=0, le=1)] = 1.0
     """How far a backbone that is not frozen goes from the weights it had to the tuned ones: weights on the way are often
     better than both ("WiSE-FT", arXiv:2109.01903). The head it was tuned with does not fit them, so it needs ``shrinkage``."""
     hidden: list[Positive] = Field(default_factory=list)
@@ -94,15 +120,15 @@ class Transfer(Section):
         return [self.backbone] if isinstance(self.backbone, str) else self.backbone
 
     @property
-    def closed(self) -> bool:
+    def closed_form(self) -> bool:
         """Whether the head is fitted in closed form."""
         return self.shrinkage is not None
 
     @model_validator(mode="after")
     def _a_discriminant_is_linear(self) -> Self:
-        if self.closed and self.hidden:
+        if self.closed_form and self.hidden:
             raise ValueError("shrinkage: the head is then fitted in closed form, with hidden []")
-        if self.closed and self.frozen and self.dropout:
+        if self.closed_form and self.frozen and self.dropout:
             raise ValueError(
                 "dropout: nothing is trained, since the head is fitted in closed form: leave it out"
             )
@@ -110,16 +136,22 @@ class Transfer(Section):
 
     @model_validator(mode="after")
     def _what_is_frozen_is_not_tuned(self) -> Self:
-        for key in ("tuned_from", "tuned_share"):
+        for key in ("unfreeze_from", "wise_ft_alpha"):
             if self.frozen and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key}: a frozen backbone is not trained at all: set frozen to false")
-        if self.tuned_share < 1 and not self.closed:
-            raise ValueError("tuned_share: the head is fitted anew to such weights: give shrinkage, e.g. 0.9")
+        if self.wise_ft_alpha < 1 and not self.closed_form:
+            raise ValueError(
+                "wise_ft_alpha: the head is fitted anew to such weights: give shrinkage, e.g. 0.9"
+            )
         return self
 
 
-class Multimodal(Section):
+class Multimodal(ModelSection):
     name: Literal["multimodal"]
     arch: Literal["tutorial", "compact"] = "compact"
     """Of each branch, as of :class:`Cnn`."""
     dropout: Fraction
+
+    def check_inputs(self, kinds: Sequence[str], forms: Mapping[str, Form]) -> None:  # noqa: ARG002
+        if sorted(kinds) != sorted(ALIGNED):
+            raise ValueError(f"model 'multimodal' takes {list(ALIGNED)}, not {list(kinds)}")

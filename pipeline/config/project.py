@@ -1,25 +1,16 @@
 """The whole of params.yaml."""
 
 from itertools import combinations
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from pipeline import paths
-from pipeline.config.base import (
-    Fraction,
-    Medium,
-    ParamsError,
-    Section,
-    Seed,
-    did_you_mean,
-    is_section,
-    merged,
-)
-from pipeline.config.data import Audit, Data, PictureAudit, PictureData, Split
-from pipeline.config.experiment import Experiment, Fusion, backbones, inheriting, varied
-from pipeline.config.features import ALIGNED, Features, PictureFeatures, Window, kinds, possible_kinds
-from pipeline.config.models import Transfer, Weights
+from pipeline.config.base import Fraction, Section, Seed, did_you_mean
+from pipeline.config.data import Audit, BaseAudit, BaseData, Data, Split
+from pipeline.config.experiment import Experiment, backbones, inheriting, varied
+from pipeline.config.features import BaseFeatures, Features, Window
+from pipeline.config.models import Weights
 from pipeline.config.sweep import Sweep
 
 
@@ -29,30 +20,33 @@ class Tracking(Section):
 
 
 class Champion(Section):
-    """Which model is used: the registered one with the alias ``champion``."""
+    """The model in use: the registered version with the alias ``champion``."""
 
     name: Annotated[str, Field(min_length=1)]
-    """Of the model in MLflow's registry."""
+    """Of the registered model in MLflow."""
     min_valid_macro_f1: Fraction
-    """A model below is never the champion."""
+    """The promotion gate refuses a model with a lower validation macro F1."""
     precision: Annotated[float, Field(gt=0, le=1)]
-    """Share of right ones among the labels that it names on validation; what it is less sure of is ``unsure``."""
-    familiar: Annotated[float, Field(gt=0, le=1)]
-    """Share of validation clips that lie near enough to the training clips; what lies farther is out of its depth."""
+    """Share of confident predictions that must be right on the validation set; it sets the confidence threshold."""
+    in_distribution: Annotated[float, Field(gt=0, le=1)]
+    """Share of validation clips within the OOD threshold."""
 
 
-class Params(Section):
-    """What is the same for sound and pictures; a file is read as one of the two classes below."""
+class BaseParams(Section):
+    """What any pipeline of this kind needs, whatever its clips are: the lessons have one of their own."""
 
-    medium: Medium
+    group_name: ClassVar[str]
+    """What the clips of one group have in common, for reports."""
+    model_pages: ClassVar[bool]
+    """Whether the stage `explain` makes a page for each experiment."""
     seed: Seed
     """Every random choice follows from it."""
     seeds: list[Seed]
     """Each experiment is trained once with each of these; none: once, with ``seed``."""
-    data: Data | PictureData
-    audit: Audit | PictureAudit
+    data: BaseData
+    audit: BaseAudit
     split: Split
-    features: Features | PictureFeatures
+    features: BaseFeatures
     window: Window
     weights: dict[str, Weights]
     tracking: Tracking
@@ -70,45 +64,35 @@ class Params(Section):
         return inheriting(raw)
 
     @model_validator(mode="after")
-    def _features_are_of_the_medium(self) -> Self:
+    def _experiments_are_possible(self) -> Self:
         for key, experiment in self.experiments.items():
-            self._has_features(f"experiments.{key}", experiment)
+            self.check_experiment(f"experiments.{key}", experiment)
         return self
 
-    def _has_features(self, place: str, experiment: Experiment) -> None:
-        known = possible_kinds(self.features)
+    def check_experiment(self, place: str, experiment: Experiment) -> None:
+        """
+        Args:
+            place: its key, for the message.
+
+        Raises:
+            ValueError: its features or weights are not there, or its model does not take such features.
+        """
+        known = self.features.possible
         for kind in experiment.features:
             if kind not in known:
-                raise ValueError(f"{place}.features: of a {self.medium} there is no {kind!r}, but {known}")
-            if kind not in kinds(self.features):
                 raise ValueError(
-                    f"{place}.features: {kind!r} is off: to turn it on, set features.{kind} to {{}}"
+                    f"{place}.features: there is no {kind!r}, only {list(known)}{did_you_mean(kind, list(known))}"
                 )
-
-    @model_validator(mode="after")
-    def _leaks_are_experiments(self) -> Self:
-        for key in self.leak:
-            self._has_experiment("leak", key)
-        if paths.LEAK.name in self.experiments:
-            raise ValueError(
-                f"experiments: {paths.LEAK.name!r} is taken: it is the folder beside the experiments'"
+            if kind not in self.features.kinds:
+                raise ValueError(
+                    f"{place}.features: {kind!r} is off; to turn it on, set features.{kind} to {{}}"
+                )
+        try:
+            experiment.model.check_inputs(
+                experiment.features, {kind: own.form for kind, own in known.items()}
             )
-        return self
-
-    def _has_experiment(self, place: str, key: str) -> None:
-        if key not in self.experiments:
-            raise ValueError(
-                f"{place}: {key!r} is not among the experiments {sorted(self.experiments)}"
-                f"{did_you_mean(key, list(self.experiments))}"
-            )
-
-    @model_validator(mode="after")
-    def _backbones_have_weights(self) -> Self:
-        for key, experiment in self.experiments.items():
-            self._has_weights(f"experiments.{key}", experiment)
-        return self
-
-    def _has_weights(self, place: str, experiment: Experiment) -> None:
+        except ValueError as error:
+            raise ValueError(f"{place}.features: {error}") from None
         for name in backbones(experiment):
             if name not in self.weights:
                 raise ValueError(
@@ -117,9 +101,26 @@ class Params(Section):
                 )
 
     @model_validator(mode="after")
+    def _leaks_are_experiments(self) -> Self:
+        for key in self.leak:
+            self.check_has("leak", key)
+        if paths.LEAK.name in self.experiments:
+            raise ValueError(
+                f"experiments: {paths.LEAK.name!r} is taken: it is the folder beside the experiments'"
+            )
+        return self
+
+    def check_has(self, place: str, key: str) -> None:
+        if key not in self.experiments:
+            raise ValueError(
+                f"{place}: {key!r} is not among the experiments {sorted(self.experiments)}"
+                f"{did_you_mean(key, list(self.experiments))}"
+            )
+
+    @model_validator(mode="after")
     def _sweeps_try_what_is_possible(self) -> Self:
         for key, sweep in self.sweeps.items():
-            self._has_experiment("sweeps", key)
+            self.check_has("sweeps", key)
             own = self.experiments[key]
             single = [(name, value) for name, values in sweep.space.items() for value in values.tried]
             pairs = [(one, other) for one, other in combinations(single, 2) if one[0] != other[0]]
@@ -127,96 +128,14 @@ class Params(Section):
             for some in [*((one,) for one in single), *pairs]:
                 place = f"sweeps.{key}.space: " + ", ".join(f"{name} = {value!r}" for name, value in some)
                 tried = varied(own, dict(some), place)
-                self._has_features(place, tried)
-                self._has_weights(place, tried)
+                self.check_experiment(place, tried)
         return self
 
 
-class Tutorial(Section):
-    """The tutorial's models, with its own settings."""
-
-    training: dict[str, Any] = Field(default_factory=dict)
-    """Over the defaults of all experiments."""
-    experiments: dict[str, Experiment] = Field(default_factory=dict)
-    """By the experiment that each is set beside."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _experiments_inherit_training(cls, raw: Any) -> Any:
-        return inheriting(raw)
-
-
-class SoundParams(Params):
-    medium: Literal["sound"] = "sound"
+class Params(BaseParams):
+    group_name: ClassVar[str] = "artist, recording or piece"
+    model_pages: ClassVar[bool] = True
     data: Data
     audit: Audit
     features: Features
     champion: Champion
-    tutorial: Tutorial = Field(default_factory=Tutorial)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _the_tutorial_inherits_training(cls, raw: Any) -> Any:
-        if not (isinstance(raw, dict) and is_section(raw, "training") and is_section(raw, "tutorial")):
-            return raw
-        own = raw["tutorial"].get("training") or {}
-        if not isinstance(own, dict):
-            return raw
-        return {**raw, "tutorial": {**raw["tutorial"], "training": merged(raw["training"], own)}}
-
-    @model_validator(mode="after")
-    def _the_tutorials_models_have_curves(self) -> Self:
-        for key, own in self.tutorial.experiments.items():
-            _check_shown(f"tutorial.experiments.{key}", own)
-        return self
-
-    def check_tutorial(self) -> None:
-        """Only who runs the tutorial needs what its models are made of and set beside.
-
-        Raises:
-            ParamsError: one of its models stands beside no experiment, or its weights are not there.
-        """
-        try:
-            for key, own in self.tutorial.experiments.items():
-                self._has_experiment("tutorial.experiments", key)
-                self._has_weights(f"tutorial.experiments.{key}", own)
-        except ValueError as error:
-            raise ParamsError(str(error)) from None
-
-
-def _check_shown(place: str, experiment: Experiment) -> None:
-    """The page on the tutorial shows curves, on what its stage depends on."""
-    foreign = [kind for kind in experiment.features if kind not in ALIGNED]
-    if foreign:
-        raise ValueError(
-            f"{place}.features: the tutorial works on some of {list(ALIGNED)}, not {foreign[0]!r}"
-        )
-    model = experiment.model
-    closed = isinstance(model, Transfer) and model.closed
-    if closed or isinstance(model, Fusion) or experiment.training.members > 1:
-        raise ValueError(
-            f"{place}: its curves are those of one net trained by epochs: leave out shrinkage, fusion and members"
-        )
-
-
-class PictureParams(Params):
-    medium: Literal["picture"]
-    data: PictureData
-    audit: PictureAudit
-    features: PictureFeatures
-    window: Window = Window(frames=1, musicnn=1, fbank=1)
-    """A picture is seen whole."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _a_picture_is_one_window(cls, raw: Any) -> Any:
-        if not (isinstance(raw, dict) and is_section(raw, "training")):
-            return raw
-        return {**raw, "training": {**WHOLE, **raw["training"]}}
-
-
-WHOLE: dict[str, Any] = {
-    "windows_per_clip": 1,
-    "augment": {"time_masks": 0, "time_width": 0, "band_masks": 0, "band_width": 0, "gain_db": 0.0},
-}
-"""What of ``training`` is about windows of sound, for a picture."""

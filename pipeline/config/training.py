@@ -28,7 +28,7 @@ class Augment(Section):
 class Training(Section):
     epochs: Positive
     batch_size: Positive
-    members: Positive = 1
+    ensemble_size: Positive = 1
     """Above 1, as many models in one: train and valid are dealt anew into as many folds, and each is chosen on one of
     them and learns from the others."""
     windows_per_clip: Positive

@@ -21,7 +21,7 @@ def fault(error: soundfile.LibsndfileError) -> str:
 
 
 def is_headerless(file: soundfile.SoundFile | Any) -> bool:
-    """Whether libsndfile takes bytes that are no audio file for telephone speech, as it does with .au and .snd."""
+    """Whether libsndfile took bytes without a header for telephone speech, as with .au and .snd files."""
     return bool(file.format == "RAW")
 
 

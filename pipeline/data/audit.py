@@ -1,48 +1,92 @@
-"""What is wrong with a clip, by name: every file is used, or rejected with a reason a person understands."""
+"""Decides for every file whether it is used; a rejected one has a reason that says what is wrong with it."""
 
 import hashlib
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline import paths
-from pipeline.config.base import Medium
-from pipeline.config.data import Audit, PictureAudit
-from pipeline.data import media
+from pipeline.config.data import BaseAudit
+from pipeline.data import clips, inspect
 from pipeline.data.groups import join
-from pipeline.data.media import Array, Finding, Fingerprints, Pair
+from pipeline.data.inspect import Array, Finding, Fingerprints, Pair
 from pipeline.data.sources.gtzan import lists
 from pipeline.errors import UserError
+from pipeline.files import atomic_write, write_text
 from pipeline.parallel import each, workers
 
 MOST_PAIRS = 200
 """Pairs of clips that the report names."""
+log = logging.getLogger(__name__)
 
 
 class AuditError(UserError):
     """The data set as a whole cannot be used; the message says which label lacks what."""
 
 
-def audit(files: pd.DataFrame, limits: Audit | PictureAudit) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What decoding each file gives, for ``files`` with clip_id, path, label and group.
+@dataclass(frozen=True)
+class Checks:
+    """How files of one type are checked and compared."""
+
+    inspect: Callable[[Path, str, Any], Finding]
+    """The file, its sha256 and the limits; finds the first thing that is wrong."""
+    near: Callable[[Fingerprints], list[Pair]]
+    """Clips that are the same but for coding, loudness or size."""
+    same: str
+    """What such clips are called in the report."""
+
+
+SOUND = Checks(inspect.inspect, inspect.near, "Clips of the same audio")
+
+
+def run(limits: BaseAudit, folders: Sequence[Path], checks: Checks = SOUND) -> None:
+    """Audit the files that the stage `download` listed, and write the clips table, the pairs and the report.
+
+    Args:
+        folders: what the source downloaded, which has the list of files, and where a person's own files are; a clip is
+            named by its path without them.
+
+    Raises:
+        AuditError: the good clips cannot make a data set.
+    """
+    files = pd.read_csv(folders[0] / paths.FILES, dtype="string", keep_default_na=False)
+    names = files["path"]
+    for folder in folders:
+        names = names.str.removeprefix(f"{folder.as_posix()}/")
+    table, pairs = audit(files.assign(clip_id=list(names)), limits, checks)
+    report = summary(table, pairs, checks.same)
+    log.info(report)
+    write_text(paths.AUDIT, report)
+    check(table, limits)
+    clips.write(table)
+    with atomic_write(paths.DUPLICATES) as file:
+        pairs.to_csv(file, index=False)
+
+
+def audit(
+    files: pd.DataFrame, limits: BaseAudit, checks: Checks = SOUND
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Decode each file, for ``files`` with clip_id, path, label and group.
 
     Returns:
-        The clips table, in which clips of the same content have been put into one group, and the pairs of such clips:
-        first, second (clip ids), kind (``identical`` or ``near-identical``), error_rate (of sound the share of
-        differing fingerprint bits, of pictures 1 less their correlation), shift_s, labels_differ.
+        The clips table, in which clips of the same content share a group, and the pairs of such clips: first, second
+        (clip ids), kind (``identical`` or ``near-identical``), error_rate (the share of fingerprint bits that differ),
+        shift_s, labels_differ.
     """
-    work = partial(inspect, limits=limits)
-    medium = media.load(limits.medium)
-    with workers(__name__, medium.__name__) as pool:
+    work = partial(examine, limits=limits, look=checks.inspect)
+    with workers(__name__, checks.inspect.__module__) as pool:
         findings = list(each(pool, work, [Path(path) for path in files["path"]], "audit"))
     table = files.reset_index(drop=True)
     for column in ("duration_s", "sample_rate", "sha256", "reason"):
         table[column] = [getattr(finding, column) for finding in findings]
-    pairs = _same(table, [finding.fingerprint for finding in findings], medium.near)
+    pairs = _same(table, [finding.fingerprint for finding in findings], checks.near)
     table["group"] = join(
         table.set_index("clip_id")["group"], zip(pairs["first"], pairs["second"], strict=True)
     ).to_numpy()
@@ -54,12 +98,12 @@ def audit(files: pd.DataFrame, limits: Audit | PictureAudit) -> tuple[pd.DataFra
 def _same(
     table: pd.DataFrame, fingerprints: list[Array], near: Callable[[Fingerprints], list[Pair]]
 ) -> pd.DataFrame:
-    """Pairs of sound clips with the same bytes, and of those that eye or ear would call the same."""
-    sound = table[table["reason"] == ""]
-    label = sound.set_index("clip_id")["label"]
+    """Pairs of good clips with the same bytes, and of those that are nearly the same."""
+    good = table[table["reason"] == ""]
+    label = good.set_index("clip_id")["label"]
     rows: list[tuple[str, str, str, float, float]] = []
     known = {}
-    for _, copies in sound.groupby("sha256", sort=False):
+    for _, copies in good.groupby("sha256", sort=False):
         first, *others = copies["clip_id"]
         rows += [(first, other, "identical", 0.0, 0.0) for other in others]
         known[first] = fingerprints[copies.index[0]]
@@ -69,8 +113,10 @@ def _same(
     return pairs.assign(labels_differ=pd.Series(differ, dtype=bool))
 
 
-def inspect(file: Path, limits: Audit | PictureAudit) -> Finding:
-    """Decode one file whole and name the first thing that is wrong with it."""
+def examine(
+    file: Path, limits: BaseAudit, look: Callable[[Path, str, Any], Finding] = inspect.inspect
+) -> Finding:
+    """Read and decode one file, and name the first thing that is wrong with it."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -78,14 +124,14 @@ def inspect(file: Path, limits: Audit | PictureAudit) -> Finding:
     digest = hashlib.sha256(content).hexdigest()
     if not content:
         return Finding(0.0, 0, digest, "empty file")
-    return media.load(limits.medium).inspect(file, digest, limits)
+    return look(file, digest, limits)
 
 
 def _reject_copies(table: pd.DataFrame) -> list[str]:
     """Reasons, with identical content added: of copies under one label the first stays, under two none does."""
     reasons = table["reason"].tolist()
-    sound = table[table["reason"] == ""]
-    for _, copies in sound.groupby("sha256"):
+    good = table[table["reason"] == ""]
+    for _, copies in good.groupby("sha256"):
         if copies["label"].nunique() > 1:
             for row in copies.index:
                 others = ", ".join(f"{c.path} ({c.label})" for c in copies.drop(row).itertuples())
@@ -96,7 +142,7 @@ def _reject_copies(table: pd.DataFrame) -> list[str]:
     return reasons
 
 
-def check(table: pd.DataFrame, limits: Audit | PictureAudit) -> None:
+def check(table: pd.DataFrame, limits: BaseAudit) -> None:
     """Raise AuditError when the good clips cannot make a classification data set."""
     rejected = table[table["status"] == "rejected"]
     why = (
@@ -114,8 +160,8 @@ def check(table: pd.DataFrame, limits: Audit | PictureAudit) -> None:
         raise AuditError(f"too few good clips: {named}; audit.min_clips is {limits.min_clips}{why}")
 
 
-def summary(table: pd.DataFrame, pairs: pd.DataFrame, medium: Medium = "sound") -> str:
-    """A short Markdown text: how many clips of each label are good, why each other one is not, and what occurs twice."""
+def summary(table: pd.DataFrame, pairs: pd.DataFrame, same: str = SOUND.same) -> str:
+    """A short Markdown text: good clips by label, rejected files with reasons, and clips that occur twice."""
     counts = pd.crosstab(table["label"], table["status"]).reindex(columns=["ok", "rejected"], fill_value=0)
     lines = ["# Audit", "", "| label | good clips | rejected |", "|---|---|---|"]
     lines += [f"| {_cell(label)} | {row.ok} | {row.rejected} |" for label, row in counts.iterrows()]
@@ -124,7 +170,7 @@ def summary(table: pd.DataFrame, pairs: pd.DataFrame, medium: Medium = "sound") 
         lines += ["", "| rejected file | reason |", "|---|---|"]
         lines += [f"| {_cell(row.path)} | {_cell(row.reason)} |" for row in rejected.itertuples()]
     if len(pairs):
-        lines += ["", f"{media.load(medium).SAME} are put into one group:", ""]
+        lines += ["", f"{same} are put into one group:", ""]
         lines += ["| clip | the same as | how | labels |", "|---|---|---|---|"]
         lines += [
             f"| {_cell(row.first)} | {_cell(row.second)} | {row.kind} | {'differ' if row.labels_differ else 'agree'} |"

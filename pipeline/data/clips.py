@@ -1,4 +1,4 @@
-"""The clips table: one row per file of the data set, good or rejected."""
+"""The clips table: a row for each file of the data set, good or rejected."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from pipeline import paths
 from pipeline.errors import UserError
-from pipeline.files import whole
+from pipeline.files import atomic_write
 
 COLUMNS = {
     "clip_id": "string",
@@ -31,12 +31,12 @@ class ClipsError(UserError):
 
 
 def write(table: pd.DataFrame, file: Path = paths.CLIPS) -> None:
-    with whole(file) as partial:
+    with atomic_write(file) as partial:
         table[list(COLUMNS)].astype(COLUMNS).to_parquet(partial, index=False)
 
 
 def read(file: Path = paths.CLIPS) -> pd.DataFrame:
-    """All rows, rejected ones too, as the audit has left them.
+    """All rows, as the audit wrote them, with the rejected ones.
 
     Raises:
         ClipsError: the file is no clips table.
@@ -54,7 +54,7 @@ def read(file: Path = paths.CLIPS) -> pd.DataFrame:
 
 
 def computed(file: Path = paths.CLIPS, failed: Path = paths.FAILED) -> pd.DataFrame:
-    """As :func:`read`, where a clip whose features could not be computed is rejected too."""
+    """As :func:`read`, with clips rejected whose features could not be computed."""
     table = read(file)
     if failed.exists():
         reasons = pd.read_csv(failed, dtype="string", keep_default_na=False).set_index("clip_id")["reason"]
@@ -65,12 +65,11 @@ def computed(file: Path = paths.CLIPS, failed: Path = paths.FAILED) -> pd.DataFr
 
 
 def good(table: pd.DataFrame) -> pd.DataFrame:
-    """The clips that everything after the audit works with."""
+    """The clips that are not rejected."""
     return table[table["status"] == "ok"].reset_index(drop=True)
 
 
 def source(table: pd.DataFrame) -> str:
-    """Where the clips came from."""
     return str(table["source"].iloc[0])
 
 

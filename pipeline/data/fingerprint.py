@@ -1,4 +1,4 @@
-"""Find clips with the same audio by what is heard, so that a split can keep them together.
+"""Find clips with the same audio, so that a split puts them in one part.
 
 The fingerprint is that of Haitsma and Kalker (2002, "A Highly Robust Audio Fingerprinting System", ISMIR): a
 32-bit word every 11.6 ms, which gain, resampling and lossy coding change little. Chromaprint, the usual
@@ -54,16 +54,14 @@ NEIGHBOURS = 8
 
 @dataclass(frozen=True)
 class Match:
-    """Two clips that have audio in common; ``first`` sorts before ``second``."""
+    """Two clips with audio in common; ``first`` sorts before ``second``."""
 
     first: str
     second: str
     error_rate: float
     """Share of the compared bits that differ, in [0, 0.25)."""
     shift_s: float
-    """What ``second`` has at the time t, ``first`` has at t + shift_s."""
-    overlap_s: float
-    """Length of what was compared: silent and steady stretches do not count."""
+    """``second`` at time t is ``first`` at t + shift_s."""
 
 
 def fingerprint(samples: Samples, rate: float) -> Words:
@@ -79,9 +77,9 @@ def fingerprint(samples: Samples, rate: float) -> Words:
     parts = [_energies(windows[start : start + CHUNK]) for start in range(0, len(windows), CHUNK)]
     bands, whole = (np.concatenate(part) for part in zip(*parts, strict=True))
     change, whole = np.diff(bands, axis=0), whole[1:]
-    heard = (whole > QUIET) & (np.abs(change).sum(axis=1) > STEADY * whole)
+    changing = (whole > QUIET) & (np.abs(change).sum(axis=1) > STEADY * whole)
     words = np.packbits(np.diff(change, axis=1) < 0, axis=1).view(">u4")[:, 0]
-    return np.where(heard, words, 0).astype(np.uint32)
+    return np.where(changing, words, 0).astype(np.uint32)
 
 
 def _energies(windows: Array) -> tuple[Array, Array]:
@@ -94,9 +92,9 @@ def _energies(windows: Array) -> tuple[Array, Array]:
 
 
 def near(fingerprints: Mapping[str, Words]) -> list[Match]:
-    """The pairs of clips, by name, with the same audio at some alignment, sorted; each at its best alignment.
+    """Pairs of clips with the same audio at some alignment, sorted by name; each at its best alignment.
 
-    Of many copies of one clip not every pair is listed, but enough for :func:`pipeline.data.groups.join` to link them all. Clips
+    Of many copies of one clip not every pair is listed, but enough for :func:`pipeline.data.groups.join` to link all. Clips
     with less than 0.74 s of sound are in no pair.
     """
     names = sorted(fingerprints)
@@ -147,20 +145,20 @@ def _compare(first: str, second: str, x: Words, y: Words, lag: int) -> Match | N
     shorter = min(np.count_nonzero(x), np.count_nonzero(y))
     start, stop = max(0, lag), min(len(x), len(y) + lag)
     x, y = x[start:stop], y[start - lag : stop - lag]
-    heard = (x != 0) & (y != 0)
-    x, y = x[heard], y[heard]
+    comparable = (x != 0) & (y != 0)
+    x, y = x[comparable], y[comparable]
     if len(x) < max(SHORTEST, min(OVERLAP, SHARE * shorter)):
         return None
     error = float(np.bitwise_count(x ^ y).mean()) / 32
     if error >= THRESHOLD / 2 or error >= THRESHOLD * _by_chance(x, y):
         return None
-    return Match(first, second, error, lag * HOP / RATE, (len(x) * HOP + FRAME) / RATE)
+    return Match(first, second, error, lag * HOP / RATE)
 
 
 def _by_chance(x: Words, y: Words) -> float:
     """The error rate of unlike clips with as many ones in each band: about 0.5 for music.
 
-    It is less where a sound only dies away and each band keeps its bit: two such sounds are easily alike.
+    It is lower for a sound that only dies away, in which each band's bit stays the same: two such sounds are often alike.
     """
     p, q = (np.unpackbits(words.view(np.uint8).reshape(-1, 4), axis=1).mean(axis=0) for words in (x, y))
     return float(np.mean(p + q - 2 * p * q))

@@ -1,4 +1,4 @@
-"""Groups: clips that a split must never put on two sides."""
+"""Groups: clips that a split must put in the same part."""
 
 import re
 from collections.abc import Iterable
@@ -14,11 +14,10 @@ _BETWEEN_NAMES = re.compile(
 
 
 def join(groups: pd.Series, pairs: Iterable[tuple[str, str]]) -> pd.Series:
-    """Make one group of the groups of each pair, named by the first of their names in sorted order.
+    """Merge the groups of each pair of members; a merged group has the first name in sorted order.
 
     Args:
         groups: group by member (the index).
-        pairs: members that belong together.
     """
     names = sorted(set(groups))
     place = {name: number for number, name in enumerate(names)}
@@ -33,8 +32,8 @@ def join(groups: pd.Series, pairs: Iterable[tuple[str, str]]) -> pd.Series:
 def joint_credits(artists: pd.Series) -> pd.Series:
     """The group of each artist: a joint credit ("Lauryn Hill and Bob Marley") goes with each of its artists.
 
-    Only with those that the data credit elsewhere, alone or jointly: "Earth, Wind & Fire" stays whole unless somebody
-    else is called Fire. Blanks stay blank.
+    Only with those that the data credit elsewhere, alone or jointly: "Earth, Wind & Fire" stays one group unless
+    another artist is called Fire. Blanks stay blank.
     """
     credits = sorted(set(artists) - {""})
     parts = pd.DataFrame(
@@ -48,5 +47,5 @@ def joint_credits(artists: pd.Series) -> pd.Series:
 
 
 def unknown(label: str) -> str:
-    """One group for all clips of a label whose artist is not known: they may be by one artist."""
+    """The group of all clips of a label without a known artist: they may be by one artist."""
     return f"unknown ({label})"

@@ -1,4 +1,4 @@
-"""Bring a folder of music into the checkout as ``data/music``, a version of it that DVC keeps."""
+"""Import a folder of music into the checkout as ``data/music``, versioned with DVC."""
 
 import errno
 import shutil
@@ -13,21 +13,21 @@ from pipeline import paths
 from pipeline.data.sources import SourceError
 from pipeline.data.sources.folder import GROUPS, find, read_groups
 from pipeline.errors import UserError
-from pipeline.files import whole
+from pipeline.files import atomic_write
 
 
 class ImportFailed(UserError):
-    """The folder cannot be imported; the message says why."""
+    """The folder was not imported; the message says why."""
 
 
 def import_folder(folder: Path, groups: Path | None) -> str:
-    """Replace ``data/music`` by the folder's content and ``dvc add`` it; returns what to tell the user.
+    """Replace ``data/music`` by the folder's content and ``dvc add`` it; returns a message for the user.
 
     Raises:
-        ImportFailed: no label folders in it, groups unreadable, or DVC could not add it.
+        ImportFailed: the folder has no label folders, the groups are unusable, or DVC failed.
     """
     if not paths.PARAMS.exists():
-        raise ImportFailed(f"{paths.PARAMS} is not here: run this from the checkout's top folder")
+        raise ImportFailed(f"{paths.PARAMS} is not here: run this in the checkout's top folder")
     if not folder.is_dir():
         raise ImportFailed(f"{folder} is not a folder")
     if folder.resolve() in (paths.MUSIC.resolve(), *paths.MUSIC.resolve().parents):
@@ -37,34 +37,36 @@ def import_folder(folder: Path, groups: Path | None) -> str:
         raise ImportFailed(
             f"{folder} has no <label>/<clip> files: it needs one sub-folder of audio per label"
         )
-    with whole(paths.MUSIC) as staging:
-        lost = [message for file in files if (message := _bring(folder / file, staging / file))]
-        if len(lost) == len(files):
-            raise ImportFailed("no file can be copied:\n  " + "\n  ".join(lost))
+    with atomic_write(paths.MUSIC) as staging:
+        failed = [message for file in files if (message := _copy(folder / file, staging / file))]
+        if len(failed) == len(files):
+            raise ImportFailed("no file can be copied:\n  " + "\n  ".join(failed))
         if groups is not None:
             _write_groups(groups, staging / GROUPS, files)
-        elif (folder / GROUPS).exists() and (message := _bring(folder / GROUPS, staging / GROUPS)):
+        elif (folder / GROUPS).exists() and (message := _copy(folder / GROUPS, staging / GROUPS)):
             raise ImportFailed(message)
     _dvc_add(paths.MUSIC)
     labels = sorted({file.parts[0] for file in files})
-    lines = [f"{len(lost)} files are left out:", *lost] if lost else []
-    lines += [
-        f"{len(files) - len(lost)} files under {len(labels)} labels ({', '.join(labels)}) are now {paths.MUSIC}, "
-        f"version {paths.MUSIC}.dvc.",
-        "Next: set data.source to folder in params.yaml, then run `dvc repro`.",
-    ]
-    return "\n".join(lines)
+    skipped = [f"Skipped {len(failed)} files:", *failed] if failed else []
+    return "\n".join(
+        [
+            *skipped,
+            f"Imported {len(files) - len(failed)} files with {len(labels)} labels ({', '.join(labels)}) as {paths.MUSIC}; "
+            f"{paths.MUSIC}.dvc records the version.",
+            "Next: set data.source to folder in params.yaml, then run `dvc repro`.",
+        ]
+    )
 
 
-def _bring(source: Path, target: Path) -> str:
-    """A copy-on-write link, else a copy. No hard link: DVC makes what it caches read-only, the source with it.
+def _copy(source: Path, target: Path) -> str:
+    """A copy-on-write link, else a copy. No hard link: DVC makes cached files read-only, and so the source.
 
     Returns:
-        Why that is not possible, as for a link that leads nowhere; empty where it is done.
+        Why the file cannot be copied; empty if it was.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.exists() and not source.is_file():
-        return f"{source}: no ordinary file"
+        return f"{source}: not a regular file"
     try:
         reflink(str(source), str(target))
     except OSError:
@@ -80,7 +82,7 @@ def _bring(source: Path, target: Path) -> str:
 
 
 def _write_groups(groups: Path, target: Path, files: list[Path]) -> None:
-    """The given CSV as plain ``path,group``, for the files that it names."""
+    """The given CSV as plain ``path,group``, for the imported files."""
     try:
         known = read_groups(groups)
     except (SourceError, OSError) as error:
@@ -89,7 +91,7 @@ def _write_groups(groups: Path, target: Path, files: list[Path]) -> None:
     named = [row for row in rows if row[1] is not None]
     if not named:
         raise ImportFailed(
-            f"{groups} names none of the files: its `path` is to be like {files[0].as_posix()}"
+            f"{groups} names none of the files: its column `path` must be like {files[0].as_posix()}"
         )
     pd.DataFrame(named, columns=["path", "group"]).to_csv(target, index=False)
 
@@ -97,4 +99,4 @@ def _write_groups(groups: Path, target: Path, files: list[Path]) -> None:
 def _dvc_add(folder: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "dvc", "add", str(folder)], check=False)
     if done.returncode != 0:
-        raise ImportFailed(f"`dvc add {folder}` failed: see its message above")
+        raise ImportFailed(f"`dvc add {folder}` failed; its message is above")

@@ -5,6 +5,7 @@ for one kind of feature, one set of params and one version of the code; all of i
 """
 
 import csv
+import importlib
 import io
 import os
 import shutil
@@ -16,31 +17,32 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock
-from pydantic import BaseModel
 
 from pipeline import features
+from pipeline.config.features import BaseFeatures
 from pipeline.data import audio
+from pipeline.features import extract
 from pipeline.features.store import ARRAY, INDEX, SUMS, Block, Writer
-from pipeline.files import read_json, remove, whole
+from pipeline.files import atomic_write, read_json, remove
 from pipeline.workflow.cache_key import cache_key, code, libraries
 
 LIBRARIES = ("librosa", "numpy", "pillow", "scipy", "soundfile", "soxr")
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     file: Path
     start: int
     size: int
     digest: str
 
 
-class Reuse:
+class FeatureCache:
     """What is known of one kind of feature, and the store that is being written, which is known from then on."""
 
     def __init__(self, folder: Path, spec: Callable[[], dict[str, Any]], stores: Sequence[Path] = ()) -> None:
         self.folder = folder
-        self.known: dict[str, Place] = {}
+        self.known: dict[str, Location] = {}
         about: dict[str, Any] = {}
         runs = sorted(folder.iterdir()) if folder.is_dir() else []
         for run in [*stores, *runs]:
@@ -57,7 +59,7 @@ class Reuse:
 
     def add(self, clip_id: str, source: str, clip: Block) -> None:
         start = self.writer.add(clip_id, source, clip)
-        self.known[source] = Place(self.writer.folder / ARRAY, start, len(clip.content), clip.digest)
+        self.known[source] = Location(self.writer.folder / ARRAY, start, len(clip.content), clip.digest)
 
     def read(self, source: str) -> Block:
         place = self.known[source]
@@ -68,7 +70,7 @@ class Reuse:
     def finish(self, target: Path) -> None:
         """Put the written store at ``target``, and keep only it."""
         self.writer.finish()
-        with whole(target) as partial:
+        with atomic_write(target) as partial:
             shutil.copytree(self.writer.folder, partial, copy_function=link_or_copy)
         for run in set(self.folder.iterdir()) - {self.writer.folder}:
             remove(run)
@@ -76,9 +78,9 @@ class Reuse:
 
 
 @contextmanager
-def opened(
+def open_cache(
     folder: Path, spec: Callable[[], dict[str, Any]], stores: Callable[[], Sequence[Path]] = tuple
-) -> Iterator[Reuse]:
+) -> Iterator[FeatureCache]:
     """While no other process writes there.
 
     Args:
@@ -87,23 +89,21 @@ def opened(
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        known = Reuse(folder, spec, stores())
+        known = FeatureCache(folder, spec, stores())
         yield known
         if known.writer.rows == 0:
             remove(known.writer.folder)
 
 
-def key(kind: str, shared: dict[str, Any], settings: BaseModel) -> str:
-    """What decides a clip's features besides the clip: params, code and the libraries' versions.
-
-    Args:
-        shared: params that all kinds have in common.
-    """
-    modules = "pipeline.features.extract", f"pipeline.features.{kind}"
-    return cache_key(shared, settings, code(*modules, within=[features, audio]), libraries(*LIBRARIES))
+def key(kind: str, settings: BaseFeatures) -> str:
+    """What decides a clip's features besides the clip: params, code and the libraries' versions."""
+    shared = settings.model_dump(exclude=set(settings.possible))
+    packages = [features, audio, importlib.import_module(settings.package)]
+    own_code = code(*extract.modules(settings, kind), within=packages)
+    return cache_key(shared, getattr(settings, kind), own_code, libraries(*LIBRARIES))
 
 
-def _places(run: Path, about: dict[str, Any]) -> dict[str, Place]:
+def _places(run: Path, about: dict[str, Any]) -> dict[str, Location]:
     """By source, what a run wrote whole."""
     index, array = run / "index.csv", run / ARRAY
     if not (index.exists() and array.exists()):
@@ -117,7 +117,7 @@ def _places(run: Path, about: dict[str, Any]) -> dict[str, Place]:
     places = {}
     for _, start, stop, source, digest in [line for line in lines if len(line) == len(INDEX)][1:]:
         if int(stop) * row <= there:
-            places[source] = Place(array, int(start) * row, (int(stop) - int(start)) * row, digest)
+            places[source] = Location(array, int(start) * row, (int(stop) - int(start)) * row, digest)
     return places
 
 

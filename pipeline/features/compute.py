@@ -10,13 +10,13 @@ from typing import Any
 import pandas as pd
 
 from pipeline import paths
-from pipeline.config.features import Features, PictureFeatures, kinds, possible_kinds
+from pipeline.config.features import BaseFeatures
 from pipeline.data import clips
 from pipeline.errors import UserError
 from pipeline.features import cache, extract
-from pipeline.features.cache import Reuse
+from pipeline.features.cache import FeatureCache
 from pipeline.features.extract import Failure, Task
-from pipeline.files import whole
+from pipeline.files import atomic_write
 from pipeline.parallel import each
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class FeaturesError(UserError):
     """Nothing can be computed; the message says why."""
 
 
-def compute(settings: Features | PictureFeatures, pool: ProcessPoolExecutor) -> None:
+def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> None:
     """Write the stores and ``features/failed.csv``; only what is not known yet goes through the pool. A kind that is off
     has an empty folder.
 
@@ -38,9 +38,9 @@ def compute(settings: Features | PictureFeatures, pool: ProcessPoolExecutor) -> 
     with ExitStack() as stack:
         stores = {
             kind: stack.enter_context(
-                cache.opened(_known(kind, settings), partial(_spec, pool, kind, settings))
+                cache.open_cache(_known(kind, settings), partial(_spec, pool, kind, settings))
             )
-            for kind in kinds(settings)
+            for kind in settings.kinds
         }
         tasks = _missing(good, stores)
         log.info("%d of %d clips have features to compute", len(tasks), len(good))
@@ -60,18 +60,18 @@ def compute(settings: Features | PictureFeatures, pool: ProcessPoolExecutor) -> 
         # side by side, since to delete an earlier run's large files takes the system its time
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda kind: stores[kind].finish(paths.FEATURES / kind), stores))
-    for kind in set(possible_kinds(settings)) - set(stores):
-        with whole(paths.FEATURES / kind) as nothing:
+    for kind in set(settings.possible) - set(stores):
+        with atomic_write(paths.FEATURES / kind) as nothing:
             nothing.mkdir()  # DVC asks for each of a stage's outputs
-    with whole(paths.FAILED) as file:
+    with atomic_write(paths.FAILED) as file:
         pd.DataFrame(failed.items(), columns=["clip_id", "reason"]).to_csv(file, index=False)
 
 
-def _spec(pool: ProcessPoolExecutor, kind: str, settings: Features | PictureFeatures) -> dict[str, Any]:
+def _spec(pool: ProcessPoolExecutor, kind: str, settings: BaseFeatures) -> dict[str, Any]:
     return pool.submit(extract.spec, kind, settings).result()
 
 
-def _missing(good: pd.DataFrame, stores: dict[str, Reuse]) -> dict[int, Task]:
+def _missing(good: pd.DataFrame, stores: dict[str, FeatureCache]) -> dict[int, Task]:
     """By row, the clips and the kinds of which nothing is known yet."""
     tasks = {}
     for clip in good.itertuples():
@@ -80,6 +80,6 @@ def _missing(good: pd.DataFrame, stores: dict[str, Reuse]) -> dict[int, Task]:
     return tasks
 
 
-def _known(kind: str, settings: Features | PictureFeatures) -> Path:
-    own = cache.key(kind, extract.shared(settings), getattr(settings, kind))
+def _known(kind: str, settings: BaseFeatures) -> Path:
+    own = cache.key(kind, settings)
     return paths.cache() / "features" / f"{kind}-{own}"

@@ -3,11 +3,12 @@
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
-from pipeline.blas import blas_threads
-from pipeline.config.features import Features, PictureFeatures, kinds, possible_kinds
+from pipeline.config.features import BaseFeatures
 from pipeline.features.store import Block, block
+from pipeline.parallel import blas_threads
 
 
 class Task(NamedTuple):
@@ -21,31 +22,26 @@ class Failure(NamedTuple):
     reason: str
 
 
-def modules(settings: Features | PictureFeatures) -> list[str]:
-    """What a process needs that computes features."""
-    return [__name__, *(f"pipeline.features.{name}" for name in (settings.medium, *kinds(settings)))]
+def modules(settings: BaseFeatures, *kinds: str) -> list[str]:
+    """Names of the modules that compute these kinds of feature, by default all that are on."""
+    return [__name__, settings.decoder, *(f"{settings.package}.{kind}" for kind in kinds or settings.kinds)]
 
 
-def spec(kind: str, settings: Features | PictureFeatures) -> dict[str, Any]:
-    """What the store of a kind says of it."""
+def spec(kind: str, settings: BaseFeatures) -> dict[str, Any]:
+    """What the store of a kind says of itself."""
     own = getattr(settings, kind)
-    about = importlib.import_module(f"pipeline.features.{kind}").describe(own)
+    described = _module(kind, settings).describe(own)
     return {
         "kind": kind,
-        **shared(settings),
+        **settings.model_dump(exclude=set(settings.possible)),
         "params": own.model_dump(),
-        "dtype": "float16" if about["windowed"] else "float32",
-        **about,
+        "dtype": "float16" if described["windowed"] else "float32",
+        **described,
     }
 
 
-def shared(settings: Features | PictureFeatures) -> dict[str, Any]:
-    """What is the same for all kinds: the sample rate, of pictures nothing."""
-    return settings.model_dump(exclude=set(possible_kinds(settings)))
-
-
-def attempt(task: Task, settings: Features | PictureFeatures) -> dict[str, Block] | Failure:
-    """As :func:`blocks`, with what is wrong with this one clip told as a reason: it must not cost the others."""
+def attempt(task: Task, settings: BaseFeatures) -> dict[str, Block] | Failure:
+    """As :func:`blocks`; an error of this one clip is returned as a reason, so that it does not stop the others."""
     try:
         return blocks(task, settings)
     except (MemoryError, OSError):
@@ -54,21 +50,25 @@ def attempt(task: Task, settings: Features | PictureFeatures) -> dict[str, Block
         return Failure(f"its features cannot be computed: {type(error).__name__}: {error}")
 
 
-def blocks(task: Task, settings: Features | PictureFeatures) -> dict[str, Block]:
+def blocks(task: Task, settings: BaseFeatures) -> dict[str, Block]:
     """The features of these kinds, as their stores hold them."""
     # librosa takes seconds to import, which a run without new clips can do without
-    clip = importlib.import_module(f"pipeline.features.{settings.medium}").read(task.file, settings)
+    clip = importlib.import_module(settings.decoder).read(task.file, settings)
     return of_decoded(clip, task.kinds, settings)
 
 
-def of_decoded(clip: Any, kinds: Sequence[str], settings: Features | PictureFeatures) -> dict[str, Block]:
-    """As :func:`blocks`, of a clip that its medium's module has read.
+def of_decoded(clip: Any, kinds: Sequence[str], settings: BaseFeatures) -> dict[str, Block]:
+    """As :func:`blocks`, of a clip that the decoder has read.
 
     On one thread everywhere, so that a worker, the server and the page compute the same bits of a clip.
     """
-    modules = {kind: importlib.import_module(f"pipeline.features.{kind}") for kind in kinds}
+    loaded = {kind: _module(kind, settings) for kind in kinds}
     with blas_threads(1):
         return {
             kind: block(module.compute(clip, getattr(settings, kind)), spec(kind, settings)["dtype"])
-            for kind, module in modules.items()
+            for kind, module in loaded.items()
         }
+
+
+def _module(kind: str, settings: BaseFeatures) -> ModuleType:
+    return importlib.import_module(f"{settings.package}.{kind}")

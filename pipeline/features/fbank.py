@@ -22,7 +22,7 @@ FMIN = 20.0
 PRE_EMPHASIS = 0.97
 LEAST = float(np.finfo(np.float32).eps)
 """Kaldi's least power, -69.2 dB."""
-FLOOR = -100.0
+SILENCE_DB = -100.0
 """dB of what fills a window up: 30 below all sound, so that no gain of augmentation makes the one the other."""
 
 
@@ -33,7 +33,7 @@ def describe(settings: Fbank) -> dict[str, Any]:  # noqa: ARG001
         "bands": "mel",
         "middles_hz": [round(float(hertz), 1) for hertz in 700 * np.expm1(_edges()[1:-1] / 1127)],
         "unit": "dB",
-        "floor": FLOOR,
+        "silence_db": SILENCE_DB,
         "sample_rate": RATE,
         "params": {"frame_length": FRAME_LENGTH, "hop_length": HOP_LENGTH, "n_fft": N_FFT},
     }

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from pipeline.config.features import Features, kinds
-from pipeline.config.load import load_sound
+from pipeline.config.features import Features
+from pipeline.config.load import load
 
 
 @cache
@@ -31,10 +31,10 @@ def fill(settings: Features) -> None:
 
             noise = np.random.default_rng(0).normal(size=settings.sample_rate).astype(np.float32)
             sound = Sound(noise, settings.sample_rate)
-            for kind in kinds(settings):
+            for kind in settings.kinds:
                 importlib.import_module(f"pipeline.features.{kind}").compute(sound, getattr(settings, kind))
             filled.touch()
 
 
 if __name__ == "__main__":
-    fill(load_sound().features)
+    fill(load().features)

@@ -1,25 +1,9 @@
 """A decoded clip, and the spectra of it that several kinds of feature share."""
 
-import importlib.util
-import sys
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-
-def _without_resamplers() -> None:
-    """librosa looks for two resamplers, not used here. Where they are missing it goes through the source of all that is
-    imported, for an error message to come: beside MLflow that takes three seconds.
-    """
-    for name in ("samplerate", "resampy"):
-        if name not in sys.modules and importlib.util.find_spec(name) is None:
-            sys.modules[name] = ModuleType(name)
-
-
-_without_resamplers()
-
-# ruff: noqa: E402
 import librosa.filters
 import numpy as np
 import scipy.fft
@@ -36,7 +20,7 @@ Spectrum = np.ndarray[Any, np.dtype[np.complex64]]
 
 
 class Sound:
-    """Mono samples at ``rate`` Hz. What is asked of it is computed once."""
+    """Mono samples at ``rate`` Hz. Each spectrum is computed once."""
 
     def __init__(self, signal: Array, rate: int) -> None:
         self.signal, self.rate = signal, rate
@@ -47,11 +31,11 @@ class Sound:
         return Sound(soxr.resample(self.signal, self.rate, rate, quality="HQ"), rate)
 
     def at_least(self, samples: int) -> Array:
-        """The signal, with zeros behind it where it is shorter."""
+        """The signal, padded with zeros to at least ``samples``."""
         return np.pad(self.signal, (0, max(0, samples - len(self.signal))))
 
     def stft(self, n_fft: int, hop_length: int) -> Spectrum:
-        """(frames, 1 + n_fft / 2): the transpose of librosa.stft's, of the signal filled up to ``n_fft`` samples."""
+        """(frames, 1 + n_fft / 2): the transpose of librosa.stft's, of the signal padded to ``n_fft`` samples."""
         key = (n_fft, hop_length)
         if key not in self._stft:
             padded = np.pad(self.at_least(n_fft), n_fft // 2)

@@ -15,7 +15,7 @@ def describe(settings: Spectrogram) -> dict[str, Any]:
         "width": settings.bands,
         "bands": "mel",
         "unit": "dB re maximum",
-        "floor": -settings.top_db,
+        "silence_db": -settings.top_db,
     }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.files import read_json, whole, write_json
+from pipeline.files import read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,17 +106,3 @@ class Writer:
         about = {**self.spec, "shape": [self.rows, self.spec["width"]]}
         digest = hashlib.sha256(f"{self.digest.hexdigest()} {self.spec['dtype']}".encode()).hexdigest()
         write_json(self.folder / "spec.json", {**about, "digest": digest})
-
-
-def write(
-    folder: Path, clip_ids: list[str], blocks: Iterable[Array], dtype: str, spec: dict[str, Any]
-) -> None:
-    """Write a whole store of arrays of one width; only one clip's rows are in memory at a time."""
-    with whole(folder) as partial:
-        writer: Writer | None = None
-        for clip_id, values in zip(clip_ids, blocks, strict=True):
-            writer = writer or Writer(partial, {**spec, "dtype": dtype, "width": values.shape[1]})
-            writer.add(clip_id, "", block(values, dtype))
-        if writer is None:
-            raise ValueError(f"{folder}: a store needs at least one clip")
-        writer.finish()

@@ -28,7 +28,7 @@ def describe(settings: Wavelet) -> dict[str, Any]:
         "width": settings.bands,
         "bands": "Morlet wavelets",
         "unit": "dB re maximum",
-        "floor": -settings.top_db,
+        "silence_db": -settings.top_db,
     }
 
 

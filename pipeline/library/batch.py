@@ -1,4 +1,4 @@
-"""A folder of music, classified song by song; what is done stays done when it is interrupted."""
+"""Classify a folder of music song by song; an interrupted run continues where it stopped."""
 
 import hashlib
 import json
@@ -6,156 +6,112 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import UserError
-from pipeline.serving.isolated import Told, listening
+from pipeline.serving import isolated
+from pipeline.serving.isolated import Prediction
+from pipeline.serving.manifest import INTERFACE
 from pipeline.tracking.registry import Registered
 
-COMPANIONS = frozenset(
-    [
-        ".accurip",
-        ".asx",
-        ".avif",
-        ".bmp",
-        ".cue",
-        ".db",
-        ".doc",
-        ".docx",
-        ".ffp",
-        ".gif",
-        ".htm",
-        ".html",
-        ".ico",
-        ".ini",
-        ".jpeg",
-        ".jpg",
-        ".json",
-        ".log",
-        ".lrc",
-        ".lnk",
-        ".m3u",
-        ".m3u8",
-        ".md",
-        ".md5",
-        ".nfo",
-        ".pdf",
-        ".plist",
-        ".pls",
-        ".png",
-        ".rtf",
-        ".sfv",
-        ".sha256",
-        ".srt",
-        ".svg",
-        ".tif",
-        ".tiff",
-        ".torrent",
-        ".txt",
-        ".url",
-        ".webp",
-        ".xml",
-        ".xspf",
-        ".yaml",
-        ".yml",
-    ]
-)
-"""Endings of files that stand beside music. Any other file is tried."""
+# fmt: off
+NOT_AUDIO = frozenset([
+    ".accurip", ".asx", ".avif", ".bmp", ".cue", ".db", ".doc", ".docx", ".ffp", ".gif", ".htm",
+    ".html", ".ico", ".ini", ".jpeg", ".jpg", ".json", ".log", ".lrc", ".lnk", ".m3u", ".m3u8", ".md",
+    ".md5", ".nfo", ".pdf", ".plist", ".pls", ".png", ".rtf", ".sfv", ".sha256", ".srt", ".svg", ".tif",
+    ".tiff", ".torrent", ".txt", ".url", ".webp", ".xml", ".xspf", ".yaml", ".yml",
+])
+# fmt: on
+"""Suffixes of files that are skipped. Any other file is tried."""
 
 
 @dataclass(frozen=True)
 class Song:
-    """What is known of a file."""
-
     file: Path
-    """As it was found, below the folder asked for."""
+    """As found below the folder given."""
     reason: str
-    """Why nothing is known of it; empty if something is."""
+    """Why it has no prediction; empty if it has one."""
     guess: str = ""
     """The most probable label."""
     verdict: str = ""
     distance: float = 0.0
+    """OOD score."""
     seconds: float = 0.0
-    """Of it that were heard."""
+    """Of usable audio."""
     probabilities: dict[str, float] = field(default_factory=dict)
 
     @property
-    def named(self) -> bool:
-        return self.verdict == "named"
+    def confident(self) -> bool:
+        return self.verdict == "confident"
 
     @property
     def label(self) -> str:
-        """Empty unless the verdict is ``named``: a guess is no label."""
-        return self.guess if self.named else ""
+        """The guess; empty unless the verdict is ``confident``."""
+        return self.guess if self.confident else ""
 
     @property
     def confidence(self) -> float | None:
-        """The probability of the guess, where there is one."""
+        """The guess's probability."""
         return self.probabilities.get(self.guess)
 
     def top(self, count: int) -> list[tuple[str, float]]:
         return sorted(self.probabilities.items(), key=lambda pair: -pair[1])[:count]
 
+    def at_threshold(self, confidence_threshold: float) -> "Song":
+        """The song with the verdict that another confidence threshold gives it."""
+        if self.reason or self.verdict == "out-of-distribution":
+            return self
+        confident = self.probabilities[self.guess] >= confidence_threshold
+        return replace(self, verdict="confident" if confident else "uncertain")
 
-def songs(folder: Path) -> tuple[list[Path], list[Path]]:
-    """All files below the folder, sorted: those that may be music, and those that only stand beside it.
 
-    Links are followed, loops are not; what is hidden is left out.
+def find(folder: Path) -> tuple[list[Path], int]:
+    """All files below the folder that may be music, sorted, and how many others there are.
+
+    Symbolic links are followed, but not in circles; hidden files are left out.
 
     Raises:
-        UserError: the folder is missing, or holds no music.
+        UserError: the folder is missing, or has no music.
     """
     if folder.is_file():
-        return [folder], []
+        return [folder], 0
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder: give one with music in it")
+        raise UserError(f"{folder} is not a folder: give one with music in it")
     files = sorted(_below(folder, {folder.resolve()}))
-    beside = [file for file in files if file.suffix.lower() in COMPANIONS]
-    found = [file for file in files if file.suffix.lower() not in COMPANIONS]
+    found = [file for file in files if file.suffix.lower() not in NOT_AUDIO]
     if not found:
-        raise UserError(f"{folder} has no music in it, in any of its folders")
-    return found, beside
+        raise UserError(f"{folder} and its subfolders have no music")
+    return found, len(files) - len(found)
 
 
-def classify(files: Sequence[Path], model: Registered, kept: Path) -> list[Song]:
-    """What the model makes of each file, in their order.
+def classify(files: Sequence[Path], model: Registered, folder: Path) -> list[Song]:
+    """The model's predictions, in the files' order.
 
     Args:
-        kept: where answers are written as they come; files that it has, and that have not changed since, are done.
+        folder: keeps the model's predictions; a file that has one and has not changed since is not classified again.
     """
-    known = _known(kept)
-    todo = [file for file in files if _key(file) not in known]
-    if todo:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with kept.open("a", encoding="utf-8") as answers, listening(model.package, model.code) as listen:
-            answers.write("\n")  # ends a line that a kill has cut off
-            for file, told in zip(todo, listen(todo), strict=True):
-                known[_key(file)] = told
-                if told.pop("unexpected", False):
-                    continue
-                answers.write(json.dumps({"key": _key(file), **told}) + "\n")
-                answers.flush()
-    return [_song(file, known[_key(file)]) for file in files]
-
-
-def judged(song: Song, sure: float) -> Song:
-    """The song with its label named from the probability ``sure`` on."""
-    if song.reason or song.verdict == "unfamiliar":
-        return song
-    return replace(song, verdict="named" if song.probabilities[song.guess] >= sure else "unsure")
-
-
-def kept(folder: Path, model: Registered) -> Path:
-    """The file below ``folder`` with what this model has answered before."""
-    name = hashlib.sha256((model.folder / "MLmodel").read_bytes()).hexdigest()[:16]
-    return folder / f"{name}.jsonl"
+    # named after the model and the interface: earlier versions wrote predictions in another form
+    digest = hashlib.sha256((model.folder / "MLmodel").read_bytes()).hexdigest()[:16]
+    cache_file = folder / f"{digest}.v{INTERFACE.version}.jsonl"
+    cached = _read(cache_file)
+    missing = [file for file in files if _key(file) not in cached]
+    if missing:
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        with cache_file.open("a", encoding="utf-8") as lines:
+            lines.write("\n")  # ends a line that a kill cut off
+            predictions = isolated.predict(model.bundle, model.code, missing)
+            for file, prediction in zip(missing, predictions, strict=True):
+                cached[_key(file)] = prediction
+                if not prediction.get("unexpected"):
+                    lines.write(json.dumps({"key": _key(file), **prediction}) + "\n")
+                    lines.flush()
+    return [_song(file, cached[_key(file)]) for file in files]
 
 
 def _below(folder: Path, above: set[Path]) -> Iterator[Path]:
     try:
         inside = sorted(folder.iterdir())
     except OSError:
-        return  # a folder that may not be read, or is gone by now
+        return  # no permission, or deleted meanwhile
     for path in inside:
         if path.name.startswith("."):
             continue
@@ -167,25 +123,27 @@ def _below(folder: Path, above: set[Path]) -> Iterator[Path]:
 
 
 def _key(file: Path) -> str:
-    """Tells this content of the file from later ones, without reading it."""
+    """Changes when the file's content does, without reading it."""
     try:
         state = file.stat()
     except OSError:
-        return f"{file.absolute()} gone"
+        return f"{file.absolute()} missing"
     return f"{file.absolute()} {state.st_size} {state.st_mtime_ns}"
 
 
-def _known(kept: Path) -> dict[str, Told]:
-    """By key; a line that a kill has cut off is left out."""
-    found: dict[str, Told] = {}
-    lines = kept.read_text(encoding="utf-8", errors="replace").split("\n") if kept.exists() else []
-    for line in lines:
+def _read(cache_file: Path) -> dict[str, Prediction]:
+    """By key, without lines that a kill cut off."""
+    found: dict[str, Prediction] = {}
+    text = cache_file.read_text(encoding="utf-8", errors="replace") if cache_file.exists() else ""
+    for line in text.split("\n"):
         with suppress(json.JSONDecodeError):
-            answer = json.loads(line)
-            found[answer.pop("key")] = answer
+            prediction = json.loads(line)
+            found[prediction.pop("key")] = prediction
     return found
 
 
-def _song(file: Path, told: Told) -> Song:
-    fields: dict[str, Any] = {"reason": "", **told}
-    return Song(file, guess=fields.pop("label", ""), **fields)
+def _song(file: Path, prediction: Prediction) -> Song:
+    if "reason" in prediction:
+        return Song(file, prediction["reason"])
+    names = ("guess", "verdict", "distance", "seconds", "probabilities")
+    return Song(file, "", *(prediction[name] for name in names))

@@ -1,85 +1,93 @@
-"""``soundtrack classify`` and what goes with it: what a person asks of the champion."""
+"""``soundtrack classify``, ``page``, ``serve`` and ``restore-tags``: using the champion."""
 
-import argparse
 import os
 import sys
 from datetime import datetime
 from pathlib import Path
 
+import pandas as pd
+
 from pipeline import config, paths
 from pipeline.errors import UserError
-from pipeline.library import batch, output, playlists, tags
+from pipeline.library import batch, output, tags
 from pipeline.library.batch import Song
+from pipeline.library.output import counted
 from pipeline.serving import manifest, selective
 from pipeline.tracking import registry
 from pipeline.tracking.registry import Registered
 
 
-def classify(arguments: argparse.Namespace) -> None:
+def classify(
+    folder: Path,
+    uri: str | None,
+    *,
+    top: int,
+    precision: float | None,
+    csv: Path | None,
+    json: Path | None,
+    m3u: Path | None,
+    genres: bool,
+    yes: bool,
+) -> None:
     """
     Raises:
         UserError: there is no music, or no model.
     """
-    files, beside = batch.songs(arguments.folder)
-    model = chosen(arguments.model)
-    known = manifest.load(model.package)
-    songs = batch.classify(files, model, batch.kept(paths.cache() / "classified", model))
-    if arguments.precision is not None:
-        known = known.model_copy(
-            update={
-                "precision": arguments.precision,
-                "sure": selective.threshold_of(model.package, arguments.precision),
-            }
-        )
-        songs = [batch.judged(song, known.sure) for song in songs]
-    print(*output.lines(songs, arguments.folder, arguments.top, known), sep="\n")
-    if beside:
-        print(f"{len(beside)} files beside them are no music (pictures, lists, texts).")
+    files, others = batch.find(folder)
+    model = chosen(uri)
+    known = manifest.summary(model.bundle)
+    songs = batch.classify(files, model, paths.cache() / "classified")
+    if precision is not None:
+        seen = pd.read_parquet(model.bundle / manifest.SEEN)
+        threshold, _ = selective.threshold(seen[seen["part"] == "valid"], precision)
+        known = known.model_copy(update={"target_precision": precision, "confidence_threshold": threshold})
+        songs = [song.at_threshold(threshold) for song in songs]
+    print(*output.lines(songs, folder, top, known), sep="\n")
+    if others:
+        print(f"{counted(others, 'other file')} skipped (not audio).")
     print(f"Model: {known.experiment}, version {model.version}.")
-    if arguments.csv:
-        output.write_csv(songs, known, arguments.csv)
-    if arguments.json:
-        output.write_json(songs, arguments.json)
-    if arguments.playlists:
-        written = playlists.write(songs, arguments.playlists)
-        print(f"{len(written)} playlists in {arguments.playlists}.")
-    if arguments.write_tags:
-        write_tags(songs, arguments.yes)
+    if csv:
+        output.write_csv(songs, known, csv)
+    if json:
+        output.write_json(songs, json)
+    if m3u:
+        written = output.write_playlists(songs, m3u)
+        print(f"{counted(len(written), 'playlist')} in {m3u}.")
+    if genres:
+        write_tags(songs, yes)
 
 
-def page(arguments: argparse.Namespace) -> None:
+def page(uri: str | None, port: int) -> None:
     """Become the process that serves the page, with the model's own code.
 
     Raises:
-        UserError: there is no model, or it is older than the page.
+        UserError: there is no model, or its code has no page.
     """
-    model = chosen(arguments.model)
-    if not (model.code / "pipeline/serving/webapp.py").is_file():
-        raise UserError(
-            f"model {model.version} was made before there was a page: `make repro` makes a new one"
-        )
-    known = manifest.load(model.package)
+    model = chosen(uri)
+    known = manifest.summary(model.bundle)
+    module = known.interface.page
+    if not (model.code / module.replace(".", "/")).with_suffix(".py").is_file():
+        raise UserError(f"the code of model {model.version} has no page: `make repro` makes a model that has")
     print(f"Model: {known.experiment}, version {model.version}.")
-    print(f"In a few seconds: http://127.0.0.1:{arguments.port} (Ctrl+C ends it)", flush=True)
+    print(f"Open http://127.0.0.1:{port} in a few seconds (Ctrl+C stops it)", flush=True)
     path = os.pathsep.join(filter(None, [str(model.code), os.environ.get("PYTHONPATH")]))
-    # -P: the working folder, a checkout of other code perhaps, would come before that path
-    module = [sys.executable, "-P", "-m", "pipeline.serving.webapp"]
+    # -P: else the working folder, perhaps a checkout of other code, would come before that path
     os.execve(
         sys.executable,
-        [*module, str(model.package), "--port", str(arguments.port)],
+        [sys.executable, "-P", "-m", module, str(model.bundle), "--port", str(port)],
         {**os.environ, "PYTHONPATH": path},
     )
 
 
-def serve(arguments: argparse.Namespace) -> None:
+def serve(uri: str | None, port: int, workers: int) -> None:
     """Become MLflow's server of the model, which runs the model's own code.
 
     Raises:
         UserError: there is no model.
     """
-    model = chosen(arguments.model)
+    model = chosen(uri)
     program = str(Path(sys.executable).with_name("mlflow"))
-    place = ["--host", "127.0.0.1", "--port", str(arguments.port), "--workers", str(arguments.workers)]
+    place = ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     os.execv(
         program,
         [program, "models", "serve", "--model-uri", str(model.folder), "--env-manager", "local", *place],
@@ -87,18 +95,18 @@ def serve(arguments: argparse.Namespace) -> None:
 
 
 def chosen(uri: str | None) -> Registered:
-    """The model asked for; by default the champion.
+    """The model given, by default the champion.
 
     Raises:
         UserError: there is none.
     """
     if uri is not None:
         return registry.model(uri)
-    name = config.load_sound().champion.name
+    name = config.load().champion.name
     found = registry.champion(name)
     if found is None:
         raise UserError(
-            f"there is no champion of {name!r} yet: `make repro` makes one, or says in reports/model-card.md why not"
+            f"{name!r} has no champion yet: `make repro` makes one, or says in reports/model-card.md why not"
         )
     return found
 
@@ -110,25 +118,26 @@ def write_tags(songs: list[Song], yes: bool) -> None:
     problems = [one for one in found if isinstance(one, tags.TagError)]
     if yes and planned:
         backup = Path(f"genres-before-{datetime.now():%Y%m%d-%H%M%S}.jsonl")
-        problems += tags.apply(planned, backup)
+        failed = list(tags.apply(planned, backup))
+        problems += failed
         print(
-            f"Genres written to {len(planned)} files but for those named below. Back: soundtrack restore-tags {backup}"
+            f"Genres written to {counted(len(planned) - len(failed), 'file')}. To undo: soundtrack restore-tags {backup}"
         )
     else:
         for change in planned:
             print(f"{change.file}: genre {', '.join(change.old) or 'none'} -> {', '.join(change.new)}")
-        print(f"{len(planned)} files would change, nothing was written; --write-tags --yes writes.")
+        print(f"{counted(len(planned), 'file')} would change. Nothing was written: add --yes to write.")
     for problem in problems:
         print(f"not written: {problem}")
 
 
-def restore_tags(arguments: argparse.Namespace) -> None:
+def restore_tags(backup: Path) -> None:
     """
     Raises:
-        UserError: the backup is missing, or none; or a file could not be written.
+        UserError: the backup is missing or not one, or a file could not be written.
     """
-    done = list(tags.restore(arguments.backup))
+    done = list(tags.restore(backup))
     problems = [one for one in done if isinstance(one, tags.TagError)]
-    print(f"{len(done) - len(problems)} files have their genres back.")
+    print(f"Genres restored in {counted(len(done) - len(problems), 'file')}.")
     if problems:
         raise UserError("\n".join(str(problem) for problem in problems))

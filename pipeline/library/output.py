@@ -1,72 +1,95 @@
-"""Classified songs as a person or a program reads them: lines on the screen, CSV, JSON."""
+"""Classified songs as lines on the screen, CSV, JSON and playlists (M3U8: UTF-8, one path a line)."""
 
 import csv
 import io
 import json
-from collections import Counter
+import os
+import re
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from pipeline.files import write_text
 from pipeline.library.batch import Song
-from pipeline.serving.manifest import About
+from pipeline.serving.manifest import Summary, Verdict
 
-WIDEST = 60
+MAX_WIDTH = 60
 """Characters of a file's name on the screen."""
-WORDS = {"named": "named", "unsure": "unsure", "unfamiliar": "out of its depth"}
+FIELDS = ("label", "guess", "confidence", "verdict", "distance", "seconds")
+"""In CSV and JSON; ``label`` is empty unless the verdict is ``confident``."""
 
 
-def lines(songs: Sequence[Song], folder: Path, top: int, known: About) -> list[str]:
-    """One for each song, and what it comes to."""
+def lines(songs: Sequence[Song], folder: Path, top: int, model: Summary) -> list[str]:
+    """One for each song, and a summary."""
     names = {song.file: _shown(song.file, folder) for song in songs}
     width = max(map(len, names.values()))
-    rows = [f"{names[song.file]:{width}}  {_said(song, top, known)}" for song in songs]
-    return [*rows, "", *summary(songs, known)]
+    rows = [f"{names[song.file]:{width}}  {_line(song, top, model)}" for song in songs]
+    return [*rows, "", *summary(songs, model)]
 
 
-def summary(songs: Sequence[Song], known: About) -> list[str]:
+def summary(songs: Sequence[Song], model: Summary) -> list[str]:
     verdicts = Counter(song.verdict for song in songs if not song.reason)
-    counts = [f"{verdicts[verdict]} {word}" for verdict, word in WORDS.items()]
+    counts = [f"{verdicts[verdict]} {verdict}" for verdict in get_args(Verdict)]
     unread = sum(bool(song.reason) for song in songs)
-    told = [f"{len(songs)} files: {', '.join(counts)}, {unread} not read."]
-    if by_label := Counter(song.label for song in songs if song.named):
-        told.append(", ".join(f"{label} {count}" for label, count in by_label.most_common()))
-    if verdicts["unsure"]:
-        told.append(_on_unsure(known))
-    if verdicts["unfamiliar"]:
-        told.append(
-            f"out of its depth: unlike anything the model learned from ({', '.join(known.labels)}). "
-            f"Train it on music like yours (README, Your own music)."
+    text = [f"{counted(len(songs), 'file')}: {', '.join(counts)}, {unread} not read."]
+    if by_label := Counter(song.label for song in songs if song.confident):
+        text.append(", ".join(f"{label} {count}" for label, count in by_label.most_common()))
+    if verdicts["uncertain"]:
+        text.append(_explain_uncertain(model))
+    if verdicts["out-of-distribution"]:
+        text.append(
+            f"out-of-distribution: unlike all training clips (labels: {', '.join(model.labels)}). "
+            f"Train a model on music like yours (README, Your own music)."
         )
-    return told
+    return text
 
 
-def _on_unsure(known: About) -> str:
-    if known.sure > 1:
-        return f"unsure: at no probability {known.precision:.0%} of its labels were right on validation; --precision takes less."
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _explain_uncertain(model: Summary) -> str:
+    if model.confidence_threshold > 1:
+        return (
+            f"uncertain: at no confidence threshold were {model.target_precision:.0%} of predictions right on validation "
+            f"clips. A lower --precision gives more labels."
+        )
     return (
-        f"unsure: no label is as probable as {known.sure:.2f}, from which on {known.precision:.0%} were right on "
-        f"validation; --precision takes less."
+        f"uncertain: the best guess is below {model.confidence_threshold:.0%}. Above that, {model.target_precision:.0%} of "
+        f"predictions were right on validation clips. A lower --precision gives more labels."
     )
 
 
-FIELDS = ("label", "guess", "confidence", "verdict", "distance", "seconds")
-"""Of a song that was read, in CSV and JSON; ``label`` is empty where the screen names none."""
+def _line(song: Song, top: int, model: Summary) -> str:
+    if song.reason:
+        return f"not read: {song.reason}"
+    if song.verdict == "out-of-distribution":
+        return f"out-of-distribution (distance {song.distance:.1f}, limit {model.ood_threshold:.1f})"
+    ranking = ", ".join(f"{label} {probability:.2f}" for label, probability in song.top(top))
+    return ranking if song.confident else f"uncertain: {ranking}"
 
 
-def write_csv(songs: Sequence[Song], known: About, file: Path) -> None:
+def _shown(file: Path, folder: Path) -> str:
+    """The name on one line; of a long one its end."""
+    name = str(file.relative_to(folder) if folder in file.parents else file)
+    name = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return name if len(name) <= MAX_WIDTH else f"...{name[3 - MAX_WIDTH :]}"
+
+
+def write_csv(songs: Sequence[Song], model: Summary, file: Path) -> None:
     stream = io.StringIO(newline="")
     rows = csv.writer(stream)
-    rows.writerow(["file", *FIELDS, *(f"p:{label}" for label in known.labels), "reason"])
+    rows.writerow(["file", *FIELDS, *(f"p:{label}" for label in model.labels), "reason"])
     for song in songs:
-        told = ["" if song.reason else getattr(song, name) for name in FIELDS]
-        probabilities = [song.probabilities.get(label, "") for label in known.labels]
-        rows.writerow([song.file, *told, *probabilities, song.reason])
+        values = ["" if song.reason else getattr(song, name) for name in FIELDS]
+        probabilities = [song.probabilities.get(label, "") for label in model.labels]
+        rows.writerow([song.file, *values, *probabilities, song.reason])
     write_text(file, stream.getvalue(), errors="surrogateescape")
 
 
 def write_json(songs: Sequence[Song], file: Path) -> None:
-    told = [
+    objects = [
         {"file": str(song.file), "reason": song.reason}
         if song.reason
         else {
@@ -76,21 +99,38 @@ def write_json(songs: Sequence[Song], file: Path) -> None:
         }
         for song in songs
     ]
-    # in ASCII: a name that is not UTF-8 could not be told otherwise
-    write_text(file, json.dumps(told, indent=2) + "\n")
+    # ASCII: a file name need not be UTF-8
+    write_text(file, json.dumps(objects, indent=2) + "\n")
 
 
-def _said(song: Song, top: int, known: About) -> str:
-    if song.reason:
-        return f"not read: {song.reason}"
-    if song.verdict == "unfamiliar":
-        return f"out of its depth (distance {song.distance:.1f}, known up to {known.familiar:.1f})"
-    ranking = ", ".join(f"{label} {probability:.2f}" for label, probability in song.top(top))
-    return ranking if song.named else f"unsure: {ranking}"
+def write_playlists(songs: Sequence[Song], folder: Path) -> list[Path]:
+    """Write ``<label>.m3u8`` for each label of a confident song, with paths relative to the folder.
+
+    Playlists of other labels stay as they are.
+    """
+    by_label: dict[str, list[Song]] = defaultdict(list)
+    for song in songs:
+        if song.confident:
+            by_label[song.label].append(song)
+    written = []
+    for label, own in sorted(by_label.items()):
+        file = folder / f"{_file_name(label)}.m3u8"
+        own.sort(key=lambda song: -song.probabilities[label])
+        entries = "".join(["#EXTM3U\n", *(_entry(song, folder) for song in own)])
+        # a file name need not be UTF-8, and only its own bytes lead to the song
+        write_text(file, entries, errors="surrogateescape")
+        written.append(file)
+    return written
 
 
-def _shown(file: Path, folder: Path) -> str:
-    """On one line, whatever the name holds; of a long one its end."""
-    name = str(file.relative_to(folder) if folder in file.parents else file)
-    name = "".join(letter if letter.isprintable() else "?" for letter in name)
-    return name if len(name) <= WIDEST else f"...{name[3 - WIDEST :]}"
+def _entry(song: Song, folder: Path) -> str:
+    path = os.path.relpath(song.file, folder)
+    if "\n" in path or "\r" in path:
+        return ""  # the format cannot hold such a name
+    # a line that begins with # would be a comment
+    path = f"./{path}" if path.startswith("#") else path
+    return f"#EXTINF:{round(song.seconds)},{song.file.stem}\n{path}\n"
+
+
+def _file_name(label: str) -> str:
+    return re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", label).strip(". ") or "_"

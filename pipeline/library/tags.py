@@ -1,4 +1,4 @@
-"""Genre tags of music files: what would change, the change with the old values kept, and the way back."""
+"""Genre tags of music files: plan changes, write them with a backup, restore them."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import mutagen
 from mutagen.id3 import ID3, TCON
 
 from pipeline.errors import UserError
-from pipeline.files import whole
+from pipeline.files import atomic_write
 from pipeline.library.batch import Song
 
 
@@ -27,9 +27,9 @@ class Change:
 
 
 def changes(songs: Sequence[Song]) -> Iterator[Change | TagError]:
-    """Of each song whose label is named and is not its genre already."""
+    """For each confident song whose label is not its genre yet."""
     for song in songs:
-        if song.named:
+        if song.confident:
             try:
                 old = genres(song.file)
             except TagError as error:
@@ -40,11 +40,11 @@ def changes(songs: Sequence[Song]) -> Iterator[Change | TagError]:
 
 
 def apply(planned: Sequence[Change], backup: Path) -> Iterator[TagError]:
-    """Write the genres; the old ones are in ``backup`` before a file is touched. Gives what went wrong."""
-    with backup.open("x", encoding="utf-8") as kept:
+    """Write the genres, and yield what went wrong. The old ones are in ``backup`` before a file changes."""
+    with backup.open("x", encoding="utf-8") as lines:
         for change in planned:
-            kept.write(json.dumps({"file": str(change.file.absolute()), "genres": change.old}) + "\n")
-            kept.flush()
+            lines.write(json.dumps({"file": str(change.file.absolute()), "genres": change.old}) + "\n")
+            lines.flush()
             try:
                 write(change.file, change.new)
             except TagError as error:
@@ -52,16 +52,16 @@ def apply(planned: Sequence[Change], backup: Path) -> Iterator[TagError]:
 
 
 def restore(backup: Path) -> Iterator[TagError | Path]:
-    """Give each file of the backup its old genres back.
+    """Write each file's old genres back.
 
     Raises:
-        UserError: the backup is missing, or none.
+        UserError: the file is missing, or not a backup.
     """
     try:
         entries = [json.loads(line) for line in backup.read_text(encoding="utf-8").splitlines()]
         planned = [(Path(entry["file"]), list(entry["genres"])) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{backup} is no backup of tags: {error}") from None
+        raise UserError(f"{backup} is not a backup of tags: {error}") from None
     for file, old in planned:
         try:
             write(file, old)
@@ -82,16 +82,16 @@ def genres(file: Path) -> list[str]:
 
 
 def write(file: Path, values: Sequence[str]) -> None:
-    """Into a copy that takes the file's place, so that a kill leaves it as it was; none removes the tag.
+    """Set the genres, in a copy that then replaces the file: a kill leaves the file unchanged. No values: remove the tag.
 
-    Of a link it is the song that it leads to whose place is taken.
+    For a symbolic link, the file it leads to is replaced.
 
     Raises:
         TagError: as above.
     """
     kind = type(_opened(file))
     try:
-        with whole(file.resolve()) as partial:
+        with atomic_write(file.resolve()) as partial:
             shutil.copy2(file, partial)
             audio = kind(partial)
             if audio.tags is None:
@@ -119,5 +119,5 @@ def _opened(file: Path) -> Any:
     except (mutagen.MutagenError, OSError) as error:
         raise TagError(f"{file}: {error}") from None
     if audio is None:
-        raise TagError(f"{file}: no tags can be written to a file of this kind")
+        raise TagError(f"{file}: files of this kind have no tags")
     return audio

@@ -18,7 +18,7 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
-LEAST = 1e-12
+MIN_PROBABILITY = 1e-12
 """Probability of what a model holds for impossible, for its logarithm to be a number."""
 
 
@@ -37,7 +37,7 @@ class Input:
     mean: Array
     """Per column, band or channel, over the training part alone."""
     std: Array
-    floor: float = 0.0
+    silence_db: float = 0.0
     """Least value of a window, in dB; the greatest is 0. Meaningless for a summary; an image is from 0 to 1."""
 
     @property

@@ -54,7 +54,7 @@ class Tutorial(nn.Module):
     def __init__(self, source: Input, dropout: float) -> None:
         super().__init__()
         bands, frames = source.shape[-2:]
-        self.floor = source.floor
+        self.silence_db = source.silence_db
         widths = (3, 32, 32, 64)
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(widths):
@@ -69,7 +69,7 @@ class Tutorial(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        shares = image if image.ndim == 4 else (1 - image / self.floor).unsqueeze(1)
+        shares = image if image.ndim == 4 else (1 - image / self.silence_db).unsqueeze(1)
         return self.body(shares.expand(-1, 3, -1, -1))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
-EACH = "each"
+LOG_PROBS = "log_probs"
 """A second output, of a fusion: (B, branches, labels) log probabilities."""
 
 

@@ -1,4 +1,4 @@
-"""Late fusion of models that were trained apart: the product of their probabilities, each to a power of its own.
+"""Late fusion of models trained apart: the product of their probabilities, each raised to its pooling weight.
 
 Logarithmic opinion pool (Heskes 1998, Selecting weighting factors in logarithmic opinion pools, NIPS 10).
 """
@@ -9,16 +9,19 @@ from math import log
 import torch
 from torch import Tensor, nn
 
-from pipeline.models import LEAST
+from pipeline.models import MIN_PROBABILITY
 
 
 class Fusion(nn.Module):
     """Features to logits."""
 
-    powers: Tensor
+    pooling_weights: Tensor
 
     def __init__(
-        self, branches: Sequence[nn.Module], places: Sequence[Sequence[int]], powers: Sequence[float]
+        self,
+        branches: Sequence[nn.Module],
+        places: Sequence[Sequence[int]],
+        pooling_weights: Sequence[float],
     ) -> None:
         """
         Args:
@@ -26,19 +29,19 @@ class Fusion(nn.Module):
         """
         super().__init__()
         self.branches, self.places = nn.ModuleList(branches), places
-        self.register_buffer("powers", torch.tensor(powers, dtype=torch.float32))
+        self.register_buffer("pooling_weights", torch.tensor(pooling_weights, dtype=torch.float32))
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        return self.pooled(self.each(*inputs))
+        return self.pooled(self.log_probs(*inputs))
 
-    def each(self, *inputs: Tensor) -> Tensor:
-        """(B, branches, labels) log probabilities, none below LEAST: a power of 0 would make no number of infinity."""
-        logs = [
-            branch(*(inputs[place] for place in places)).log_softmax(dim=1).clamp_min(log(LEAST))
+    def log_probs(self, *inputs: Tensor) -> Tensor:
+        """(B, branches, labels), each at least log(MIN_PROBABILITY): 0 times infinity would be no number."""
+        each = [
+            branch(*(inputs[place] for place in places)).log_softmax(dim=1).clamp_min(log(MIN_PROBABILITY))
             for branch, places in zip(self.branches, self.places, strict=True)
         ]
-        return torch.stack(logs, dim=1)
+        return torch.stack(each, dim=1)
 
-    def pooled(self, each: Tensor) -> Tensor:
-        """Logits from what :meth:`each` gives."""
-        return torch.tensordot(each, self.powers, dims=([1], [0]))
+    def pooled(self, log_probs: Tensor) -> Tensor:
+        """Logits from the branches' log probabilities."""
+        return torch.tensordot(log_probs, self.pooling_weights, dims=([1], [0]))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.config.models import Activation
-from pipeline.models import LEAST, Array, Input
+from pipeline.models import MIN_PROBABILITY, Array, Input
 
 
 class Standardise(nn.Module):
@@ -61,7 +61,7 @@ class Ensemble(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         probabilities = torch.stack([member(*inputs).softmax(dim=1) for member in self.members]).mean(dim=0)
-        return probabilities.clamp_min(LEAST).log()
+        return probabilities.clamp_min(MIN_PROBABILITY).log()
 
 
 def activate(name: Activation) -> nn.Module:

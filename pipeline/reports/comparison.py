@@ -34,7 +34,7 @@ def comparison(
     """
     ranked = rank(entries)
     best = ranked[0]
-    with files.whole(out / "figures") as folder:
+    with files.atomic_write(out / "figures") as folder:
         pictures = _pictures(ranked, leaks, folder)
     content = {
         "chosen": best,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import files, paths
-from pipeline.data import clips
+from pipeline.data import clips, split
 from pipeline.data.split import PARTS
 from pipeline.features.store import Store
 from pipeline.reports import data_figures, figures
@@ -39,6 +39,20 @@ class DataSet:
     """Pairs of clips: ``first, second, kind, error_rate, shift_s, labels_differ``."""
     protocol: str
     """How the clips were split, as a sentence."""
+
+
+def data_set(group: str) -> DataSet:
+    """What the stages before left.
+
+    Args:
+        group: what the clips of one group have in common.
+    """
+    # a clip may be called NA, which pandas would read as a missing value
+    missing = {"error_rate": [""], "shift_s": [""]}
+    texts = dict.fromkeys(("first", "second", "kind"), "string")
+    duplicates = pd.read_csv(paths.DUPLICATES, dtype=texts, keep_default_na=False, na_values=missing)
+    rows = split.read()
+    return DataSet(clips.computed(), rows, duplicates, split.explained(rows, group))
 
 
 def data_report(data: DataSet, stores: Mapping[str, Store], seed: int, out: Path) -> None:

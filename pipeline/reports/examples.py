@@ -70,7 +70,7 @@ def examples(chosen: pd.DataFrame, stores: Mapping[str, Store]) -> list[Example]
 
 def floor(stores: Mapping[str, Store]) -> float:
     """The dB of the darkest colour in all pictures."""
-    return min(float(store.spec["floor"]) for store in stores.values())
+    return min(float(store.spec["silence_db"]) for store in stores.values())
 
 
 def reader_name(kind: str) -> str:

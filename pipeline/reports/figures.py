@@ -246,7 +246,7 @@ def png(figure: Figure) -> bytes:
 
 
 def save(figure: Figure, file: Path) -> None:
-    with files.whole(file) as partial:
+    with files.atomic_write(file) as partial:
         partial.write_bytes(png(figure))
 
 

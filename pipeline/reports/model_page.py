@@ -195,7 +195,7 @@ def _largest(shown: Patches | Columns) -> float:
 def _plot(shown: Patches, own: Saliency, limit: float, clip_id: str) -> dict[str, Any]:
     """A window, with the parts that the answer depends on in colour, and the numbers of its axes."""
     name = reader_name(shown.kind)
-    png = saliency_figures.window(shown.window, shown.falls, limit, float(shown.spec["floor"]))
+    png = saliency_figures.window(shown.window, shown.falls, limit, float(shown.spec["silence_db"]))
     return {
         "picture": Picture(
             name, f"Parts of the {name} of {clip_id} that the prediction depends on", name, png

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from pipeline.reports import figures
@@ -68,10 +68,14 @@ def data_uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def environment() -> Environment:
-    """Escapes every value for HTML."""
+def environment(*packages: str) -> Environment:
+    """Escapes every value for HTML.
+
+    Args:
+        packages: whose templates are looked for first.
+    """
     return Environment(
-        loader=PackageLoader("pipeline.reports"),
+        loader=ChoiceLoader([PackageLoader(name) for name in (*packages, "pipeline.reports")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -14,7 +14,7 @@ from pipeline.evaluation.temperature import at_temperature
 from pipeline.features.store import Store
 from pipeline.models.exported import Exported
 from pipeline.training.answers import data_of
-from pipeline.training.splits import Parts
+from pipeline.training.splits import Splits
 from pipeline.training.trials import Trial, spec
 
 
@@ -71,7 +71,7 @@ def saliencies(
     return [found[place] for place in answers.index]
 
 
-def _saliency(answer: Any, data: Parts, specs: Mapping[Any, dict[str, Any]], graph: Exported) -> Saliency:
+def _saliency(answer: Any, data: Splits, specs: Mapping[Any, dict[str, Any]], graph: Exported) -> Saliency:
     """Of the window with the highest probability of the answer, or of the summary."""
 
     def run(inputs: Sequence[Array]) -> Array:
@@ -98,7 +98,7 @@ def _drops(
     inputs: Sequence[Array],
     place: int,
     label: int,
-    data: Parts,
+    data: Splits,
     spec: dict[str, Any],
 ) -> Patches | Columns:
     if spec["windowed"]:

@@ -1,8 +1,8 @@
-"""Write a trained model as it is handed out: a folder with all that goes from audio to an answer. No pickle.
+"""Write the best trained model as a bundle: a folder with all that predicting from audio takes. No pickle.
 
-``model.onnx``, the graph; ``about.json``, see :mod:`pipeline.serving.manifest`; ``familiar.npz``, see
-:mod:`pipeline.serving.ood`; ``seen.parquet``, by content the clips that it was trained on, and its
-answers for those it was chosen by.
+``model.onnx``, the graph; ``manifest.json``, see :mod:`pipeline.serving.manifest`; ``ood.npz``, see
+:mod:`pipeline.serving.ood`; ``seen.parquet``, the training and validation clips by content, with the predictions for
+the latter.
 """
 
 import shutil
@@ -14,82 +14,107 @@ import numpy as np
 import pandas as pd
 
 from pipeline import paths
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.data import clips, split
-from pipeline.evaluation import calibration, metrics
+from pipeline.evaluation import bootstrap, calibration, metrics
 from pipeline.features.store import Store
-from pipeline.files import write_json
+from pipeline.files import read_json, write_json
 from pipeline.serving import manifest
-from pipeline.serving.manifest import About
-from pipeline.serving.ood import KIND, Familiarity
-from pipeline.serving.selective import SEEN, threshold
+from pipeline.serving.manifest import INTERFACE, Manifest
+from pipeline.serving.ood import KIND, OodDetector
+from pipeline.serving.selective import threshold
 from pipeline.training.trials import Trial, spec
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
-class Trained:
-    """One trial of one experiment, and its answers as evaluated."""
+class Candidate:
+    """One trial of one experiment."""
 
     key: str
     trial: Trial
-    answers: pd.DataFrame
-    """As in ``evaluation/<key>/predictions.parquet``, of this trial alone."""
+    predictions: pd.DataFrame
+    """This trial's rows of ``evaluation/<key>/predictions.parquet``."""
+    clips: pd.DataFrame
+    """The good clips with their part in the trial's fold."""
+
+    def predicted(self, part: str) -> pd.DataFrame:
+        return metrics.of_part(self.predictions, part)
+
+    def of_part(self, part: str) -> pd.DataFrame:
+        return self.clips[self.clips["part"] == part]
 
 
-def write(trained: Trained, settings: SoundParams, folder: Path) -> About:
+def best(settings: Params) -> Candidate:
+    """The best trial of the best experiment, by validation scores."""
+    scores = {key: read_json(paths.EVALUATION / key / paths.SCORES) for key in settings.experiments}
+    key = min(scores, key=lambda key: metrics.ranked(key, scores[key]))
+    rows = pd.read_parquet(paths.EVALUATION / key / "predictions.parquet")
+    runs = bootstrap.by_run(metrics.of_part(rows, "valid"))
+    run = runs.loc[runs["macro_f1"].idxmax()]
+    trial = Trial(int(run["fold"]), int(run["seed"]))
+    own = rows[(rows["fold"] == trial.fold) & (rows["seed"] == trial.seed)]
+    parts = split.read()
+    good = clips.good(clips.computed()).merge(parts[parts["fold"] == trial.fold], on="clip_id")
+    return Candidate(key, trial, own, good)
+
+
+def write(candidate: Candidate, settings: Params, folder: Path) -> None:
     folder.mkdir()
-    model = paths.MODELS / trained.key / trained.trial.name
+    model = paths.MODELS / candidate.key / candidate.trial.name
     shutil.copy2(model / "model.onnx", folder / manifest.GRAPH)
-    dealt = members(trained.trial.fold)
-    valid = metrics.of_part(trained.answers, "valid")
+    valid = candidate.predicted("valid")
     tempered = calibration.tempered(valid)
-    answers = tempered[["clip_id", "predicted"]].assign(probability=calibration.confidence(tempered))
-    seen = dealt[dealt["part"] != "test"].merge(answers, on="clip_id", how="left")
-    seen[["sha256", "part", "label", "predicted", "probability"]].to_parquet(folder / SEEN, index=False)
-    parts = tabular(dealt)
-    familiarity = Familiarity.fitted(parts["train"].values)
-    familiarity.save(folder / manifest.FAMILIAR)
-    made = spec(model)
-    sure, named = threshold(seen[seen["part"] == "valid"], settings.champion.precision)
-    found = About(
-        experiment=trained.key,
-        run_id=made.run_id,
-        labels=made.labels,
-        kinds=made.experiment.features,
+    predicted = tempered[["clip_id", "predicted"]].assign(probability=calibration.confidence(tempered))
+    seen = candidate.clips[candidate.clips["part"] != "test"].merge(predicted, on="clip_id", how="left")
+    seen[["sha256", "part", "label", "predicted", "probability"]].to_parquet(
+        folder / manifest.SEEN, index=False
+    )
+    splits = tabular_splits(candidate.clips)
+    detector = OodDetector.fit(splits["train"].values)
+    detector.save(folder / manifest.OOD)
+    trained = spec(model)
+    precision = settings.champion.precision
+    confidence_threshold, coverage = threshold(seen[seen["part"] == "valid"], precision)
+    distances = detector.distances(splits["valid"].values)
+    found = Manifest(
+        interface=INTERFACE,
+        experiment=candidate.key,
+        run_id=trained.run_id,
+        labels=trained.labels,
+        kinds=trained.experiment.features,
         features=settings.features,
-        window=made.window,
-        batch_size=made.experiment.training.batch_size,
+        window=trained.window,
+        batch_size=trained.experiment.training.batch_size,
         audit=settings.audit,
-        longest_s=float(dealt["duration_s"].max()),
+        longest_s=float(candidate.clips["duration_s"].max()),
         temperature=float(valid["temperature"].iloc[0]),
-        sure=sure,
-        precision=settings.champion.precision,
-        named=named,
-        familiar=float(np.quantile(familiarity.distances(parts["valid"].values), settings.champion.familiar)),
+        confidence_threshold=confidence_threshold,
+        target_precision=precision,
+        coverage=coverage,
+        ood_threshold=float(np.quantile(distances, settings.champion.in_distribution)),
     )
     write_json(folder / manifest.FILE, found.model_dump())
-    return found
-
-
-def members(fold: int) -> pd.DataFrame:
-    """The good clips with their part in this fold."""
-    rows = split.read()
-    return clips.good(clips.computed()).merge(rows[rows["fold"] == fold], on="clip_id")
 
 
 @dataclass(frozen=True)
-class Tabular:
+class TabularSplit:
     labels: Any
     """(clips,)"""
     values: Array
     """(clips, columns)"""
 
 
-def tabular(dealt: pd.DataFrame) -> dict[str, Tabular]:
-    """The features that familiarity goes by, of each part."""
+def tabular_splits(assigned: pd.DataFrame) -> dict[str, TabularSplit]:
+    """The features that the OOD detector uses, by part.
+
+    Args:
+        assigned: clip_id, label, part.
+    """
     store = Store(paths.FEATURES / KIND)
-    values = np.asarray(store.array[store.rows(dealt["clip_id"])[0]], np.float64)
-    label, part = dealt["label"].to_numpy(), dealt["part"].to_numpy()
-    return {name: Tabular(label[part == name], values[part == name]) for name in ("train", "valid", "test")}
+    values = np.asarray(store.array[store.rows(assigned["clip_id"])[0]], np.float64)
+    label, part = assigned["label"].to_numpy(), assigned["part"].to_numpy()
+    return {
+        name: TabularSplit(label[part == name], values[part == name]) for name in ("train", "valid", "test")
+    }

@@ -1,57 +1,91 @@
-"""Songs given to a model in processes of their own, which run the code that the model was made with."""
+"""Run a registered model in isolated workers: processes that import the model's own code (:mod:`pipeline.serving.manifest`)."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache, partial
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol
+from queue import SimpleQueue
+from typing import Any
 
-from pipeline.parallel import each, strangers
+from pipeline.errors import UserError
+from pipeline.parallel import ONE_THREAD, cores, each
+from pipeline.serving import manifest, worker
 
-Told = dict[str, Any]
-"""Of a song ``label`` (the most probable, whatever the verdict), ``verdict``, ``distance``, ``seconds`` heard and ``probabilities`` by label; else ``reason``, and
-``unexpected`` where another try may do better."""
-
-
-class Listen(Protocol):
-    def __call__(self, songs: Sequence[Path]) -> Iterator[Told]:
-        """What the model makes of the songs, in their order, with a progress bar."""
-        ...
+Prediction = dict[str, Any]
+"""Of interface 1, whatever the model's own is."""
+Process = subprocess.Popen[str]
+OLD_VERDICTS = {"named": "confident", "unsure": "uncertain", "unfamiliar": "out-of-distribution"}
 
 
-@contextmanager
-def listening(package: Path, code: Path) -> Iterator[Listen]:
-    """
+def predict(bundle: Path, code: Path, songs: Sequence[Path]) -> Iterator[Prediction]:
+    """The model's prediction for each song, in order, with a progress bar.
+
     Args:
-        package: the model's folder.
-        code: what its processes import this package from, which need not be this version of it.
+        code: folder with the package ``pipeline`` that the bundle was written by.
+
+    Raises:
+        UserError: a worker process ended.
     """
-    with strangers(code) as pool:
-        yield lambda songs: each(pool, partial(listen, package=package), songs, "classify", "song")
+    interface = manifest.summary(bundle).interface
+    command = [sys.executable, "-P", worker.__file__, str(code), str(interface.version), interface.function]
+    environment = {**os.environ, **dict.fromkeys(ONE_THREAD, "1")}
+    idle: SimpleQueue[Process] = SimpleQueue()
+
+    def one(song: Path) -> Prediction:
+        process = idle.get()
+        try:
+            answer = _ask(process, song)
+        finally:
+            idle.put(process)
+        return answer if interface.version else _translate(answer)
+
+    with ExitStack() as stack:
+        count = max(1, min(cores(), len(songs)))
+        for _ in range(count):
+            started = subprocess.Popen(
+                [*command, str(bundle)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                encoding="utf-8",
+                env=environment,
+            )
+            idle.put(stack.enter_context(started))
+        pool = stack.enter_context(ThreadPoolExecutor(count))
+        try:
+            yield from each(pool, one, songs, "classify", "song")
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def listen(song: Path, package: Path) -> Told:
-    """In plain data, which also another version of this module understands."""
-    from pipeline.serving.sections import SongError
-
+def _ask(process: Process, song: Path) -> Prediction:
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
-        answer = _classifier(package)(song)
-    except SongError as error:
-        return {"reason": str(error)}
-    except Exception as error:  # one song must not cost the others
-        return {"reason": f"cannot be classified: {type(error).__name__}: {error}", "unexpected": True}
+        # ASCII: a file name need not be UTF-8
+        process.stdin.write(json.dumps(str(song)) + "\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+    except BrokenPipeError:
+        line = ""
+    if not line:
+        raise UserError(f"{song}: the model's process ended with exit status {process.wait()}")
+    answer: Prediction = json.loads(line)
+    return answer
+
+
+def _translate(answer: Prediction) -> Prediction:
+    """From interface 0."""
+    if "reason" in answer:
+        return answer
+    guess, verdict = answer["label"], OLD_VERDICTS[answer["verdict"]]
     return {
-        "label": answer.guess,
-        "verdict": answer.verdict,
-        "distance": answer.distance,
-        "seconds": sum(heard.stop_s - heard.start_s for heard in answer.sections),
-        "probabilities": dict(zip(answer.labels, map(float, answer.probabilities), strict=True)),
+        **answer,
+        "label": guess if verdict == "confident" else "",
+        "guess": guess,
+        "confidence": answer["probabilities"][guess],
+        "verdict": verdict,
     }
-
-
-@cache
-def _classifier(package: Path) -> Any:
-    # librosa takes seconds to import, which the process that asks can do without
-    from pipeline.serving.predictor import Classifier
-
-    return Classifier(package)

@@ -1,47 +1,110 @@
-"""What a model that is handed out needs to know of itself, kept beside its graph as ``about.json``."""
+"""What a bundle says about its model in ``manifest.json``, and the interface by which other versions of this package use it.
+
+A registered model runs the code it was registered with. The promotion gate, ``soundtrack classify`` and ``soundtrack page``
+may be of another version, import nothing from it, and rely on this alone (version 1, with an example in docs/serving.md):
+
+- ``interface.function``, ``"module:name"``, takes two paths as strings, song and bundle. It returns what JSON can hold:
+  ``label`` (empty unless confident), ``guess``, ``confidence``, ``verdict``, ``distance``, ``seconds`` and ``probabilities``
+  by label; or ``reason`` and perhaps ``unexpected: true``, if another try may succeed.
+- ``python -m`` runs the module ``interface.page`` with the bundle and ``--port``.
+- :class:`Summary` has the manifest's keys that any version may read.
+- ``seen.parquet`` has ``sha256``, ``part``, ``label``, ``predicted`` and ``probability`` of training and validation clips.
+
+Older models have ``about.json`` instead. They are interface 0: the function takes two :class:`~pathlib.Path` and calls the
+guess ``label``; :mod:`pipeline.serving.isolated` translates its answers.
+"""
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from pipeline import config
-from pipeline.config.base import Section
+from pipeline.config.base import ParamsError, Section
 from pipeline.config.data import Audit
-from pipeline.config.features import FeatureKind, Features, Window
+from pipeline.config.features import Features, Window
+from pipeline.files import read_json
 
-FILE = "about.json"
+FILE = "manifest.json"
 GRAPH = "model.onnx"
-FAMILIAR = "familiar.npz"
+OOD = "ood.npz"
+SEEN = "seen.parquet"
+
+Verdict = Literal["confident", "uncertain", "out-of-distribution"]
 
 
-class About(Section):
+class Interface(Section):
+    model_config = ConfigDict(extra="ignore")
+
+    version: int
+    function: str
+    page: str
+
+
+INTERFACE = Interface(
+    version=1, function="pipeline.serving.predictor:predict", page="pipeline.serving.webapp"
+)
+OLD_INTERFACE = Interface(
+    version=0, function="pipeline.inference.listening:listen", page="pipeline.inference.page"
+)
+OLD_FILE = "about.json"
+OLD_KEYS = {"sure": "confidence_threshold", "precision": "target_precision", "familiar": "ood_threshold"}
+
+
+class Summary(Section):
+    model_config = ConfigDict(extra="ignore")
+
+    interface: Interface
     experiment: str
-    run_id: str
-    """Of the MLflow run that trained it."""
     labels: list[str]
     """In the order of the graph's output."""
-    kinds: list[FeatureKind]
+    confidence_threshold: float
+    """Least calibrated probability of a confident prediction; above 1 where none is precise enough."""
+    target_precision: float
+    """Share of confident predictions that must be right on the validation set."""
+    ood_threshold: float
+    """Distance to the training clips above which a song is out of distribution."""
+
+
+class Manifest(Summary):
+    model_config = ConfigDict(extra="forbid")
+
+    run_id: str
+    """MLflow run that trained the model."""
+    kinds: list[str]
     """In the order of the graph's inputs."""
     features: Features
     window: Window
     batch_size: int
     audit: Audit
     longest_s: float = Field(gt=0)
-    """Of the clips it learned from and was judged on: what is longer is heard in sections."""
+    """Longest clip of the data set; longer songs are cut into segments."""
     temperature: float = Field(gt=0)
-    sure: float
-    """A label is named from this calibrated probability on; above 1 where no probability was precise enough."""
-    precision: float
-    """Of the labels that are named, the share of right ones on validation."""
-    named: float
-    """Share of validation clips whose label is named."""
-    familiar: float
-    """Distance from the training clips up to which music is taken to be of their kind."""
+    coverage: float
+    """Share of validation clips with a confident prediction."""
 
 
-def load(folder: Path) -> About:
+def load(bundle: Path) -> Manifest:
     """
     Raises:
-        ParamsError: the file is missing, or of another version of this package.
+        ParamsError: the file is missing, or was written by another version of this package.
     """
-    return config.read(folder / FILE, About)
+    return config.read(bundle / FILE, Manifest)
+
+
+def summary(bundle: Path) -> Summary:
+    """What any version may read of a bundle, also of one registered before there was a manifest.
+
+    Raises:
+        ParamsError: there is no manifest, or its interface is newer than this package.
+    """
+    if (bundle / OLD_FILE).exists():
+        old = {OLD_KEYS.get(key, key): value for key, value in read_json(bundle / OLD_FILE).items()}
+        return Summary.model_validate({**old, "interface": OLD_INTERFACE})
+    found = config.read(bundle / FILE, Summary)
+    if found.interface.version > INTERFACE.version:
+        raise ParamsError(
+            f"{bundle} has interface {found.interface.version}, this version of soundtrack knows up to "
+            f"{INTERFACE.version}: update the checkout"
+        )
+    return found

@@ -1,105 +1,156 @@
-"""The model card: what a model was trained on, how good it is, and what its limits are.
+"""The model card: what a registered model was trained on, how good it is, and where it fails.
 
 In the spirit of Mitchell et al. 2019 (Model cards for model reporting, arXiv:1810.03993).
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline import files
+from pipeline import files, paths
+from pipeline.config.project import Params
+from pipeline.data import clips, split
 from pipeline.evaluation import calibration, metrics
 from pipeline.reports import figures
-from pipeline.reports.pages import UNKNOWN, Table, markdown, table
-from pipeline.serving.manifest import About
+from pipeline.reports.pages import UNKNOWN, Table, markdown
+from pipeline.serving import manifest, ood_evaluation
+from pipeline.serving.bundle import Candidate, tabular_splits
+from pipeline.serving.manifest import Manifest
+from pipeline.serving.ood import OodDetector
 from pipeline.serving.ood_evaluation import Roc
+from pipeline.serving.predictor import Predictor
+from pipeline.training.trials import spec
 
-REJECTED = {
-    "noises": ("noise", "synthetic noise: white, pink, hum, clicks, sweep, speech-like bursts"),
-    "labels": ("left-out labels", "each label in turn, left out of training"),
+LATENCY_RUNS = 3
+OOD_SETS = {
+    "noises": "generated noises: white, pink, hum, clicks, sweep, syllables of noise",
+    "held-out labels": "each label in turn, held out of training",
 }
-"""What out-of-distribution detection is measured on: in the figure, and in the table."""
 
 
 @dataclass(frozen=True)
-class Card:
-    about: About
-    name: str
-    version: str
-    decision: str
-    """Whether it became the champion, and why."""
-    description: str
-    parameters: int
-    data: str
-    protocol: str
-    scores: Mapping[str, float]
-    """As in ``evaluation/<key>/scores.json``."""
-    test: pd.DataFrame
-    """Its predictions on the test set."""
-    distances: np.ndarray[Any, np.dtype[np.float64]]
-    """Of the test clips."""
-    rocs: Mapping[str, Roc]
-    """By the keys of REJECTED."""
-    limits: list[str]
+class Cost:
     size_mb: float
-    latency_ms: float
-    latency_of_s: float
+    latency_s: float
+    """Of one clip on one thread, the median of some runs."""
+    clip_s: float
+    """Length of that clip."""
 
 
-def write(card: Card, file: Path, picture: Path) -> None:
-    about, test = card.about, calibration.tempered(card.test)
-    labelled = test[calibration.confidence(test) >= about.sure]
-    curves = {
-        f"{REJECTED[name][0]} (AUROC {roc.auc:.2f})": (roc.familiar, roc.foreign)
-        for name, roc in card.rocs.items()
+def measure(bundle: Path, candidate: Candidate) -> Cost:
+    clip = candidate.of_part("valid").sort_values("duration_s").iloc[-1]
+    predictor = Predictor(bundle)
+    predictor(Path(clip["path"]))  # the first one also warms up
+    times = []
+    for _ in range(LATENCY_RUNS):
+        start = time.perf_counter()
+        predictor(Path(clip["path"]))
+        times.append(time.perf_counter() - start)
+    return Cost(
+        sum(file.stat().st_size for file in bundle.iterdir()) / 1e6,
+        float(np.median(times)),
+        float(clip["duration_s"]),
+    )
+
+
+def write(
+    candidate: Candidate, bundle: Path, cost: Cost, version: str, decision: str, settings: Params
+) -> None:
+    """Write the card and its figure.
+
+    Args:
+        version: in MLflow's registry.
+        decision: the promotion gate's, a sentence.
+    """
+    known, detector = manifest.load(bundle), OodDetector.load(bundle / manifest.OOD)
+    splits = tabular_splits(candidate.clips)
+    rocs = {
+        "noises": ood_evaluation.noises(detector, splits["valid"], known, cost.clip_s, settings.seed),
+        "held-out labels": ood_evaluation.held_out_labels(splits, settings.champion.in_distribution),
     }
-    figures.save(figures.roc(curves), picture)
+    curves = {f"{name} (AUC {roc.auc:.2f})": (roc.fpr, roc.tpr) for name, roc in rocs.items()}
+    figures.save(figures.roc(curves), paths.OOD_FIGURE)
+    test = candidate.predicted("test")
+    tempered = calibration.tempered(test)
+    confident = tempered[calibration.confidence(tempered) >= known.confidence_threshold]
+    model = spec(paths.MODELS / candidate.key / candidate.trial.name)
+    rows = split.read()
     content = {
-        **vars(card),
-        "scores": _scores(card.scores),
-        "per_label": _per_label(card.test),
-        "threshold": about.sure,
-        "precision": about.precision,
-        "valid_coverage": about.named,
-        "test_coverage": len(labelled) / len(test),
-        "test_right": f"{int((labelled['label'] == labelled['predicted']).sum())} of {len(labelled)}",
-        "distance": about.familiar,
-        "test_rejected": float(np.mean(card.distances > about.familiar)),
-        "ood": _ood(card.rocs),
-        "ood_picture": picture.name,
-        "similar_labels_pass": card.rocs["labels"].auc < 0.7,
+        "known": known,
+        "cost": cost,
+        "name": settings.champion.name,
+        "version": version,
+        "decision": decision,
+        "description": model.description,
+        "parameters": model.parameters,
+        "data": _data(candidate),
+        "protocol": split.explained(rows),
+        "scores": _scores(files.read_json(paths.EVALUATION / candidate.key / paths.SCORES)),
+        "per_label": _per_label(test),
+        "test_coverage": len(confident) / len(test),
+        "test_right": f"{(confident['label'] == confident['predicted']).sum()} of {len(confident)}",
+        "test_ood": float(np.mean(detector.distances(splits["test"].values) > known.ood_threshold)),
+        "ood": _ood(rocs),
+        "ood_note": _ood_note(rocs["held-out labels"]),
+        "limits": _limits(split.leaky(rows), candidate.clips, known),
     }
-    files.write_text(file, markdown().get_template("card.md.j2").render(content))
+    files.write_text(paths.CARD, markdown().get_template("card.md.j2").render(content))
+
+
+def _data(candidate: Candidate) -> str:
+    train = candidate.of_part("train")
+    return (
+        f"{len(train)} clips of {train['group'].nunique()} groups, {train['duration_s'].sum() / 60:.0f} minutes, "
+        f"source {clips.source(candidate.clips)}"
+    )
 
 
 def _scores(scores: Mapping[str, float]) -> Table:
-    rows: list[dict[str, object]] = [{"score": "macro F1, validation", "value": scores["valid_macro_f1"]}]
+    rows = [["macro F1, validation", f"{scores['valid_macro_f1']:.3f}", UNKNOWN]]
     for name, words in (("macro_f1", "macro F1, test"), ("accuracy", "accuracy, test")):
-        low, high = (scores[f"test_{name}_{end}"] for end in ("low", "high"))
-        interval = f"{low:.3f} to {high:.3f}" if np.isfinite(low) else UNKNOWN
-        rows.append({"score": words, "value": scores[f"test_{name}"], "95 % interval": interval})
-    rows.append({"score": "calibration error, test", "value": scores["test_ece_scaled"]})
-    return table([{"score": "", "value": "", "95 % interval": UNKNOWN} | row for row in rows], "lrr")
+        ends = [scores[f"test_{name}_{end}"] for end in ("low", "high")]
+        interval = f"{ends[0]:.3f} to {ends[1]:.3f}" if np.isfinite(ends).all() else UNKNOWN
+        rows.append([words, f"{scores[f'test_{name}']:.3f}", interval])
+    rows.append(["calibration error, test", f"{scores['test_ece_scaled']:.3f}", UNKNOWN])
+    return Table(["score", "value", "95 % interval"], "lrr", rows)
 
 
 def _per_label(test: pd.DataFrame) -> str:
-    scores = metrics.per_class(test, metrics.label_names(test)).sort_values("f1", ascending=False)
-    best_first = ", ".join(f"{row.label} ({row.f1:.2f})" for row in scores.itertuples())
-    return f"Test F1 by label: {best_first}."
+    table = metrics.per_class(test, metrics.label_names(test)).sort_values("f1", ascending=False)
+    scores = [f"{row.label} ({row.f1:.2f})" for row in table.itertuples()]
+    return f"Test F1 by label, best first: {', '.join(scores)}."
 
 
 def _ood(rocs: Mapping[str, Roc]) -> Table:
     rows = [
-        {
-            "out of distribution": REJECTED[name][1],
-            "clips": roc.clips,
-            "rejected": f"{roc.refused:.0%}",
-            "AUROC": f"{roc.auc:.2f}",
-        }
+        [OOD_SETS[name], str(roc.clips), f"{roc.detected:.0%}", f"{roc.auc:.2f}"]
         for name, roc in rocs.items()
     ]
-    return table(rows, "lrrr")
+    return Table(["not in training", "clips", "detected", "ROC AUC"], "lrrr", rows)
+
+
+def _ood_note(held_out: Roc) -> str:
+    if held_out.auc < 0.7:
+        return (
+            "A style that is missing from training is rarely detected if it sounds like the trained ones. "
+            "Then only a low confidence can warn."
+        )
+    return "Styles that are missing from training are often detected, not always."
+
+
+def _limits(leaky: str | None, good: pd.DataFrame, known: Manifest) -> list[str]:
+    limits = [
+        f"The model has {len(known.labels)} labels. All music that is not out of distribution gets one of them.",
+        f"It was trained and evaluated on clips of {good['duration_s'].min():.1f} to {known.longest_s:.1f} s. "
+        f"Averaging over the segments of longer songs was not evaluated.",
+    ]
+    if leaky:
+        limits.append(f"Its scores are too optimistic: {leaky}.")
+    origins = good["origin"].str.split(" ").str[:4].str.join(" ").unique()
+    if any(origin.startswith("synth") for origin in origins):
+        limits.append("Its clips are synthesised from scores: recordings are out of distribution.")
+    return limits

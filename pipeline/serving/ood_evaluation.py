@@ -1,4 +1,4 @@
-"""How well familiarity tells what a model knows from what it does not: against noises, and labels held back."""
+"""How well the OOD detector works: on generated noises, and on labels held out of its training."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from pipeline.config.features import Features
 from pipeline.features import extract
 from pipeline.features.sound import Sound
-from pipeline.serving.bundle import Tabular
-from pipeline.serving.manifest import About
-from pipeline.serving.ood import KIND, Familiarity
+from pipeline.serving.bundle import TabularSplit
+from pipeline.serving.manifest import Manifest
+from pipeline.serving.ood import KIND, OodDetector
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 NOISES = 5
@@ -21,53 +21,47 @@ NOISES = 5
 
 @dataclass(frozen=True)
 class Roc:
-    """Distances of familiar clips against those of foreign ones."""
+    """OOD clips are the positives, validation clips the negatives."""
 
-    familiar: list[float]
-    foreign: list[float]
-    """Shares refused, from the highest threshold to the lowest."""
+    fpr: list[float]
+    tpr: list[float]
+    """From the highest threshold to the lowest."""
     auc: float
-    refused: float
-    """Share of foreign clips that the threshold in use refuses."""
+    detected: float
+    """True positive rate at the threshold in use."""
     clips: int
-    """Foreign ones."""
+    """OOD ones."""
 
 
-def noises(known: Familiarity, valid: Tabular, about: About, seconds: float, seed: int) -> Roc:
-    """Validation clips against what is no music, of so many seconds."""
-    rate, rng = about.features.sample_rate, np.random.default_rng(seed)
+def noises(detector: OodDetector, valid: TabularSplit, known: Manifest, seconds: float, seed: int) -> Roc:
+    """Generated noises of this many seconds as OOD clips."""
+    rate, rng = known.features.sample_rate, np.random.default_rng(seed)
     signals = [signal for _ in range(NOISES) for signal in _signals(round(seconds * rate), rate, rng)]
-    rows = [_columns(Sound(signal.astype(np.float32), rate), about.features) for signal in signals]
-    return _roc(
-        known.distances(valid.values) / about.familiar, known.distances(np.array(rows)) / about.familiar
-    )
+    rows = [_columns(Sound(signal.astype(np.float32), rate), known.features) for signal in signals]
+    near, far = detector.distances(valid.values), detector.distances(np.array(rows))
+    return _roc(near / known.ood_threshold, far / known.ood_threshold)
 
 
-def labels(parts: dict[str, Tabular], quantile: float) -> Roc:
-    """Validation clips against those of a label that is held back from training, each label in its turn."""
-    train, valid = parts["train"], parts["valid"]
-    familiar, foreign = [], []
+def held_out_labels(splits: dict[str, TabularSplit], in_distribution: float) -> Roc:
+    """Each label's validation clips as OOD clips for a detector fitted without that label."""
+    train, valid = splits["train"], splits["valid"]
+    near, far = [], []
     for label in np.unique(train.labels):
-        known = Familiarity.fitted(train.values[train.labels != label])
-        distances = known.distances(valid.values)
-        threshold = np.quantile(distances[valid.labels != label], quantile)
-        familiar.append(distances[valid.labels != label] / threshold)
-        foreign.append(distances[valid.labels == label] / threshold)
-    return _roc(np.concatenate(familiar), np.concatenate(foreign))
+        distances = OodDetector.fit(train.values[train.labels != label]).distances(valid.values)
+        held_out = valid.labels == label
+        threshold = np.quantile(distances[~held_out], in_distribution)
+        near.append(distances[~held_out] / threshold)
+        far.append(distances[held_out] / threshold)
+    return _roc(np.concatenate(near), np.concatenate(far))
 
 
-def _roc(familiar: Array, foreign: Array) -> Roc:
+def _roc(near: Array, far: Array) -> Roc:
     """Of distances in units of their thresholds."""
-    truth = np.r_[np.zeros(len(familiar)), np.ones(len(foreign))]
-    distances = np.r_[familiar, foreign]
-    refused_familiar, refused_foreign, _ = roc_curve(truth, distances)
-    return Roc(
-        refused_familiar.tolist(),
-        refused_foreign.tolist(),
-        float(roc_auc_score(truth, distances)),
-        float(np.mean(foreign > 1)),
-        len(foreign),
-    )
+    truth = np.r_[np.zeros(len(near)), np.ones(len(far))]
+    distances = np.r_[near, far]
+    fpr, tpr, _ = roc_curve(truth, distances)
+    auc = float(roc_auc_score(truth, distances))
+    return Roc(fpr.tolist(), tpr.tolist(), auc, float(np.mean(far > 1)), len(far))
 
 
 def _columns(sound: Sound, features: Features) -> Array:

@@ -1,10 +1,10 @@
-"""Label probabilities of a song, from its audio alone, exactly as they were when the model was evaluated."""
+"""Predict a song's label from its audio, with the features, windows and calibration that the model was evaluated with."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -13,42 +13,40 @@ from pipeline.features import extract, numba_cache
 from pipeline.features.sound import Sound
 from pipeline.features.store import Block
 from pipeline.models.exported import Exported
-from pipeline.serving import manifest, sections
-from pipeline.serving.ood import KIND, Familiarity
-from pipeline.serving.sections import Section
+from pipeline.serving import manifest
+from pipeline.serving.manifest import Verdict
+from pipeline.serving.ood import KIND, OodDetector
+from pipeline.serving.segments import Segment, SongError, segments
 from pipeline.training.dataset import Feature, Windows
 from pipeline.training.predict import averaged
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-Verdict = Literal["named", "unsure", "unfamiliar"]
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What the model makes of one section of a song."""
-
+class SegmentPrediction:
     start_s: float
     stop_s: float
     probabilities: Array
-    """(labels,) the mean over the section's windows, calibrated on the validation part."""
+    """(labels,) the mean over the segment's windows, calibrated on the validation set."""
     distance: float
+    """OOD score, see :mod:`pipeline.serving.ood`."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the model makes of a song."""
-
+class SongPrediction:
     labels: list[str]
     probabilities: Array
-    """(labels,) the mean over the sections."""
+    """(labels,) the mean over the segments."""
     distance: float
+    """OOD score: the median over the segments."""
     verdict: Verdict
-    sections: list[Heard]
+    segments: list[SegmentPrediction]
 
     @property
     def label(self) -> str:
-        """Empty unless the verdict is ``named``: a guess is no label."""
-        return self.guess if self.verdict == "named" else ""
+        """The guess; empty unless the verdict is ``confident``."""
+        return self.guess if self.verdict == "confident" else ""
 
     @property
     def guess(self) -> str:
@@ -57,72 +55,82 @@ class Answer:
 
     @property
     def confidence(self) -> float:
-        """The probability of the guess."""
+        """The guess's probability."""
         return self.ranking[0][1]
 
     @cached_property
     def ranking(self) -> list[tuple[str, float]]:
-        """Labels and probabilities, the most probable first."""
+        """Labels and probabilities, most probable first."""
         order = np.argsort(-self.probabilities, kind="stable")
         return [(self.labels[place], float(self.probabilities[place])) for place in order]
 
+    def to_dict(self) -> dict[str, Any]:
+        """As interface 1 in :mod:`pipeline.serving.manifest`."""
+        return {
+            "label": self.label,
+            "guess": self.guess,
+            "confidence": self.confidence,
+            "verdict": self.verdict,
+            "distance": self.distance,
+            "seconds": sum(segment.stop_s - segment.start_s for segment in self.segments),
+            "probabilities": dict(zip(self.labels, map(float, self.probabilities), strict=True)),
+        }
 
-class Classifier:
-    def __init__(self, folder: Path, threads: int = 1) -> None:
+
+class Predictor:
+    def __init__(self, bundle: Path, threads: int = 1) -> None:
         """
         Args:
-            folder: a model as :mod:`pipeline.serving.bundle` writes it.
+            bundle: as :mod:`pipeline.serving.bundle` writes it.
         """
-        self.about = manifest.load(folder)
-        self._graph = Exported(folder / manifest.GRAPH, threads)
-        self._familiarity = Familiarity.load(folder / manifest.FAMILIAR)
-        self._specs = {kind: extract.spec(kind, self.about.features) for kind in {*self.about.kinds, KIND}}
+        self.manifest = manifest.load(bundle)
+        self._graph = Exported(bundle / manifest.GRAPH, threads)
+        self._ood = OodDetector.load(bundle / manifest.OOD)
+        kinds = {*self.manifest.kinds, KIND}
+        self._specs = {kind: extract.spec(kind, self.manifest.features) for kind in kinds}
 
-    def __call__(self, file: Path | BinaryIO) -> Answer:
+    def __call__(self, file: Path | BinaryIO) -> SongPrediction:
         """
         Raises:
-            SongError: nothing of the file can be heard; the message says why.
+            SongError: the file has no usable audio; the message says why.
         """
-        return self.answer(list(self.heard(file)))
+        return self.combine([self.predict_segment(*decoded) for decoded in self.decode(file)])
 
-    def heard(self, file: Path | BinaryIO) -> Iterator[Heard]:
-        """Section by section, of which one is in memory at a time.
-
-        Raises:
-            SongError: as above.
-        """
-        for section, sound in self.decoded(file):
-            yield self.hear(section, sound)
-
-    def decoded(self, file: Path | BinaryIO) -> Iterator[tuple[Section, Sound]]:
-        """The sections that can be heard, for who wants to see in them more than labels.
+    def decode(self, file: Path | BinaryIO) -> Iterator[tuple[Segment, Sound]]:
+        """The song's usable segments, one in memory at a time.
 
         Raises:
             SongError: as above.
         """
-        known = self.about
+        known = self.manifest
         numba_cache.fill(known.features)
-        for section in sections.sections(file, known.longest_s, known.features.sample_rate, known.audit):
-            yield section, Sound(section.signal, known.features.sample_rate)
+        for segment in segments(file, known.longest_s, known.features.sample_rate, known.audit):
+            yield segment, Sound(segment.signal, known.features.sample_rate)
 
-    def hear(self, section: Section, sound: Sound) -> Heard:
-        blocks = extract.of_decoded(sound, list(self._specs), self.about.features)
-        (distance,) = self._familiarity.distances(self._rows(KIND, blocks[KIND]))
-        return Heard(section.start_s, section.stop_s, self._probabilities(blocks), float(distance))
+    def predict_segment(self, segment: Segment, sound: Sound) -> SegmentPrediction:
+        blocks = extract.of_decoded(sound, list(self._specs), self.manifest.features)
+        (distance,) = self._ood.distances(self._rows(KIND, blocks[KIND]))
+        return SegmentPrediction(
+            segment.start_s, segment.stop_s, self._probabilities(blocks), float(distance)
+        )
 
-    def answer(self, sections: list[Heard]) -> Answer:
-        """All sections of a song together: their mean probabilities, and their median distance.
+    def combine(self, found: list[SegmentPrediction]) -> SongPrediction:
+        """Mean probabilities and median distance over a song's segments.
 
-        The mean leaves a song no surer than its sections are. To take them for independent witnesses would make it far
-        too sure: of songs that a model was not trained on, 12 sections name hardly more rightly than one.
+        The mean treats segments as one piece of evidence, not as independent ones: that would make a song of many
+        segments overconfident. On unseen songs, 12 segments are hardly more accurate than one.
         """
-        known = self.about
-        probabilities = np.mean([heard.probabilities for heard in sections], axis=0)
-        distance = float(np.median([heard.distance for heard in sections]))
-        verdict: Verdict = "unsure" if probabilities.max() < known.sure else "named"
-        if distance > known.familiar:
-            verdict = "unfamiliar"
-        return Answer(known.labels, probabilities, distance, verdict, sections)
+        known = self.manifest
+        probabilities = np.mean([segment.probabilities for segment in found], axis=0)
+        distance = float(np.median([segment.distance for segment in found]))
+        verdict: Verdict = (
+            "out-of-distribution"
+            if distance > known.ood_threshold
+            else "uncertain"
+            if probabilities.max() < known.confidence_threshold
+            else "confident"
+        )
+        return SongPrediction(known.labels, probabilities, distance, verdict, found)
 
     def _rows(self, kind: str, block: Block) -> Any:
         """In the precision of the store, which models are trained and evaluated from."""
@@ -130,10 +138,25 @@ class Classifier:
         return np.frombuffer(block.content, spec["dtype"]).reshape(-1, spec["width"])
 
     def _probabilities(self, blocks: dict[str, Block]) -> Array:
-        known, features = self.about, []
+        known, features = self.manifest, []
         for kind in known.kinds:
             rows = self._rows(kind, blocks[kind])
             ends = np.array([0, len(rows)])
             features.append(Feature(rows, ends[:1], ends[1:], self._specs[kind], known.window.of(kind)))
         batches = Windows(features, np.zeros(1, np.int64)).batches(known.batch_size)
         return at_temperature(averaged(self._graph, batches, 1, len(known.labels))[0], known.temperature)
+
+
+def predict(song: str, bundle: str) -> dict[str, Any]:
+    """The function that a manifest's interface names: other versions of this package call it (:mod:`pipeline.serving.worker`)."""
+    try:
+        return _predictor(bundle)(Path(song)).to_dict()
+    except SongError as error:
+        return {"reason": str(error)}
+    except Exception as error:  # one song must not stop the others
+        return {"reason": f"cannot be classified: {type(error).__name__}: {error}", "unexpected": True}
+
+
+@cache
+def _predictor(bundle: str) -> Predictor:
+    return Predictor(Path(bundle))

@@ -1,4 +1,4 @@
-"""The model as MLflow loads and serves it, from this code and not from a pickle (its "models from code").
+"""The pyfunc model that MLflow loads and serves, from this code and not from a pickle ("models from code").
 
 A row is a song: ``audio``, the bytes of a file (base64 in JSON), or ``path``, a file on the machine that serves.
 """
@@ -15,17 +15,17 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from pipeline.serving.predictor import Answer, Classifier
-from pipeline.serving.sections import SongError
+from pipeline.serving.predictor import Predictor
+from pipeline.serving.segments import SongError
 
-MOST_SONGS = 64
+MAX_SONGS = 64
 """In one request."""
 
 
-class Served(PythonModel):  # type: ignore[misc]
+class SongModel(PythonModel):  # type: ignore[misc]
     def load_context(self, context: PythonModelContext) -> None:
-        self.classifier = Classifier(Path(context.artifacts["package"]))
-        # features of one song at a time: memory stays that of one, and more cores take more processes
+        self.predictor = Predictor(Path(context.artifacts["bundle"]))
+        # features of one song at a time: memory stays that of one, and more processes take more cores
         self.lock = threading.Lock()
 
     def predict(
@@ -34,14 +34,14 @@ class Served(PythonModel):  # type: ignore[misc]
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> pd.DataFrame:
-        """A row per song: label (empty unless the verdict is ``named``), guess, confidence, verdict, distance, sections, and
-        ``p:<label>``, calibrated.
+        """A row per song: label (empty unless the verdict is ``confident``), guess, confidence, verdict, distance, seconds,
+        segments, and the calibrated ``p:<label>``.
 
         Raises:
-            MlflowException: a song cannot be heard, which the server answers with the status 400.
+            MlflowException: a song has no usable audio, which the server answers with status 400.
         """
-        if len(model_input) > MOST_SONGS:
-            raise _refused(f"{len(model_input)} songs in one request: at most {MOST_SONGS}")
+        if len(model_input) > MAX_SONGS:
+            raise _refused(f"{len(model_input)} songs in one request: at most {MAX_SONGS}")
         return pd.DataFrame(
             [self._row(number, row) for number, row in enumerate(model_input.to_dict("records"))]
         )
@@ -53,27 +53,20 @@ class Served(PythonModel):  # type: ignore[misc]
         song = io.BytesIO(audio) if isinstance(audio, bytes) else Path(str(path))
         try:
             with self.lock:
-                answer = self.classifier(song)
+                found = self.predictor(song)
         except SongError as error:
             raise _refused(f"song {number}: {error}") from None
-        return told(answer)
-
-
-def told(answer: Answer) -> dict[str, Any]:
-    probabilities = dict(zip(answer.labels, map(float, answer.probabilities), strict=True))
-    return {
-        "label": answer.label,
-        "guess": answer.guess,
-        "confidence": answer.confidence,
-        "verdict": answer.verdict,
-        "distance": answer.distance,
-        "sections": len(answer.sections),
-        **{f"p:{label}": value for label, value in probabilities.items()},
-    }
+        columns = found.to_dict()
+        probabilities = columns.pop("probabilities")
+        return {
+            **columns,
+            "segments": len(found.segments),
+            **{f"p:{label}": value for label, value in probabilities.items()},
+        }
 
 
 def _refused(message: str) -> MlflowException:
     return MlflowException(message, error_code=BAD_REQUEST)
 
 
-mlflow.models.set_model(Served())
+mlflow.models.set_model(SongModel())

@@ -1,36 +1,26 @@
-"""From which probability on a label is named: what a model was right about on validation decides."""
-
-from pathlib import Path
+"""Selective prediction: the confidence threshold above which enough predictions were right on the validation set."""
 
 import numpy as np
 import pandas as pd
 
-SEEN = "seen.parquet"
-"""Of a package, by content the clips that the model was trained on, and its answers for those it was chosen by."""
 NEVER = 1.01
-"""A probability that no label reaches."""
+"""A threshold that no probability reaches."""
 
 
-def threshold_of(folder: Path, precision: float) -> float:
-    """As :func:`threshold`, of a package."""
-    seen = pd.read_parquet(folder / SEEN)
-    return threshold(seen[seen["part"] == "valid"], precision)[0]
-
-
-def threshold(rows: pd.DataFrame, precision: float) -> tuple[float, float]:
-    """The least probability from which on labels are right often enough, and the share of rows that reach it.
+def threshold(valid: pd.DataFrame, precision: float) -> tuple[float, float]:
+    """The lowest confidence threshold with this precision, and its coverage (the share of rows at or above it).
 
     Args:
-        rows: clips the model was not trained on: label, predicted, and the calibrated probability of the latter.
-        precision: share of right labels among those named.
+        valid: clips the model was not trained on: label, predicted, and the latter's calibrated probability.
+        precision: share of right predictions among the confident ones.
     """
-    sureness = rows["probability"].to_numpy()
-    order = np.argsort(-sureness, kind="stable")
-    right = (rows["label"] == rows["predicted"]).to_numpy()[order]
+    confidence = valid["probability"].to_numpy()
+    order = np.argsort(-confidence, kind="stable")
+    right = (valid["label"] == valid["predicted"]).to_numpy()[order]
     precise = np.cumsum(right) / np.arange(1, len(right) + 1) >= precision
-    # clips of one probability are named together
-    ends = np.append(np.diff(sureness[order]) != 0, True)
+    # clips of equal probability are accepted together
+    ends = np.append(np.diff(confidence[order]) != 0, True)
     enough = np.flatnonzero(precise & ends)
     if not len(enough):
         return NEVER, 0.0
-    return float(sureness[order][enough[-1]]), float((enough[-1] + 1) / len(right))
+    return float(confidence[order][enough[-1]]), float((enough[-1] + 1) / len(right))

@@ -1,6 +1,6 @@
-"""A page to try a model: a person drops a song on it and sees what the model makes of it.
+"""A page to try a model: drop a song on it and see the prediction, segment by segment.
 
-``python -m pipeline.serving.webapp PACKAGE`` serves it to this machine alone.
+``python -m pipeline.serving.webapp BUNDLE`` serves it to this machine alone.
 """
 
 import argparse
@@ -9,146 +9,181 @@ import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
+from librosa import power_to_db
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from pipeline.reports import pages
+from pipeline.config.features import Features
+from pipeline.features.sound import Sound, mel
+from pipeline.reports import data_figures, pages
 from pipeline.reports.figures import OKABE_ITO
-from pipeline.serving.manifest import About
-from pipeline.serving.overview import Overview
-from pipeline.serving.predictor import Answer, Array, Classifier
-from pipeline.serving.sections import SongError
+from pipeline.serving.manifest import Manifest
+from pipeline.serving.predictor import Array, Predictor, SongPrediction
+from pipeline.serving.segments import SongError
 
-LARGEST = 200_000_000
-"""Bytes of a file that is listened to."""
+MAX_BYTES = 200_000_000
+"""Size of a file that is accepted."""
+MAX_COLUMNS = 1200
+"""Of the spectrogram's image."""
 NOTHING_FROM_OUTSIDE = {
     "Content-Security-Policy": "default-src 'none'; connect-src 'self'; img-src data:; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 }
 
 
-def app(package: Path) -> FastAPI:
+def app(bundle: Path) -> FastAPI:
     """
     Args:
-        package: a model as :mod:`pipeline.serving.bundle` writes it.
+        bundle: as :mod:`pipeline.serving.bundle` writes it.
     """
-    classifier = Classifier(package)
-    shown = html(classifier.about)
+    predictor = Predictor(bundle)
+    template = pages.environment().get_template("page.html.j2")
+    shown = template.render(known=predictor.manifest, colours=OKABE_ITO, max_bytes=MAX_BYTES)
     # features of one song at a time: memory stays that of one
     lock = asyncio.Lock()
-    served = FastAPI(openapi_url=None)
+    server = FastAPI(openapi_url=None)
     # a page elsewhere could give its own name this machine's address, and read the answers
-    served.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    server.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
 
-    @served.get("/")
+    @server.get("/")
     def page() -> HTMLResponse:
         return HTMLResponse(shown, headers=NOTHING_FROM_OUTSIDE)
 
-    @served.post("/classify")
+    @server.post("/classify")
     async def classify(request: Request) -> dict[str, Any]:
         with tempfile.TemporaryFile() as file:
             await receive(request, file)
             try:
                 async with lock:
-                    return await run_in_threadpool(told, classifier, file)
+                    return await run_in_threadpool(predict, predictor, file)
             except SongError as error:
                 raise HTTPException(400, str(error)) from None
 
-    return served
-
-
-def html(known: About) -> str:
-    template = pages.environment().get_template("page.html.j2")
-    return template.render(known=known, colours=OKABE_ITO, largest=LARGEST)
+    return server
 
 
 async def receive(request: Request, file: BinaryIO) -> None:
     """Write the request's body to the file, and go back to its start.
 
     Raises:
-        HTTPException: there is none, or more than LARGEST.
+        HTTPException: the body is empty, or larger than MAX_BYTES.
     """
-    too_large = HTTPException(413, f"larger than {LARGEST / 1e6:.0f} MB")
-    if int(request.headers.get("content-length", 0)) > LARGEST:
+    too_large = HTTPException(413, f"larger than {MAX_BYTES / 1e6:.0f} MB")
+    if int(request.headers.get("content-length", 0)) > MAX_BYTES:
         raise too_large
     async for chunk in request.stream():
         file.write(chunk)
-        if file.tell() > LARGEST:
+        if file.tell() > MAX_BYTES:
             raise too_large
     if not file.tell():
         raise HTTPException(400, "the file is empty")
     file.seek(0)
 
 
-def told(classifier: Classifier, file: BinaryIO) -> dict[str, Any]:
-    """What the page shows of a song.
+def predict(predictor: Predictor, file: BinaryIO) -> dict[str, Any]:
+    """What the page shows.
 
     Raises:
-        SongError: nothing of it can be heard.
+        SongError: the file has no usable audio.
     """
-    known, overview, heard = classifier.about, Overview(classifier.about.features), []
-    for section, sound in classifier.decoded(file):
-        overview.add(section.start_s, sound)
-        heard.append(classifier.hear(section, sound))
-    answer = classifier.answer(heard)
+    known, spectrogram, found = predictor.manifest, SongSpectrogram(predictor.manifest.features), []
+    for segment, sound in predictor.decode(file):
+        spectrogram.add(segment.start_s, sound)
+        found.append(predictor.predict_segment(segment, sound))
+    prediction = predictor.combine(found)
     return {
-        "label": answer.label,
-        "guess": answer.guess,
-        "confidence": answer.confidence,
-        "verdict": answer.verdict,
-        "headline": headline(answer),
-        "sentence": sentence(answer, known),
-        "ranking": answer.ranking,
-        "sections": [
+        **prediction.to_dict(),
+        "headline": headline(prediction),
+        "sentence": sentence(prediction, known),
+        "ranking": prediction.ranking,
+        "segments": [
             {
-                "start_s": part.start_s,
-                "stop_s": part.stop_s,
-                "probabilities": by_label(part.probabilities, known),
+                "start_s": one.start_s,
+                "stop_s": one.stop_s,
+                "probabilities": _by_label(one.probabilities, known),
             }
-            for part in heard
+            for one in found
         ],
-        "seconds": sum(part.stop_s - part.start_s for part in heard),
-        "spectrogram": pages.data_uri("image/png", overview.png()),
+        "spectrogram": pages.data_uri("image/png", spectrogram.png()),
     }
 
 
-def by_label(probabilities: Array, known: About) -> dict[str, float]:
+def _by_label(probabilities: Array, known: Manifest) -> dict[str, float]:
     return dict(zip(known.labels, map(float, probabilities), strict=True))
 
 
-def headline(answer: Answer) -> str:
-    told = {
-        "named": answer.guess,
-        "unsure": f"Unsure, perhaps {answer.guess}",
-        "unfamiliar": "Out of its depth",
-    }
-    return told[answer.verdict]
+def headline(prediction: SongPrediction) -> str:
+    return {
+        "confident": prediction.guess,
+        "uncertain": f"Uncertain, perhaps {prediction.guess}",
+        "out-of-distribution": "Out of distribution",
+    }[prediction.verdict]
 
 
-def sentence(answer: Answer, known: About) -> str:
+def sentence(prediction: SongPrediction, known: Manifest) -> str:
     """The verdict in words."""
-    if answer.verdict == "unfamiliar":
+    if prediction.verdict == "out-of-distribution":
         return (
-            f"This is unlike anything the model learned from (distance {answer.distance:.1f}, known up to "
-            f"{known.familiar:.1f}): the probabilities below mean little."
+            f"This song is unlike all training clips (distance {prediction.distance:.1f}, limit "
+            f"{known.ood_threshold:.1f}). Do not rely on the probabilities below."
         )
-    if known.sure > 1:
-        return "The model names nothing: on validation, no probability was right often enough."
-    least = f"{known.sure:.2f}, from which on {known.precision:.0%} were right on validation"
-    if answer.verdict == "unsure":
-        return f"No label is as probable as {least}."
-    return f"Its probability, {answer.confidence:.2f}, is at least {least}."
+    if known.confidence_threshold > 1:
+        return (
+            "This model is never confident: no confidence threshold was precise enough on validation clips."
+        )
+    above = f"Above that, {known.target_precision:.0%} of predictions were right on validation clips."
+    if prediction.verdict == "uncertain":
+        return f"The best guess is below {known.confidence_threshold:.0%}. {above}"
+    return f"Its probability is {prediction.confidence:.0%}. The confidence threshold is {known.confidence_threshold:.0%}. {above}"
+
+
+class SongSpectrogram:
+    """A mel spectrogram of a song of any length in one image: when its columns are full, it joins them in pairs."""
+
+    def __init__(self, features: Features) -> None:
+        self._settings = features.spectrogram
+        self._power = np.zeros((MAX_COLUMNS, self._settings.bands))
+        self._frames = np.zeros(MAX_COLUMNS, np.int64)
+        """In each column's sum."""
+        self._span = 1
+        """Frames per column."""
+
+    def add(self, start_s: float, sound: Sound) -> None:
+        """Add a segment that begins at ``start_s``; gaps between segments stay dark."""
+        spectrum = sound.stft(self._settings.n_fft, self._settings.hop_length)
+        power = mel(spectrum.real**2 + spectrum.imag**2, sound.rate, self._settings.bands)
+        first = round(start_s * sound.rate / self._settings.hop_length)
+        places = first + np.arange(len(power))
+        while places[-1] // self._span >= MAX_COLUMNS:
+            self._join()
+        np.add.at(self._power, places // self._span, power)
+        np.add.at(self._frames, places // self._span, 1)
+
+    def png(self) -> bytes:
+        """Time to the right, low bands at the bottom; from the song's loudest point down to ``top_db`` below."""
+        columns = int(np.flatnonzero(self._frames)[-1]) + 1
+        power = self._power[:columns] / np.maximum(self._frames[:columns, None], 1)
+        decibels = power_to_db(power, ref=np.max, top_db=self._settings.top_db)
+        return data_figures.bands(decibels, -self._settings.top_db)
+
+    def _join(self) -> None:
+        pairs = self._power.reshape(MAX_COLUMNS // 2, 2, -1).sum(axis=1)
+        self._power = np.concatenate([pairs, np.zeros_like(pairs)])
+        counts = self._frames.reshape(MAX_COLUMNS // 2, 2).sum(axis=1)
+        self._frames = np.concatenate([counts, np.zeros_like(counts)])
+        self._span *= 2
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.serving.webapp", description=__doc__)
-    parser.add_argument("package", type=Path, help="a model's folder, with about.json in it")
+    parser.add_argument("bundle", type=Path, help="a model's folder, with manifest.json in it")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="(default: %(default)s)")
     arguments = parser.parse_args()
-    uvicorn.run(app(arguments.package), host="127.0.0.1", port=arguments.port, log_level="warning")
+    uvicorn.run(app(arguments.bundle), host="127.0.0.1", port=arguments.port, log_level="warning")
 
 
 if __name__ == "__main__":

@@ -10,18 +10,15 @@ import logging
 import pkgutil
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.errors import reported
 from pipeline.workflow import prefork
 
-if TYPE_CHECKING:
-    from pipeline.config.project import Params
-
 CORE = "pipeline.stages"
 
 
-def main(package: str, load: "Callable[[], Params]", project: str = ".") -> None:
+def main(package: str, load: "Callable[..., object]", project: str = ".") -> None:
     """Run a stage of ``package``, or of the core's stages where the package has no module of this name.
 
     Args:

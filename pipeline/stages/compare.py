@@ -1,7 +1,7 @@
 """Compare all experiments: a report as Markdown and HTML, also logged to MLflow."""
 
 from pipeline import paths, tracking
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap
 from pipeline.files import read_json
@@ -10,7 +10,7 @@ from pipeline.reports.entries import DataSummary, Entry, tested
 from pipeline.tracking import run_logging
 
 
-def compare(settings: Params) -> None:
+def compare(settings: BaseParams) -> None:
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     entries = [
         Entry.read(key, paths.EVALUATION / key, paths.HISTORY / f"{key}.csv", _page(settings, key))
@@ -20,7 +20,7 @@ def compare(settings: Params) -> None:
     pairs = bootstrap.compare(answers, settings.seed)
     leaks = {key: read_json(paths.LEAK / key / "leak.json") for key in settings.leak}
     rows = split.read()
-    data = DataSummary.of(clips.computed(), rows, split.explained(rows, settings.medium))
+    data = DataSummary.of(clips.computed(), rows, split.explained(rows, settings.group_name))
     comparison(entries, pairs, leaks, data, paths.REPORTS)
     with run_logging.opened(settings, "comparison", None, None) as run:
         run.log_folder(paths.REPORTS / "figures", "figures")
@@ -28,7 +28,7 @@ def compare(settings: Params) -> None:
             run.log_file(paths.REPORTS / report)
 
 
-def _page(settings: Params, key: str) -> str | None:
+def _page(settings: BaseParams, key: str) -> str | None:
     """The page that the stage ``evaluate`` makes."""
     page = paths.MODEL_REPORTS / f"{key}.html"
-    return page.relative_to(paths.REPORTS).as_posix() if settings.medium == "sound" else None
+    return page.relative_to(paths.REPORTS).as_posix() if settings.model_pages else None

@@ -1,13 +1,13 @@
 """Score one trained experiment on the validation and test clips."""
 
 from pipeline import paths, tracking
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.data import clips, split
 from pipeline.evaluation import ablation, metrics
 from pipeline.evaluation.scores import scores
-from pipeline.files import read_json, whole, write_json
+from pipeline.files import atomic_write, read_json, write_json
 from pipeline.reports import figures
-from pipeline.stages.explain import explain
+from pipeline.reports.model_page import model_page
 from pipeline.tracking import run_logging, score_logging
 from pipeline.training.answers import answers, without_branches
 from pipeline.training.trials import specs, summary
@@ -23,7 +23,7 @@ METRICS = (
 """The columns of `dvc metrics show`."""
 
 
-def evaluate(settings: Params, key: str) -> None:
+def evaluate(settings: BaseParams, key: str) -> None:
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     trained, models = paths.MODELS / key, specs(paths.MODELS / key)
     table, rows = clips.computed(), split.read()
@@ -34,7 +34,7 @@ def evaluate(settings: Params, key: str) -> None:
     if without := without_branches(trained, table, rows):
         tables["ablation"] = ablation.table(without, settings.seed)
 
-    with whole(paths.EVALUATION / key) as folder:
+    with atomic_write(paths.EVALUATION / key) as folder:
         folder.mkdir()
         predicted.to_parquet(folder / "predictions.parquet", index=False)
         for name, own in tables.items():
@@ -47,5 +47,14 @@ def evaluate(settings: Params, key: str) -> None:
             run.log_tables({f"{name}.json": own for name, own in tables.items()})
         write_json(folder / "training.json", {"run_id": run.id, **summary(models)})
     write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in METRICS})
-    if settings.medium == "sound":
-        explain(key)
+    if settings.model_pages:
+        model_page(
+            key,
+            predicted,
+            trained,
+            table,
+            rows,
+            paths.FEATURES,
+            (paths.EVALUATION / key / "confusion.png").read_bytes(),
+            paths.MODEL_REPORTS / f"{key}.html",
+        )

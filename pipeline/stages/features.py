@@ -1,11 +1,11 @@
 """Compute the features of every good clip, into a packed store for each kind."""
 
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.features import extract
 from pipeline.parallel import workers
 
 
-def features(settings: Params) -> None:
+def features(settings: BaseParams) -> None:
     with workers(*extract.modules(settings.features)) as pool:
         # pandas is imported while the workers import librosa, which takes longer
         from pipeline.features.compute import compute

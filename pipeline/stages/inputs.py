@@ -5,14 +5,14 @@ one small file that is written here: it runs again when one of its own inputs ch
 """
 
 from pipeline import paths
-from pipeline.config.project import Params
-from pipeline.files import whole, write_json
+from pipeline.config.project import BaseParams
+from pipeline.files import atomic_write, write_json
 from pipeline.training.packing import pack_branches
 from pipeline.training.recipe import inputs as inputs_of
 
 
-def inputs(settings: Params) -> None:
-    with whole(paths.INPUTS) as inputs, whole(paths.EMBEDDINGS) as embeddings:
+def inputs(settings: BaseParams) -> None:
+    with atomic_write(paths.INPUTS) as inputs, atomic_write(paths.EMBEDDINGS) as embeddings:
         inputs.mkdir()
         embeddings.mkdir()
         for key, experiment in settings.experiments.items():

@@ -7,10 +7,10 @@ import pandas as pd
 
 from pipeline import config, paths, tracking
 from pipeline.config.experiment import Experiment
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.data import clips
 from pipeline.data.split import LEAKY, SplitError
-from pipeline.files import remove, whole, write_json
+from pipeline.files import atomic_write, remove, write_json
 from pipeline.tracking import run_logging
 from pipeline.training.leak import both_splits, gap, predicted
 from pipeline.training.recipe import recipe
@@ -20,12 +20,12 @@ from pipeline.workflow import checkpoints
 log = logging.getLogger("pipeline.stages")
 
 
-def leak(settings: Params, key: str) -> None:
-    experiment = config.experiment(settings, key)
+def leak(settings: BaseParams, key: str) -> None:
+    experiment = config.find_experiment(settings, key)
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     table = clips.computed()
     work = checkpoints.folder("leak", key, *recipe(settings, experiment, (paths.CLIPS, paths.SPLIT)))
-    with whole(paths.LEAK / key) as folder:
+    with atomic_write(paths.LEAK / key) as folder:
         folder.mkdir()
         try:
             splits = both_splits(clips.good(table), settings.split, settings.seed)
@@ -45,7 +45,7 @@ def leak(settings: Params, key: str) -> None:
     remove(work)
 
 
-def _log(settings: Params, experiment: Experiment, key: str, found: dict[str, Any]) -> None:
+def _log(settings: BaseParams, experiment: Experiment, key: str, found: dict[str, Any]) -> None:
     """A run of its own, whose metrics have names that no table of models mistakes for scores."""
     tags = {**tracking.lineage(clips.source(clips.read())), "leaky": f"the random score: {LEAKY['random']}"}
     with tracking.run(settings.tracking.experiment, f"leak {key}", None, tags) as run:

@@ -9,20 +9,20 @@ import pandas as pd
 
 from pipeline import config, paths, tracking
 from pipeline.config.experiment import Experiment
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.data import clips
 from pipeline.data import split as splitting
-from pipeline.files import remove, whole, write_json
+from pipeline.files import atomic_write, remove, write_json
 from pipeline.tracking import run_logging
 from pipeline.training import hardware, splits
-from pipeline.training.ensemble import keep, trained
+from pipeline.training.ensemble import save_trial, train_trial
 from pipeline.training.recipe import recipe
 from pipeline.training.trials import Spec, Trial, trials
 from pipeline.workflow import checkpoints
 
 
-def train(settings: Params, key: str) -> None:
-    experiment = hardware.resolved(config.experiment(settings, key))
+def train(settings: BaseParams, key: str) -> None:
+    experiment = hardware.resolved(config.find_experiment(settings, key))
     work = checkpoints.folder("train", key, *recipe(settings, experiment, (paths.CLIPS, paths.SPLIT)))
     with run_logging.opened(settings, key, checkpoints.run_id(work), None) as run:
         write_json(work / paths.RUN, {"run_id": run.id})
@@ -37,13 +37,13 @@ def train(settings: Params, key: str) -> None:
     remove(work)
 
 
-def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, run: tracking.Run) -> None:
+def _train(settings: BaseParams, experiment: Experiment, trial: Trial, work: Path, run: tracking.Run) -> None:
     table = clips.computed()
     data = splits.load(experiment, settings.window, table, splitting.read(), trial.fold)
-    deal = partial(splits.dealt, experiment, data, settings.window, table, trial.seed)
+    deal = partial(splits.resplit, experiment, data, settings.window, table, trial.seed)
     run.log_params(run_logging.described(experiment, settings.window, trial))
     start = time.monotonic()
-    found = trained(
+    found = train_trial(
         experiment, data, deal, trial.seed, work / "checkpoints", paths.embeddings(), run.log_epoch
     )
     spec = Spec(
@@ -57,9 +57,9 @@ def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, r
         device=hardware.device(experiment.training),
         train_seconds=round(time.monotonic() - start, 1),
     )
-    with whole(work / "result") as folder:
+    with atomic_write(work / "result") as folder:
         folder.mkdir()
-        keep(found, data, folder)
+        save_trial(found, data, folder)
         spec.write(folder)
         found.history.to_csv(folder / "history.csv", index=False)
         run_logging.model(run, folder, spec, data)
@@ -68,7 +68,7 @@ def _train(settings: Params, experiment: Experiment, trial: Trial, work: Path, r
 def _write(key: str, done: list[Trial], work: Path, run_id: str) -> None:
     """The stage's outputs: a folder per trial, and one table of all curves."""
     histories = []
-    with whole(paths.MODELS / key) as folder:
+    with atomic_write(paths.MODELS / key) as folder:
         folder.mkdir()
         write_json(folder / paths.RUN, {"run_id": run_id})
         for trial in done:
@@ -78,5 +78,5 @@ def _write(key: str, done: list[Trial], work: Path, run_id: str) -> None:
             history.insert(0, "fold", trial.fold)
             history.insert(1, "seed", trial.seed)
             histories.append(history)
-    with whole(paths.HISTORY / f"{key}.csv") as file:
+    with atomic_write(paths.HISTORY / f"{key}.csv") as file:
         pd.concat(histories).to_csv(file, index=False)

@@ -1,6 +1,5 @@
 """What ``soundtrack sweep`` does: processes that work on trials, the sweep's run in MLflow, what was found."""
 
-import argparse
 import multiprocessing
 import signal
 import sys
@@ -25,19 +24,19 @@ from pipeline.sweeps.study import Study
 from pipeline.tracking import run_logging
 
 
-def sweep(arguments: argparse.Namespace) -> None:
+def sweep(experiment: str, trials: int | None, jobs: int, *, apply_best: bool, yes: bool) -> None:
     """
     Raises:
         UserError: there is no such sweep, what it needs is not here, or it runs already.
     """
-    plan = Plan(config.load(), arguments.experiment)
+    plan = Plan(config.load(), experiment)
     try:
-        found = run(plan, arguments.trials or plan.sweep.trials, arguments.jobs)
+        found = run(plan, trials or plan.sweep.trials, jobs)
     except KeyboardInterrupt:
         sys.exit("interrupted: what is done stays done, and the same command goes on")
     print(found)
-    if arguments.apply:
-        apply(plan.key, found.best.values, arguments.yes)
+    if apply_best:
+        apply(plan.key, found.best.values, yes)
 
 
 def run(plan: Plan, wanted: int, jobs: int) -> Found:

@@ -57,7 +57,7 @@ def changed(text: str, key: str, values: Mapping[str, Any]) -> str:
 
     What the experiment has already, be it by a default of ``training``, is not written.
     """
-    present = config.experiment(_parsed(text), key)
+    present = config.find_experiment(_parsed(text), key)
     new = {name: value for name, value in values.items() if value != config.at(present, name)}
     return rewritten(text, {("experiments", key, *name.split(".")): value for name, value in new.items()})
 

@@ -31,7 +31,7 @@ class Plan:
     """Of the experiment."""
 
     def __post_init__(self) -> None:
-        config.experiment(self.settings, self.key)
+        config.find_experiment(self.settings, self.key)
         if self.key not in self.settings.sweeps:
             raise ParamsError(
                 f"sweeps.{self.key} is not in params.yaml: say there what to try (README, Sweeps); "

@@ -21,9 +21,9 @@ from pipeline.sweeps.plan import Plan
 from pipeline.sweeps.study import Outcome, Study
 from pipeline.tracking import run_logging
 from pipeline.training import splits
-from pipeline.training.ensemble import Trained, answers, trained
+from pipeline.training.ensemble import Trained, answers, train_trial
 from pipeline.training.hardware import resolved
-from pipeline.training.splits import Parts
+from pipeline.training.splits import Splits
 
 CURVES = ("train_loss", "valid_loss", "valid_macro_f1")
 """Logged of each epoch of each training, one training behind the other."""
@@ -123,9 +123,9 @@ def _scores(study: Study, experiment: Experiment, folder: Path, progress: Progre
             if not (work / "score.json").exists():
                 data = splits.load(experiment, plan.settings.window, table, split, one.fold)
                 with redirect_stdout(io.StringIO()):  # a progress bar for each of hundreds of trainings
-                    deal = partial(splits.dealt, experiment, data, plan.settings.window, table, one.seed)
+                    deal = partial(splits.resplit, experiment, data, plan.settings.window, table, one.seed)
                     checkpoints = work / "checkpoints"
-                    found = trained(
+                    found = train_trial(
                         experiment, data, deal, one.seed, checkpoints, paths.embeddings(), progress.epoch
                     )
                 write_json(work / "score.json", _score(found, data, experiment))
@@ -135,7 +135,7 @@ def _scores(study: Study, experiment: Experiment, folder: Path, progress: Progre
     return progress.scores
 
 
-def _score(found: Trained, data: Parts, experiment: Experiment) -> float:
+def _score(found: Trained, data: Splits, experiment: Experiment) -> float:
     """Of the net that was kept, on the windows that evaluation sees: a history's may lie closer together."""
     told = found.valid
     if told is None:

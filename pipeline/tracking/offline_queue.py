@@ -1,16 +1,23 @@
-"""What could not be sent to a server: kept on disk, in order, until it is.
+"""Entries that could not be sent to the MLflow server: queued on disk, in order, until they are.
 
-An entry is whole or not there, so that a killed process leaves nothing half-written to be sent.
+An entry is written atomically, so a killed process leaves none that is incomplete.
 """
 
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.files import read_json, remove, whole, write_json
+from filelock import FileLock
+
+from pipeline import paths
+from pipeline.files import atomic_write, read_json, remove, write_json
+from pipeline.tracking import store
+from pipeline.tracking.store import TrackingError
 
 CONTENT = "content.json"
+log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
@@ -20,24 +27,20 @@ class Entry(NamedTuple):
     folder: Path
 
 
-class Outbox:
-    """The entries of one receiver, one folder each."""
+class Queue:
+    """The entries of one run, a folder for each."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    @property
-    def receiver(self) -> str:
-        return self.folder.name
+    def __init__(self, run_id: str) -> None:
+        self.run_id, self.folder = run_id, _top() / run_id
 
     def __len__(self) -> int:
         return len(self._folders())
 
     def add(self, kind: str, content: dict[str, Any], files: Sequence[Path] = ()) -> None:
-        """Keep an entry behind all others, with copies of ``files`` (files or folders)."""
+        """Append an entry, with copies of ``files`` (files or folders)."""
         folders = self._folders()
         number = int(folders[-1].name) + 1 if folders else 0
-        with whole(self.folder / f"{number:06}") as folder:
+        with atomic_write(self.folder / f"{number:06}") as folder:
             (folder / "files").mkdir(parents=True)
             for file in files:
                 copy = shutil.copytree if file.is_dir() else shutil.copyfile
@@ -46,7 +49,7 @@ class Outbox:
             write_json(folder / CONTENT, {"kind": kind, "content": content, "files": names})
 
     def entries(self) -> Iterator[Entry]:
-        """In the order in which they came; take away each that was sent."""
+        """In the order in which they were added; remove each that was sent."""
         for folder in self._folders():
             known = read_json(folder / CONTENT)
             files = [folder / "files" / name for name in known["files"]]
@@ -57,12 +60,59 @@ class Outbox:
         if not len(self):
             remove(self.folder)
 
+    def send(self, mlflow: Any) -> None:
+        """Send the entries in order, up to the first that the server does not answer."""
+        _top().mkdir(parents=True, exist_ok=True)
+        with FileLock(_top().with_suffix(".lock")):
+            for entry in self.entries():
+                if not self._is_sent(mlflow, entry):
+                    return
+                self.remove(entry)
+
+    def _is_sent(self, mlflow: Any, entry: Entry) -> bool:
+        try:
+            return store.answers(
+                lambda: store.send(mlflow, self.run_id, entry.kind, entry.content, entry.files)
+            )
+        except mlflow.exceptions.MlflowException as error:
+            # the server answered: it will not take this entry later either, as of a run deleted since
+            log.warning("MLflow refuses a %s of run %s, dropped: %s", entry.kind, self.run_id, error)
+            return True
+
     def _folders(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
         return sorted(folder for folder in self.folder.iterdir() if folder.name.isdigit())
 
 
-def boxes(folder: Path) -> list[Outbox]:
-    """All receivers that entries wait for."""
-    return [Outbox(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+def _top() -> Path:
+    return paths.cache() / "unsent"
+
+
+def queues() -> list[Queue]:
+    """Of all runs with queued entries."""
+    return [Queue(path.name) for path in sorted(_top().iterdir())] if _top().is_dir() else []
+
+
+def send_all(mlflow: Any) -> None:
+    """Send the entries of all runs, as far as the server answers."""
+    for queue in queues():
+        queue.send(mlflow)
+
+
+def sync() -> str:
+    """Send what is queued; returns a message for the user.
+
+    Raises:
+        TrackingError: the server does not answer, and entries are still queued.
+    """
+    import mlflow
+
+    mlflow.set_tracking_uri(store.uri())
+    before = sum(map(len, queues()))
+    send_all(mlflow)
+    left = sum(map(len, queues()))
+    sent = f"{before - left} of {before} queued entries were sent to {store.uri()}"
+    if left:
+        raise TrackingError(f"{sent}: it does not answer. The others stay queued")
+    return f"{sent}."

@@ -1,6 +1,6 @@
-"""MLflow's model registry: versions of one model, and the alias ``champion`` of the one that is used.
+"""MLflow's model registry: versions of one model, and the alias ``champion`` of the one in use.
 
-With :mod:`pipeline.tracking`, and what MLflow itself loads (``serving/pyfunc.py``), all that knows MLflow.
+Only this module, :mod:`pipeline.tracking` and the pyfunc model (``serving/pyfunc.py``) use MLflow.
 """
 
 import hashlib
@@ -17,8 +17,10 @@ from pipeline import tracking
 from pipeline.errors import UserError
 
 ALIAS = "champion"
-PACKAGE = "package"
+BUNDLE = "bundle"
 """Of a registered model's artifacts, the folder that :mod:`pipeline.serving.bundle` wrote."""
+OLD_BUNDLE = "package"
+"""Its name in models of interface 0, see :mod:`pipeline.serving.manifest`."""
 CODE = Path(__file__).parents[1]
 REQUIRED = (
     "mlflow",
@@ -47,20 +49,21 @@ class RegistryError(UserError):
 class Registered:
     version: str
     folder: Path
-    """The model as MLflow keeps it, on this machine."""
+    """MLflow's folder of the model, on this machine."""
 
     @property
-    def package(self) -> Path:
-        return self.folder / "artifacts" / PACKAGE
+    def bundle(self) -> Path:
+        old = self.folder / "artifacts" / OLD_BUNDLE
+        return old if old.is_dir() else self.folder / "artifacts" / BUNDLE
 
     @property
     def code(self) -> Path:
-        """The code it was made with, to stand first on a process's path."""
+        """Folder with the package ``pipeline`` that the model was registered with."""
         return self.folder / "code"
 
 
 def champion(name: str) -> Registered | None:
-    """The model that is used; None where there is none yet."""
+    """The model in use; None if there is none yet."""
     client = _mlflow().MlflowClient()
     try:
         found = client.get_model_version_by_alias(name, ALIAS)
@@ -72,7 +75,7 @@ def champion(name: str) -> Registered | None:
 
 
 def model(uri: str) -> Registered:
-    """A model by MLflow's address of it, ``models:/soundtrack/3``, or by a folder.
+    """A model by its MLflow URI, such as ``models:/soundtrack/3``, or by its folder.
 
     Raises:
         RegistryError: there is none.
@@ -82,23 +85,23 @@ def model(uri: str) -> Registered:
     except (_mlflow().exceptions.MlflowException, OSError) as error:
         raise RegistryError(f"no model {uri}: {str(error).splitlines()[0]}") from None
     found = Registered(uri, folder)
-    if not found.package.is_dir():
+    if not found.bundle.is_dir():
         raise RegistryError(
-            f"{uri} is no model that was registered, it has no {found.package.relative_to(folder)}: "
-            "give models:/<name>/<version>, or the folder that MLflow keeps one in, with a file MLmodel"
+            f"{uri} is not a registered model, it has no {found.bundle.relative_to(folder)}: "
+            "give models:/<name>/<version>, or MLflow's folder of one, with a file MLmodel"
         )
     return found
 
 
-def register(name: str, package: Path, run_id: str, tags: Mapping[str, str]) -> str:
-    """Log the package to the run as a model that MLflow loads and serves, as a new version of ``name``.
+def register(name: str, bundle: Path, run_id: str, tags: Mapping[str, str]) -> str:
+    """Log the bundle to the run as a pyfunc model, and register it as a new version of ``name``.
 
     Returns:
-        The version; an earlier one where that has the same content.
+        The version; an earlier one if its content is the same.
     """
     mlflow = _mlflow()
     client = mlflow.MlflowClient()
-    digest = _digest(package)
+    digest = _digest(bundle)
     if known := _known(client, name, digest):
         return known
     with (
@@ -106,13 +109,13 @@ def register(name: str, package: Path, run_id: str, tags: Mapping[str, str]) -> 
         mlflow.start_run(run_id=run_id, nested=True),
         warnings.catch_warnings(),
     ):
-        named = shutil.copytree(package, Path(folder) / PACKAGE)
+        named = shutil.copytree(bundle, Path(folder) / BUNDLE)
         # an example would be a song, and its check takes as long as the rest
         warnings.filterwarnings("ignore", message=".*input example was not provided.*")
         info = mlflow.pyfunc.log_model(
             name=name,
             python_model=str(CODE / "serving/pyfunc.py"),
-            artifacts={PACKAGE: str(named)},
+            artifacts={BUNDLE: str(named)},
             code_paths=[str(CODE)],
             signature=_signature(mlflow),
             pip_requirements=[f"{library}=={version(library)}" for library in REQUIRED],
@@ -125,12 +128,12 @@ def register(name: str, package: Path, run_id: str, tags: Mapping[str, str]) -> 
 
 
 def promote(name: str, number: str) -> None:
-    """Let this version be the champion."""
+    """Make this version the champion."""
     _mlflow().MlflowClient().set_registered_model_alias(name, ALIAS, number)
 
 
 def describe(name: str, number: str, text: str) -> None:
-    """Put a text, in Markdown, on the version's page."""
+    """Set the version's description, in Markdown."""
     _mlflow().MlflowClient().update_model_version(name, number, text)
 
 
@@ -151,10 +154,10 @@ def _known(client: Any, name: str, digest: str) -> str | None:
     return str(same[0]) if same else None
 
 
-def _digest(package: Path) -> str:
-    """Of all that decides an answer: the package and the code beside it."""
+def _digest(bundle: Path) -> str:
+    """Of all that decides a prediction: the bundle and the code."""
     digest = hashlib.sha256()
-    files = [*package.rglob("*"), *CODE.rglob("*")]
+    files = [*bundle.rglob("*"), *CODE.rglob("*")]
     for file in sorted(file for file in files if file.is_file() and file.parent.name != "__pycache__"):
         digest.update(f"{file.name}\n".encode() + file.read_bytes())
     return digest.hexdigest()

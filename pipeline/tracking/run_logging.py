@@ -14,16 +14,16 @@ import pandas as pd
 from pipeline import paths, tracking
 from pipeline.config.experiment import Experiment
 from pipeline.config.features import Window
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.data import clips, split
 from pipeline.features.store import Store
 from pipeline.models.exported import Exported
-from pipeline.training.splits import Parts, examples
+from pipeline.training.splits import Splits, examples
 from pipeline.training.trials import Spec, Trial, spec, trials
 
 
 @contextmanager
-def opened(settings: Params, name: str, run_id: str | None, parent: str | None) -> Iterator[tracking.Run]:
+def opened(settings: BaseParams, name: str, run_id: str | None, parent: str | None) -> Iterator[tracking.Run]:
     """A new run, or the known one continued, with the tags that say what it was made from."""
     rows = split.read()
     tags = {**tracking.lineage(clips.source(clips.read())), "split.protocol": split.protocol(rows)}
@@ -35,7 +35,7 @@ def opened(settings: Params, name: str, run_id: str | None, parent: str | None) 
 
 @contextmanager
 def trial(
-    settings: Params, key: str, run: tracking.Run, one: Trial, run_id: str | None
+    settings: BaseParams, key: str, run: tracking.Run, one: Trial, run_id: str | None
 ) -> Iterator[tracking.Run]:
     """The run of one trial: the experiment's own where there is only one."""
     if len(trials(settings)) == 1:
@@ -79,7 +79,7 @@ def split_as_made(fold: int) -> dict[str, Any]:
     }
 
 
-def model(run: tracking.Run, folder: Path, about: Spec, data: Parts) -> None:
+def model(run: tracking.Run, folder: Path, about: Spec, data: Splits) -> None:
     """A trial's exported model, its size, its training time and what it was trained on."""
     inputs = examples(data)
     output = Exported(folder / "model.onnx", threads=1)(list(inputs.values()))
@@ -88,7 +88,7 @@ def model(run: tracking.Run, folder: Path, about: Spec, data: Parts) -> None:
     run.log_model(folder / "model.onnx", inputs, output)
 
 
-def restore(run: tracking.Run, key: str, one: Trial, data: Parts) -> None:
+def restore(run: tracking.Run, key: str, one: Trial, data: Splits) -> None:
     """All that ``train`` logged of a trial, from the files it left."""
     folder = paths.MODELS / key / one.name
     about = spec(folder)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from pipeline import tracking
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.evaluation import metrics
 from pipeline.tracking import run_logging
 from pipeline.training.answers import data_of
@@ -17,7 +17,7 @@ TEST = ("test_loss", "test_accuracy", "test_macro_f1")
 
 
 def log(
-    settings: Params,
+    settings: BaseParams,
     key: str,
     run: tracking.Run,
     models: list[Spec],

@@ -10,15 +10,15 @@ from pipeline.config.experiment import Fusion
 from pipeline.evaluation import calibration, metrics
 from pipeline.evaluation.ablation import FUSION
 from pipeline.files import read_json
-from pipeline.models.exported import EACH, Exported
+from pipeline.models.exported import LOG_PROBS, Exported
 from pipeline.training import splits
 from pipeline.training.pooling import Array, pooled
-from pipeline.training.predict import POWERS, averaged, predictions, rows
-from pipeline.training.splits import Parts
+from pipeline.training.predict import FUSION_FILE, averaged, predictions, rows
+from pipeline.training.splits import Splits
 from pipeline.training.trials import Spec, specs
 
 
-def data_of(model: Spec, table: pd.DataFrame, split: pd.DataFrame) -> Parts:
+def data_of(model: Spec, table: pd.DataFrame, split: pd.DataFrame) -> Splits:
     """The data that a model was trained on: see :func:`pipeline.training.splits.load`."""
     return splits.load(model.experiment, model.window, table, split, model.fold)
 
@@ -40,19 +40,19 @@ def answers(folder: Path, table: pd.DataFrame, split: pd.DataFrame) -> pd.DataFr
 def without_branches(folder: Path, table: pd.DataFrame, split: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Test predictions of a fusion over all trials (FUSION), and by branch those without it; empty for other models.
 
-    Without a branch the others have the weights that validation gave them then.
+    Without a branch the others have the pooling weights fitted on validation without it.
     """
     found: dict[str, list[pd.DataFrame]] = {}
     for model in specs(folder):
         if not isinstance(model.experiment.model, Fusion):
             return {}
         trained, settings = folder / model.trial.name, model.experiment.training
-        data, powers = data_of(model, table, split), read_json(trained / POWERS)
-        run, windows = Exported(trained / "model.onnx", settings.threads, EACH), data.windows["test"]
-        by_branch = [own._replace(inputs=(run(own.inputs),)) for own in windows.batches(settings.batch_size)]
-        for name, weights in {FUSION: powers["powers"], **powers["without"]}.items():
+        data, saved = data_of(model, table, split), read_json(trained / FUSION_FILE)
+        run, windows = Exported(trained / "model.onnx", settings.threads, LOG_PROBS), data.windows["test"]
+        log_probs = [own._replace(inputs=(run(own.inputs),)) for own in windows.batches(settings.batch_size)]
+        for name, weights in {FUSION: saved["pooling_weights"], **saved["without"]}.items():
             pool = partial(_pool, weights=weights)
-            probabilities = averaged(pool, by_branch, len(windows), len(data.labels))
+            probabilities = averaged(pool, log_probs, len(windows), len(data.labels))
             found.setdefault(name, []).append(rows(probabilities, data, "test", model.trial))
     return {name: pd.concat(own, ignore_index=True) for name, own in found.items()}
 

@@ -27,7 +27,7 @@ def mixed(inputs: tuple[Tensor, ...], alpha: float) -> tuple[tuple[Tensor, ...],
     return tuple(values.lerp(values.roll(1, dims=0), 1 - share) for values in inputs), share
 
 
-def augment(values: Tensor, settings: Augment, floor: float) -> Tensor:
+def augment(values: Tensor, settings: Augment, silence_db: float) -> Tensor:
     """Windows (B, bands, frames) in dB shifted, stretched, masked and with a gain; a mask takes the window's mean. Else
     unchanged.
 
@@ -38,11 +38,11 @@ def augment(values: Tensor, settings: Augment, floor: float) -> Tensor:
     batch, bands, frames = values.shape
     if settings.band_shift or settings.stretch:
         values = _warped(values, settings)
-        values = torch.where(values > floor + ROUNDING, values, floor)
+        values = torch.where(values > silence_db + ROUNDING, values, silence_db)
     fill = values.mean(dim=(1, 2), keepdim=True)
     if settings.gain_db:
         gain = (torch.rand(batch, 1, 1, device=values.device) * 2 - 1) * settings.gain_db
-        values = torch.where(values > floor, values + gain, values)
+        values = torch.where(values > silence_db, values + gain, values)
     for _ in range(settings.band_masks):
         values = torch.where(
             _spans(batch, bands, settings.band_width, values.device)[:, :, None], fill, values

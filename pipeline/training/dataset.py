@@ -29,10 +29,10 @@ class Source(Protocol):
     """Rows of some clips that windows of ``frames`` rows are cut from."""
 
     frames: int
-    floor: float
+    silence_db: float
     """Of windows in dB, their silence; of rows, and of images, it says nothing."""
 
-    def slack(self) -> Index:
+    def max_offset(self) -> Index:
         """Greatest offset at which a window of each clip may start."""
         ...
 
@@ -57,7 +57,7 @@ class Feature:
         """What tells a clip's rows from all others; known of stored ones."""
         self.windowed = bool(spec["windowed"])
         self.frames = frames if self.windowed else 1
-        self.floor = float(spec.get("floor", 0.0))
+        self.silence_db = float(spec["silence_db"]) if self.windowed else 0.0
         self.full_scale = float(spec.get("full_scale", 1.0))
         whole = tuple(spec.get("image", array.shape[1:]))
         self.shape = (array.shape[1], frames) if self.windowed else whole
@@ -69,7 +69,7 @@ class Feature:
         feature.digests = list(index["digest"])
         return feature
 
-    def slack(self) -> Index:
+    def max_offset(self) -> Index:
         return np.maximum(self.stops - self.starts - self.frames, 0)
 
     def cut(self, clips: Index, offsets: Index) -> Array:
@@ -80,7 +80,7 @@ class Feature:
         rows = (self.starts[clips] + offsets)[:, None] + np.arange(self.frames)
         ends = self.stops[clips][:, None]
         values = self.array[np.minimum(rows, ends - 1)].astype(np.float32)
-        values[rows >= ends] = self.floor
+        values[rows >= ends] = self.silence_db
         return values.transpose(0, 2, 1)
 
     def describe(self) -> Input:
@@ -93,7 +93,7 @@ class Feature:
             count, total, squares = count + len(rows), total + rows.sum(0), squares + (rows**2).sum(0)
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        return Input(self.shape, mean.astype(np.float32), std.astype(np.float32), self.floor)
+        return Input(self.shape, mean.astype(np.float32), std.astype(np.float32), self.silence_db)
 
     def _scaled(self, stored: Any) -> Array:
         """Bytes as shares of the brightest; all else is stored as it is used."""
@@ -104,12 +104,12 @@ class Feature:
 class Table:
     """(clips, columns) in memory, one row for each."""
 
-    frames, floor = 1, 0.0
+    frames, silence_db = 1, 0.0
 
     def __init__(self, values: Array) -> None:
         self.values = values
 
-    def slack(self) -> Index:
+    def max_offset(self) -> Index:
         return np.zeros(len(self.values), dtype=np.int64)
 
     def cut(self, clips: Index, offsets: Index) -> Array:  # noqa: ARG002
@@ -130,15 +130,15 @@ class Windows:
     def __init__(self, sources: Sequence[Source], targets: Targets) -> None:
         self.sources = sources
         self.targets = targets
-        slacks = [source.slack() for source in sources]
+        max_offsets = [source.max_offset() for source in sources]
         needed = [
-            (int(np.ceil(slack / source.frames).sum()), source.frames)
-            for slack, source in zip(slacks, sources, strict=True)
+            (int(np.ceil(max_offset / source.frames).sum()), source.frames)
+            for max_offset, source in zip(max_offsets, sources, strict=True)
         ]
         self.leading = needed.index(max(needed))
         """Number of the source whose offsets these are."""
-        self.frames, self.slack = sources[self.leading].frames, slacks[self.leading]
-        self.shares = [slack / np.maximum(self.slack, 1) for slack in slacks]
+        self.frames, self.max_offset = sources[self.leading].frames, max_offsets[self.leading]
+        self.shares = [max_offset / np.maximum(self.max_offset, 1) for max_offset in max_offsets]
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -155,7 +155,7 @@ class Windows:
         """(clip, offset) of windows at most ``spacing`` apart, from each clip's first frame to its last."""
         pairs = [
             (clip, round(offset))
-            for clip, spare in enumerate(self.slack)
+            for clip, spare in enumerate(self.max_offset)
             for offset in np.linspace(0, spare, 1 + int(np.ceil(spare / spacing)))
         ]
         return np.array(pairs, dtype=np.int64)
@@ -172,20 +172,25 @@ class RandomWindows:
     The order is a function of seed and epoch alone, so that a resumed run draws what the first would have.
     """
 
-    def __init__(self, slack: Index, windows_per_clip: int, batch_size: int, seed: int) -> None:
-        self.slack, self.repeats, self.batch_size, self.seed = slack, windows_per_clip, batch_size, seed
+    def __init__(self, max_offset: Index, windows_per_clip: int, batch_size: int, seed: int) -> None:
+        self.max_offset, self.repeats, self.batch_size, self.seed = (
+            max_offset,
+            windows_per_clip,
+            batch_size,
+            seed,
+        )
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return int(np.ceil(len(self.slack) * self.repeats / self.batch_size))
+        return int(np.ceil(len(self.max_offset) * self.repeats / self.batch_size))
 
     def __iter__(self) -> Iterator[Index]:
         rng = np.random.default_rng((self.seed, self.epoch))
-        clips = rng.permutation(np.repeat(np.arange(len(self.slack)), self.repeats))
-        pairs = np.stack([clips, rng.integers(0, self.slack[clips] + 1)], axis=1)
+        clips = rng.permutation(np.repeat(np.arange(len(self.max_offset)), self.repeats))
+        pairs = np.stack([clips, rng.integers(0, self.max_offset[clips] + 1)], axis=1)
         # shares of equal size: a last batch of one clip would break batch norm
         yield from np.array_split(pairs, len(self))
 

@@ -1,4 +1,4 @@
-"""What frozen backbones make of windows: computed once for each window and backbone, and kept."""
+"""Embeddings of frozen backbones: computed once for each window and backbone, and cached."""
 
 import functools
 import hashlib
@@ -15,8 +15,7 @@ from tqdm import tqdm
 
 from pipeline import models, paths
 from pipeline.config.training import Training
-from pipeline.features import cache
-from pipeline.features.cache import Reuse
+from pipeline.features.cache import FeatureCache, open_cache
 from pipeline.features.store import Block, block
 from pipeline.files import read_json
 from pipeline.models.exported import Exported, export
@@ -25,95 +24,89 @@ from pipeline.training.hardware import has_gpu
 from pipeline.workflow.cache_key import cache_key, code, libraries
 
 Run = Callable[[Array], Array]
+"""Windows to embeddings (windows, width)."""
 EXAMPLES = 2
-"""Windows that a backbone is exported by."""
+"""Windows that a backbone is exported with."""
 LIBRARIES = ("onnxruntime", "torch", "transformers")
+SPACINGS = TRAIN_SPACING, EVAL_SPACING = 0.5, 1.0
+"""Distance between a clip's windows, in windows: of those that a head is trained on, and of those that are averaged."""
 
 
 class Embeddings:
-    """(windows, width) in memory, a clip's windows side by side."""
+    """(windows, width) in memory, the windows of a clip one after another; see :class:`pipeline.training.dataset.Source`."""
 
-    frames, floor = 1, 0.0
+    frames, silence_db = 1, 0.0
 
     def __init__(self, values: Array, counts: Index) -> None:
         self.values = values
         self.counts = counts
         self.starts = np.cumsum(counts) - counts
 
-    def slack(self) -> Index:
+    def max_offset(self) -> Index:
         return self.counts - 1
 
     def cut(self, clips: Index, offsets: Index) -> Array:
         return self.values[self.starts[clips] + offsets]
 
 
-SPACINGS = TRAINED_ON, ASKED_OF = 0.5, 1.0
-"""From one window of a clip to the next, in windows: of those that a head learns from, and of those that answers are
-means over."""
-
-
 def embed(
-    parts: Sequence[Windows],
+    splits: Sequence[Windows],
     backbones: Iterable[nn.Module],
     settings: Training,
-    kept: Path,
+    cache_dir: Path,
     spacings: Sequence[float],
 ) -> list[Windows]:
-    """Windows of one feature, seen through the backbones, whose embeddings are joined.
+    """For windows of one feature, the embeddings of all backbones side by side.
 
     Args:
-        kept: where embeddings are kept, by the backbone with its weights, and by the clip's rows.
-        spacings: one of SPACINGS for each part.
+        cache_dir: cached embeddings, by the backbone with its weights, and by the clip's rows.
+        spacings: one of SPACINGS for each of ``splits``.
     """
-    pairs = [_laid(windows, apart) for windows, apart in zip(parts, spacings, strict=True)]
-    seen = [_through(backbone, parts, pairs, settings, kept) for backbone in backbones]
+    pairs = [_spaced(windows, spacing) for windows, spacing in zip(splits, spacings, strict=True)]
+    each = [_embeddings(backbone, splits, pairs, settings, cache_dir) for backbone in backbones]
     counts = [
-        np.bincount(own[:, 0], minlength=len(windows)) for windows, own in zip(parts, pairs, strict=True)
+        np.bincount(own[:, 0], minlength=len(windows)) for windows, own in zip(splits, pairs, strict=True)
     ]
     return [
         Windows([Embeddings(np.concatenate(values, axis=1), own)], windows.targets)
-        for windows, own, values in zip(parts, counts, zip(*seen, strict=True), strict=True)
+        for windows, own, values in zip(splits, counts, zip(*each, strict=True), strict=True)
     ]
 
 
 def pack(
-    windows: Windows, clips: Sequence[str], backbone: nn.Module, settings: Training, kept: Path, target: Path
+    windows: Windows,
+    clips: Sequence[str],
+    backbone: nn.Module,
+    settings: Training,
+    cache_dir: Path,
+    target: Path,
 ) -> None:
-    """Put a store of all that training asks of a frozen backbone at ``target``, where :func:`embed` finds it.
+    """Put a store of all embeddings that training needs of a frozen backbone at ``target``, where :func:`embed` finds it.
 
     Args:
         clips: names of the windows' clips.
     """
-    with _opened(backbone, windows, settings, kept) as (known, run):
+    with _open(backbone, windows, settings, cache_dir) as (cached, run):
         written = set()
-        for apart in SPACINGS:
-            for clip, (source, values, _) in zip(
-                clips, _blocks(windows, _laid(windows, apart), run, known, settings), strict=True
-            ):
+        for spacing in SPACINGS:
+            blocks = _blocks(windows, _spaced(windows, spacing), run, cached, settings)
+            for clip, (source, values, _) in zip(clips, blocks, strict=True):
                 # a clip of one window has the same in every spacing
                 if source not in written:
-                    known.add(clip, source, values)
+                    cached.add(clip, source, values)
                     written.add(source)
-        known.finish(target)
+        cached.finish(target)
 
 
-def _laid(windows: Windows, apart: float) -> Index:
-    return windows.even(max(1, int(apart * windows.frames)))
-
-
-def _through(
-    backbone: nn.Module, parts: Sequence[Windows], pairs: Sequence[Index], settings: Training, kept: Path
-) -> list[Array]:
-    """(windows, width) of each part."""
-    with _opened(backbone, parts[0], settings, kept) as (known, run):
-        return [_seen(windows, own, run, known, settings) for windows, own in zip(parts, pairs, strict=True)]
+def _spaced(windows: Windows, spacing: float) -> Index:
+    return windows.even(max(1, int(spacing * windows.frames)))
 
 
 @contextmanager
-def _opened(
-    backbone: nn.Module, windows: Windows, settings: Training, kept: Path
-) -> Iterator[tuple[Reuse, Callable[[], Run]]]:
-    """What is known of a backbone, and the backbone itself, made ready where something is not known yet."""
+def _open(
+    backbone: nn.Module, windows: Windows, settings: Training, cache_dir: Path
+) -> Iterator[tuple[FeatureCache, Callable[[], Run]]]:
+    """A backbone's cache, and the backbone, which is exported or moved to the GPU when first called for."""
     first = np.zeros(EXAMPLES, dtype=np.int64)
     example = _feature(windows).cut(first, first)
     key = cache_key(_fingerprint(backbone), windows.frames, has_gpu(settings))
@@ -129,12 +122,12 @@ def _opened(
         stores = [file.parent for file in sorted(paths.EMBEDDINGS.glob("*/*/*/spec.json"))]
         return [store for store in stores if read_json(store / "spec.json")["backbone"] == key]
 
-    with cache.opened(kept / key, spec, tracked) as known:
-        yield known, run
+    with open_cache(cache_dir / key, spec, tracked) as cached:
+        yield cached, run
 
 
 def _fingerprint(backbone: nn.Module) -> str:
-    """What tells a backbone from others: its modules with their settings, its weights, and its code."""
+    """Identifies a backbone: its modules with their settings, its weights, and its code."""
     digest = hashlib.sha256()
     for name, module in backbone.eval().named_modules():
         plain = {
@@ -147,30 +140,41 @@ def _fingerprint(backbone: nn.Module) -> str:
     return cache_key(digest.hexdigest(), own_code, libraries(*LIBRARIES))
 
 
-def _seen(windows: Windows, pairs: Index, run: Callable[[], Run], known: Reuse, settings: Training) -> Array:
-    rows = []
-    for clip, (source, values, fresh) in enumerate(_blocks(windows, pairs, run, known, settings)):
-        if fresh:
-            known.add(str(clip), source, values)
-        rows.append(np.frombuffer(values.content, np.float32))
-    return np.concatenate(rows).reshape(len(pairs), -1)
+def _embeddings(
+    backbone: nn.Module,
+    splits: Sequence[Windows],
+    pairs: Sequence[Index],
+    settings: Training,
+    cache_dir: Path,
+) -> list[Array]:
+    """(windows, width) for each of ``splits``."""
+    found = []
+    with _open(backbone, splits[0], settings, cache_dir) as (cached, run):
+        for windows, own in zip(splits, pairs, strict=True):
+            rows = []
+            for clip, (source, values, fresh) in enumerate(_blocks(windows, own, run, cached, settings)):
+                if fresh:
+                    cached.add(str(clip), source, values)
+                rows.append(np.frombuffer(values.content, np.float32))
+            found.append(np.concatenate(rows).reshape(len(own), -1))
+    return found
 
 
 def _blocks(
-    windows: Windows, pairs: Index, run: Callable[[], Run], known: Reuse, settings: Training
+    windows: Windows, pairs: Index, run: Callable[[], Run], cached: FeatureCache, settings: Training
 ) -> Iterator[tuple[str, Block, bool]]:
-    """Of each clip: what tells its windows from all others, what the backbone makes of them, whether that was not known."""
+    """For each clip: its key in the cache, its embeddings, and whether they are not in the cache yet."""
     sources = _sources(_feature(windows).digests, pairs)
-    missing = [clip for clip, source in enumerate(sources) if source not in known]
-    computed = _embedded(windows, pairs, missing, run, settings)
+    missing = [clip for clip, source in enumerate(sources) if source not in cached]
+    computed = _computed(windows, pairs, missing, run, settings)
     unknown = set(missing)
     for clip, source in enumerate(sources):
         fresh = clip in unknown
-        yield source, block(next(computed), "float32") if fresh else known.read(source), fresh
+        yield source, block(next(computed), "float32") if fresh else cached.read(source), fresh
 
 
 def _sources(digests: Sequence[str], pairs: Index) -> list[str]:
-    """What tells each clip's windows from all others: its rows, and where they begin."""
+    """Each clip's key in the cache: of its rows, and where its windows start."""
     offsets = np.split(pairs[:, 1], np.flatnonzero(np.diff(pairs[:, 0])) + 1)
     return [
         hashlib.sha256(f"{digest} {own.tolist()}".encode()).hexdigest()
@@ -181,14 +185,14 @@ def _sources(digests: Sequence[str], pairs: Index) -> list[str]:
 def _feature(windows: Windows) -> Feature:
     (feature,) = windows.sources
     if not isinstance(feature, Feature):
-        raise TypeError("only windows of a stored feature have what tells them from others")
+        raise TypeError("only windows of a stored feature have digests of their clips")
     return feature
 
 
-def _embedded(
+def _computed(
     windows: Windows, pairs: Index, missing: list[int], run: Callable[[], Run], settings: Training
 ) -> Iterator[Array]:
-    """The embeddings of each missing clip, of whose windows batches are full whatever their number."""
+    """The embeddings of each missing clip; batches are full however many windows a clip has."""
     todo = pairs[np.isin(pairs[:, 0], missing)]
     rows: dict[int, list[Array]] = {}
     if len(todo):

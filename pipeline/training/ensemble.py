@@ -1,8 +1,8 @@
-"""A trial's model: one training, or several in one.
+"""A trial's model: a single network, an ensemble, or a fusion of branches.
 
-With few clips the share that is kept from training to choose on is dear. An ensemble (training.members) learns from all
-of train and valid, each member from another share, and still answers for each clip of valid by the member that did not
-learn from it. A fusion learns from such answers how much each of its branches counts.
+An ensemble (``training.ensemble_size``) is for few clips: train and valid are re-split into k inner folds, and member i
+validates on fold i and trains on the others. So every clip is trained on, and a validation clip still gets the
+prediction of the one member that was not trained on it. A fusion fits its pooling weights to such predictions.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,16 +21,16 @@ from pipeline.config.experiment import Fusion as FusionSettings
 from pipeline.files import write_json
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
-from pipeline.training import HISTORY, EpochSink, pooling, untold
+from pipeline.training import HISTORY, OnEpoch, no_callback, pooling
 from pipeline.training.dataset import Array, Windows
-from pipeline.training.predict import POWERS, VALID, Probabilities, averaged
-from pipeline.training.single import fitted, save
-from pipeline.training.splits import Parts
+from pipeline.training.predict import FUSION_FILE, VALID, Probabilities, averaged, probability_table
+from pipeline.training.single import save, train_single
+from pipeline.training.splits import Splits
 
 BATCH = 32
 
-Deal = Callable[[int], list[Parts]]
-"""For so many members, train and valid dealt anew: see :func:`pipeline.training.splits.dealt`."""
+InnerFolds = Callable[[int], list[Splits]]
+"""Train and valid re-split into so many folds: :func:`pipeline.training.splits.resplit`."""
 
 
 @dataclass(frozen=True)
@@ -38,55 +38,58 @@ class Trained:
     net: nn.Module
     history: pd.DataFrame
     valid: pd.DataFrame | None = None
-    """Where the net itself has learned from valid: clip_id and ``p:<label>``, of members that have not."""
-    powers: dict[str, Any] | None = None
-    """Of a fusion: ``powers`` of the branches, and ``without``, the same by branch left out."""
+    """Where the net itself was trained on valid: clip_id and ``p:<label>``, out of fold."""
+    pooling: dict[str, Any] | None = None
+    """Of a fusion: ``pooling_weights`` of the branches, and ``without``, the same by branch left out."""
 
 
-def trained(
-    experiment: Experiment, data: Parts, deal: Deal, seed: int, work: Path, kept: Path, sink: EpochSink
+def train_trial(
+    experiment: Experiment,
+    data: Splits,
+    inner_folds: InnerFolds,
+    seed: int,
+    checkpoint_dir: Path,
+    cache_dir: Path,
+    on_epoch: OnEpoch,
 ) -> Trained:
-    """See :func:`pipeline.training.single.fitted`."""
+    """See :func:`pipeline.training.single.train_single`."""
     if isinstance(experiment.model, FusionSettings):
-        return _fused(experiment.model.branches, data, deal, seed, work, kept)
-    if experiment.training.members == 1:
-        net, history = fitted(experiment, data, seed, work, kept, sink)
-        return Trained(net, history)
-    module = models.load(experiment.model.name)
+        return _fused(experiment.model.branches, data, inner_folds, seed, checkpoint_dir, cache_dir)
+    if experiment.training.ensemble_size == 1:
+        return Trained(*train_single(experiment, data, seed, checkpoint_dir, cache_dir, on_epoch))
     nets, histories, tables = [], [], []
-    for number, own in enumerate(deal(experiment.training.members)):
-        net, history = fitted(experiment, own, seed, work / f"member{number}", kept, untold)
+    for number, fold in enumerate(inner_folds(experiment.training.ensemble_size)):
+        folder = checkpoint_dir / f"member{number}"
+        net, history = train_single(experiment, fold, seed, folder, cache_dir, no_callback)
         nets.append(net)
         histories.append(history)
-        tables.append(answers(net, own, experiment, kept))
+        tables.append(answers(net, fold, experiment, cache_dir))
     history = pd.concat(histories).groupby("epoch", as_index=False).mean()
     for row in history.to_dict("records"):
-        sink(int(row["epoch"]), {name: value for name, value in row.items() if name != "epoch"})
+        on_epoch(int(row.pop("epoch")), row)
     valid = data.clips["valid"][["clip_id"]].merge(pd.concat(tables), on="clip_id", validate="1:1")
-    joined: Callable[[list[nn.Module]], nn.Module] = getattr(module, "joined", Ensemble)
+    joined: Callable[[list[nn.Module]], nn.Module] = getattr(
+        models.load(experiment.model.name), "joined", Ensemble
+    )
     return Trained(joined(nets).eval(), history, valid)
 
 
-def keep(found: Trained, data: Parts, folder: Path) -> None:
-    """Write the ONNX graph, and beside it what only training knows."""
+def save_trial(found: Trained, data: Splits, folder: Path) -> None:
+    """Write the ONNX graph, and beside it the out-of-fold predictions and pooling weights."""
     save(found.net, data, folder / "model.onnx")
     if found.valid is not None:
         found.valid.to_parquet(folder / VALID, index=False)
-    if found.powers is not None:
-        write_json(folder / POWERS, found.powers)
+    if found.pooling is not None:
+        write_json(folder / FUSION_FILE, found.pooling)
 
 
-def answers(net: Any, data: Parts, experiment: Experiment, kept: Path) -> pd.DataFrame:
-    """clip_id and ``p:<label>`` for the clips of valid: means over the windows of each, which are as in evaluation.
-
-    Args:
-        kept: what frozen backbones made of windows.
-    """
+def answers(net: Any, data: Splits, experiment: Experiment, cache_dir: Path) -> pd.DataFrame:
+    """clip_id and ``p:<label>`` for the validation clips: means over the windows that evaluation uses."""
     windows: Windows = data.windows["valid"]
     if getattr(net, "frozen", False):
-        from pipeline.training.embeddings import ASKED_OF, embed
+        from pipeline.training.embeddings import EVAL_SPACING, embed
 
-        (windows,) = embed([windows], net.backbones, experiment.training, kept, [ASKED_OF])
+        (windows,) = embed([windows], net.backbones, experiment.training, cache_dir, [EVAL_SPACING])
         net = net.head
 
     def run(inputs: Sequence[Array]) -> Array:
@@ -94,41 +97,47 @@ def answers(net: Any, data: Parts, experiment: Experiment, kept: Path) -> pd.Dat
             values: Array = net(*map(torch.from_numpy, inputs)).softmax(dim=1).numpy()
             return values
 
-    found = averaged(run, windows.batches(BATCH), len(windows), len(data.labels))
-    return _table(data, found)
+    return _table(data, averaged(run, windows.batches(BATCH), len(windows), len(data.labels)))
 
 
-def _table(data: Parts, probabilities: Probabilities) -> pd.DataFrame:
-    columns = [f"p:{label}" for label in data.labels]
+def _table(data: Splits, probabilities: Probabilities) -> pd.DataFrame:
     clips = data.clips["valid"][["clip_id"]].reset_index(drop=True)
-    return pd.concat([clips, pd.DataFrame(probabilities, columns=columns)], axis=1)
+    return clips.join(probability_table(probabilities, data.labels))
 
 
 def _fused(
-    branches: dict[str, Experiment], data: Parts, deal: Deal, seed: int, work: Path, kept: Path
+    branches: dict[str, Experiment],
+    data: Splits,
+    inner_folds: InnerFolds,
+    seed: int,
+    checkpoint_dir: Path,
+    cache_dir: Path,
 ) -> Trained:
-    """The branches, each with its own features, and the powers learned on what they answer for valid.
+    """The branches, each with its own features, and pooling weights fitted to their validation predictions.
 
-    They are learned on means over a clip's windows, and the graph applies them to each window.
+    The weights are fitted to means over a clip's windows; the graph applies them to each window.
     """
-    found, logs = [], []
+    found, each = [], []
     for name, branch in branches.items():
         own = data.of(branch.features)
 
-        def dealt(members: int, branch: Experiment = branch) -> list[Parts]:
-            return [parts.of(branch.features) for parts in deal(members)]
+        def own_folds(count: int, branch: Experiment = branch) -> list[Splits]:
+            return [fold.of(branch.features) for fold in inner_folds(count)]
 
-        one = trained(branch, own, dealt, seed, work / name, kept, untold)
+        one = train_trial(branch, own, own_folds, seed, checkpoint_dir / name, cache_dir, no_callback)
         found.append(one)
-        told = answers(one.net, own, branch, kept) if one.valid is None else one.valid
-        logs.append(np.log(told.drop(columns="clip_id").to_numpy().clip(models.LEAST)))
-    said, targets = np.stack(logs, axis=1), data.windows["valid"].targets
-    powers = pooling.learned(said, targets)
-    without = {name: pooling.without(place, said, targets) for place, name in enumerate(branches)}
+        valid = answers(one.net, own, branch, cache_dir) if one.valid is None else one.valid
+        each.append(np.log(valid.drop(columns="clip_id").to_numpy().clip(models.MIN_PROBABILITY)))
+    log_probs, targets = np.stack(each, axis=1), data.windows["valid"].targets
+    weights = pooling.fit_weights(log_probs, targets)
+    without = {
+        name: pooling.fit_weights_without(place, log_probs, targets) for place, name in enumerate(branches)
+    }
     places = [[data.kinds.index(kind) for kind in branch.features] for branch in branches.values()]
+    out_of_fold = any(one.valid is not None for one in found)
     return Trained(
-        Fusion([one.net for one in found], places, powers).eval(),
+        Fusion([one.net for one in found], places, weights).eval(),
         pd.DataFrame(columns=list(HISTORY)),
-        _table(data, pooling.pooled(said, powers)) if any(one.valid is not None for one in found) else None,
-        {"powers": powers, "without": without},
+        _table(data, pooling.pooled(log_probs, weights)) if out_of_fold else None,
+        {"pooling_weights": weights, "without": without},
     )

@@ -9,12 +9,12 @@ import pandas as pd
 
 from pipeline.config.data import Split
 from pipeline.config.experiment import Experiment
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.data import split
 from pipeline.data.split import SplitError
 from pipeline.evaluation import bootstrap, metrics
-from pipeline.files import whole
-from pipeline.training import splits, untold
+from pipeline.files import atomic_write
+from pipeline.training import no_callback, splits
 from pipeline.training.predict import predictions
 from pipeline.training.trials import Trial
 
@@ -46,7 +46,7 @@ def _grouped(good: pd.DataFrame, asked: Split, seed: int) -> tuple[Split, pd.Dat
 
 
 def predicted(
-    settings: Params,
+    settings: BaseParams,
     experiment: Experiment,
     table: pd.DataFrame,
     rows: pd.DataFrame,
@@ -61,7 +61,7 @@ def predicted(
         work: checkpoints and finished folds; where it holds some, training goes on from there.
         embeddings: cache of what frozen backbones compute.
     """
-    from pipeline.training.ensemble import keep, trained  # torch takes seconds to import
+    from pipeline.training.ensemble import save_trial, train_trial  # torch takes seconds to import
 
     files = []
     for fold in sorted(rows["fold"].unique()):
@@ -72,11 +72,13 @@ def predicted(
         folder.mkdir(parents=True, exist_ok=True)
         trial = Trial(int(fold), settings.seed)
         data = splits.load(experiment, settings.window, table, rows, trial.fold)
-        deal = partial(splits.dealt, experiment, data, settings.window, table, trial.seed)
-        found = trained(experiment, data, deal, trial.seed, folder / "checkpoints", embeddings, untold)
-        keep(found, data, folder)
+        deal = partial(splits.resplit, experiment, data, settings.window, table, trial.seed)
+        found = train_trial(
+            experiment, data, deal, trial.seed, folder / "checkpoints", embeddings, no_callback
+        )
+        save_trial(found, data, folder)
         answers = predictions(folder / "model.onnx", data, experiment.training, trial)
-        with whole(files[-1]) as file:
+        with atomic_write(files[-1]) as file:
             metrics.of_part(answers, "test").to_parquet(file, index=False)
     return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,7 +12,6 @@ from pipeline.config.training import Training
 from pipeline.evaluation import f1
 from pipeline.training import HISTORY
 from pipeline.training.augment import augment, mixed
-from pipeline.training.lightning import pl
 
 
 class Batch(NamedTuple):
@@ -62,19 +62,19 @@ class Classifier(Learner):
         net: nn.Module,
         settings: Training,
         weights: Tensor,
-        floors: Sequence[float],
+        silence_db: Sequence[float],
         clips: int,
         seed: int,
     ) -> None:
         """
         Args:
-            floors: silence in each of the inputs.
+            silence_db: silence in each of the inputs.
             clips: of the valid part.
         """
         super().__init__(net, settings, seed)
         self.classes = len(weights)
         self.register_buffer("class_weights", weights, persistent=False)
-        self.floors, self.valid_clips = floors, clips
+        self.silence_db, self.valid_clips = silence_db, clips
         self.trained = torch.zeros(3)
         """Loss and hits summed over the windows of this epoch, and their number."""
 
@@ -84,8 +84,8 @@ class Classifier(Learner):
 
     def training_step(self, batch: Batch) -> Tensor:
         inputs = tuple(
-            augment(values, self.settings.augment, floor)
-            for values, floor in zip(batch.inputs, self.floors, strict=True)
+            augment(values, self.settings.augment, silence)
+            for values, silence in zip(batch.inputs, self.silence_db, strict=True)
         )
         inputs, share = mixed(inputs, self.settings.mixup)
         logits = self.net(*inputs)

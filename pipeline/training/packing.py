@@ -6,27 +6,27 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import paths
-from pipeline.config import parts
+from pipeline.config import branches
 from pipeline.config.experiment import Experiment
 from pipeline.config.features import Window
 from pipeline.config.models import Transfer
 from pipeline.data import clips
 from pipeline.features.cache import link_or_copy
 from pipeline.features.store import Store
-from pipeline.files import sha256, whole
+from pipeline.files import atomic_write, sha256
 from pipeline.training.recipe import inputs
 from pipeline.workflow import checkpoints
 
 
 def pack_branches(experiment: Experiment, window: Window, folder: Path) -> None:
     """Write a store for each frozen backbone to ``folder/<number>/<backbone>``. What was packed before is linked."""
-    for number, branch in enumerate(parts(experiment)):
+    for number, branch in enumerate(branches(experiment)):
         if not (isinstance(branch.model, Transfer) and branch.model.frozen):
             continue
         tables = [sha256(paths.CLIPS), sha256(paths.FAILED)]
         known = checkpoints.folder("packed", str(number), branch.model, inputs(branch), window, tables)
         if not known.exists():
-            with whole(known) as partial:
+            with atomic_write(known) as partial:
                 _pack(branch, branch.model, window, partial)
         shutil.copytree(known, folder / str(number), copy_function=link_or_copy)
 
@@ -40,6 +40,6 @@ def _pack(branch: Experiment, model: Transfer, window: Window, folder: Path) -> 
     (kind,) = branch.features
     feature = Feature.stored(Store(paths.FEATURES / kind), ids, window.of(kind))
     windows = Windows([feature], np.zeros(len(ids), dtype=np.int64))
-    backbones = transfer.backbones(model, feature.describe())
+    backbones = transfer.load_backbones(model, feature.describe())
     for name, backbone in zip(model.backbones, backbones, strict=True):
         pack(windows, ids, backbone, branch.training, paths.embeddings(), folder / name)

@@ -1,7 +1,7 @@
-"""How much the answer of each branch of a fusion counts, learned on clips that no branch has learned from.
+"""Pooling weights of a fusion's branches, fitted on clips that no branch was trained on.
 
-The fusion's probabilities are the product of the branches', each to a power of its own. The powers are those with which
-the clips' labels are most probable: a branch that is of no use gets 0, and one that is too sure of itself less than 1.
+The fusion's probabilities are the product of the branches', each raised to its weight (:mod:`pipeline.models.fusion`).
+The weights maximise the likelihood of the labels: a useless branch gets 0, an overconfident one less than 1.
 """
 
 from collections.abc import Sequence
@@ -9,42 +9,37 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.models import LEAST
+from pipeline.models import MIN_PROBABILITY
 
 Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Targets = np.ndarray[Any, Any]
 
-HIGHEST = 5.0
-"""Of a power: with few clips that all are right, none would be high enough."""
+MAX_WEIGHT = 5.0
+"""Where every one of a few clips is right, the likelihood rises without end."""
 
 
-def pooled(logs: Array, powers: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def pooled(log_probs: Array, weights: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Probabilities (B, labels) from the branches' log probabilities (B, branches, labels)."""
-    sums = np.einsum("ijk,j->ik", logs, np.asarray(powers))
+    sums = np.einsum("ijk,j->ik", log_probs, np.asarray(weights))
     shares = np.exp(sums - sums.max(axis=1, keepdims=True))
     return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float64)
 
 
-def learned(logs: Array, targets: Targets) -> list[float]:
-    """The powers of the branches.
-
-    Args:
-        logs: (clips, branches, labels) log probabilities.
-        targets: (clips,)
-    """
+def fit_weights(log_probs: Array, targets: Targets) -> list[float]:
+    """One weight per branch, from log probabilities (clips, branches, labels) and targets (clips,)."""
     from scipy.optimize import minimize
 
-    def loss(powers: Any) -> float:
-        right = pooled(logs, powers)[np.arange(len(targets)), targets]
-        return float(-np.log(right.clip(LEAST)).mean())
+    def loss(weights: Any) -> float:
+        right = pooled(log_probs, weights)[np.arange(len(targets)), targets]
+        return float(-np.log(right.clip(MIN_PROBABILITY)).mean())
 
-    branches = logs.shape[1]
-    start, bounds = np.full(branches, 1 / branches), [(0, HIGHEST)] * branches
-    powers: list[float] = minimize(loss, start, method="L-BFGS-B", bounds=bounds).x.tolist()
-    return powers
+    branches = log_probs.shape[1]
+    start, bounds = np.full(branches, 1 / branches), [(0, MAX_WEIGHT)] * branches
+    weights: list[float] = minimize(loss, start, method="L-BFGS-B", bounds=bounds).x.tolist()
+    return weights
 
 
-def without(place: int, logs: Array, targets: Targets) -> list[float]:
-    """The powers where one branch is left out: its own is 0."""
-    powers = learned(np.delete(logs, place, axis=1), targets)
-    return [*powers[:place], 0.0, *powers[place:]]
+def fit_weights_without(place: int, log_probs: Array, targets: Targets) -> list[float]:
+    """The weights with one branch left out: its own is 0."""
+    weights = fit_weights(np.delete(log_probs, place, axis=1), targets)
+    return [*weights[:place], 0.0, *weights[place:]]

@@ -1,4 +1,4 @@
-"""What a trained model answers for the clips of valid and test."""
+"""A trained model's predictions for the clips of valid and test."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from tqdm import tqdm
 from pipeline.config.training import Training
 from pipeline.models.exported import Exported
 from pipeline.training.dataset import Array, Batch
-from pipeline.training.splits import Parts
+from pipeline.training.splits import Splits
 from pipeline.training.trials import Trial
 
 Probabilities = np.ndarray[Any, np.dtype[np.float64]]
@@ -19,48 +19,44 @@ Run = Callable[[Sequence[Array]], np.ndarray[Any, np.dtype[np.floating[Any]]]]
 """(B, labels) probabilities from one array per feature."""
 
 VALID = "valid.parquet"
-"""Beside the graph of an ensemble: clip_id and ``p:<label>``, each clip's by members that did not learn from it."""
-POWERS = "fusion.json"
-"""Beside the graph of a fusion: ``powers`` of its branches, and ``without``, the same by branch left out."""
+"""Beside an ensemble's graph: clip_id and ``p:<label>``, each by the member that was not trained on the clip."""
+FUSION_FILE = "fusion.json"
+"""Beside a fusion's graph: ``pooling_weights`` of its branches, and ``without``, the same by branch left out."""
 
 
-def predictions(model: Path, data: Parts, settings: Training, trial: Trial) -> pd.DataFrame:
+def predictions(model: Path, data: Splits, settings: Training, trial: Trial) -> pd.DataFrame:
     """One row per clip: clip_id, group, fold, seed, part, label, the predicted label, and ``p:<label>``.
 
-    A clip's probabilities are the means over its windows. For the clips of valid an ensemble does not speak itself, for
-    it has learned from them: their probabilities stand beside it.
+    A clip's probabilities are the means over its windows. An ensemble was trained on valid, so the out-of-fold
+    predictions beside it are used there.
     """
-    run, kept = Exported(model, settings.threads), model.with_name(VALID)
-    held = pd.read_parquet(kept) if kept.exists() else None
-    return pd.concat(
-        [
-            part_answers(run, data, "valid", settings, trial) if held is None else _told(held, data, trial),
-            part_answers(run, data, "test", settings, trial),
-        ],
-        ignore_index=True,
-    )
+    run, out_of_fold = Exported(model, settings.threads), model.with_name(VALID)
+    if out_of_fold.exists():
+        found = pd.read_parquet(out_of_fold).set_index("clip_id").loc[data.clips["valid"]["clip_id"]]
+        valid = rows(found.to_numpy(), data, "valid", trial)
+    else:
+        valid = part_answers(run, data, "valid", settings, trial)
+    return pd.concat([valid, part_answers(run, data, "test", settings, trial)], ignore_index=True)
 
 
-def part_answers(run: Run, data: Parts, part: str, settings: Training, trial: Trial) -> pd.DataFrame:
+def part_answers(run: Run, data: Splits, part: str, settings: Training, trial: Trial) -> pd.DataFrame:
     """As :func:`predictions`, of one part."""
     windows = data.windows[part]
     batches = tqdm(windows.batches(settings.batch_size), part, unit="batch", dynamic_ncols=True)
     return rows(averaged(run, batches, len(windows), len(data.labels)), data, part, trial)
 
 
-def _told(held: pd.DataFrame, data: Parts, trial: Trial) -> pd.DataFrame:
-    return rows(
-        held.set_index("clip_id").loc[data.clips["valid"]["clip_id"]].to_numpy(), data, "valid", trial
-    )
-
-
-def rows(probabilities: Probabilities, data: Parts, part: str, trial: Trial) -> pd.DataFrame:
-    """Of what a model answers for a part's clips, the table that :func:`predictions` gives."""
+def rows(probabilities: Probabilities, data: Splits, part: str, trial: Trial) -> pd.DataFrame:
+    """The table of :func:`predictions` from a part's probabilities (clips, labels)."""
     table = data.clips[part][["clip_id", "group", "part", "label"]].copy()
     table.insert(2, "fold", trial.fold)
     table.insert(3, "seed", trial.seed)
     table["predicted"] = np.array(data.labels)[probabilities.argmax(axis=1)]
-    return table.join(pd.DataFrame(probabilities, columns=[f"p:{label}" for label in data.labels]))
+    return table.join(probability_table(probabilities, data.labels))
+
+
+def probability_table(probabilities: Probabilities, labels: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame(probabilities, columns=[f"p:{label}" for label in labels])
 
 
 def averaged(

@@ -5,23 +5,24 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import evaluation, models, paths, training
-from pipeline.config import backbones, parts
+from pipeline.config import backbones, branches
 from pipeline.config.experiment import Experiment
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.data import split
 from pipeline.features.store import Store
 from pipeline.files import sha256
+from pipeline.models.backbones import family
 from pipeline.workflow.cache_key import code
 
 LOOP = "pipeline.training.ensemble"
 
 
-def recipe(settings: Params, experiment: Experiment, tables: Iterable[Path]) -> list[Any]:
+def recipe(settings: BaseParams, experiment: Experiment, tables: Iterable[Path]) -> list[Any]:
     """Ingredients of a cache key. ``tables`` say which clips there are, and who is in train, valid and test."""
     return [*shared(settings, tables), experiment, inputs(experiment)]
 
 
-def shared(settings: Params, tables: Iterable[Path]) -> list[Any]:
+def shared(settings: BaseParams, tables: Iterable[Path]) -> list[Any]:
     """Those of all experiments."""
     data = {file.as_posix(): sha256(file) for file in tables if file.exists()}
     return [settings.seed, settings.seeds, settings.split, settings.window, data, training_code()]
@@ -32,7 +33,8 @@ def inputs(experiment: Experiment) -> dict[str, str]:
     found = {f"features/{kind}": Store(paths.FEATURES / kind).spec["digest"] for kind in experiment.features}
     for name in backbones(experiment):
         found |= {file.as_posix(): sha256(file) for file in sorted((paths.WEIGHTS / name).iterdir())}
-    for part in [experiment, *parts(experiment)]:
+        found |= model_code(f"backbones.{family(paths.WEIGHTS / name)}")
+    for part in [experiment, *branches(experiment)]:
         found |= model_code(part.model.name)
     return found
 

@@ -1,4 +1,4 @@
-"""One trial of an experiment: a model built for its features, fitted, and kept as an ONNX graph."""
+"""One training: a model built for its features, trained or fitted, and exported as an ONNX graph."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,75 +8,83 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import models
-from pipeline.blas import blas_threads
 from pipeline.config.experiment import Experiment
 from pipeline.config.models import Transfer
 from pipeline.config.training import Training
-from pipeline.models.exported import EACH, export
+from pipeline.models.exported import LOG_PROBS, export
 from pipeline.models.fusion import Fusion
-from pipeline.training import HISTORY, EpochSink
+from pipeline.parallel import blas_threads
+from pipeline.training import HISTORY, OnEpoch
 from pipeline.training.dataset import Windows
 from pipeline.training.hardware import resolved
-from pipeline.training.splits import Parts, examples
+from pipeline.training.splits import Splits, examples
 
 
-def fitted(
-    experiment: Experiment, data: Parts, seed: int, work: Path, kept: Path, sink: EpochSink
+def train_single(
+    experiment: Experiment,
+    data: Splits,
+    seed: int,
+    checkpoint_dir: Path,
+    cache_dir: Path,
+    on_epoch: OnEpoch,
 ) -> tuple[nn.Module, pd.DataFrame]:
-    """The model at the epoch that is kept, and its history (no rows for a model not trained by epochs).
+    """The model at its best epoch, and its history (no rows for a model that is not trained by epochs).
 
     Args:
-        work: checkpoints; where it holds some, training goes on from there.
-        kept: what a frozen backbone made of windows, for the trainings to come.
+        checkpoint_dir: where it holds checkpoints, training goes on from there.
+        cache_dir: embeddings of frozen backbones, for later trainings.
     """
     threads = experiment.training.threads
     torch.set_num_threads(threads)
     with blas_threads(threads):  # of what is fitted in closed form
-        return _fitted(experiment, data, seed, work, kept, sink)
+        return _train(experiment, data, seed, checkpoint_dir, cache_dir, on_epoch)
 
 
-def _fitted(
-    experiment: Experiment, data: Parts, seed: int, work: Path, kept: Path, sink: EpochSink
+def _train(
+    experiment: Experiment,
+    data: Splits,
+    seed: int,
+    checkpoint_dir: Path,
+    cache_dir: Path,
+    on_epoch: OnEpoch,
 ) -> tuple[nn.Module, pd.DataFrame]:
-    module = models.load(experiment.model.name)
-    windows, valid = data.windows["train"], data.windows["valid"]
+    module, model = models.load(experiment.model.name), experiment.model
+    train, valid = data.windows["train"], data.windows["valid"]
+    history = pd.DataFrame(columns=list(HISTORY))
     if hasattr(module, "fit"):
-        net = module.fit(experiment.model, _rows(windows), _rows(valid), len(data.labels), seed)
-        return net, pd.DataFrame(columns=list(HISTORY))
-    from pipeline.training.trainer import (
-        fit,  # Lightning takes seconds to import, and fitted models do without
-    )
+        return module.fit(model, _rows(train), _rows(valid), len(data.labels), seed), history
+    # Lightning takes seconds to import, and fitted models do without
+    from pipeline.training.trainer import fit
 
     settings = resolved(experiment).training
     torch.manual_seed(seed)
     inputs = [feature.describe() for feature in data.features["train"]]
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-    net = module.build(experiment.model, inputs, len(data.labels)).to(memory_format=layout)
-    model, history = experiment.model, pd.DataFrame(columns=list(HISTORY))
-    closed = model if isinstance(model, Transfer) and model.closed else None
+    net = module.build(model, inputs, len(data.labels)).to(memory_format=layout)
+    closed_form = model if isinstance(model, Transfer) and model.closed_form else None
     if getattr(net, "frozen", False):
-        windows, valid = _embedded(windows, valid, net.backbones, settings, kept)
-        if closed is None:
-            history = fit(net.head, windows, valid, settings, seed, work, sink)
+        train, valid = _embedded(train, valid, net.backbones, settings, cache_dir)
+        if closed_form is None:
+            history = fit(net.head, train, valid, settings, seed, checkpoint_dir, on_epoch)
     else:
-        history = fit(net, windows, valid, settings, seed, work, sink)
-        if closed is not None:
-            net.backbones = module.part_way(net.backbones, closed, *inputs).to(memory_format=layout)
-            # beside its checkpoints: no other training has these weights
-            windows, valid = _embedded(windows, valid, net.backbones, settings, work)
-    if closed is not None:
-        net.head = module.fit_head(closed.shrinkage, _rows(windows), _rows(valid), len(data.labels))
+        history = fit(net, train, valid, settings, seed, checkpoint_dir, on_epoch)
+        if closed_form is not None:
+            net.backbones = module.interpolated(net.backbones, closed_form, *inputs).to(memory_format=layout)
+            # cached beside its checkpoints: no other training has these weights
+            train, valid = _embedded(train, valid, net.backbones, settings, checkpoint_dir)
+    if closed_form is not None:
+        net.head = module.fit_head(closed_form.shrinkage, _rows(train), _rows(valid), len(data.labels))
     return net.cpu().eval(), history
 
 
 def _embedded(
-    windows: Windows, valid: Windows, backbones: Iterable[nn.Module], settings: Training, kept: Path
+    train: Windows, valid: Windows, backbones: Iterable[nn.Module], settings: Training, cache_dir: Path
 ) -> tuple[Windows, Windows]:
-    """Train in windows that overlap; valid in those that evaluation scores, so that an epoch is kept by that score."""
-    from pipeline.training.embeddings import ASKED_OF, TRAINED_ON, embed
+    """Train in overlapping windows; valid in those of evaluation, so that the best epoch is chosen by that score."""
+    from pipeline.training.embeddings import EVAL_SPACING, TRAIN_SPACING, embed
 
-    train, held_out = embed([windows, valid], backbones, settings, kept, [TRAINED_ON, ASKED_OF])
-    return train, held_out
+    train, valid = embed([train, valid], backbones, settings, cache_dir, [TRAIN_SPACING, EVAL_SPACING])
+    return train, valid
 
 
 def _rows(windows: Windows) -> models.Rows:
@@ -85,7 +93,7 @@ def _rows(windows: Windows) -> models.Rows:
 
 
 class Probabilities(nn.Module):
-    """And of a fusion, what each branch says."""
+    """Features to probabilities, and of a fusion also each branch's log probabilities."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -93,15 +101,15 @@ class Probabilities(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         if isinstance(self.net, Fusion):
-            each = self.net.each(*inputs)
-            return self.net.pooled(each).softmax(dim=1), each
+            log_probs = self.net.log_probs(*inputs)
+            return self.net.pooled(log_probs).softmax(dim=1), log_probs
         probabilities: Tensor = self.net(*inputs).softmax(dim=1)
         return probabilities
 
 
-def save(net: nn.Module, data: Parts, file: Path) -> None:
+def save(net: nn.Module, data: Splits, file: Path) -> None:
     """Write the ONNX graph, from features to label probabilities."""
     inputs = examples(data)
     tensors = [torch.from_numpy(values) for values in inputs.values()]
-    outputs = ["probabilities", EACH] if isinstance(net, Fusion) else ["probabilities"]
+    outputs = ["probabilities", LOG_PROBS] if isinstance(net, Fusion) else ["probabilities"]
     export(Probabilities(net).eval(), tensors, list(inputs), outputs, file)

@@ -9,9 +9,9 @@ import pandas as pd
 
 from pipeline import paths
 from pipeline.config.experiment import Experiment
-from pipeline.config.features import FeatureKind, Window
+from pipeline.config.features import Window
 from pipeline.data import clips
-from pipeline.data.split import inner
+from pipeline.data.split import inner_folds
 from pipeline.features.store import Store
 from pipeline.training.dataset import Feature, Windows
 
@@ -19,9 +19,9 @@ EXAMPLE_CLIPS = 2
 
 
 @dataclass(frozen=True)
-class Parts:
-    kinds: list[FeatureKind]
-    """Feature kinds, in the order of the model's inputs."""
+class Splits:
+    kinds: list[str]
+    """In the order of the model's inputs."""
     labels: list[str]
     """In the order of the model's outputs."""
     clips: dict[str, pd.DataFrame]
@@ -29,53 +29,53 @@ class Parts:
     features: dict[str, list[Feature]]
     windows: dict[str, Windows]
 
-    def of(self, kinds: Sequence[FeatureKind]) -> "Parts":
+    def of(self, kinds: Sequence[str]) -> "Splits":
         """The same with these features alone."""
         places = [self.kinds.index(kind) for kind in kinds]
         features = {part: [every[place] for place in places] for part, every in self.features.items()}
         windows = {part: Windows(features[part], own.targets) for part, own in self.windows.items()}
-        return Parts(list(kinds), self.labels, self.clips, features, windows)
+        return Splits(list(kinds), self.labels, self.clips, features, windows)
 
 
 def load(
     experiment: Experiment, window: Window, table: pd.DataFrame, split: pd.DataFrame, fold: int
-) -> Parts:
-    """The parts of one fold.
+) -> Splits:
+    """One fold's splits.
 
     Args:
-        table: the clips table, rejected clips too.
+        table: the clips table, with rejected clips.
         split: the split table.
     """
     labels = clips.labels(table)
     joined = clips.good(table).merge(split[split["fold"] == fold], on="clip_id")
     stores = {kind: Store(paths.FEATURES / kind) for kind in experiment.features}
-    members = {str(part): rows.reset_index(drop=True) for part, rows in joined.groupby("part")}
+    parts = {str(part): rows.reset_index(drop=True) for part, rows in joined.groupby("part")}
     features = {
         part: [Feature.stored(store, rows["clip_id"], window.of(kind)) for kind, store in stores.items()]
-        for part, rows in members.items()
+        for part, rows in parts.items()
     }
     number = {label: position for position, label in enumerate(labels)}
     windows = {
         part: Windows(features[part], rows["label"].map(number).to_numpy(np.int64))
-        for part, rows in members.items()
+        for part, rows in parts.items()
     }
-    return Parts(experiment.features, labels, members, features, windows)
+    return Splits(experiment.features, labels, parts, features, windows)
 
 
-def dealt(
+def resplit(
     experiment: Experiment,
-    data: Parts,
+    data: Splits,
     window: Window,
     table: pd.DataFrame,
     seed: int,
-    members: int,
-) -> list[Parts]:
-    """For each member of an ensemble, train and valid of ``data`` dealt anew: one share is valid, the others train."""
-    rows = inner(pd.concat([data.clips["train"], data.clips["valid"]]), members, seed)
-    return [load(experiment, window, table, rows, fold) for fold in range(members)]
+    count: int,
+) -> list[Splits]:
+    """Train and valid of ``data`` re-split into inner folds, one Splits each: the fold is its valid, the others its train."""
+    rows = inner_folds(pd.concat([data.clips["train"], data.clips["valid"]]), count, seed)
+    return [load(experiment, window, table, rows, fold) for fold in range(count)]
 
 
-def examples(data: Parts) -> dict[str, np.ndarray[Any, Any]]:
+def examples(data: Splits) -> dict[str, np.ndarray[Any, Any]]:
     """A small batch of the model's inputs by feature, from the training part."""
     windows = data.windows["train"]
     pairs = np.stack([np.arange(EXAMPLE_CLIPS), np.zeros(EXAMPLE_CLIPS, dtype=np.int64)], axis=1)

@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from pipeline.config.training import Training
-from pipeline.training import EpochSink
+from pipeline.training import OnEpoch
 from pipeline.training.dataset import EvenWindows, Index, RandomWindows, Windows
-from pipeline.training.lightning import pl
 from pipeline.training.module import Batch, Classifier, Learner
-from pipeline.training.regressor import Regressor
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h, in bytes."""
@@ -36,7 +35,7 @@ class Batches(Dataset[Batch]):
 class History(pl.Callback):
     """One row of metrics per epoch; kept in checkpoints, so that a resumed run has them all."""
 
-    def __init__(self, sink: EpochSink) -> None:
+    def __init__(self, sink: OnEpoch) -> None:
         self.rows: list[dict[str, float]] = []
         self.sink = sink
 
@@ -66,30 +65,28 @@ def fit(
     settings: Training,
     seed: int,
     folder: Path,
-    sink: EpochSink,
-    regression: bool = False,
+    on_epoch: OnEpoch,
+    learner: Learner | None = None,
 ) -> pd.DataFrame:
     """Train ``net`` in place to its best epoch on ``valid``, or to the last where nothing is monitored.
 
     Args:
-        regression: the targets are numbers and not labels.
+        learner: trains ``net`` for targets that are not labels; by default a Classifier.
         folder: checkpoints; where it holds a last one, training goes on from there.
-        sink: is told each epoch's number and metrics as soon as it ends.
+        on_epoch: gets each epoch's number and metrics as soon as it ends.
 
     Returns:
-        One row per epoch with the columns of HISTORY; of a regression, ``epoch`` and what the Regressor logs.
+        One row per epoch with the columns of HISTORY; of another learner, ``epoch`` and what it logs.
     """
     keep_memory()
     pl.seed_everything(seed, verbose=False)
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a tenth of the time
-    module: Learner = (
-        Regressor(net, settings, seed)
-        if regression
-        else Classifier(net, settings, _class_weights(train, settings), _floors(train), len(valid), seed)
+    module = learner or Classifier(
+        net, settings, _class_weights(train, settings), _silence_db(train), len(valid), seed
     )
-    history = History(sink)
+    history = History(on_epoch)
     whole_epochs: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
     mode = "max" if settings.monitor == "valid_macro_f1" else "min"
     best = pl.callbacks.ModelCheckpoint(folder, "best", settings.monitor, mode=mode, **whole_epochs)
@@ -117,7 +114,9 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         trainer.fit(
             module,
-            _loader(train, RandomWindows(train.slack, settings.windows_per_clip, settings.batch_size, seed)),
+            _loader(
+                train, RandomWindows(train.max_offset, settings.windows_per_clip, settings.batch_size, seed)
+            ),
             _loader(valid, EvenWindows(valid.even(valid.frames), settings.batch_size)),
             ckpt_path=str(begun) if begun.exists() else None,
             weights_only=True,
@@ -143,8 +142,8 @@ def _loader(windows: Windows, sampler: RandomWindows | EvenWindows) -> DataLoade
     return DataLoader(Batches(windows), sampler=sampler, batch_size=None, generator=generator)
 
 
-def _floors(windows: Windows) -> list[float]:
-    return [source.floor for source in windows.sources]
+def _silence_db(windows: Windows) -> list[float]:
+    return [source.silence_db for source in windows.sources]
 
 
 def _class_weights(train: Windows, settings: Training) -> Tensor:

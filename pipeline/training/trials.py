@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.base import ParamsError, Section
-from pipeline.config.experiment import Experiment, parts
+from pipeline.config.experiment import Experiment, branches
 from pipeline.config.features import Window
 from pipeline.config.load import read
-from pipeline.config.project import Params
+from pipeline.config.project import BaseParams
 from pipeline.files import write_json
 
 SPEC = "spec.json"
@@ -24,7 +24,7 @@ class Trial:
         return f"fold{self.fold}-seed{self.seed}"
 
 
-def trials(settings: Params) -> list[Trial]:
+def trials(settings: BaseParams) -> list[Trial]:
     seeds = settings.seeds or [settings.seed]
     return [Trial(fold, seed) for fold in range(settings.split.folds) for seed in seeds]
 
@@ -58,7 +58,7 @@ class Spec(Section):
     @property
     def precision(self) -> str:
         """Lightning's name; several where the branches of a fusion differ."""
-        return ", ".join(sorted({part.training.precision for part in parts(self.experiment)}))
+        return ", ".join(sorted({part.training.precision for part in branches(self.experiment)}))
 
     def write(self, folder: Path) -> None:
         write_json(folder / SPEC, self.model_dump())

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def reached(*names: str) -> set[Path]:
-    """Files of the modules called ``names`` and of all they import, relative to the checkout.
+    """Files of the checkout that the modules called ``names`` are in and import, relative to its top folder.
 
     Imports inside functions count; modules loaded by a computed name do not.
 
@@ -59,8 +59,6 @@ def _imported(file: Path) -> frozenset[Path]:
 def _files(name: str) -> list[Path]:
     """The module's file and those of the packages around it; a function's name gives its module's."""
     parts = name.split(".")
-    if parts[0] != PACKAGE.name:
-        return []
     bases = [Path(*parts[:end]) for end in range(1, len(parts) + 1)]
     return [file for base in bases for file in _candidates(base) if (PACKAGE.parent / file).is_file()]
 

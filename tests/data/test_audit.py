@@ -11,8 +11,8 @@ import pytest
 import soundfile
 
 from pipeline.config.data import Audit
-from pipeline.data.audit import AuditError, audit, check, inspect, summary
-from pipeline.data.media import Finding
+from pipeline.data.audit import AuditError, audit, check, examine, summary
+from pipeline.data.inspect import Finding
 
 RATE = 22050
 Sound = Callable[..., np.ndarray[Any, np.dtype[np.float32]]]
@@ -25,14 +25,14 @@ def square(samples: int, level: float) -> np.ndarray[Any, Any]:
     return level * np.resize([1.0, 1.0, -1.0, -1.0], samples)
 
 
-def heard(file: Path) -> Finding:
-    return inspect(file, LIMITS)
+def checked(file: Path) -> Finding:
+    return examine(file, LIMITS)
 
 
 def test_a_good_clip_has_no_reason(tmp_path: Path, noise: Sound) -> None:
     file = tmp_path / "a.flac"
     soundfile.write(file, np.stack([noise(1), noise(2)], axis=1), RATE)
-    finding = heard(file)
+    finding = checked(file)
     assert finding.reason == ""
     assert (finding.duration_s, finding.sample_rate, len(finding.sha256)) == (1.0, RATE, 64)
 
@@ -49,19 +49,19 @@ def test_a_good_clip_has_no_reason(tmp_path: Path, noise: Sound) -> None:
 )
 def test_what_is_no_audio_is_rejected(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     (tmp_path / name).write_bytes(content)
-    assert heard(tmp_path / name).reason.startswith(reason)
+    assert checked(tmp_path / name).reason.startswith(reason)
 
 
 def test_a_file_that_is_gone_is_rejected(tmp_path: Path) -> None:
-    assert heard(tmp_path / "gone.wav").reason == "cannot be read: No such file or directory"
-    assert heard(tmp_path).reason == "cannot be read: Is a directory"
+    assert checked(tmp_path / "gone.wav").reason == "cannot be read: No such file or directory"
+    assert checked(tmp_path).reason == "cannot be read: Is a directory"
 
 
 def test_a_truncated_flac_is_rejected(tmp_path: Path, noise: Sound) -> None:
     file = tmp_path / "a.flac"
     soundfile.write(file, noise(1, 2.0), RATE)
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    assert heard(file).reason.startswith("cannot be decoded: ")
+    assert checked(file).reason.startswith("cannot be decoded: ")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_no_memory_is_taken_for_what_a_header_announces(
     content[21] = content[21] & 0xF0 | frames >> 32
     content[22:26] = (frames & 0xFFFFFFFF).to_bytes(4, "big")
     file.write_bytes(content)
-    assert heard(file).reason.startswith(reason)
+    assert checked(file).reason.startswith(reason)
 
 
 @pytest.mark.parametrize("error", [MemoryError, TypeError, ValueError, ZeroDivisionError])
@@ -92,7 +92,7 @@ def test_what_a_decoder_makes_of_impossible_numbers_is_a_reason(
     file = tmp_path / "a.flac"
     soundfile.write(file, noise(1), RATE)
     monkeypatch.setattr(soundfile, "info", impossible)
-    assert heard(file).reason == "cannot be decoded: its header is broken (a rate of 0)"
+    assert checked(file).reason == "cannot be decoded: its header is broken (a rate of 0)"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_is_wrong_with_the_sound_is_named(
 ) -> None:
     file = tmp_path / "a.wav"
     soundfile.write(file, samples.astype(np.float32), RATE, subtype="FLOAT")
-    found = heard(file).reason
+    found = checked(file).reason
     assert found.startswith(reason) if reason else found == ""
 
 

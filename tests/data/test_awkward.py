@@ -16,11 +16,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from running import features
 
-from pipeline import paths
-from pipeline.config.project import SoundParams
+from pipeline import config, paths
+from pipeline.config.project import Params
 from pipeline.data import audit as auditing
 from pipeline.data import clips
-from pipeline.data.audit import inspect
+from pipeline.data.audit import examine
 from pipeline.data.sources.folder import fetch, find
 from pipeline.features.store import Store
 from pipeline.files import remove
@@ -117,7 +117,7 @@ def make_bad(folder: Path, noise: Sound) -> dict[str, str]:
     }
 
 
-def audited(checkout: Path, settings: SoundParams) -> pd.DataFrame:
+def audited(checkout: Path, settings: Params) -> pd.DataFrame:
     """The clips table of data/music, as the stages download and audit write it."""
     listed = pd.DataFrame([vars(clip) for clip in fetch(checkout, checkout, settings.data, 7)])
     names = [path.removeprefix(f"{paths.MUSIC.as_posix()}/") for path in listed["path"]]
@@ -127,13 +127,13 @@ def audited(checkout: Path, settings: SoundParams) -> pd.DataFrame:
 
 
 def test_every_file_is_used_or_named_and_good_ones_are_unchanged(
-    checkout: Path, noise: Sound, settings: SoundParams
+    checkout: Path, noise: Sound, settings: Params
 ) -> None:
     music = checkout / paths.MUSIC
     used = make_used(music, noise)
     alone = audited(checkout, settings)
     assert dict(zip(alone.index, alone["reason"], strict=True)) == dict.fromkeys(used, "")
-    features()
+    features(config.load())
     before = Store(paths.FEATURES / "tabular").index(sorted(used))["digest"]
 
     reasons = make_bad(music, noise)
@@ -148,7 +148,7 @@ def test_every_file_is_used_or_named_and_good_ones_are_unchanged(
     )
     assert all(" ".join(name.split()) in text for name in reasons)
     remove(paths.cache())
-    features()
+    features(config.load())
     assert Store(paths.FEATURES / "tabular").index(sorted(used))["digest"].equals(before)
 
 
@@ -171,9 +171,9 @@ def test_what_cannot_be_used_where_it_lies_is_named(
     with caplog.at_level(logging.WARNING):
         assert find(tmp_path) == [Path("jazz/a.wav")]
     assert caplog.messages == [
-        "not used, since in no label's folder: stray.wav",
-        r"not used, since the name is not valid UTF-8: rename it: jazz/\udcff\udcfe.wav",
-        "not used, since an empty folder: polka",
+        "not used (in no label's folder): stray.wav",
+        r"not used (the name is not valid UTF-8: rename it): jazz/\udcff\udcfe.wav",
+        "not used (an empty folder): polka",
     ]
 
 
@@ -189,7 +189,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory, noise: Sound) -> list[by
 )
 @given(data=st.data())
 def test_no_damage_to_a_file_raises(
-    data: st.DataObject, originals: list[bytes], tmp_path: Path, settings: SoundParams
+    data: st.DataObject, originals: list[bytes], tmp_path: Path, settings: Params
 ) -> None:
     """Bytes of a real file changed, most of them in its header, and its end cut off."""
     content = bytearray(data.draw(st.sampled_from(originals)))
@@ -198,6 +198,6 @@ def test_no_damage_to_a_file_raises(
         content[place] = value
     file = tmp_path / "damaged"
     file.write_bytes(content[: data.draw(st.integers(0, len(content)))])
-    found = inspect(file, settings.audit.model_copy(update={"min_seconds": 0.01}))
+    found = examine(file, settings.audit.model_copy(update={"min_seconds": 0.01}))
     assert found.reason or (0.01 <= found.duration_s <= 1200 and len(found.fingerprint) >= 0)
     assert len(found.sha256) == 64

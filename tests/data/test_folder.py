@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.data.sources import Clip, SourceError
 from pipeline.data.sources.folder import fetch, find, read_groups
 
@@ -29,14 +29,14 @@ def music(checkout: Path) -> Path:
     return folder
 
 
-def listed(settings: SoundParams) -> dict[str, Clip]:
+def listed(settings: Params) -> dict[str, Clip]:
     clips = fetch(Path("unused"), Path("unused"), settings.data, 7)
     found = {clip.path.removeprefix("data/music/"): clip for clip in clips}
     assert len(found) == len(clips)
     return found
 
 
-def test_files_at_any_depth_have_the_label_of_their_top_folder(music: Path, settings: SoundParams) -> None:
+def test_files_at_any_depth_have_the_label_of_their_top_folder(music: Path, settings: Params) -> None:
     clips = listed(settings)
     assert {name: clip.label for name, clip in clips.items()} == {
         "jazz/a.wav": "jazz",
@@ -53,11 +53,11 @@ def test_stray_files_are_named_and_hidden_ones_are_not(music: Path, caplog: pyte
     (music / "groups.csv").touch()
     with caplog.at_level(logging.WARNING):
         find(music)
-    assert caplog.messages == ["not used, since in no label's folder: notes.txt"]
+    assert caplog.messages == ["not used (in no label's folder): notes.txt"]
 
 
 @pytest.mark.usefixtures("music")
-def test_without_a_table_every_file_is_its_own_group(settings: SoundParams) -> None:
+def test_without_a_table_every_file_is_its_own_group(settings: Params) -> None:
     assert {name: clip.group for name, clip in listed(settings).items()} == {
         name: name for name in ("jazz/a.wav", "jazz/live/1959/b.flac", "rock/a.wav", "rock/d.mp3")
     }
@@ -72,7 +72,7 @@ def test_without_a_table_every_file_is_its_own_group(settings: SoundParams) -> N
         "\ufeffpath,group\r\njazz/a.wav,Ella\r\njazz/live/1959/b.flac,Miles\r\n",
     ],
 )
-def test_groups_by_path(music: Path, settings: SoundParams, table: str) -> None:
+def test_groups_by_path(music: Path, settings: Params, table: str) -> None:
     (music / "groups.csv").write_text(table, encoding="utf-8", newline="")
     assert {name: clip.group for name, clip in listed(settings).items()} == {
         "jazz/a.wav": "Ella",
@@ -82,7 +82,7 @@ def test_groups_by_path(music: Path, settings: SoundParams, table: str) -> None:
     }
 
 
-def test_groups_by_id(music: Path, settings: SoundParams) -> None:
+def test_groups_by_id(music: Path, settings: Params) -> None:
     (music / "groups.csv").write_text("id,artist,title\nb,NA,So What\nd,,\n")
     groups = {name: clip.group for name, clip in listed(settings).items()}
     assert groups["jazz/live/1959/b.flac"] == "NA", "a name, and not a missing value"
@@ -90,7 +90,7 @@ def test_groups_by_id(music: Path, settings: SoundParams) -> None:
     assert groups["rock/a.wav"] == groups["rock/d.mp3"] == "unknown (rock)"
 
 
-def test_joint_credits_join_their_artists(music: Path, settings: SoundParams) -> None:
+def test_joint_credits_join_their_artists(music: Path, settings: Params) -> None:
     rows = "path,artist\njazz/a.wav,Ella and Louis\njazz/live/1959/b.flac,Louis\nrock/d.mp3,Ella\n"
     (music / "groups.csv").write_text(rows)
     groups = {name: clip.group for name, clip in listed(settings).items()}
@@ -98,7 +98,7 @@ def test_joint_credits_join_their_artists(music: Path, settings: SoundParams) ->
 
 
 @pytest.mark.usefixtures("checkout")
-def test_an_empty_folder_says_what_to_do(settings: SoundParams) -> None:
+def test_an_empty_folder_says_what_to_do(settings: Params) -> None:
     with pytest.raises(SourceError, match="run `soundtrack import FOLDER`"):
         listed(settings)
 

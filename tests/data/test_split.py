@@ -1,5 +1,5 @@
-"""No group is cut, every label is in every part, shares are those asked for as near as groups allow; and GTZAN's
-protocols have the published clips."""
+"""Clips of a group stay in one part, every label is in every part, shares are as near to those asked for as groups
+allow; GTZAN's protocols have the published clips."""
 
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from pipeline.config.data import Split
 from pipeline.data.sources.gtzan import lists
-from pipeline.data.split import LEAKY, PARTS, SplitError, explained, first_to_train, leaky
-from pipeline.data.split import split as deal
+from pipeline.data.split import LEAKY, PARTS, SplitError, explained, leaky
+from pipeline.data.split import split as made
+from pipeline.data.tutorial_split import first_to_train
 
 SHARES = {"train": 0.6, "valid": 0.15, "test": 0.25}
 SETTINGS = Split(protocol="grouped", folds=1, valid=SHARES["valid"], test=SHARES["test"])
@@ -26,11 +27,11 @@ def clips(members: list[tuple[str, str]]) -> pd.DataFrame:
 
 def split(table: pd.DataFrame, seed: int = 7) -> pd.DataFrame:
     """Each clip of ``table`` with its part, after the checks that hold for every split."""
-    rows = deal(table, SETTINGS, seed)
+    rows = made(table, SETTINGS, seed)
     assert sorted(rows["clip_id"]) == sorted(table["clip_id"])
     assert set(rows["fold"]) == {0}
     joined = table.merge(rows, on="clip_id")
-    assert (joined.groupby("group")["part"].nunique() == 1).all(), "a group is cut"
+    assert (joined.groupby("group")["part"].nunique() == 1).all(), "a group is in two parts"
     assert (joined.groupby("label")["part"].nunique() == len(PARTS)).all(), "a part lacks a label"
     return joined
 
@@ -86,7 +87,7 @@ def test_many_equal_groups_have_the_shares_asked_for() -> None:
 
 def test_the_split_follows_from_the_seed() -> None:
     members = [(f"{label} {number}", label) for label in ("jazz", "rock") for number in range(30)]
-    first, again, other = (deal(clips(members), SETTINGS, seed) for seed in (1, 1, 2))
+    first, again, other = (made(clips(members), SETTINGS, seed) for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(first, again)
     assert (first["part"] != other["part"]).any()
 
@@ -94,7 +95,7 @@ def test_the_split_follows_from_the_seed() -> None:
 def test_the_order_of_the_rows_does_not_matter() -> None:
     table = clips([(f"{label} {number % 9}", label) for label in ("jazz", "rock") for number in range(40)])
     shuffled = table.iloc[np.random.default_rng(0).permutation(len(table))]
-    pd.testing.assert_frame_equal(deal(table, SETTINGS, 7), deal(shuffled, SETTINGS, 7))
+    pd.testing.assert_frame_equal(made(table, SETTINGS, 7), made(shuffled, SETTINGS, 7))
 
 
 @settings(max_examples=25)
@@ -112,7 +113,7 @@ def test_folds(labels: list[list[int]], folds: int, seed: int) -> None:
     ]
     table = clips(members)
     try:
-        rows = deal(table, SETTINGS.model_copy(update={"folds": folds}), seed)
+        rows = made(table, SETTINGS.model_copy(update={"folds": folds}), seed)
     except SplitError as error:
         # with two folds a label of few, unequal groups may have one group outside a fold
         assert folds == 2 and "has no clip in" in str(error)
@@ -122,7 +123,7 @@ def test_folds(labels: list[list[int]], folds: int, seed: int) -> None:
     assert (rows.groupby("fold").size() == len(table)).all(), "a fold has not all clips"
     assert (rows[rows["part"] == "test"].groupby("clip_id").size() == 1).all(), "tested twice"
     assert rows[rows["part"] == "test"]["clip_id"].nunique() == len(table), "never tested"
-    assert (joined.groupby(["fold", "group"])["part"].nunique() == 1).all(), "a group is cut"
+    assert (joined.groupby(["fold", "group"])["part"].nunique() == 1).all(), "a group is in two parts"
     assert (joined.groupby(["fold", "label"])["part"].nunique() == len(PARTS)).all(), "a part lacks a label"
 
 
@@ -134,24 +135,24 @@ def test_folds_are_of_like_size_though_each_label_has_a_large_group() -> None:
         for group in range(7)
         for _ in range(20 if group == 0 else 5)
     ]
-    rows = deal(clips(members), SETTINGS.model_copy(update={"folds": 5}), 7)
+    rows = made(clips(members), SETTINGS.model_copy(update={"folds": 5}), 7)
     sizes = rows[rows["part"] == "test"].groupby("fold").size()
     assert sizes.sum() == 500
     assert sizes.max() <= 1.2 * sizes.min()
 
 
-def test_random_cuts_groups_and_says_that_it_leaks() -> None:
+def test_random_puts_a_group_in_several_parts_and_says_that_it_leaks() -> None:
     members = [(f"{label} {number % 4}", label) for label in ("jazz", "rock") for number in range(40)]
     table = clips(members)
     random = SETTINGS.model_copy(update={"protocol": "random"})
-    joined = table.merge(deal(table, random, 7), on="clip_id")
+    joined = table.merge(made(table, random, 7), on="clip_id")
     assert (joined.groupby("group")["part"].nunique() > 1).all()
     assert joined["part"].value_counts().to_dict() == {part: 80 * share for part, share in SHARES.items()}
 
 
 @pytest.mark.parametrize("protocol", ["grouped", "random", "tutorial", "filtered"])
 def test_a_table_says_how_it_was_made(protocol: str) -> None:
-    rows = deal(gtzan_names(), SETTINGS.model_copy(update={"protocol": protocol}), 7)
+    rows = made(gtzan_names(), SETTINGS.model_copy(update={"protocol": protocol}), 7)
     assert set(rows["protocol"]) == {protocol}
     assert explained(rows).startswith(f"{protocol}: ")
     assert ("Leaky" in explained(rows)) == (leaky(rows) is not None) == (protocol in LEAKY)
@@ -166,7 +167,7 @@ def gtzan_names() -> pd.DataFrame:
 
 
 def ids_by_part(protocol: str, table: pd.DataFrame) -> dict[str, set[str]]:
-    rows = deal(table, SETTINGS.model_copy(update={"protocol": protocol}), 7)
+    rows = made(table, SETTINGS.model_copy(update={"protocol": protocol}), 7)
     return {part: set(own["clip_id"].map(lists.id_of)) for part, own in rows.groupby("part")}
 
 
@@ -180,7 +181,7 @@ def test_tutorial_has_the_first_sixty_to_train_and_the_rest_to_test() -> None:
     assert len(parts["valid"]) == 10 * 9  # 15 % of 60
 
 
-def test_the_first_sixty_in_a_hundred_train_and_the_others_are_valid_and_test() -> None:
+def test_of_gtzan_the_first_sixty_train_and_the_others_are_valid_and_test() -> None:
     table = gtzan_names().sample(frac=1, random_state=1)
     table = table[table["clip_id"] != "jazz/jazz.00054.wav"]  # the file that nobody can read
     rows = first_to_train(table)
@@ -191,7 +192,7 @@ def test_the_first_sixty_in_a_hundred_train_and_the_others_are_valid_and_test() 
     assert (rows["fold"] == 0).all()
 
 
-def test_the_first_to_train_are_so_in_any_data() -> None:
+def test_the_first_60_percent_train_in_any_data() -> None:
     """Of each label by itself, by name and not by row, rounded down."""
     table = clips([(f"group {number}", "jazz" if number < 6 else "rock") for number in range(11)])
     rows = first_to_train(table.iloc[::-1]).query("part == 'train'")
@@ -218,7 +219,7 @@ def test_filtered_is_the_lists_of_its_authors(shared: Path) -> None:
         assert ids == {Path(name).stem for name in listed}
 
 
-def test_filtered_cuts_no_artist_that_is_credited_alone() -> None:
+def test_filtered_has_each_artist_credited_alone_in_one_part() -> None:
     artists = {clip: group for clip, group in lists.groups().items() if not group.startswith("unknown")}
     parts: dict[str, set[str]] = {}
     for clip, part in lists.filtered().items():
@@ -250,14 +251,14 @@ def test_too_few_groups_name_the_label() -> None:
     members = [(f"jazz {number}", "jazz") for number in range(9)]
     members += [(f"blues {number % 2}", "blues") for number in range(9)]
     with pytest.raises(SplitError, match=r"'blues' has 2, 3 are needed") as caught:
-        deal(clips(members), SETTINGS, 7)
+        made(clips(members), SETTINGS, 7)
     assert "jazz" not in str(caught.value)
 
 
-def test_groups_that_leave_no_way_name_the_label_and_the_part() -> None:
-    """By x and y the groups c and d are in one part, which z, with three groups, cannot bear."""
+def test_groups_that_allow_no_split_name_the_label_and_the_part() -> None:
+    """By x and y the groups c and d are in one part, so z, with three groups, misses one."""
     members = [
         (group, label) for label, groups in {"x": "abc", "y": "abd", "z": "cde"}.items() for group in groups
     ]
     with pytest.raises(SplitError, match=r"label '\w' has no clip in (train|valid|test)"):
-        deal(clips(members), SETTINGS, 7)
+        made(clips(members), SETTINGS, 7)

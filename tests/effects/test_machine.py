@@ -10,7 +10,7 @@ from leaves import changed
 from workshop import ERROR, SAID, Workshop
 
 from pipeline.training import ensemble, single
-from pipeline.training.splits import Parts
+from pipeline.training.splits import Splits
 
 SPEC = "models/cnn/fold0-seed7/spec.json"
 
@@ -19,7 +19,7 @@ def layouts(shop: Workshop, channels_last: bool, monkeypatch: pytest.MonkeyPatch
     """Whether the kernels of the net that was trained lie with their channels last."""
     nets: list[Any] = []
 
-    def saved(net: Any, data: Parts, file: Path) -> None:
+    def saved(net: Any, data: Splits, file: Path) -> None:
         nets.append(net)
         single.save(net, data, file)
 

@@ -22,7 +22,7 @@ from checkouts import CHORDS, CLIPS, edit_params, make_music, ran, run, runs
 from documented import Typed
 
 from pipeline import paths
-from pipeline.tracking.offline_queue import Outbox
+from pipeline.tracking.offline_queue import Queue
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,7 +129,7 @@ def test_a_folder_is_imported_with_its_groups(checkout: Path, typed: Typed, tmp_
         place for place in os.environ["PATH"].split(os.pathsep) if Path(place) != Path(sys.executable).parent
     )
     output = typed(checkout, "source .venv/bin/activate", IMPORT, home=tmp_path, variables={"PATH": without})
-    assert f"{len(files)} files under 3 labels (high, low, middle) are now data/music" in output
+    assert f"Imported {len(files)} files with 3 labels (high, low, middle) as data/music" in output
     assert {"audit", "split"} <= set(ran(run(checkout, "dvc", "repro", "split")))
     found = pd.read_parquet(checkout / paths.SPLIT).merge(
         pd.read_parquet(checkout / paths.CLIPS), on="clip_id"
@@ -221,9 +221,10 @@ def test_a_moved_checkout_has_its_artifacts_and_its_champion(
 
 
 @pytest.mark.documented("soundtrack sync")
-def test_what_a_server_missed_is_sent(checkout: Path, typed: Typed) -> None:
+def test_what_a_server_missed_is_sent(checkout: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(checkout)
     table = runs(checkout)
     [mlp] = table.index[table["name"] == "mlp"]
-    Outbox(checkout / ".cache/unsent" / mlp).add("batch", {"tags": {"late": "yes"}})
-    assert "1 entries were sent" in typed(checkout, "soundtrack sync")
+    Queue(mlp).add("batch", {"tags": {"late": "yes"}})
+    assert "1 of 1 queued entries were sent" in typed(checkout, "soundtrack sync")
     assert runs(checkout).loc[mlp, "late"] == "yes"

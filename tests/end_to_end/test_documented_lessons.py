@@ -12,8 +12,8 @@ import pytest
 from checkouts import edit_params, ran, run
 from documented import Typed
 
+from lessons.common.pictures.sources.sign_mnist import LETTERS, PIXELS
 from pipeline import paths
-from pipeline.data.sources.sign_mnist import LETTERS, PIXELS
 from pipeline.files import read_json
 
 KAGGLEHUB = """

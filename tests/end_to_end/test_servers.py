@@ -89,18 +89,18 @@ def test_the_server_answers_curl(checkout: Path, typed: Typed, song: Path) -> No
                 song.parent, BY_PATH, instead={**silent, "/home/me": str(song.parents[1])}, variables=HERE
             )
             by_bytes = typed(song.parent, BY_BYTES, instead=silent, variables=HERE)
-        [told], [same] = (json.loads(answer)["predictions"] for answer in (by_path, by_bytes))
-        assert told == same
-        assert max(CHORDS, key=lambda label: told[f"p:{label}"]) == "high"
+        [answer], [same] = (json.loads(text)["predictions"] for text in (by_path, by_bytes))
+        assert answer == same
+        assert max(CHORDS, key=lambda label: answer[f"p:{label}"]) == "high"
 
 
 @pytest.mark.documented("make page")
 def test_the_page_takes_a_song(checkout: Path, typed: Typed, song: Path) -> None:
     with served(checkout, typed.text("make page"), 8000, "/") as address:
         assert "<html" in direct().get(address, timeout=PATIENCE_S).text
-        told: Any = direct().post(f"{address}/classify", data=song.read_bytes(), timeout=PATIENCE_S).json()
-    assert told["ranking"][0][0] == "high"
-    assert len(told["sections"]) >= 1
+        answer: Any = direct().post(f"{address}/classify", data=song.read_bytes(), timeout=PATIENCE_S).json()
+    assert answer["ranking"][0][0] == "high"
+    assert len(answer["segments"]) >= 1
 
 
 @pytest.mark.documented("make ui")

@@ -1,4 +1,4 @@
-"""The champion of a finished checkout, in every way there is to ask it."""
+"""The champion of a finished checkout, in every way to use it."""
 
 import base64
 import os
@@ -55,12 +55,12 @@ def test_all_ways_in_give_what_evaluation_found(finished: Path, tmp_path: Path) 
         songs: Any = {"dataframe_split": {"columns": ["audio"], "data": [[_base64(clip)] for clip in clips]}}
         answer = requests.post(f"{address}/invocations", json=songs, timeout=PATIENCE_S)
         assert answer.status_code == 200, answer.text
-        told = pd.DataFrame(answer.json()["predictions"])
-        pd.testing.assert_frame_equal(told[registered.columns], registered, check_exact=True)
-        assert set(told["verdict"]) <= {"named", "unsure", "unfamiliar"}
+        served = pd.DataFrame(answer.json()["predictions"])
+        pd.testing.assert_frame_equal(served[registered.columns], registered, check_exact=True)
+        assert set(served["verdict"]) <= {"confident", "uncertain", "out-of-distribution"}
         likeliest = np.array(labels)[probabilities.argmax(axis=1)]
-        assert list(told["guess"]) == list(likeliest)
-        assert list(told["label"]) == list(np.where(told["verdict"] == "named", likeliest, ""))
+        assert list(served["guess"]) == list(likeliest)
+        assert list(served["label"]) == list(np.where(served["verdict"] == "confident", likeliest, ""))
         refusals: list[tuple[Any, str]] = [
             ({"columns": ["audio"], "data": [[base64.b64encode(b"no music").decode()]]}, "cannot be decoded"),
             ({"columns": ["path"], "data": [["nowhere.wav"]]}, "No such file"),
@@ -90,8 +90,8 @@ def test_all_ways_in_give_what_evaluation_found(finished: Path, tmp_path: Path) 
     ]
     output = run(finished, *command, variables={**PLAIN, "OMP_NUM_THREADS": "1"})
     found = read_json(tmp_path / "songs.json")
-    heard = pd.DataFrame([song["probabilities"] for song in found[:-1]])[labels]
-    np.testing.assert_array_equal(heard.to_numpy(), probabilities)
+    classified = pd.DataFrame([song["probabilities"] for song in found[:-1]])[labels]
+    np.testing.assert_array_equal(classified.to_numpy(), probabilities)
     np.testing.assert_array_equal([song["distance"] for song in found[:-1]], registered["distance"])
     assert found[-1]["reason"] == "cannot be decoded: there is no audio in it"
     assert f"{len(found)} files: " in output
@@ -101,7 +101,7 @@ def _evaluated(finished: Path) -> tuple[list[str], pd.DataFrame]:
     """All files, those of the test part first, and their calibrated probabilities, as the champion's experiment was
     evaluated.
     """
-    key = read_json(finished / "candidate/about.json")["experiment"]
+    key = read_json(finished / "candidate/manifest.json")["experiment"]
     rows = pd.read_parquet(finished / "evaluation" / key / "predictions.parquet")
     rows = calibration.tempered(rows[rows["part"] == "test"]).sort_values("clip_id")
     places = pd.read_parquet(finished / "data/clips.parquet").set_index("clip_id")["path"]

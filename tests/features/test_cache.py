@@ -64,7 +64,7 @@ def contents() -> dict[str, bytes]:
 def from_scratch() -> dict[str, bytes]:
     for folder in (paths.FEATURES, paths.cache()):
         shutil.rmtree(folder, ignore_errors=True)
-    features()
+    features(config.load())
     return contents()
 
 
@@ -76,7 +76,7 @@ def test_a_clip_that_fails_is_left_out_and_named(checkout: Path, caplog: pytest.
     """It was good in the audit, and is another file now."""
     (checkout / "audio" / names()[3]).write_text("no music")
     listed(names())
-    features()
+    features(config.load())
     lost = names()[3]
     assert f"{lost} is left out: its features cannot be computed: LibsndfileError" in caplog.text
     table = clips.computed().set_index("clip_id")
@@ -90,7 +90,7 @@ def test_a_clip_that_fails_is_left_out_and_named(checkout: Path, caplog: pytest.
         (checkout / "audio" / name).write_text(f"no music in {name}")
     listed(names())
     with pytest.raises(FeaturesError, match="of no clip can features be computed"):
-        features()
+        features(config.load())
 
 
 def computed(caplog: pytest.LogCaptureFixture) -> int:
@@ -100,11 +100,11 @@ def computed(caplog: pytest.LogCaptureFixture) -> int:
 
 def test_added_clips_alone_are_computed(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    features()
+    features(config.load())
     assert computed(caplog) == 10
     listed([*names()[:3], "high/4.wav", "high/5.wav", *names()[3:]])
     shutil.rmtree(paths.FEATURES)  # as DVC does before it runs the stage
-    features()
+    features(config.load())
     assert computed(caplog) == 2
     grown = contents()
     assert grown == from_scratch()
@@ -113,21 +113,19 @@ def test_added_clips_alone_are_computed(caplog: pytest.LogCaptureFixture) -> Non
 
 def test_removed_renamed_and_relabelled_clips_compute_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    features()
+    features(config.load())
     Path("audio/low/0.wav").rename("audio/high/moved.wav")
     listed(["high/moved.wav", *names()[2:]], label="y")
-    features()
+    features(config.load())
     assert computed(caplog) == 0
     assert contents() == from_scratch()
 
 
 def test_other_params_of_one_kind_compute_that_kind() -> None:
-    features()
-    own = config.load_sound().features
+    features(config.load())
+    own = config.load().features
     other = own.model_copy(update={"spectrogram": own.spectrogram.model_copy(update={"bands": 64})})
-    keys = [
-        {kind: cache.key(kind, extract.shared(s), getattr(s, kind)) for kind in KINDS} for s in (own, other)
-    ]
+    keys = [{kind: cache.key(kind, s) for kind in KINDS} for s in (own, other)]
     assert [kind for kind in KINDS if keys[0][kind] != keys[1][kind]] == ["spectrogram"]
     assert len({key for both in keys for key in both.values()}) == len(KINDS) + 1
 
@@ -136,7 +134,7 @@ def test_a_kind_that_is_off_costs_nothing_and_changes_no_other(
     checkout: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    features()
+    features(config.load())
     assert list((paths.FEATURES / "musicnn").iterdir()) == []
     assert sorted({place.name.split("-")[0] for place in (paths.cache() / "features").iterdir()}) == sorted(
         KINDS
@@ -145,11 +143,11 @@ def test_a_kind_that_is_off_costs_nothing_and_changes_no_other(
     file = checkout / "params.yaml"
     off, on = "  musicnn: null ", "  musicnn: {} "
     file.write_text(file.read_text().replace(off, on))
-    features()
+    features(config.load())
     assert contents() == before
     assert Store(paths.FEATURES / "musicnn").spec["shape"][1] == 96
     file.write_text(file.read_text().replace(on, off))
-    features()
+    features(config.load())
     assert computed(caplog) == 0
     assert list((paths.FEATURES / "musicnn").iterdir()) == []
 
@@ -158,6 +156,8 @@ KILLED = """
 import os, signal
 from pipeline.features import store
 from running import features
+from pipeline import config
+from pipeline.stages.features import features
 add, done = store.Writer.add, []
 def killing(self, *given):
     if len(done) == 4 * 3 + 1:
@@ -168,7 +168,7 @@ def killing(self, *given):
         os.kill(os.getpid(), signal.SIGKILL)
     done.append(add(self, *given))
 store.Writer.add = killing
-features()
+features(config.load())
 """
 
 
@@ -182,25 +182,25 @@ def test_a_killed_run_goes_on_where_it_was(caplog: pytest.LogCaptureFixture) -> 
     )
     assert done.returncode == -signal.SIGKILL
     assert not paths.FEATURES.exists()
-    own = config.load_sound().features
+    own = config.load().features
     for kind in KINDS:
-        unfinished = cache.key(kind, extract.shared(own), getattr(own, kind))
+        unfinished = cache.key(kind, own)
         (paths.cache() / "features" / f"{kind}-{unfinished}" / "0001").mkdir()
-    features()
+    features(config.load())
     assert computed(caplog) == 6  # the fifth lacks two kinds
     assert contents() == from_scratch()
 
 
 def test_what_is_kept_takes_no_space_of_its_own() -> None:
-    features()
+    features(config.load())
     for kind in KINDS:
         (kept,) = (paths.cache() / "features").glob(f"{kind}-*/*/array.bin")
         assert kept.samefile(paths.FEATURES / kind / "array.bin")
 
 
 def test_a_clip_has_the_features_of_its_own_signal() -> None:
-    features()
-    settings = config.load_sound().features
+    features(config.load())
+    settings = config.load().features
     own = extract.blocks(extract.Task(Path("audio/low/3.wav"), KINDS), settings)
     for kind in KINDS:
         store = Store(paths.FEATURES / kind)

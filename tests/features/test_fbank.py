@@ -12,7 +12,7 @@ from pipeline.config.features import Fbank
 from pipeline.features import fbank
 from pipeline.features.sound import Sound
 from pipeline.features.store import block
-from pipeline.models.transfer import LOG_PER_DB
+from pipeline.models.backbones.audio_spectrogram_transformer import LOG_PER_DB
 from pipeline.reports import saliency_figures
 
 Array = np.ndarray[Any, np.dtype[np.float32]]

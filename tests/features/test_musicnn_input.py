@@ -39,5 +39,5 @@ def test_loudness_is_absolute_and_silence_the_floor(noise: Make) -> None:
     loud, soft = (musicnn.compute(Sound(signal * gain, 22_050), MusicnnInput()) for gain in (1, 0.5))
     assert np.abs(loud - soft - 20 * np.log10(2)).max() < 0.01
     silence = musicnn.compute(Sound(0 * signal, 22_050), MusicnnInput())
-    assert (silence == musicnn.describe(MusicnnInput())["floor"]).all()
+    assert (silence == musicnn.describe(MusicnnInput())["silence_db"]).all()
     assert levels(silence).max() < 1e-3

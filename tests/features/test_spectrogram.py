@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.config.features import Spectrogram, Wavelet
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.features import spectrogram, wavelet
 from pipeline.features.sound import Sound
 
@@ -18,12 +18,12 @@ Make = Callable[..., Array]
 
 
 @pytest.fixture(scope="module")
-def own(settings: SoundParams) -> Spectrogram:
+def own(settings: Params) -> Spectrogram:
     return settings.features.spectrogram.model_copy(update={"bands": 64})
 
 
 @pytest.fixture(scope="module")
-def scalogram(settings: SoundParams) -> Wavelet:
+def scalogram(settings: Params) -> Wavelet:
     return settings.features.wavelet.model_copy(update={"bands": 64, "bands_per_octave": 8})
 
 
@@ -38,7 +38,7 @@ def test_it_is_librosas_to_a_thousandth_of_a_db(noise: Make, own: Spectrogram) -
 
 
 def test_the_spec_names_the_floor(own: Spectrogram) -> None:
-    assert spectrogram.describe(own)["floor"] == -own.top_db
+    assert spectrogram.describe(own)["silence_db"] == -own.top_db
     assert spectrogram.describe(own)["windowed"] is True
 
 

@@ -10,7 +10,7 @@ import scipy.ndimage
 import soundfile
 
 from benchmarks.peers import columns
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.features.median import running_median
 from pipeline.features.sound import Sound
 from pipeline.features.tabular import HPSS_WIDTH, NAMES, compute, describe
@@ -46,7 +46,7 @@ def chords(tone: Make, noise: Make) -> Array:
     return mixed
 
 
-def agrees(signal: Array, settings: SoundParams) -> None:
+def agrees(signal: Array, settings: Params) -> None:
     row = compute(Sound(signal, RATE), settings.features.tabular)
     assert row.shape == (1, 57)
     assert row.dtype == np.float32
@@ -56,26 +56,26 @@ def agrees(signal: Array, settings: SoundParams) -> None:
         np.testing.assert_allclose(value, expected[name], RTOL, ATOL, err_msg=name)
 
 
-def test_columns_are_those_of_the_csv(settings: SoundParams) -> None:
+def test_columns_are_those_of_the_csv(settings: Params) -> None:
     assert list(NAMES) == COLUMNS
     assert describe(settings.features.tabular) == {"windowed": False, "width": 57, "columns": COLUMNS}
 
 
-def test_a_musical_signal_agrees_with_librosa(tone: Make, noise: Make, settings: SoundParams) -> None:
+def test_a_musical_signal_agrees_with_librosa(tone: Make, noise: Make, settings: Params) -> None:
     signal = chords(tone, noise)
     assert len(signal) == pytest.approx(5 * RATE, abs=5)
     agrees(signal, settings)
 
 
 @pytest.mark.parametrize("name", ["jazz.00002", "metal.00001", "hiphop.00000"])
-def test_a_real_clip_agrees_with_librosa(shared: Path, settings: SoundParams, name: str) -> None:
+def test_a_real_clip_agrees_with_librosa(shared: Path, settings: Params, name: str) -> None:
     file = shared / "data/gtzan-mini/genres" / name.split(".")[0] / f"{name}.flac"
     signal, rate = soundfile.read(file, dtype="float32", frames=5 * RATE, start=10 * RATE)
     assert rate == RATE
     agrees(signal, settings)
 
 
-def test_a_clip_shorter_than_a_window_has_all_columns(noise: Make, settings: SoundParams) -> None:
+def test_a_clip_shorter_than_a_window_has_all_columns(noise: Make, settings: Params) -> None:
     row = compute(Sound(noise(1, 0.05), RATE), settings.features.tabular)
     assert np.isfinite(row).all()
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.config.features import Wavelet
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.features import wavelet
 from pipeline.features.sound import Sound
 
@@ -17,7 +17,7 @@ Make = Callable[..., Array]
 
 
 @pytest.fixture(scope="module")
-def own(settings: SoundParams) -> Wavelet:
+def own(settings: Params) -> Wavelet:
     return settings.features.wavelet.model_copy(update={"bands": 64, "bands_per_octave": 8})
 
 
@@ -48,7 +48,7 @@ def test_it_is_the_transform_by_definition(noise: Make, own: Wavelet) -> None:
     np.testing.assert_allclose(values - values.mean(), decibels - decibels.mean(), atol=0.01)
 
 
-def test_the_defaults_give_every_band(noise: Make, settings: SoundParams) -> None:
+def test_the_defaults_give_every_band(noise: Make, settings: Params) -> None:
     """Also the highest band and the longest wavelet of params.yaml as it comes fit into a second of sound."""
     own = settings.features.wavelet
     values = wavelet.compute(Sound(noise(1, 1.0), RATE), own)
@@ -58,7 +58,7 @@ def test_the_defaults_give_every_band(noise: Make, settings: SoundParams) -> Non
 
 
 def test_the_spec_names_the_floor(own: Wavelet) -> None:
-    assert wavelet.describe(own)["floor"] == -own.top_db
+    assert wavelet.describe(own)["silence_db"] == -own.top_db
     assert wavelet.describe(own)["windowed"] is True
 
 
@@ -87,7 +87,7 @@ def test_tones_a_band_apart_are_told_apart_at_every_pitch(tone: Make, own: Wavel
         assert far[band + 4] - far[band] > 6
 
 
-def test_a_click_is_sharper_in_high_bands_than_in_low_ones(settings: SoundParams) -> None:
+def test_a_click_is_sharper_in_high_bands_than_in_low_ones(settings: Params) -> None:
     own = settings.features.wavelet
     frame = 2 * RATE // own.hop_length
     signal = np.zeros(4 * RATE, np.float32)

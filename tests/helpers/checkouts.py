@@ -133,7 +133,7 @@ def make_tiny(content: dict[str, Any]) -> None:
     content["window"] = {"frames": 32, "musicnn": 32, "fbank": 32}
     content["weights"] = {"mobilenet_v2": {"source": "path", "path": "backbone"}}
     content["leak"] = ["logreg"]
-    content["sweeps"], content["tutorial"] = {}, {"experiments": {}}
+    content["sweeps"] = {}
     for key in ("cnn", "transfer"):
         del content["experiments"][key]
     content["training"] |= {"epochs": 2, "batch_size": 8, "threads": 1, "accelerator": "cpu"}

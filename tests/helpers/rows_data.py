@@ -105,10 +105,10 @@ USE = [
         "champion.precision",
         1.0,
         "champion",
-        "candidate/about.json:sure",
+        "candidate/manifest.json:confidence_threshold",
         given={**POOR, "champion.precision": 0.1},
     ),
-    Row("champion.familiar", 0.5, "champion", "candidate/about.json:familiar"),
+    Row("champion.in_distribution", 0.5, "champion", "candidate/manifest.json:ood_threshold"),
     Row("tracking.experiment", "another", "evaluate@logreg", RUNS),
     Row("leak", [], "compare", "reports/comparison.md"),
 ]

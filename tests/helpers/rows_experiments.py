@@ -34,7 +34,7 @@ def of_one_kind(key: str) -> Row:
         f"experiments.{key}.features",
         ["spectrogram"],
         f"train@{key}",
-        says=rf"experiments\.{key}: features: model '{key}' works on \[tabular\]",
+        says=rf"experiments\.{key}\.features: model '{key}' takes one of \['tabular'\]",
     )
 
 
@@ -75,18 +75,18 @@ TRANSFER = [
     heard("transfer", "wavelet"),
     named("transfer", CNN),
     *model("transfer", {"backbone": "other", "frozen": False, "hidden": [4], "dropout": 0.6}),
-    *model("transfer", {"zoom": 2.0, "maps": "every block"}),
+    *model("transfer", {"upsample": 2.0, "feature_maps": "every block"}),
     *model(
         "transfer",
         {"shrinkage": 0.9},
         given={"experiments.transfer.model.hidden": [], "experiments.transfer.model.dropout": 0.0},
     ),
     *model(
-        "transfer", {"tuned_from": "encoder.stages.1"}, given={"experiments.transfer.model.frozen": False}
+        "transfer", {"unfreeze_from": "encoder.stages.1"}, given={"experiments.transfer.model.frozen": False}
     ),
     *model(
         "transfer",
-        {"tuned_share": 0.5},
+        {"wise_ft_alpha": 0.5},
         given={
             f"experiments.transfer.model.{leaf}": value
             for leaf, value in {"frozen": False, "hidden": [], "shrinkage": 0.5}.items()
@@ -103,13 +103,13 @@ TRANSFER = [
         # musicnn is a large network to tune
         given={
             "experiments.transfer-musicnn.model.backbone": "other",
-            "experiments.transfer-musicnn.training.members": 1,
+            "experiments.transfer-musicnn.training.ensemble_size": 1,
         },
     ),
     *of(
         "train@transfer-musicnn",
         WEIGHTS.format("transfer-musicnn"),
-        {"members": 1},
+        {"ensemble_size": 1},
         "experiments.transfer-musicnn.training.",
     ),
     heard("transfer-ast", "spectrogram", shows=WEIGHTS, backbone="other"),

@@ -54,7 +54,7 @@ DEFAULTS = [
     *of(
         "train@cnn",
         CNN,
-        {**STEP, "optimizer": "adam", "class_weights": False, "precision": "bf16-mixed", "members": 2},
+        {**STEP, "optimizer": "adam", "class_weights": False, "precision": "bf16-mixed", "ensemble_size": 2},
         above="training.",
     ),
     *of("train@cnn", CNN, {"gain_db": 6.0, "band_shift": 8.0, "stretch": 0.2}, above="training.augment."),

@@ -38,7 +38,12 @@ TUTORIAL = [
     Row("tutorial.training.schedule", "cosine", *SHOWN[1:]),
     Row("tutorial.training.class_weights", True, *SHOWN[1:]),
     Row("tutorial.training.augment.gain_db", 6.0, *SHOWN[1:]),
-    Row("tutorial.training.members", 2, "tutorial@cnn", says="leave out shrinkage, fusion and members"),
+    Row(
+        "tutorial.training.ensemble_size",
+        2,
+        "tutorial@cnn",
+        says="leave out shrinkage, fusion and ensemble_size",
+    ),
     *masked(*SHOWN),
     *stopped(*SHOWN, ANSWERS.format("cnn")),
     their_features("cnn", "wavelet"),

@@ -9,10 +9,10 @@ import soundfile
 from leaves import changed, content
 from networks import FRAMES, make_ast, make_musicnn, make_resnet
 from rows import Params
+from stores import write_store
 
-from pipeline import paths
+from pipeline import config, paths
 from pipeline.data import clips
-from pipeline.features import store
 
 ROOT = Path(__file__).parents[2]
 NETWORKS = ("mobilenet_v2", "musicnn_msd", "musicnn_mtt", "ast", "other")
@@ -50,7 +50,7 @@ TINY: Params = {
     "experiments.mlp.training": {"epochs": 2, "patience": None},
     "experiments.transfer.model.hidden": [8],
     "experiments.transfer.training.epochs": 2,
-    "experiments.transfer-musicnn.training.members": 2,
+    "experiments.transfer-musicnn.training.ensemble_size": 2,
     "experiments.lda": {"features": ["tabular"], "model": {"name": "lda", "shrinkage": 0.5}},
     "experiments.fusion": {"features": ["tabular", "spectrogram"], "model": FUSION},
     "experiments.musicnn": {"features": ["musicnn"], "model": CNN},
@@ -73,10 +73,10 @@ LABELS = {"jazz": 4, "polka": 5, "rock": 7}
 """Groups of each, with two clips each."""
 STORES: dict[str, tuple[int, dict[str, Any]]] = {
     "tabular": (8, {"windowed": False, "columns": [f"c{number}" for number in range(8)]}),
-    "spectrogram": (32, {"windowed": True, "floor": -80.0}),
-    "wavelet": (32, {"windowed": True, "floor": -80.0}),
-    "musicnn": (96, {"windowed": True, "floor": -80.0}),
-    "fbank": (128, {"windowed": True, "floor": -100.0}),
+    "spectrogram": (32, {"windowed": True, "silence_db": -80.0}),
+    "wavelet": (32, {"windowed": True, "silence_db": -80.0}),
+    "musicnn": (96, {"windowed": True, "silence_db": -80.0}),
+    "fbank": (128, {"windowed": True, "silence_db": -100.0}),
 }
 """Width of each kind of feature, and what its store says of it."""
 RATE = 22050
@@ -85,8 +85,13 @@ CLIPS = 4
 
 
 def default() -> Params:
-    """params.yaml as it comes, with the blocks that are commented out."""
-    return content((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    """params.yaml with the blocks that are commented out; below ``tutorial`` the tutorial's own params."""
+    own = content((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    return own | {"tutorial": content((ROOT / "tutorial/params.yaml").read_text(encoding="utf-8"))}
+
+
+def parsed(params: Params) -> config.Params:
+    return config.parse({key: value for key, value in params.items() if key != "tutorial"})
 
 
 def tiny() -> Params:
@@ -125,7 +130,7 @@ def make_features() -> None:
             for label in table["label"]
         ]
         dtype = "float16" if spec["windowed"] else "float32"
-        store.write(
+        write_store(
             paths.FEATURES / kind, list(table["clip_id"]), (b.clip(-80, 0) for b in blocks), dtype, spec
         )
     pd.DataFrame(columns=["clip_id", "reason"]).to_csv(paths.FAILED, index=False)

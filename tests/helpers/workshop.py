@@ -33,7 +33,8 @@ from pipeline.features.store import ARRAY, Store
 from pipeline.sweeps import command, workers
 from pipeline.tracking import registry
 from pipeline.training.ensemble import Trained
-from pipeline.training.splits import Parts
+from pipeline.training.splits import Splits
+from tutorial import paths as tutorial
 
 Left = dict[str, str]
 """By name of a file its content as JSON, of features their means, else its digest; and by the words of ``rows`` what they
@@ -47,7 +48,7 @@ OUTPUTS = (
     "history/*",
     "embeddings/**/*",
     "evaluation/**/*",
-    "tutorial/**/*",
+    "tutorial/results/**/*",
     "candidate/*",
     "reports/*",
 )
@@ -128,15 +129,13 @@ class Workshop:
             self._offline(patch)
             patch.setenv("DVC_ROOT", str(self.home))
             patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-            paths.PARAMS.unlink(missing_ok=True)  # of the copy it is the checkout's own
-            own = yaml.safe_dump(_own(params, *keys), sort_keys=False)
-            paths.PARAMS.write_text(own, encoding="utf-8")
+            write_params(Path(), _own(params, *keys))
             # takes a third of a training's time, and shows in no row
             patch.setattr(tracking.Run, "log_model", lambda *_: None)
             if name == "sweep":
                 # a process of its own would not tell; what a trial scores is no matter here
                 patch.setattr(command, "_work", workers.work)
-                patch.setattr(workers, "trained", lambda *given: _instead(tried, *given))
+                patch.setattr(workers, "train_trial", lambda *given: _instead(tried, *given))
                 patch.setattr(command, "figure", lambda *_: Figure())  # it takes half of the time
                 patch.setattr(sys, "argv", ["soundtrack", name, *keys])
                 error = _ended(cli.main)
@@ -171,6 +170,15 @@ def _own(params: Params, key: str = "") -> Params:
     theirs = params["tutorial"]["experiments"]
     tutorial = {**params["tutorial"], "experiments": {key: theirs[key]} if key in theirs else {}}
     return {**params, "experiments": {key: params["experiments"][key]}, "tutorial": tutorial, "leak": []}
+
+
+def write_params(checkout: Path, params: Params) -> None:
+    """What is below ``tutorial`` goes into the tutorial's file. Files that are links to another checkout's are replaced."""
+    own = {key: value for key, value in params.items() if key != "tutorial"}
+    for file, content in ((paths.PARAMS, own), (tutorial.PARAMS, params["tutorial"])):
+        (checkout / file).parent.mkdir(exist_ok=True)
+        (checkout / file).unlink(missing_ok=True)
+        (checkout / file).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def shown(left: Left, pattern: str) -> Left:
@@ -219,7 +227,7 @@ def _store() -> Left:
     return {RUNS: " ".join(sorted(runs)), CHAMPIONS: " ".join(sorted(champions))}
 
 
-def _instead(tried: list[str], experiment: Experiment, data: Parts, *_: Any) -> Trained:
+def _instead(tried: list[str], experiment: Experiment, data: Splits, *_: Any) -> Trained:
     """Of a training, what it was to train; each clip of valid gets the first label."""
     tried.append(experiment.model_dump_json())
     answers = data.clips["valid"][["clip_id"]].assign(

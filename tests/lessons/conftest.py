@@ -41,7 +41,7 @@ def ran(lesson_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         for key, value in changes.items():
             content[key] = merged(content[key], value) if isinstance(value, dict) else value
         Path("params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        importlib.import_module(f"lessons.{name}.{name}").lesson()
+        importlib.import_module(f"lessons.{name}.{name}").main()
         tracking.connect(name)
         runs: pd.DataFrame = mlflow.search_runs(experiment_names=[name])
         return runs.set_index("tags.mlflow.runName")

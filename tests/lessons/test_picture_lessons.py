@@ -1,8 +1,9 @@
 """The lessons on pictures: the tutorials' nets are what the tutorials say, and all stages run on pictures."""
 
-import importlib
+import importlib.util
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,24 +13,39 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from projects import covers
 from torch import nn
 
+from lessons.common.pictures import stages as own_stages
+from lessons.common.pictures.config import Data, Params, load
+from lessons.common.pictures.sources import shapes
 from pipeline import config, models, paths
-from pipeline.config.project import PictureParams
-from pipeline.data.sources import shapes
+from pipeline.config.base import ParamsError
+from pipeline.config.check import check
+from pipeline.features import extract
 from pipeline.models import Input
-from pipeline.stages import code
+from pipeline.stages import command
+from pipeline.workflow.dependencies import reached
 
 PICTURES = ("sign-language", "animal-faces")
 LESSONS = Path(__file__).parents[2] / "lessons"
-BEFORE = ("code", "download", "audit", "split", "features")
+BEFORE = ("download", "audit", "split", "features")
 AFTER = ("describe", "compare")
 EACH = ("inputs", "train", "evaluate")
+PAGES = LESSONS.parent / "pipeline/reports/templates"
 Ran = Callable[[str, Callable[[dict[str, Any]], object]], Path]
 
 
-def run(stage: str, *arguments: str) -> None:
-    getattr(importlib.import_module(f"pipeline.stages.{stage}"), stage)(*arguments)
+def module(stage: str) -> str:
+    """The lessons' own stage, else the pipeline's."""
+    own = f"{own_stages.__name__}.{stage}"
+    return own if importlib.util.find_spec(own) else f"pipeline.stages.{stage}"
+
+
+def run(stage: str, *keys: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["stages", stage, *keys])
+        command.main(own_stages.__name__, load)
 
 
 @pytest.fixture
@@ -61,10 +77,8 @@ def ran(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> R
     return repro
 
 
-def lesson(name: str) -> PictureParams:
-    settings = config.load(LESSONS / name / "params.yaml")
-    assert isinstance(settings, PictureParams)
-    return settings
+def lesson(name: str) -> Params:
+    return load(LESSONS / name / "params.yaml")
 
 
 def built(name: str, key: str, classes: int) -> tuple[nn.Module, tuple[int, ...]]:
@@ -132,26 +146,19 @@ def test_every_net_of_a_lesson_sees_its_pictures(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_the_stages_are_those_of_the_root(name: str) -> None:
-    """The same commands on the same modules; each depends on its list of them, and all lists are written."""
+def test_each_stage_depends_on_all_code_that_it_imports(name: str) -> None:
     stages = yaml.safe_load((LESSONS / name / "dvc.yaml").read_text())["stages"]
-    root = yaml.safe_load((LESSONS.parent / "dvc.yaml").read_text())["stages"]
-    assert set(stages) <= set(root)
-    for stage, own in stages.items():
-        own, other = own.get("do", own), root[stage].get("do", root[stage])
-        assert own["cmd"] == other["cmd"]
-        if stage != "code":
-            assert f"data/code/{stage}.json" in own["deps"]
-            assert f"data/code/{stage}.json" in stages["code"]["outs"]
-
-
-def test_code_of_pictures_is_listed_for_pictures() -> None:
-    settings = lesson("sign-language")
-    assert "pipeline/data/sources/digits.py" in code.versions("download", settings)
-    assert "pipeline/data/media/picture.py" in code.versions("audit", settings)
-    listed = code.versions("features", settings)
-    assert {"pipeline/features/image.py", "pipeline/data/picture.py"} <= set(listed)
-    assert "pipeline/features/wavelet.py" not in listed
+    settings = lesson(name)
+    by_name = {
+        "download": [f"lessons.common.pictures.sources.{settings.data.source.replace('-', '_')}"],
+        "features": extract.modules(settings.features),
+    }
+    templates = {"describe": [PAGES, LESSONS / "common/pictures/templates"], "compare": [PAGES]}
+    for stage, block in stages.items():
+        own = block.get("do", block)
+        assert own["cmd"].startswith(f"python -m {own_stages.__name__} {stage}")
+        imported = reached(f"{own_stages.__name__}.__main__", module(stage), *by_name.get(stage, []))
+        covers(LESSONS / name, own["deps"], imported, templates.get(stage, []))
 
 
 def test_digits_through_all_stages(ran: Ran) -> None:
@@ -168,7 +175,7 @@ def test_digits_through_all_stages(ran: Ran) -> None:
     split = pd.read_parquet(folder / paths.SPLIT).merge(pd.read_parquet(folder / paths.CLIPS), on="clip_id")
     assert (split.groupby("group")["part"].nunique() == 1).all()
     assert (split["part"].value_counts(normalize=True)["test"] - 0.25) < 0.01
-    assert (folder.parents[1] / "mlflow.db").exists(), "runs of lessons stand in the store of the checkout"
+    assert (folder.parents[1] / "mlflow.db").exists(), "runs of lessons are in the store of the checkout"
     assert not (folder / "mlflow.db").exists()
 
 
@@ -179,13 +186,52 @@ def test_a_bad_picture_among_good_ones_stops_nothing(ran: Ran, tmp_path: Path) -
         content["experiments"] = {"tutorial": content["experiments"]["tutorial"]}
         folder = tmp_path / "lessons/animal-faces/data/pictures"
         folder.mkdir()
-        shapes.fetch(folder, folder, config.PictureData(source="shapes"), 7)
+        shapes.fetch(folder, folder, Data(source="shapes"), 7)
         (folder / "circle/bad.jpg").write_text("no picture")
 
     folder = ran("animal-faces", own)
     assert (
-        "| data/pictures/circle/bad.jpg | cannot be decoded: no picture that Pillow reads |"
+        "| data/pictures/circle/bad.jpg | cannot be decoded: not a picture that Pillow reads |"
         in (folder / paths.AUDIT).read_text()
     )
     assert "cannot be decoded" in (folder / "reports/comparison.html").read_text()
     assert len(pd.read_csv(folder / "features/image/index.csv")) == 3 * 80
+
+
+def raw(name: str = "sign-language") -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((LESSONS / name / "params.yaml").read_text(encoding="utf-8"))
+    return content
+
+
+def test_pictures_have_params_of_their_own() -> None:
+    read = check(raw(), Params, "params.yaml")
+    assert read.window.frames == 1
+    assert read.features.kinds == ["image"]
+    with pytest.raises(ParamsError, match=r"features\.tabular: Field required"):
+        config.parse(raw())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"features": {"image": {"size": 28}}}, "features.image.channels: Field required"),
+        ({"features": {"imag": {"size": 28, "channels": 1}}}, "did you mean 'image'?"),
+        ({"audit": {"min_side": 8, "max_pixels": 10**9, "min_clips": 5}}, "audit.max_pixels"),
+        ({"data": {"source": "sign_mnist"}}, "data.source"),
+        ({"medium": "picture"}, "medium: leave it out"),
+        ({"tutorial": {}}, "tutorial: it stands in tutorial/params.yaml now"),
+    ],
+)
+def test_a_wrong_param_of_pictures_is_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParamsError) as caught:
+        check({**raw(), **change}, Params, "params.yaml")
+    assert message in str(caught.value)
+
+
+def test_features_of_sound_are_refused() -> None:
+    content = raw()
+    content["experiments"]["cnn"]["features"] = ["spectrogram"]
+    with pytest.raises(
+        ParamsError, match=r"experiments\.cnn\.features: there is no 'spectrogram', only \['image'\]"
+    ):
+        check(content, Params, "params.yaml")

@@ -1,4 +1,4 @@
-"""Genres in files of several formats: shown, written with a backup, and given back; no other tag is touched."""
+"""Genres in files of several formats: shown, written with a backup, restored; no other tag is touched."""
 
 import json
 from collections.abc import Callable
@@ -19,9 +19,9 @@ FORMATS = ("wav", "flac", "ogg", "opus", "mp3", "aiff")
 
 @pytest.fixture
 def track(tmp_path: Path, tone: Callable[..., Any]) -> Callable[..., Song]:
-    """``track("a.mp3", verdict="named")``: a song whose label is ``jazz``."""
+    """``track("a.mp3", verdict="confident")``: a song whose label is ``jazz``."""
 
-    def make(name: str, verdict: str = "named") -> Song:
+    def make(name: str, verdict: str = "confident") -> Song:
         file = tmp_path / name
         kind = {"opus": ("OGG", "OPUS")}.get(file.suffix[1:], (None, None))
         rate = 48000 if file.suffix == ".opus" else 22050
@@ -84,8 +84,12 @@ def test_other_tags_stay(track: Callable[..., Song]) -> None:
     assert mutagen.File(song.file)["artist"] == ["Björk"]
 
 
-def test_only_what_is_named_is_changed(track: Callable[..., Song]) -> None:
-    songs = [track("a.mp3", "unsure"), track("b.mp3", "unfamiliar"), Song(Path("c.mp3"), "broken")]
+def test_only_confident_songs_are_changed(track: Callable[..., Song]) -> None:
+    songs = [
+        track("a.mp3", "uncertain"),
+        track("b.mp3", "out-of-distribution"),
+        Song(Path("c.mp3"), "broken"),
+    ]
     assert list(tags.changes(songs)) == []
 
 
@@ -93,9 +97,9 @@ def test_a_file_that_takes_no_tags_is_named(tmp_path: Path, track: Callable[...,
     other = tmp_path / "a.txt"
     other.write_text("no music")
     good = track("b.mp3")
-    found = list(tags.changes([Song(other, "", "jazz", "named"), good]))
+    found = list(tags.changes([Song(other, "", "jazz", "confident"), good]))
     assert isinstance(found[0], tags.TagError)
-    assert "a.txt: no tags can be written" in str(found[0])
+    assert "a.txt: files of this kind have no tags" in str(found[0])
     assert isinstance(found[1], tags.Change)
 
 
@@ -118,7 +122,7 @@ def test_a_kill_amid_the_writing_leaves_the_song_and_its_old_genre(
     assert {file.name for file in tmp_path.iterdir()} == {"a.mp3", "backup.jsonl"}
 
 
-def test_tags_are_written_only_when_told_to(
+def test_tags_are_written_only_on_request(
     track: Callable[..., Song],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -133,7 +137,7 @@ def test_tags_are_written_only_when_told_to(
     assert list(tmp_path.iterdir()) == [song.file]
     shown = capsys.readouterr().out
     assert f"{song.file}: genre Dub -> jazz" in shown
-    assert "1 files would change, nothing was written" in shown
+    assert "1 file would change. Nothing was written" in shown
     commands.write_tags([song], yes=True)
     assert tags.genres(song.file) == ["jazz"]
     (backup,) = tmp_path.glob("genres-before-*.jsonl")
@@ -142,8 +146,8 @@ def test_tags_are_written_only_when_told_to(
     assert tags.genres(song.file) == ["Dub"]
 
 
-def test_what_is_no_backup_says_so(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_backup_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("one\ntwo\n")
     for name in ("list.txt", "gone.jsonl"):
-        with pytest.raises(UserError, match="is no backup of tags"):
+        with pytest.raises(UserError, match="is not a backup of tags"):
             list(tags.restore(tmp_path / name))

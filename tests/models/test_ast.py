@@ -1,4 +1,4 @@
-"""The Audio Spectrogram Transformer hears what transformers lets it hear, and is trained on and exported as others."""
+"""The Audio Spectrogram Transformer gets the input that transformers gives it, and is trained and exported like others."""
 
 import json
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import pytest
 import torch
 from networks import FRAMES, make_ast
 from safetensors.torch import load_file, save_file
+from stores import write_store
 from torch import nn
 from transformers import ASTFeatureExtractor, ASTForAudioClassification, ASTModel
 
@@ -20,13 +21,18 @@ from pipeline.config.training import Training
 from pipeline.errors import UserError
 from pipeline.features import fbank
 from pipeline.features.sound import Sound
-from pipeline.features.store import Store, write
+from pipeline.features.store import Store
 from pipeline.models import Input, Rows, transfer
-from pipeline.models.pretrained import WeightsError, preprocessor
+from pipeline.models.backbones import load
+from pipeline.models.backbones.audio_spectrogram_transformer import (
+    AudioBackbone,
+    Preprocessor,
+    read_preprocessor,
+)
+from pipeline.models.pretrained import WeightsError
 from pipeline.models.pretrained.fetch import bring
-from pipeline.models.pretrained.loading import load
 from pipeline.training.dataset import Feature, Windows
-from pipeline.training.embeddings import TRAINED_ON, embed
+from pipeline.training.embeddings import TRAIN_SPACING, embed
 from pipeline.training.trainer import Batches
 
 pytestmark = [
@@ -70,20 +76,20 @@ def clips() -> dict[str, Array]:
 def windows(folder: Path) -> Windows:
     """As from a store of these clips."""
     found = [fbank.compute(Sound(signal, RATE), Fbank()) for signal in clips().values()]
-    write(folder, list(clips()), found, "float16", fbank.describe(Fbank()))
+    write_store(folder, list(clips()), found, "float16", fbank.describe(Fbank()))
     return Windows([Feature.stored(Store(folder), list(clips()), FRAMES)], np.array([0, 0, 1]))
 
 
-def backbone() -> transfer.AudioBackbone:
+def backbone() -> AudioBackbone:
     net = transfer.build(SETTINGS, [image()], 2)
     assert isinstance(net, transfer.Transfer)
     (found,) = net.backbones
-    assert isinstance(found, transfer.AudioBackbone)
+    assert isinstance(found, AudioBackbone)
     return found
 
 
 def image(bands: int = 128, frames: int = FRAMES) -> Input:
-    return Input((bands, frames), np.zeros(bands, np.float32), np.ones(bands, np.float32), fbank.FLOOR)
+    return Input((bands, frames), np.zeros(bands, np.float32), np.ones(bands, np.float32), fbank.SILENCE_DB)
 
 
 def test_an_embedding_is_that_of_transformers_own_input(origin: Path, tmp_path: Path) -> None:
@@ -120,14 +126,14 @@ def test_the_classifier_is_left_out_and_names_may_be_old_or_new(origin: Path, we
         load(weights)
 
 
-def test_a_frozen_one_is_heard_once_and_gets_a_discriminant(
+def test_a_frozen_one_is_embedded_once_and_gets_a_discriminant(
     tmp_path: Path, training: Callable[..., Training]
 ) -> None:
     """On the CPU through ONNX Runtime, in batches of several sizes."""
     net = transfer.build(SETTINGS, [image()], 2)
     assert isinstance(net, transfer.Transfer)
     own = windows(tmp_path / "store")
-    (embedded,) = embed([own], net.backbones, training(batch_size=4), tmp_path / "kept", [TRAINED_ON])
+    (embedded,) = embed([own], net.backbones, training(batch_size=4), tmp_path / "kept", [TRAIN_SPACING])
     every = embedded[embedded.even(1)]
     assert len(every.inputs[0]) == 6
     with torch.no_grad():
@@ -141,7 +147,7 @@ def test_a_frozen_one_is_heard_once_and_gets_a_discriminant(
 
 
 def test_a_tuned_one_learns_from_the_module_on_that_is_asked_for() -> None:
-    settings = SETTINGS.model_copy(update={"frozen": False, "tuned_from": "layers.1"})
+    settings = SETTINGS.model_copy(update={"frozen": False, "unfreeze_from": "layers.1"})
     net = transfer.build(settings, [image()], 2).train()
     loss = nn.functional.cross_entropy(net(torch.rand(2, 128, FRAMES) * -60), torch.tensor([0, 1]))
     learning = {name: parameter for name, parameter in net.named_parameters() if parameter.requires_grad}
@@ -161,11 +167,11 @@ def test_members_share_it() -> None:
 def test_a_window_of_another_size_is_refused_with_the_right_one(shape: tuple[int, int]) -> None:
     with pytest.raises(
         UserError,
-        match=rf"weights\.ast hear windows of 128 bands and {FRAMES} frames.*\[fbank\].*window\.fbank to {FRAMES}",
+        match=rf"weights\.ast takes windows of 128 bands and {FRAMES} frames.*\[fbank\].*window\.fbank to {FRAMES}",
     ):
         transfer.build(SETTINGS, [image(*shape)], 2)
-    with pytest.raises(ParamsError, match=r"model\.zoom: weights\.ast hear music"):
-        transfer.build(SETTINGS.model_copy(update={"zoom": 2.0}), [image()], 2)
+    with pytest.raises(ParamsError, match=r"model\.upsample: weights\.ast is not an image network"):
+        transfer.build(SETTINGS.model_copy(update={"upsample": 2.0}), [image()], 2)
 
 
 @pytest.mark.parametrize(
@@ -184,13 +190,13 @@ def test_its_scale_is_its_own_or_audiosets(
         file.unlink()
     else:
         file.write_text(content)
-    assert preprocessor.read(weights).scale == scale
+    assert read_preprocessor(weights).scale == scale
     assert (backbone().centre, backbone().spread) == scale
 
 
 def test_the_scale_of_transformers_is_audiosets() -> None:
     theirs = ASTFeatureExtractor()
-    assert preprocessor.Preprocessor().scale == (theirs.mean, 2 * theirs.std)
+    assert Preprocessor().scale == (theirs.mean, 2 * theirs.std)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +223,7 @@ def test_filter_banks_that_are_not_the_feature_are_refused_before_training(
 
 
 @pytest.mark.parametrize("kind", ["wav2vec2", "hubert", "whisper", "bert"])
-def test_what_takes_no_filter_banks_is_told_what_does(weights: Path, kind: str) -> None:
+def test_an_unsupported_network_is_refused_with_the_supported_ones(weights: Path, kind: str) -> None:
     (weights / "config.json").write_text(json.dumps({"model_type": kind}))
     with pytest.raises(
         WeightsError, match=rf"'{kind}', which takes neither .* Spectrogram Transformer and musicnn"

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from networks import make_musicnn
 from safetensors.torch import save_file
 from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
+from stores import write_store
 from torch import Tensor, nn
 
 from pipeline import models
@@ -23,16 +25,17 @@ from pipeline.config.models import Cnn, Lda, LogReg, Majority, Mlp, Multimodal, 
 from pipeline.config.training import Training
 from pipeline.errors import UserError
 from pipeline.evaluation.temperature import best
-from pipeline.features.store import Store, write
+from pipeline.features.store import Store
 from pipeline.models import Input, Rows, cnn, lda, logreg, majority, multimodal, transfer
-from pipeline.models.backbones.musicnn import Musicnn
+from pipeline.models.backbones import image as image_family
+from pipeline.models.backbones.image import ImageBackbone
 from pipeline.models.exported import Exported, export
 from pipeline.models.layers import Ensemble, Standardise
-from pipeline.training import untold
+from pipeline.training import no_callback
 from pipeline.training.dataset import Feature, Windows
-from pipeline.training.embeddings import TRAINED_ON, embed
-from pipeline.training.single import Probabilities, fitted
-from pipeline.training.splits import Parts
+from pipeline.training.embeddings import TRAIN_SPACING, embed
+from pipeline.training.single import Probabilities, train_single
+from pipeline.training.splits import Splits
 from pipeline.training.trainer import Batches, fit
 
 CLASSES = 4
@@ -53,7 +56,12 @@ MODELS: dict[str, tuple[Any, int]] = {
     ),
     "every block": (
         Transfer(
-            name="transfer", backbone="mobilenet", frozen=False, maps="every block", hidden=[], dropout=0.1
+            name="transfer",
+            backbone="mobilenet",
+            frozen=False,
+            feature_maps="every block",
+            hidden=[],
+            dropout=0.1,
         ),
         1,
     ),
@@ -79,7 +87,7 @@ class Made:
 def image(bands: int = 32, frames: int = 40) -> Input:
     rng = np.random.default_rng(bands)
     mean, std = rng.uniform(-60, -20, bands), rng.uniform(5, 15, bands)
-    return Input((bands, frames), mean.astype(np.float32), std.astype(np.float32), floor=-80.0)
+    return Input((bands, frames), mean.astype(np.float32), std.astype(np.float32), silence_db=-80.0)
 
 
 def table(classes: int = CLASSES) -> tuple[Array, Any]:
@@ -133,6 +141,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         network.config.architectures = [type(network).__name__]
         network.config.to_json_file(folder / "config.json")
         save_file(network.state_dict(), folder / "model.safetensors")
+    make_musicnn(checkout / "weights" / "musicnn_msd", 7)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(checkout)
         yield
@@ -293,7 +302,9 @@ def features(folder: Path, count: int, clips: int = 32) -> tuple[list[Feature], 
     for number in range(count):
         blocks = rng.normal(-50, 8, (clips, 40, 32)).astype(np.float32)
         blocks[targets == 1, :, 16:] += 6
-        write(folder / f"{number}", ids, iter(blocks), "float16", {"windowed": True, "floor": -80.0})
+        write_store(
+            folder / f"{number}", ids, iter(blocks), "float16", {"windowed": True, "silence_db": -80.0}
+        )
         found.append(Feature.stored(Store(folder / f"{number}"), ids, 40))
     return found, Windows(found, targets)
 
@@ -340,11 +351,16 @@ def moved(before: dict[str, Tensor], net: nn.Module) -> set[str]:
 
 
 def backbone_net(
-    folder: Path, frozen: bool, tuned_from: str | None = None
+    folder: Path, frozen: bool, unfreeze_from: str | None = None
 ) -> tuple[transfer.Transfer, Windows]:
     (feature,), windows = features(folder, 1)
     settings = Transfer(
-        name="transfer", backbone="mobilenet", frozen=frozen, tuned_from=tuned_from, hidden=[], dropout=0.1
+        name="transfer",
+        backbone="mobilenet",
+        frozen=frozen,
+        unfreeze_from=unfreeze_from,
+        hidden=[],
+        dropout=0.1,
     )
     torch.manual_seed(7)
     net = transfer.build(settings, [feature.describe()], 2)
@@ -356,7 +372,7 @@ def test_a_frozen_backbone_does_not_move(tmp_path: Path, training: Trainings) ->
     """No parameter and no running statistic, whether its embeddings are kept or it runs in every step."""
     net, windows = backbone_net(tmp_path, frozen=True)
     before = state(net.backbones)
-    (embedded,) = embed([windows], net.backbones, training(batch_size=8), tmp_path / "kept", [TRAINED_ON])
+    (embedded,) = embed([windows], net.backbones, training(batch_size=8), tmp_path / "kept", [TRAIN_SPACING])
     head = state(net.head)
     fit(net.head, embedded, embedded, training(epochs=2, batch_size=8), 7, tmp_path / "head", lambda *_: None)
     assert moved(head, net.head) == set(head)
@@ -384,7 +400,7 @@ def test_embeddings_of_several_backbones_are_joined(tmp_path: Path, training: Tr
     )
     net = transfer.build(settings, [feature.describe()], 2)
     assert isinstance(net, transfer.Transfer)
-    (embedded,) = embed([windows], net.backbones, training(batch_size=8), tmp_path / "kept", [TRAINED_ON])
+    (embedded,) = embed([windows], net.backbones, training(batch_size=8), tmp_path / "kept", [TRAIN_SPACING])
     every = embedded[embedded.even(1)]
     with torch.no_grad():
         inputs = Batches(windows)[windows.even(1)].inputs
@@ -402,9 +418,9 @@ def test_the_maps_of_every_block_count_once(tmp_path: Path, backbone: str) -> No
     """MobileNetV2 makes its last maps of the last block's; a ResNet's last block makes them."""
     (feature,), windows = features(tmp_path, 1)
     settings = Transfer(
-        name="transfer", backbone=backbone, frozen=True, maps="every block", hidden=[], dropout=0.0
+        name="transfer", backbone=backbone, frozen=True, feature_maps="every block", hidden=[], dropout=0.0
     )
-    (seeing,) = transfer.backbones(settings, feature.describe())
+    (seeing,) = transfer.load_backbones(settings, feature.describe())
     seen = Batches(windows)[windows.even(1)].inputs[0]
     made: list[Tensor] = []
     network: Any = seeing.network
@@ -413,9 +429,9 @@ def test_the_maps_of_every_block_count_once(tmp_path: Path, backbone: str) -> No
         block.register_forward_hook(lambda _module, _inputs, maps: made.append(maps.mean(dim=(2, 3))))
     with torch.no_grad():
         found = seeing.eval()(seen)
-        last = transfer.backbones(settings.model_copy(update={"maps": "last"}), feature.describe())[0].eval()(
-            seen
-        )
+        last = transfer.load_backbones(
+            settings.model_copy(update={"feature_maps": "last"}), feature.describe()
+        )[0].eval()(seen)
     assert len(made) > 2
     torch.testing.assert_close(found, torch.cat(made, dim=1), rtol=0, atol=0)
     torch.testing.assert_close(found[:, -last.shape[1] :], last)
@@ -426,12 +442,14 @@ def test_a_network_without_maps_of_its_blocks_says_so(monkeypatch: pytest.Monkey
         def forward(self, image: Tensor, output_hidden_states: bool = False) -> SimpleNamespace:  # noqa: ARG002
             return SimpleNamespace(last_hidden_state=image, hidden_states=(image.flatten(2),))
 
-    monkeypatch.setattr(transfer, "load", lambda _: Network())
+    monkeypatch.setattr(image_family, "load", lambda _: Network())
     settings = Transfer(
-        name="transfer", backbone="swin", frozen=True, maps="every block", hidden=[], dropout=0.0
+        name="transfer", backbone="other", frozen=True, feature_maps="every block", hidden=[], dropout=0.0
     )
-    with pytest.raises(ParamsError, match=r"model\.maps: weights\.swin .* their blocks: .*`maps: last`"):
-        transfer.build(settings, [image()], 2)
+    with pytest.raises(
+        ParamsError, match=r"model\.feature_maps: weights\.other has no feature maps for each block"
+    ):
+        image_family.build(Path("weights/other"), image(), settings)
 
 
 def test_a_discriminant_of_embeddings_takes_their_columns_as_they_are() -> None:
@@ -447,17 +465,18 @@ def test_a_discriminant_of_embeddings_takes_their_columns_as_they_are() -> None:
     assert (found != otherwise).any()
 
 
-def test_musicnn_hears_its_own_feature_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "load", lambda _: Musicnn(2))
+def test_musicnn_takes_its_own_feature_alone() -> None:
     settings = Transfer(name="transfer", backbone="musicnn_msd", frozen=True, hidden=[], dropout=0.0)
     with pytest.raises(
-        UserError, match=r"weights\.musicnn_msd hear windows of 96 bands.*features: \[musicnn\]"
+        UserError, match=r"weights\.musicnn_msd takes windows of 96 bands.*features: \[musicnn\]"
     ):
         transfer.build(settings, [image()], 2)
-    with pytest.raises(ParamsError, match=r"model\.zoom: weights\.musicnn_msd hear music"):
-        transfer.build(settings.model_copy(update={"zoom": 2.0}), [image(bands=96)], 2)
-    with pytest.raises(ParamsError, match=r"model\.maps: weights\.musicnn_msd hear music"):
-        transfer.build(settings.model_copy(update={"maps": "every block"}), [image(bands=96)], 2)
+    with pytest.raises(ParamsError, match=r"model\.upsample: weights\.musicnn_msd is not an image network"):
+        transfer.build(settings.model_copy(update={"upsample": 2.0}), [image(bands=96)], 2)
+    with pytest.raises(
+        ParamsError, match=r"model\.feature_maps: weights\.musicnn_msd is not an image network"
+    ):
+        transfer.build(settings.model_copy(update={"feature_maps": "every block"}), [image(bands=96)], 2)
     net = transfer.build(settings, [image(bands=96)], 2).eval()
     levels = torch.rand(3, 96, 40) * 4
     with torch.no_grad():
@@ -468,21 +487,13 @@ def test_musicnn_hears_its_own_feature_alone(monkeypatch: pytest.MonkeyPatch) ->
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_members_share_a_frozen_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which is the same in all; not one that was tuned, of which each has its own."""
-    torch.manual_seed(7)
-    weights = Musicnn(2).state_dict()
-
-    def loaded(_: Path) -> Musicnn:
-        network = Musicnn(2)
-        network.load_state_dict(weights)
-        return network.eval()
-
-    settings = Transfer(name="transfer", backbone="resnet", frozen=True, hidden=[], dropout=0.0)
-    tuned = settings.model_copy(update={"frozen": False})
-    assert isinstance(transfer.joined([transfer.build(tuned, [image()], 2) for _ in range(2)]), Ensemble)
-    monkeypatch.setattr(transfer, "load", loaded)
-    members = [transfer.build(settings, [image(bands=96)], 2).eval() for _ in range(3)]
+def test_members_share_a_frozen_backbone() -> None:
+    """Which is the same in all; a tuned one is not, each member has its own."""
+    frozen = Transfer(name="transfer", backbone="musicnn_msd", frozen=True, hidden=[], dropout=0.0)
+    tuned = frozen.model_copy(update={"frozen": False})
+    inputs = [image(bands=96)]
+    assert isinstance(transfer.joined([transfer.build(tuned, inputs, 2) for _ in range(2)]), Ensemble)
+    members = [transfer.build(frozen, inputs, 2).eval() for _ in range(3)]
     net, window = transfer.joined(members), torch.rand(4, 96, 40) * 40 - 40
     assert isinstance(net, transfer.Transfer)
     assert len(net.backbones) == 1
@@ -494,7 +505,7 @@ def test_members_share_a_frozen_backbone(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_backbone_fine_tuned_from_a_module_on_keeps_the_weights_before_it(
     tmp_path: Path, training: Trainings
 ) -> None:
-    net, windows = backbone_net(tmp_path, frozen=False, tuned_from="layer.3")
+    net, windows = backbone_net(tmp_path, frozen=False, unfreeze_from="layer.3")
     before = state(net)
     fit(net, windows, windows, training(epochs=1, batch_size=8), 7, tmp_path / "work", lambda *_: None)
     kept = set(before) - moved(before, net)
@@ -507,7 +518,7 @@ def test_a_backbone_that_goes_back_lies_on_the_way_and_its_discriminant_is_its_o
     tmp_path: Path, training: Trainings
 ) -> None:
     (feature,), windows = features(tmp_path, 1)
-    data = Parts(
+    data = Splits(
         ["spectrogram"],
         ["a", "b"],
         {},
@@ -520,12 +531,12 @@ def test_a_backbone_that_goes_back_lies_on_the_way_and_its_discriminant_is_its_o
         one = Experiment.model_validate(
             {
                 "features": ["spectrogram"],
-                "model": {**model, "shrinkage": 0.5, "tuned_share": share, "maps": "every block"},
+                "model": {**model, "shrinkage": 0.5, "wise_ft_alpha": share, "feature_maps": "every block"},
                 "training": training(epochs=2, batch_size=8).model_dump(),
             }
         )
         folder = tmp_path / f"{share}"
-        net, history = fitted(one, data, 7, folder / "work", folder / "kept", untold)
+        net, history = train_single(one, data, 7, folder / "work", folder / "kept", no_callback)
         assert len(history) == 2
         assert isinstance(net, transfer.Transfer)
         return net
@@ -562,9 +573,8 @@ def test_statistics_of_a_fine_tuned_backbone_follow_within_a_few_steps(tmp_path:
     assert (followed - expected).abs().max() < 0.1 * (7 - expected).abs().max()
 
 
-def test_all_norms_of_a_fine_tuned_musicnn_follow_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_norms_of_a_fine_tuned_musicnn_follow_alike() -> None:
     """Half of them are of sequences and not of images."""
-    monkeypatch.setattr(transfer, "load", lambda _: Musicnn(2))
     settings = Transfer(name="transfer", backbone="musicnn_msd", frozen=False, hidden=[], dropout=0.0)
     net = transfer.build(settings, [image(bands=96)], 2)
     norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
@@ -574,9 +584,9 @@ def test_all_norms_of_a_fine_tuned_musicnn_follow_alike(monkeypatch: pytest.Monk
 
 def test_a_backbone_lacks_the_module_to_tune_from(tmp_path: Path) -> None:
     with pytest.raises(
-        ParamsError, match=r"tuned_from: the backbone has no module 'layer.99', but conv_stem"
+        ParamsError, match=r"unfreeze_from: the backbone has no module 'layer.99', but conv_stem"
     ):
-        backbone_net(tmp_path, frozen=False, tuned_from="layer.99")
+        backbone_net(tmp_path, frozen=False, unfreeze_from="layer.99")
 
 
 def test_a_backbone_sees_the_floor_as_black_and_full_scale_as_white(tmp_path: Path) -> None:
@@ -596,8 +606,8 @@ def test_a_backbone_sees_the_floor_as_black_and_full_scale_as_white(tmp_path: Pa
     assert picture[0, 0, 1, :2].tolist() == [-1, 1]
 
 
-@pytest.mark.parametrize(("channels", "zoom"), [(1, 1.0), (3, 1.0), (1, 2.0)])
-def test_a_backbone_sees_a_picture_from_minus_one_to_one(channels: int, zoom: float) -> None:
+@pytest.mark.parametrize(("channels", "upsample"), [(1, 1.0), (3, 1.0), (1, 2.0)])
+def test_a_backbone_sees_a_picture_from_minus_one_to_one(channels: int, upsample: float) -> None:
     """As it was trained, whatever the data set's own mean; grey as three equal channels; enlarged if asked to."""
     seen: list[Tensor] = []
 
@@ -607,10 +617,10 @@ def test_a_backbone_sees_a_picture_from_minus_one_to_one(channels: int, zoom: fl
             return SimpleNamespace(last_hidden_state=image)
 
     low = np.full(channels, 0.1, np.float32)
-    backbone = transfer.ImageBackbone(Input((channels, 4, 4), low, low), Network(), False, zoom)
+    backbone = ImageBackbone(Input((channels, 4, 4), low, low), Network(), False, upsample)
     images = torch.rand(2, channels, 4, 4)
     assert backbone(images).shape == (2, 3)
-    if zoom == 1:
+    if upsample == 1:
         torch.testing.assert_close(seen[0], (images * 2 - 1).expand(-1, 3, -1, -1))
     else:
         assert seen[0].shape == (2, 3, 8, 8)

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from pipeline.config.models import PathWeights, PipWeights
 from pipeline.data.audio import mono
+from pipeline.models.backbones import load
 from pipeline.models.backbones.musicnn import Musicnn
 from pipeline.models.exported import Exported, export
 from pipeline.models.pretrained import WeightsError, musicnn, pip_package
 from pipeline.models.pretrained.fetch import bring
-from pipeline.models.pretrained.loading import load
 
 NETWORKS = ("musicnn_msd", "musicnn_mtt")
 

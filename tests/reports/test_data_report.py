@@ -14,10 +14,10 @@ import soundfile
 from matplotlib import colors
 from PIL import Image
 from running import describe
+from stores import write_store
 
 from pipeline import paths
 from pipeline.data import clips
-from pipeline.features import store
 from pipeline.features.store import Store
 from pipeline.reports import data_figures, figures
 from pipeline.reports.data_report import DataSet, data_report
@@ -113,7 +113,7 @@ def split(table: pd.DataFrame) -> pd.DataFrame:
 
 def stores(folder: Path, table: pd.DataFrame, bands: int = 8) -> dict[str, Store]:
     """Frames of each clip's duration; the level of a clip's frames and bands is its own."""
-    spec = {"sample_rate": RATE, "params": {"hop_length": 512}, "floor": -80.0, "bands": "mel"}
+    spec = {"sample_rate": RATE, "params": {"hop_length": 512}, "silence_db": -80.0, "bands": "mel"}
     good = clips.good(table)
 
     def blocks() -> Iterator[Any]:
@@ -121,7 +121,7 @@ def stores(folder: Path, table: pd.DataFrame, bands: int = 8) -> dict[str, Store
             yield np.full((1 + int(seconds * RATE) // 512, bands), -80 * number / len(good))
 
     for kind in ("spectrogram", "wavelet"):
-        store.write(folder / kind, list(good["clip_id"]), blocks(), "float16", spec)
+        write_store(folder / kind, list(good["clip_id"]), blocks(), "float16", spec)
     return {kind: Store(folder / kind) for kind in ("spectrogram", "wavelet")}
 
 

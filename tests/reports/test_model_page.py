@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 import soundfile
 from PIL import Image
+from stores import write_store
 
 from pipeline.evaluation import metrics
-from pipeline.features import store
 from pipeline.features.store import Store
 from pipeline.reports import figures
 from pipeline.reports.model_page import Model, bars, confusions, explained, mistakes, write
@@ -25,7 +25,7 @@ RATE = 22050
 EVIL = "<img src=x onerror=alert(1)>"
 LABELS = ["bach", EVIL, "tune"]
 CLIPS = 15
-SPEC = {"sample_rate": RATE, "params": {"hop_length": 512}, "floor": -80.0, "bands": "mel"}
+SPEC = {"sample_rate": RATE, "params": {"hop_length": 512}, "silence_db": -80.0, "bands": "mel"}
 FALLS = np.linspace(-0.2, 0.4, 36).reshape(6, 6)
 MODEL = Model("cnn", f"cnn on {EVIL}", None)
 
@@ -84,7 +84,7 @@ def clips(folder: Path) -> pd.DataFrame:
     def blocks() -> Iterator[Any]:
         yield from (np.full((44, 8), -4.0 * number) for number in range(CLIPS))
 
-    store.write(folder / "spectrogram", [name(number) for number in range(CLIPS)], blocks(), "float16", SPEC)
+    write_store(folder / "spectrogram", [name(number) for number in range(CLIPS)], blocks(), "float16", SPEC)
     return pd.DataFrame(rows)
 
 

@@ -1,4 +1,4 @@
-"""From params.yaml to an answer, with a backbone that hears filter banks: the champion computes them from audio."""
+"""From params.yaml to a prediction, with a backbone on filter banks: the champion computes them from audio."""
 
 import json
 from pathlib import Path
@@ -12,16 +12,16 @@ from networks import FRAMES, make_ast
 from running import features, weights
 
 from pipeline import config
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.data import clips
 from pipeline.evaluation.temperature import at_temperature
 from pipeline.files import sha256
 from pipeline.models.exported import Exported
 from pipeline.serving import manifest
-from pipeline.serving.predictor import Classifier
-from pipeline.training import splits, untold
+from pipeline.serving.predictor import Predictor
+from pipeline.training import no_callback, splits
 from pipeline.training.predict import averaged
-from pipeline.training.single import fitted, save
+from pipeline.training.single import save, train_single
 
 pytestmark = pytest.mark.filterwarnings("ignore:At least one mel filter:UserWarning")
 TRANSFER = {
@@ -37,7 +37,7 @@ TRANSFER = {
 }
 
 
-def configured(checkout: Path) -> SoundParams:
+def configured(checkout: Path) -> Params:
     content = yaml.safe_load((checkout / "params.yaml").read_text())
     content["features"]["fbank"] = {}
     content["window"]["fbank"] = FRAMES
@@ -45,7 +45,7 @@ def configured(checkout: Path) -> SoundParams:
     content["training"] |= {"threads": 1, "accelerator": "cpu"}
     content |= {"experiments": {"transfer-ast": TRANSFER}, "leak": [], "sweeps": {}}
     (checkout / "params.yaml").write_text(yaml.safe_dump(content))
-    return config.load_sound()
+    return config.load()
 
 
 def listed() -> pd.DataFrame:
@@ -65,20 +65,20 @@ def listed() -> pd.DataFrame:
     return clips.read()
 
 
-def test_a_champion_answers_as_it_was_evaluated(checkout: Path, package: Path) -> None:
+def test_a_champion_predicts_as_it_was_evaluated(checkout: Path, bundle: Path) -> None:
     make_ast(checkout / "hub" / "ast")
     make_music(checkout / "music", clips=6)
     settings, table = configured(checkout), listed()
-    weights("ast")
-    features()
+    weights(config.load(), "ast")
+    features(config.load())
     part = ["train", "train", "train", "valid", "valid", "test"] * 3
     split = pd.DataFrame({"clip_id": table["clip_id"], "fold": 0, "part": part})
     experiment = settings.experiments["transfer-ast"]
     data = splits.load(experiment, settings.window, table, split, 0)
-    net, _ = fitted(experiment, data, 7, checkout / "work", checkout / "kept", untold)
-    save(net, data, package / manifest.GRAPH)
+    net, _ = train_single(experiment, data, 7, checkout / "work", checkout / "cached", no_callback)
+    save(net, data, bundle / manifest.GRAPH)
     change(
-        package,
+        bundle,
         kinds=["fbank"],
         features=settings.features.model_dump(),
         window=settings.window.model_dump(),
@@ -87,14 +87,14 @@ def test_a_champion_answers_as_it_was_evaluated(checkout: Path, package: Path) -
 
     windows, test = data.windows["test"], data.clips["test"]
     assert len(windows.even(FRAMES)) == 4 * len(test), "a clip has several windows"
-    run = Exported(package / manifest.GRAPH, 1)
+    run = Exported(bundle / manifest.GRAPH, 1)
     expected = at_temperature(averaged(run, windows.batches(32), 3, 3), 2.0)
     assert list(expected.argmax(axis=1)) == [data.labels.index(label) for label in test["label"]]
-    classifier = Classifier(package)
-    found = [classifier(Path(path)).probabilities for path in test["path"]]
+    predictor = Predictor(bundle)
+    found = [predictor(Path(path)).probabilities for path in test["path"]]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
 
 
-def change(package: Path, **values: object) -> None:
-    file = package / manifest.FILE
+def change(bundle: Path, **values: object) -> None:
+    file = bundle / manifest.FILE
     file.write_text(json.dumps({**json.loads(file.read_text()), **values}))

@@ -1,19 +1,19 @@
-"""Distances from training clips, and how well they tell what is foreign."""
+"""Distances from training clips, and how well they detect what is out of distribution."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.features.sound import Sound
 from pipeline.serving import ood_evaluation
-from pipeline.serving.bundle import Tabular
+from pipeline.serving.bundle import TabularSplit
 from pipeline.serving.manifest import load
-from pipeline.serving.ood import Familiarity
+from pipeline.serving.ood import OodDetector
 
 
-def clouds(seed: int, clips: int = 60, apart: float = 12.0, columns: int = 57) -> Tabular:
+def clouds(seed: int, clips: int = 60, apart: float = 12.0, columns: int = 57) -> TabularSplit:
     """Three labels as clouds of standard deviation 1 whose middles lie apart; two columns say the same."""
     rng = np.random.default_rng(seed)
     middles = np.random.default_rng(99).normal(size=(3, columns))
@@ -21,52 +21,54 @@ def clouds(seed: int, clips: int = 60, apart: float = 12.0, columns: int = 57) -
     number = np.arange(clips) % 3
     values = middles[number] + rng.normal(size=(clips, columns))
     values[:, 1] = values[:, 0] * 1000
-    return Tabular(np.array(["a", "b", "c"])[number], values)
+    return TabularSplit(np.array(["a", "b", "c"])[number], values)
 
 
-def test_a_training_clip_lies_at_no_distance_and_a_strange_one_far_away() -> None:
+def test_a_training_clip_has_distance_zero_and_an_outlier_a_large_one() -> None:
     train, valid = clouds(1), clouds(2)
-    known = Familiarity.fitted(train.values)
-    assert known.distances(train.values) == pytest.approx(np.zeros(60), abs=1e-9)
-    near = known.distances(valid.values)
-    far = known.distances(valid.values + np.r_[np.zeros(10), np.full(47, 30.0)])
+    detector = OodDetector.fit(train.values)
+    assert detector.distances(train.values) == pytest.approx(np.zeros(60), abs=1e-9)
+    near = detector.distances(valid.values)
+    far = detector.distances(valid.values + np.r_[np.zeros(10), np.full(47, 30.0)])
     assert far.min() > 3 * near.max()
 
 
-def test_units_and_repeated_columns_count_for_nothing() -> None:
+def test_units_and_repeated_columns_do_not_matter() -> None:
     train, valid = clouds(1), clouds(2)
     units = np.geomspace(1e-3, 1e3, 57)
-    before = Familiarity.fitted(train.values).distances(valid.values)
-    after = Familiarity.fitted(train.values * units).distances(valid.values * units)
+    before = OodDetector.fit(train.values).distances(valid.values)
+    after = OodDetector.fit(train.values * units).distances(valid.values * units)
     np.testing.assert_allclose(after, before, rtol=1e-6)
 
 
-def test_clips_that_are_all_the_same_have_finite_distances() -> None:
-    known = Familiarity.fitted(np.ones((4, 57)))
-    assert np.isfinite(known.distances(np.zeros((2, 57)))).all()
+def test_identical_training_clips_give_finite_distances() -> None:
+    detector = OodDetector.fit(np.ones((4, 57)))
+    assert np.isfinite(detector.distances(np.zeros((2, 57)))).all()
 
 
-def test_it_is_kept_without_pickle(tmp_path: Path) -> None:
+def test_the_detector_is_saved_without_pickle(tmp_path: Path) -> None:
     train, valid = clouds(1), clouds(2)
-    known = Familiarity.fitted(train.values)
-    known.save(tmp_path / "familiar.npz")
-    loaded = Familiarity.load(tmp_path / "familiar.npz")
-    np.testing.assert_array_equal(loaded.distances(valid.values), known.distances(valid.values))
-    np.savez(tmp_path / "evil.npz", mean=np.array([{}], dtype=object), whitening=0, known=0)
+    detector = OodDetector.fit(train.values)
+    detector.save(tmp_path / "ood.npz")
+    loaded = OodDetector.load(tmp_path / "ood.npz")
+    np.testing.assert_array_equal(loaded.distances(valid.values), detector.distances(valid.values))
+    np.savez(tmp_path / "evil.npz", mean=np.array([{}], dtype=object), whitening=0, training=0)
     with pytest.raises(ValueError, match="allow_pickle"):
-        Familiarity.load(tmp_path / "evil.npz")
+        OodDetector.load(tmp_path / "evil.npz")
 
 
-def test_labels_that_lie_apart_are_told_when_they_are_held_back() -> None:
-    apart = ood_evaluation.labels({"train": clouds(1), "valid": clouds(2)}, 0.95)
-    alike = ood_evaluation.labels({"train": clouds(1, apart=0.0), "valid": clouds(2, apart=0.0)}, 0.95)
+def test_held_out_labels_are_detected_where_labels_lie_apart() -> None:
+    apart = ood_evaluation.held_out_labels({"train": clouds(1), "valid": clouds(2)}, 0.95)
+    alike = ood_evaluation.held_out_labels(
+        {"train": clouds(1, apart=0.0), "valid": clouds(2, apart=0.0)}, 0.95
+    )
     assert apart.auc > 0.95
-    assert apart.refused > 0.8
+    assert apart.detected > 0.8
     assert alike.auc == pytest.approx(0.5, abs=0.15)
     assert alike.clips == apart.clips == 60
 
 
-def test_noises_are_the_same_each_time_and_no_music(settings: SoundParams, package: Path) -> None:
+def test_noises_are_the_same_each_time_and_are_detected(settings: Params, bundle: Path) -> None:
     noises = [
         signal / np.abs(signal).max()
         for seed in (1, 1)
@@ -78,9 +80,10 @@ def test_noises_are_the_same_each_time_and_no_music(settings: SoundParams, packa
     rng = np.random.default_rng(4)
     columns = np.array([ood_evaluation._columns(_chord(rng), settings.features) for _ in range(24)])
     label = np.array(["a", "b"] * 12)
-    known, valid = Familiarity.fitted(columns[:16]), Tabular(label[16:], columns[16:])
-    about = load(package).model_copy(update={"familiar": float(known.distances(valid.values).max())})
-    found = ood_evaluation.noises(known, valid, about, 1.0, 7)
+    detector, valid = OodDetector.fit(columns[:16]), TabularSplit(label[16:], columns[16:])
+    limit = float(detector.distances(valid.values).max())
+    known = load(bundle).model_copy(update={"ood_threshold": limit})
+    found = ood_evaluation.noises(detector, valid, known, 1.0, 7)
     assert found.auc > 0.95
     assert found.clips == 6 * ood_evaluation.NOISES
 

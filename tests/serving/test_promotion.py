@@ -1,4 +1,4 @@
-"""Which candidate may be the champion, and from which probability on it names a label."""
+"""Which candidate passes the promotion gate, and what confidence threshold a model has."""
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ def present(right: float) -> pd.DataFrame:
     return answers(right, seed=1)[["clip_id", "predicted"]]
 
 
-def test_a_first_candidate_passes_above_the_floor() -> None:
+def test_a_first_candidate_passes_above_the_minimum() -> None:
     assert promotion.decide(answers(0.8), 0.3, None, False, 7).passed
     refused = promotion.decide(answers(0.2), 0.3, None, False, 7)
     assert not refused.passed
@@ -48,7 +48,7 @@ def test_a_worse_candidate_is_refused_with_numbers() -> None:
 def test_a_better_candidate_passes_with_numbers() -> None:
     passed = promotion.decide(answers(0.9), 0.3, present(0.5), False, 7)
     assert passed.passed
-    assert "better than the champion so far by 0." in passed.reason
+    assert "better than the previous champion by 0." in passed.reason
 
 
 def test_a_candidate_that_is_worse_by_chance_passes() -> None:
@@ -60,23 +60,23 @@ def test_a_candidate_that_is_worse_by_chance_passes() -> None:
 
 
 def test_only_clips_that_the_champion_was_not_trained_on_count() -> None:
-    """It is right about those it was trained on, and only about those."""
+    """The champion is right about those it was trained on, and only about those."""
     candidate = answers(0.9)
     assert promotion.decide(candidate, 0.3, present(0.2).iloc[:60], False, 7).passed
     none = promotion.decide(candidate, 0.3, present(1.0).iloc[:0], False, 7)
     assert none.passed
-    assert "so the two are not compared" in none.reason
+    assert "not compared, the previous champion was trained on these clips" in none.reason
 
 
 def test_other_labels_are_not_compared() -> None:
     passed = promotion.decide(answers(0.5), 0.3, None, True, 7)
     assert passed.passed
-    assert "knows other labels" in passed.reason
+    assert "has other labels" in passed.reason
     assert not promotion.decide(answers(0.1), 0.3, None, True, 7).passed
 
 
 @pytest.mark.parametrize(
-    ("right", "precision", "sure", "named"),
+    ("right", "precision", "lowest", "coverage"),
     [
         ([1, 1, 1, 1], 0.8, 0.6, 1.0),
         ([1, 1, 0, 0], 0.8, 0.8, 0.5),
@@ -85,14 +85,14 @@ def test_other_labels_are_not_compared() -> None:
         ([0, 0, 0, 0], 0.1, NEVER, 0.0),
     ],
 )
-def test_labels_are_named_as_long_as_enough_are_right(
-    right: list[int], precision: float, sure: float, named: float
+def test_the_threshold_is_the_lowest_that_is_precise_enough(
+    right: list[int], precision: float, lowest: float, coverage: float
 ) -> None:
     rows = pd.DataFrame({"probability": [0.9, 0.8, 0.7, 0.6], "label": "a"})
     rows["predicted"] = np.where(right, "a", "b")
-    assert threshold(rows.sample(frac=1, random_state=3), precision) == pytest.approx((sure, named))
+    assert threshold(rows.sample(frac=1, random_state=3), precision) == pytest.approx((lowest, coverage))
 
 
-def test_clips_of_one_probability_are_named_together() -> None:
+def test_clips_of_equal_probability_are_accepted_together() -> None:
     rows = pd.DataFrame({"probability": [0.9, 0.5, 0.5], "label": "a", "predicted": ["a", "a", "b"]})
     assert threshold(rows, 0.9) == pytest.approx((0.9, 1 / 3))

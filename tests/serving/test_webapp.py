@@ -1,6 +1,5 @@
-"""The page to try a model: its server as a process of its own, asked as a browser asks, and by a browser."""
+"""The page to try a model: its server as a process of its own, with requests like a browser's, and with a browser."""
 
-import argparse
 import http.client
 import json
 import os
@@ -21,17 +20,17 @@ import pytest
 import soundfile
 from processes import PATIENCE_S, free_port, wait_until
 
-from pipeline.config.project import SoundParams
+from pipeline.config.project import Params
 from pipeline.errors import UserError
 from pipeline.features import extract
 from pipeline.features.sound import Sound
 from pipeline.files import write_json
 from pipeline.library import commands
-from pipeline.serving import manifest, overview, webapp
-from pipeline.serving.manifest import About
-from pipeline.serving.ood import KIND, Familiarity
-from pipeline.serving.overview import Overview
-from pipeline.serving.predictor import Answer, Classifier
+from pipeline.serving import manifest, webapp
+from pipeline.serving.manifest import Manifest
+from pipeline.serving.ood import KIND, OodDetector
+from pipeline.serving.predictor import Predictor, SongPrediction
+from pipeline.serving.webapp import SongSpectrogram
 from pipeline.tracking import registry
 from pipeline.tracking.registry import Registered
 
@@ -58,20 +57,22 @@ three (float[batch, 57] tabular) => (float[batch, 3] probabilities) {
 
 
 @pytest.fixture(scope="module")
-def package(
+def bundle(
     tmp_path_factory: pytest.TempPathFactory,
-    settings: SoundParams,
-    known: Callable[..., About],
+    settings: Params,
+    known: Callable[..., Manifest],
     noise: Sounds,
 ) -> Path:
-    """A model that takes noise for what it has learned from."""
-    folder = tmp_path_factory.mktemp("package")
+    """A model for which noise is in distribution."""
+    folder = tmp_path_factory.mktemp("bundle")
     onnx.save(onnx.parser.parse_model(GRAPH), str(folder / manifest.GRAPH))
     clips = [Sound(noise(seed, SECTION_S), RATE) for seed in range(4)]
     blocks = [extract.of_decoded(clip, [KIND], settings.features)[KIND] for clip in clips]
     rows = np.array([np.frombuffer(block.content, np.float32) for block in blocks], np.float64)
-    Familiarity.fitted(rows).save(folder / manifest.FAMILIAR)
-    found = known(labels=["jazz", HOSTILE, "rock"], longest_s=SECTION_S, sure=0.4, familiar=1e9)
+    OodDetector.fit(rows).save(folder / manifest.OOD)
+    found = known(
+        labels=["jazz", HOSTILE, "rock"], longest_s=SECTION_S, confidence_threshold=0.4, ood_threshold=1e9
+    )
     write_json(folder / manifest.FILE, found.model_dump())
     return folder
 
@@ -112,26 +113,26 @@ HARNESS = """
 from pathlib import Path
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, HTMLResponse
-from pipeline.inference import original
+from pipeline.serving import original
 
-def app(package: Path) -> FastAPI:
-    served = plain(package)
+def app(bundle: Path) -> FastAPI:
+    served = plain(bundle)
 
     @served.get("/song")
     def song() -> FileResponse:
-        return FileResponse(package / "song.wav")
+        return FileResponse(bundle / "song.wav")
 
     @served.get("/drop")
     def drop() -> HTMLResponse:
-        return HTMLResponse((package / "drop.html").read_text())
+        return HTMLResponse((bundle / "drop.html").read_text())
 
     return served
 
-original.LARGEST = 1_000_000
+original.MAX_BYTES = 1_000_000
 plain, original.app = original.app, app
 original.main()
 """
-"""Stands in a model's own code for the page's module, which it adds a page to, and a song; files have 1 MB at most."""
+"""Replaces the page's module in a model's own code: adds a page and a song, and limits files to 1 MB."""
 
 DROP = """
 <iframe id="page" src="/"></iframe><pre id="shown"></pre>
@@ -155,16 +156,16 @@ frame.onload = async () => {
 
 
 @pytest.fixture(scope="module")
-def port(package: Path, song: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Of ``soundtrack page`` in the checkout, with a model as MLflow keeps it, whose code is not the checkout's."""
+def port(bundle: Path, song: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Of ``soundtrack page`` in the checkout, with a registered model whose code is not the checkout's."""
     model = tmp_path_factory.mktemp("model")
-    kept = shutil.copytree(package, model / "artifacts" / registry.PACKAGE)
-    shutil.copy(song, kept / "song.wav")
-    (kept / "drop.html").write_text(DROP)
+    copy = shutil.copytree(bundle, model / "artifacts" / registry.BUNDLE)
+    shutil.copy(song, copy / "song.wav")
+    (copy / "drop.html").write_text(DROP)
     code = shutil.copytree(
         registry.CODE, model / "code/pipeline", ignore=shutil.ignore_patterns("__pycache__")
     )
-    module = code / "inference/page.py"
+    module = code / "serving/webapp.py"
     module.rename(module.with_name("original.py"))
     module.write_text(HARNESS)
     with serving("page", "--model", str(model)) as port:
@@ -172,36 +173,36 @@ def port(package: Path, song: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def post(port: int, body: bytes | Iterator[bytes], **headers: str) -> tuple[int, dict[str, Any]]:
-    """Status and answer; a body in pieces does not tell its size."""
+    """Status and answer; a body in pieces does not state its size."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     connection.request("POST", "/classify", body, headers)
     response = connection.getresponse()
     return response.status, json.loads(response.read())
 
 
-def test_a_song_is_answered_as_the_classifier_answers(port: int, package: Path, song: Path) -> None:
+def test_the_page_gives_the_predictors_values(port: int, bundle: Path, song: Path) -> None:
     """Bit for bit, in a process of another number of threads."""
-    status, told = post(port, song.read_bytes())
+    status, answer = post(port, song.read_bytes())
     assert status == HTTPStatus.OK
-    expected = Classifier(package)(song)
-    assert told["label"] == HOSTILE == told["headline"]
-    assert told["verdict"] == "named"
+    expected = Predictor(bundle)(song)
+    assert answer["label"] == HOSTILE == answer["headline"]
+    assert answer["verdict"] == "confident"
     np.testing.assert_array_equal(
-        [dict(told["ranking"])[label] for label in expected.labels], expected.probabilities
+        [dict(answer["ranking"])[label] for label in expected.labels], expected.probabilities
     )
-    assert [label for label, _ in told["ranking"]] == [label for label, _ in expected.ranking]
-    assert told["seconds"] == pytest.approx(5 * SECTION_S)
-    assert len(told["sections"]) == len(expected.sections) == 5
-    for section, heard in zip(told["sections"], expected.sections, strict=True):
-        assert (section["start_s"], section["stop_s"]) == (heard.start_s, heard.stop_s)
+    assert [label for label, _ in answer["ranking"]] == [label for label, _ in expected.ranking]
+    assert answer["seconds"] == pytest.approx(5 * SECTION_S)
+    assert len(answer["segments"]) == len(expected.segments) == 5
+    for segment, own in zip(answer["segments"], expected.segments, strict=True):
+        assert (segment["start_s"], segment["stop_s"]) == (own.start_s, own.stop_s)
         np.testing.assert_array_equal(
-            [section["probabilities"][label] for label in expected.labels], heard.probabilities
+            [segment["probabilities"][label] for label in expected.labels], own.probabilities
         )
-    assert np.ptp([section["probabilities"][HOSTILE] for section in told["sections"]]) > 0.001
-    assert told["spectrogram"].startswith("data:image/png;base64,")
+    assert np.ptp([segment["probabilities"][HOSTILE] for segment in answer["segments"]]) > 0.001
+    assert answer["spectrogram"].startswith("data:image/png;base64,")
 
 
-def test_what_cannot_be_heard_is_refused_with_a_reason_and_the_server_goes_on(
+def test_an_unusable_file_is_refused_with_a_reason_and_the_server_goes_on(
     port: int, song: Path, tmp_path: Path
 ) -> None:
     silence = tmp_path / "silence.wav"
@@ -212,8 +213,8 @@ def test_what_cannot_be_heard_is_refused_with_a_reason_and_the_server_goes_on(
         (song.read_bytes()[:50], "too short"),
         (silence.read_bytes(), "silent"),
     ):
-        status, told = post(port, body)
-        assert (status, reason in told["detail"]) == (HTTPStatus.BAD_REQUEST, True), told
+        status, answer = post(port, body)
+        assert (status, reason in answer["detail"]) == (HTTPStatus.BAD_REQUEST, True), answer
     assert post(port, song.read_bytes())[0] == HTTPStatus.OK
 
 
@@ -231,7 +232,7 @@ def test_the_page_needs_nothing_from_outside_and_shows_names_as_text(port: int) 
     assert connection.getresponse().status == HTTPStatus.BAD_REQUEST
 
 
-def test_what_is_too_large_is_refused_whether_its_size_is_told_beforehand_or_not(port: int) -> None:
+def test_a_file_that_is_too_large_is_refused_whether_its_size_is_stated_or_not(port: int) -> None:
     refused = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"detail": "larger than 1 MB"})
     assert post(port, b"", **{"Content-Length": "1000001"}) == refused
     assert post(port, (bytes(100_000) for _ in range(11))) == refused
@@ -255,33 +256,41 @@ def test_a_song_that_is_dropped_in_a_browser_is_shown(port: int, tmp_path: Path)
     )
     shown = done.stdout.split('<pre id="shown">')[1].split("</pre>")[0]
     escaped = HOSTILE.replace("<", "&lt;").replace(">", "&gt;")
-    assert shown.startswith(f"{escaped}; &lt;b&gt;song&lt;/b&gt;.wav, 10 s heard; Its probability"), shown
+    assert shown.startswith(f"{escaped}; &lt;b&gt;song&lt;/b&gt;.wav, 10 s of audio; Its probability"), shown
     assert "15 areas, 0 intruders" in shown
 
 
-def answered(distance: float, verdict: Any) -> Answer:
-    return Answer(["jazz", "rock"], np.array([0.25, 0.75]), distance, verdict, [])
+def predicted(distance: float, verdict: Any) -> SongPrediction:
+    return SongPrediction(["jazz", "rock"], np.array([0.25, 0.75]), distance, verdict, [])
 
 
-def test_verdicts_in_words(package: Path) -> None:
-    known = manifest.load(package)
-    named, unsure, strange = answered(1, "named"), answered(1, "unsure"), answered(2000, "unfamiliar")
-    assert webapp.headline(named) == "rock"
-    assert "0.75, is at least 0.40, from which on 80% were right" in webapp.sentence(named, known)
-    assert webapp.headline(unsure) == "Unsure, perhaps rock"
-    assert "No label is as probable as 0.40" in webapp.sentence(unsure, known)
-    assert "names nothing" in webapp.sentence(unsure, known.model_copy(update={"sure": 1.01}))
-    assert webapp.headline(strange) == "Out of its depth"
-    assert "unlike anything" in webapp.sentence(strange, known)
+def test_verdicts_in_words(bundle: Path) -> None:
+    known = manifest.load(bundle)
+    confident, uncertain, far = (
+        predicted(1, "confident"),
+        predicted(1, "uncertain"),
+        predicted(2000, "out-of-distribution"),
+    )
+    assert webapp.headline(confident) == "rock"
+    assert "75%. The confidence threshold is 40%. Above that, 80% of predictions" in webapp.sentence(
+        confident, known
+    )
+    assert webapp.headline(uncertain) == "Uncertain, perhaps rock"
+    assert "The best guess is below 40%" in webapp.sentence(uncertain, known)
+    assert "never confident" in webapp.sentence(
+        uncertain, known.model_copy(update={"confidence_threshold": 1.01})
+    )
+    assert webapp.headline(far) == "Out of distribution"
+    assert "unlike all training clips" in webapp.sentence(far, known)
 
 
-def test_a_long_song_takes_no_more_columns(settings: SoundParams, tone: Sounds) -> None:
+def test_a_long_song_takes_no_more_columns(settings: Params, tone: Sounds) -> None:
     """Five minutes, of which only the first and the last seconds sound: what is between them is dark."""
-    seen = Overview(settings.features)
+    seen = SongSpectrogram(settings.features)
     hop = settings.features.spectrogram.hop_length
     for start_s in (0.0, 298.0):
         seen.add(start_s, Sound(tone(440.0, 2.0), RATE))
-    assert 300 * RATE / hop / seen._span < overview.MOST
+    assert 300 * RATE / hop / seen._span < webapp.MAX_COLUMNS
     bright = np.flatnonzero(seen._power.sum(axis=1))
     gaps = np.flatnonzero(np.diff(bright) > 1)
     assert len(gaps) == 1
@@ -290,9 +299,10 @@ def test_a_long_song_takes_no_more_columns(settings: SoundParams, tone: Sounds) 
     assert seen.png().startswith(b"\x89PNG")
 
 
-def test_a_model_that_is_older_than_the_page_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_model_whose_code_has_no_page_is_refused(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shutil.copytree(bundle, tmp_path / "artifacts" / registry.BUNDLE)
     monkeypatch.setattr(commands, "chosen", lambda _: Registered("3", tmp_path))
-    with pytest.raises(UserError, match="model 3 was made before there was a page"):
-        commands.page(argparse.Namespace(model=None, port=8000))
+    with pytest.raises(UserError, match="the code of model 3 has no page"):
+        commands.page(None, 8000)

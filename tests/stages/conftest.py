@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import yaml
 from running import split
+from stores import write_store
 
 from pipeline import config, paths
 from pipeline.data import clips
-from pipeline.features import store
 from pipeline.files import write_json
 
 LABELS = ("jazz", "polka", "rock")
@@ -39,14 +39,14 @@ def setup(checkout: Path, tracking_store: str, monkeypatch: pytest.MonkeyPatch) 
         content["experiments"]["mlp"]["training"] = {"epochs": 3, "patience": 2}
         content["training"] |= {"batch_size": 16, "threads": 1, "accelerator": "cpu"}
         content["tracking"]["experiment"] = checkout.parent.name
-        content["sweeps"], content["tutorial"] = {}, {"experiments": {}}
+        content["sweeps"] = {}
         for name, values in sections.items():
             content[name] = content[name] | values if isinstance(values, dict) else values
         (checkout / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
         settings = config.load()
         clips.write(a_table())
         good = clips.good(clips.read())
-        split()
+        split(config.load())
         features(good)
         for key in settings.experiments:
             write_json(paths.INPUTS / f"{key}.json", {})
@@ -87,4 +87,4 @@ def features(good: pd.DataFrame) -> None:
         for row in good.itertuples()
     ]
     spec = {"windowed": False, "columns": [f"c{number}" for number in range(8)]}
-    store.write(paths.FEATURES / "tabular", list(good["clip_id"]), rows, "float32", spec)
+    write_store(paths.FEATURES / "tabular", list(good["clip_id"]), rows, "float32", spec)

@@ -1,7 +1,6 @@
 """Which model becomes the champion, in a real registry."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import mlflow
@@ -10,12 +9,12 @@ import pytest
 import yaml
 from running import champion, evaluate, train
 
-from pipeline import paths
+from pipeline import config, paths
 from pipeline.files import read_json
-from pipeline.serving import isolated, ood_evaluation, selective
-from pipeline.serving.isolated import Told
+from pipeline.serving import isolated, manifest, model_card, ood_evaluation, promotion
+from pipeline.serving.isolated import Prediction
+from pipeline.serving.model_card import Cost
 from pipeline.serving.ood_evaluation import Roc
-from pipeline.stages import champion as stage
 from pipeline.tracking import registry
 from pipeline.tracking.registry import Registered, RegistryError
 
@@ -29,21 +28,22 @@ MODELS = {
 @pytest.fixture
 def run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """``run("majority", "logreg", min_valid_macro_f1=0.0)``: the stage, of these experiments; gives the card."""
-    monkeypatch.setattr(stage, "_latency", lambda _: 0.1)  # the clips have no audio
+    # the clips have no audio
+    monkeypatch.setattr(model_card, "measure", lambda *_: Cost(1.5, 0.1, 1.0))
     monkeypatch.setattr(ood_evaluation, "noises", lambda *_: Roc([0.0, 1.0], [0.0, 1.0], 0.5, 0.0, 1))
     setup(leak=[], split={"valid": 0.5, "test": 0.2})
     params = yaml.safe_load(paths.PARAMS.read_text())
     params["experiments"] = MODELS
     paths.PARAMS.write_text(yaml.safe_dump(params))
     for key in MODELS:
-        train(key)
-        evaluate(key)
+        train(config.load(), key)
+        evaluate(config.load(), key)
 
     def make(*keys: str, **settings: object) -> str:
         params["experiments"] = {key: MODELS[key] for key in keys}
         params["champion"] |= settings
         paths.PARAMS.write_text(yaml.safe_dump(params))
-        champion()
+        champion(config.load())
         return paths.CARD.read_text()
 
     return make
@@ -54,10 +54,10 @@ def alias(name: str) -> tuple[str, str]:
     return str(found.version), found.tags["experiment"]
 
 
-def test_a_folder_that_is_no_registered_model_is_refused(checkout: Path) -> None:
+def test_a_folder_that_is_not_a_registered_model_is_refused(checkout: Path) -> None:
     paths.CANDIDATE.mkdir(parents=True)
     for asked, why in (
-        (str(paths.CANDIDATE), r"has no artifacts/package: give models:/<name>/<version>"),
+        (str(paths.CANDIDATE), r"has no artifacts/bundle: give models:/<name>/<version>"),
         (str(checkout / "nothing"), "no model .*nothing"),
     ):
         with pytest.raises(RegistryError, match=why):
@@ -74,57 +74,52 @@ def test_a_worse_candidate_is_refused_and_the_alias_stays(run: Callable[..., str
     card = run("majority", "logreg")
     assert "Accepted as the first champion: validation macro F1" in card
     assert "there is no champion" not in card
-    assert read_json(paths.CANDIDATE / "about.json")["experiment"] == "logreg"
+    assert read_json(paths.CANDIDATE / "manifest.json")["experiment"] == "logreg"
     before = alias(name)
     assert before[1] == "logreg"
 
     card = run("majority", min_valid_macro_f1=0.0)
-    assert f"Refused, version {before[0]} stays the champion: " in card
+    assert f"Refused, version {before[0]} stays champion: " in card
     assert "the champion is better by" in card
     assert alias(name) == before
 
     # the same model again is the same version
-    assert "The champion already: " in run("logreg")
+    assert "Still the champion: " in run("logreg")
     assert alias(name) == before
 
 
 def test_the_run_knows_size_latency_and_version(run: Callable[..., str], checkout: Path) -> None:
     run("logreg", name=checkout.parent.name)
-    about = read_json(paths.CANDIDATE / "about.json")
-    logged = mlflow.get_run(about["run_id"]).data.metrics
+    made = read_json(paths.CANDIDATE / "manifest.json")
+    logged = mlflow.get_run(made["run_id"]).data.metrics
     assert logged["latency_ms"] == 100.0
-    assert logged["model_mb"] == pytest.approx(
-        sum(file.stat().st_size for file in paths.CANDIDATE.iterdir()) / 1e6
-    )
+    assert logged["model_mb"] == 1.5
     (version,) = mlflow.MlflowClient().search_model_versions(f"name = '{checkout.parent.name}'")
-    assert version.run_id == about["run_id"]
-    assert "How good it is" in version.description
+    assert version.run_id == made["run_id"]
+    assert "## Scores" in version.description
     seen = pd.read_parquet(paths.CANDIDATE / "seen.parquet")
     split = pd.read_parquet(paths.SPLIT)
     assert len(seen) == (split["part"] != "test").sum()
 
 
-def test_the_champion_is_compared_on_no_clip_that_it_was_trained_on(
+def test_the_champion_is_not_compared_on_clips_that_it_was_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What tells clips is their content: ids and parts may be others than when it was trained."""
+    """Clips are matched by content: ids and parts may differ from when the champion was trained."""
     present = Registered("1", tmp_path)
-    present.package.mkdir(parents=True)
+    present.bundle.mkdir(parents=True)
     seen = pd.DataFrame(
         [("trained", "train", None), ("judged", "valid", "jazz")], columns=["sha256", "part", "predicted"]
     )
-    seen.to_parquet(present.package / selective.SEEN)
-    dealt = pd.DataFrame(
-        [("a", "trained", "valid"), ("b", "judged", "valid"), ("c", "new", "valid"), ("d", "other", "test")],
-        columns=["clip_id", "sha256", "part"],
-    )
-    heard: list[Path] = []
+    seen.to_parquet(present.bundle / manifest.SEEN)
+    valid = pd.DataFrame([("a", "trained"), ("b", "judged"), ("c", "new")], columns=["clip_id", "sha256"])
+    asked: list[Path] = []
 
-    def listen(songs: Sequence[Path]) -> Iterator[Told]:
-        heard.extend(songs)
-        return iter([{"label": "rock"} for _ in songs])
+    def predict(bundle: Path, code: Path, songs: Sequence[Path]) -> Iterator[Prediction]:  # noqa: ARG001
+        asked.extend(songs)
+        return iter([{"guess": "rock"} for _ in songs])
 
-    monkeypatch.setattr(isolated, "listening", lambda *_: nullcontext(listen))
-    answers = stage._of_present(present, dealt.assign(path=dealt["clip_id"] + ".wav"))
-    assert heard == [Path("c.wav")]
+    monkeypatch.setattr(isolated, "predict", predict)
+    answers = promotion.champion_predictions(present, valid.assign(path=valid["clip_id"] + ".wav"))
+    assert asked == [Path("c.wav")]
     assert dict(zip(answers["clip_id"], answers["predicted"], strict=True)) == {"b": "jazz", "c": "rock"}

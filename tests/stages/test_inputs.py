@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from checkouts import make_backbone
 from running import inputs, train
+from stores import write_store
 
-from pipeline import paths
+from pipeline import config, paths
 from pipeline.data import clips
-from pipeline.features import store
 from pipeline.features.store import Store
 from pipeline.training import embeddings
 
@@ -22,7 +22,7 @@ EXPERIMENTS: dict[str, Any] = {
     "members": {
         "features": ["spectrogram"],
         "model": {**FROZEN, "shrinkage": 0.9},
-        "training": {"members": 3},
+        "training": {"ensemble_size": 3},
     },
     "fusion": {
         "features": ["tabular", "spectrogram"],
@@ -44,12 +44,12 @@ def checkout(checkout: Path, setup: Any) -> Path:
     rng = np.random.default_rng(3)
     ids = list(clips.good(clips.read())["clip_id"])
     rows = (rng.uniform(-80, 0, (rng.integers(10, 50), BANDS)).astype(np.float16) for _ in ids)
-    store.write(paths.FEATURES / "spectrogram", ids, rows, "float16", {"windowed": True, "floor": -80.0})
+    write_store(paths.FEATURES / "spectrogram", ids, rows, "float16", {"windowed": True, "silence_db": -80.0})
     return checkout
 
 
 def test_an_experiment_without_frozen_backbones_has_none(checkout: Path) -> None:  # noqa: ARG001
-    inputs("table")
+    inputs(config.load(), "table")
     assert list((paths.EMBEDDINGS / "table").iterdir()) == []
 
 
@@ -61,7 +61,7 @@ def test_training_runs_no_backbone_that_has_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As where `dvc pull` has brought the embeddings; with members too, which are asked for answers."""
-    inputs(key)
+    inputs(config.load(), key)
     assert [store.name for store in (paths.EMBEDDINGS / key).glob("*/*")] == ["mobilenet_v2"]
     packed = Store(paths.EMBEDDINGS / key / branch / "mobilenet_v2")
     assert packed.spec["shape"][1] == packed.spec["width"]
@@ -71,5 +71,5 @@ def test_training_runs_no_backbone_that_has_run(
         raise AssertionError("the backbone ran")
 
     monkeypatch.setattr(embeddings, "_on_cpu", runs)
-    train(key)
+    train(config.load(), key)
     assert (paths.MODELS / key / "fold0-seed7" / "model.onnx").exists()

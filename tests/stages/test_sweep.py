@@ -20,12 +20,12 @@ from filelock import FileLock
 from processes import PATIENCE_S, wait_until
 from running import evaluate, train
 from safetensors.torch import save_file
+from stores import write_store
 from torch import nn
 
 from pipeline import config, paths
 from pipeline.config.base import ParamsError
 from pipeline.features.store import Store
-from pipeline.features.store import write as write_store
 from pipeline.files import read_json, remove, sha256
 from pipeline.models.majority import Majority
 from pipeline.sweeps import command, study, workers
@@ -33,9 +33,9 @@ from pipeline.sweeps.params_writer import apply, changed
 from pipeline.sweeps.plan import Plan, SweepError
 from pipeline.sweeps.results import Found
 from pipeline.sweeps.study import Outcome, Study
-from pipeline.training import HISTORY, EpochSink, ensemble
+from pipeline.training import HISTORY, OnEpoch, ensemble
 from pipeline.training.recipe import recipe
-from pipeline.training.single import fitted
+from pipeline.training.single import train_single
 from pipeline.workflow import checkpoints, dependencies
 
 ROOT = Path(__file__).parents[2]
@@ -119,9 +119,9 @@ def test_an_interrupted_trial_goes_on_in_its_run(
         seeds.append(arguments[2])
         if len(seeds) == 5:
             raise KeyboardInterrupt
-        return fitted(*arguments)
+        return train_single(*arguments)
 
-    monkeypatch.setattr(ensemble, "fitted", counted)
+    monkeypatch.setattr(ensemble, "train_single", counted)
     with pytest.raises(KeyboardInterrupt):
         run("logreg", 3)
     interrupted, below = runs()
@@ -180,7 +180,7 @@ def falling(number: list[int]) -> Callable[..., tuple[nn.Module, pd.DataFrame]]:
     """A training of four epochs whose macro F1 is lower with each that begins; its net says the same of all clips."""
 
     def fake(*arguments: Any) -> tuple[nn.Module, pd.DataFrame]:
-        sink: EpochSink = arguments[-1]
+        sink: OnEpoch = arguments[-1]
         level = 0.9 - 0.01 * len(number)
         number.append(len(number))
         rows = [dict.fromkeys(HISTORY[1:], level + 0.001 * epoch) for epoch in range(4)]
@@ -198,7 +198,7 @@ def test_a_trial_below_the_median_is_given_up_and_stands_in_mlflow_as_such(
 ) -> None:
     begun: list[int] = []
     monkeypatch.setattr(study, "WHOLE_TRIALS", 2)
-    monkeypatch.setattr(ensemble, "fitted", falling(begun))
+    monkeypatch.setattr(ensemble, "train_single", falling(begun))
     setup(
         sweeps=SWEEPS,
         split={"folds": 3},
@@ -235,8 +235,8 @@ def test_the_score_is_that_of_evaluation(setup: Setup, run: Run, key: str, train
     model = {**MLP["model"], "hidden": [512, 512]}
     swaying = {"epochs": 6, "learning_rate": 0.03, "schedule": "constant", **training}
     setup(sweeps=SWEEPS, experiments={"mlp": {**MLP, "model": model, "training": swaying}})
-    train(key)
-    evaluate(key)
+    train(config.load(), key)
+    evaluate(config.load(), key)
     experiment = config.load().experiments[key]
     found = run(key, 1)
     assert found.present.values == {name: config.at(experiment, name) for name in SWEEPS[key]["space"]}
@@ -264,10 +264,10 @@ def test_the_score_of_a_frozen_backbones_head_is_that_of_evaluation(setup: Setup
     rng = np.random.default_rng(7)
     frames = rng.uniform(-80, 0, (len(ids), 80, 32)).astype(np.float32)
     write_store(
-        paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "floor": -80.0}
+        paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "silence_db": -80.0}
     )
-    train("tiny")
-    evaluate("tiny")
+    train(config.load(), "tiny")
+    evaluate(config.load(), "tiny")
     score = read_json(paths.METRICS / "tiny.json")["valid_macro_f1"]
     history = pd.read_csv(paths.HISTORY / "tiny.csv")["valid_macro_f1"]
     assert score == pytest.approx(history.max()), "an epoch is kept by the score that it is reported with"
@@ -323,9 +323,9 @@ def test_a_trial_that_raises_ends_the_sweep_in_words(
         calls.append(1)
         if len(calls) == 2:
             raise error
-        return fitted(*arguments)
+        return train_single(*arguments)
 
-    monkeypatch.setattr(ensemble, "fitted", failing)
+    monkeypatch.setattr(ensemble, "train_single", failing)
     with pytest.raises(error):
         run("logreg", 2)
     found = run("logreg", 2)

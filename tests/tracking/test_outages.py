@@ -1,4 +1,4 @@
-"""A tracking server that stops costs nothing: what it missed is sent once it is back, and nothing twice."""
+"""A tracking server that stops costs nothing: its entries are queued and sent once, when it is back."""
 
 import shutil
 import subprocess
@@ -19,10 +19,10 @@ import running
 from mlflow.exceptions import MlflowException
 from processes import PATIENCE_S, free_port, wait_until
 
-from pipeline import cli, paths
+from pipeline import cli, paths, tracking
 from pipeline.models.exported import Exported
-from pipeline.tracking import TrackingError, offline_queue
-from pipeline.tracking import runs as tracking
+from pipeline.tracking import TrackingError, runs, store
+from pipeline.tracking.offline_queue import Queue, queues
 
 EXPERIMENT = "music"
 DOUBLED = """
@@ -80,11 +80,11 @@ def server(
 
 
 class Outage:
-    """In place of ``tracking._send``: while it is on, the store does not answer."""
+    """In place of ``store.send``: while it is on, the store does not answer."""
 
     def __init__(self) -> None:
         self.on = False
-        self.send = tracking._send
+        self.send = store.send
 
     def __call__(self, *arguments: Any) -> None:
         if self.on:
@@ -96,7 +96,7 @@ class Outage:
 def outage(checkout: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Outage:
     shutil.copy(empty_store, checkout)
     found = Outage()
-    monkeypatch.setattr(tracking, "_send", found)
+    monkeypatch.setattr(store, "send", found)
     return found
 
 
@@ -111,7 +111,7 @@ def models_of(run_id: str) -> list[Any]:
     return [client.get_logged_model(item.model_id) for item in (outputs.model_outputs if outputs else [])]
 
 
-def test_what_a_stopped_server_missed_is_sent_once(checkout: Path, server: Server, tmp_path: Path) -> None:
+def test_what_a_stopped_server_missed_is_sent_once(server: Server, tmp_path: Path) -> None:
     file = tmp_path / "model.onnx"
     onnx.save(onnx.parser.parse_model(DOUBLED), str(file))
     inputs = {"tabular": np.ones((2, 4), np.float32)}
@@ -127,13 +127,13 @@ def test_what_a_stopped_server_missed_is_sent_once(checkout: Path, server: Serve
         run.log_tables({"per_class.json": pd.DataFrame({"label": ["jazz"], "f1": [0.5]})})
         run.log_folder(tmp_path / "figures", "figures")
         run.log_model(file, inputs, Exported(file, threads=1)(list(inputs.values())))
-    assert [box.receiver for box in offline_queue.boxes(checkout / ".cache/unsent")] == [run.id]
+    assert [queue.run_id for queue in queues()] == [run.id]
     with pytest.raises(TrackingError, match=rf"{server.address} does not answer.*MLFLOW_TRACKING_URI"):
         tracking.connect(EXPERIMENT)
 
     server.start()
     with tracking.run(EXPERIMENT, "the next stage", None, {}):
-        assert offline_queue.boxes(checkout / ".cache/unsent") == []
+        assert queues() == []
     found = mlflow.get_run(run.id)
     assert found.info.status == "FINISHED"
     assert (found.data.params, found.data.tags["precision"]) == ({"seed": "7"}, "32-true")
@@ -147,29 +147,23 @@ def test_what_a_stopped_server_missed_is_sent_once(checkout: Path, server: Serve
     np.testing.assert_array_equal(loaded.predict(inputs)["probabilities"], 2 * inputs["tabular"])
 
 
-def test_a_server_that_is_back_is_used_again(
-    checkout: Path, outage: Outage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tracking, "RETRY_S", PATIENCE_S)
+def test_a_server_that_is_back_is_used_again(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "RETRY_S", PATIENCE_S)
     with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
         outage.on = True
         run.log_epoch(0, {"valid_loss": 1.0})
         outage.on = False
         run.log_epoch(1, {"valid_loss": 0.5})
-        assert len(offline_queue.Outbox(checkout / ".cache/unsent" / run.id)) == 2, (
-            "it is not asked at each epoch"
-        )
-        run._next_try = 0.0
+        assert len(Queue(run.id)) == 2, "the server is not asked at each epoch"
+        monkeypatch.setattr(runs, "RETRY_S", 0.0)
         run.log_epoch(2, {"valid_loss": 0.25})
         assert points(run.id, "valid_loss") == [(0, 1.0), (1, 0.5), (2, 0.25)]
-        assert offline_queue.boxes(checkout / ".cache/unsent") == []
+        assert queues() == []
     assert mlflow.get_run(run.id).info.status == "FINISHED"
 
 
-def test_frequent_epochs_do_not_put_off_the_next_try(
-    checkout: Path, outage: Outage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tracking, "RETRY_S", 1.0)
+def test_frequent_epochs_do_not_put_off_the_next_try(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "RETRY_S", 1.0)
     with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
         outage.on = True
         run.log_epoch(0, {"valid_loss": 1.0})
@@ -178,11 +172,11 @@ def test_frequent_epochs_do_not_put_off_the_next_try(
             time.sleep(0.2)
             run.log_epoch(epoch, {"valid_loss": 1.0})
         assert [step for step, _ in points(run.id, "valid_loss")] == list(range(11))
-        assert offline_queue.boxes(checkout / ".cache/unsent") == []
+        assert queues() == []
 
 
-def test_a_server_that_is_gone_as_a_training_goes_on_costs_nothing(
-    checkout: Path, outage: Outage, monkeypatch: pytest.MonkeyPatch
+def test_a_server_that_is_gone_when_training_continues_costs_nothing(
+    outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(*_: object) -> None:
         raise MlflowException("API request failed: connection refused")
@@ -193,17 +187,17 @@ def test_a_server_that_is_gone_as_a_training_goes_on_costs_nothing(
         outage.on = True
         monkeypatch.setattr(mlflow.MlflowClient, "get_metric_history", gone)
         again.log_epoch(1, {"valid_loss": 0.5})
-        assert len(offline_queue.Outbox(checkout / ".cache/unsent" / run.id)) == 1
+        assert len(Queue(run.id)) == 1
         monkeypatch.undo()
 
 
-def test_an_outage_that_ends_with_the_run_leaves_nothing(checkout: Path, outage: Outage) -> None:
+def test_an_outage_that_ends_with_the_run_leaves_nothing(outage: Outage) -> None:
     with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
         outage.on = True
         run.log_epoch(0, {"valid_loss": 1.0})
         outage.on = False
     assert points(run.id, "valid_loss") == [(0, 1.0)]
-    assert offline_queue.boxes(checkout / ".cache/unsent") == []
+    assert queues() == []
     assert mlflow.get_run(run.id).info.status == "FINISHED"
 
 
@@ -218,50 +212,50 @@ def test_an_epoch_that_was_logged_is_not_logged_again() -> None:
     assert points(run.id, "valid_loss") == [(0, 1.0), (1, 0.5)]
 
 
-def test_the_command_sends_what_waits_and_says_what_does_not_go(
-    checkout: Path, outage: Outage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_command_sends_what_is_queued_and_says_what_is_not_sent(
+    outage: Outage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["soundtrack", "sync"])
     with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
         outage.on = True
         run.log_epoch(0, {"valid_loss": 1.0})
-    with pytest.raises(SystemExit, match=r"0 entries were sent .* 2 still wait"):
+    with pytest.raises(SystemExit, match=r"error: 0 of 2 queued entries were sent .* stay queued"):
         cli.main()
     outage.on = False
-    cli.main()
-    cli.main()
+    for _ in range(2):
+        with pytest.raises(SystemExit, match="0"):
+            cli.main()
     assert capsys.readouterr().out.splitlines() == [
-        f"{sent} entries were sent to {tracking.uri()}; nothing waits" for sent in (2, 0)
+        f"{count} of {count} queued entries were sent to {tracking.uri()}." for count in (2, 0)
     ]
     assert points(run.id, "valid_loss") == [(0, 1.0)]
-    assert not (checkout / ".cache/unsent" / run.id).exists()
+    assert queues() == []
 
 
 @pytest.mark.usefixtures("outage")
-def test_what_the_server_refuses_is_named_and_dropped(
-    checkout: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    box = offline_queue.Outbox(checkout / ".cache/unsent" / ("0123456789abcdef" * 2))
-    box.add("batch", {"tags": {"by": "nobody"}})
+def test_what_the_server_refuses_is_named_and_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    queue = Queue("0123456789abcdef" * 2)
+    queue.add("batch", {"tags": {"by": "nobody"}})
     tracking.connect(EXPERIMENT)
-    assert f"refuses a batch of run {box.receiver}" in caplog.text
-    assert len(box) == 0
+    assert f"refuses a batch of run {queue.run_id}" in caplog.text
+    assert len(queue) == 0
 
 
+@pytest.mark.usefixtures("checkout")
 def test_entries_keep_their_order_and_files(tmp_path: Path) -> None:
-    box = offline_queue.Outbox(tmp_path / "box")
+    queue = Queue("run")
     (tmp_path / "a.txt").write_text("a")
-    box.add("file", {"number": 0}, [tmp_path / "a.txt"])
+    queue.add("file", {"number": 0}, [tmp_path / "a.txt"])
     (tmp_path / "a.txt").unlink()
     for number in range(1, 12):
-        box.add("batch", {"number": number})
-    (box.folder / f".{12:06}.partial").mkdir()  # a process was killed as it wrote
-    entries = list(box.entries())
+        queue.add("batch", {"number": number})
+    (queue.folder / f".{12:06}.partial").mkdir()  # a process was killed as it wrote
+    entries = list(queue.entries())
     assert [entry.content["number"] for entry in entries] == list(range(12))
     assert entries[0].files[0].read_text() == "a"
     for entry in entries:
-        box.remove(entry)
-    assert not box.folder.exists()
+        queue.remove(entry)
+    assert not queue.folder.exists()
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "leak", "compare"])

@@ -16,14 +16,15 @@ import onnx
 import onnx.parser
 import pytest
 
+from pipeline import tracking
 from pipeline.models.exported import Exported
-from pipeline.tracking import runs as tracking
+from pipeline.tracking.runs import LARGEST_BATCH
 
 EXPERIMENT = "music"
 UNKNOWN = "0123456789abcdef" * 2
 
 OPENS = f"""
-from pipeline.tracking import runs as tracking
+from pipeline import tracking
 with tracking.run("{EXPERIMENT}", "first", None, {{"by": "process"}}) as run:
     run.log_epoch(0, {{"loss": 1.0}})
     print(run.id)
@@ -79,9 +80,7 @@ def test_two_processes_can_open_a_new_store_at_once(
     assert done[0].stdout != done[1].stdout
 
 
-def test_the_store_is_in_the_main_checkout_unless_told_otherwise(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_store_is_in_the_main_checkout_by_default(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tracking.uri() == f"sqlite:///{home.resolve()}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert tracking.uri() == "http://127.0.0.1:5000"
@@ -147,7 +146,7 @@ def test_a_deleted_run_is_made_anew() -> None:
 
 
 @pytest.mark.usefixtures("home")
-def test_a_run_that_breaks_off_is_failed_and_can_go_on() -> None:
+def test_a_run_that_breaks_off_is_failed_and_can_be_continued() -> None:
     with pytest.raises(RuntimeError), tracking.run(EXPERIMENT, "cnn", None, {}) as run:
         broken = run.id
         raise RuntimeError
@@ -232,7 +231,7 @@ def test_the_logged_model_answers_as_the_file_and_holds_no_pickle(home: Path, tm
 
 
 @pytest.mark.usefixtures("home")
-def test_tables_files_and_folders_stand_in_the_run(tmp_path: Path) -> None:
+def test_tables_files_and_folders_are_logged(tmp_path: Path) -> None:
     from pandas import DataFrame
 
     (tmp_path / "reports").mkdir()
@@ -283,7 +282,7 @@ stages:
 """
 
 
-def test_tags_say_what_a_run_was_made_from(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tags_tell_what_a_run_was_made_from(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DVC_EXP_NAME", raising=False)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(checkout.parent))
     tags = tracking.lineage("folder")
@@ -329,8 +328,8 @@ def test_tags_say_what_a_run_was_made_from(checkout: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("home")
-def test_a_whole_history_is_a_point_of_each_curve_for_each_epoch() -> None:
-    epochs = range(tracking.LARGEST_BATCH)  # two curves of this many points are two requests
+def test_a_history_is_a_point_of_each_curve_for_each_epoch() -> None:
+    epochs = range(LARGEST_BATCH)  # two curves of this many points are two requests
     with tracking.run(EXPERIMENT, "neuron", None, {}) as run:
         run.log_history([{"epoch": epoch, "mse": epoch / 2, "m": -epoch} for epoch in epochs])
     history = mlflow.MlflowClient().get_metric_history(run.id, "mse")

@@ -9,7 +9,7 @@ from pipeline.config.training import Augment
 from pipeline.training.augment import augment, mixed
 
 OFF = Augment(time_masks=0, time_width=0, band_masks=0, band_width=0, gain_db=0.0)
-FLOOR = -80.0
+SILENCE_DB = -80.0
 
 
 def settings(**changes: Any) -> Augment:
@@ -21,7 +21,7 @@ def settings(**changes: Any) -> Augment:
 def test_a_mask_is_one_run_of_bounded_width_with_the_windows_mean(axis: str, widest: int, limit: int) -> None:
     values = torch.randn(400, 20, 20, generator=torch.Generator().manual_seed(7))
     torch.manual_seed(1)
-    masked = augment(values, settings(**{f"{axis}_masks": 1, f"{axis}_width": widest}), FLOOR)
+    masked = augment(values, settings(**{f"{axis}_masks": 1, f"{axis}_width": widest}), SILENCE_DB)
     if axis == "time":
         values, masked = values.transpose(1, 2), masked.transpose(1, 2)
     changed = values != masked
@@ -40,7 +40,7 @@ def test_a_mask_is_one_run_of_bounded_width_with_the_windows_mean(axis: str, wid
 
 def test_the_gain_is_one_per_window_and_bounded() -> None:
     values = torch.zeros(500, 3, 4)
-    gains = augment(values, settings(gain_db=6.0), FLOOR)
+    gains = augment(values, settings(gain_db=6.0), SILENCE_DB)
     assert (gains == gains[:, :1, :1]).all()
     assert gains.abs().max() <= 6
     assert gains.max() > 5
@@ -48,20 +48,20 @@ def test_the_gain_is_one_per_window_and_bounded() -> None:
 
 
 def test_silence_stays_silence() -> None:
-    values = torch.full((200, 12, 40), FLOOR)
+    values = torch.full((200, 12, 40), SILENCE_DB)
     values[:, :, :20] = torch.rand(200, 12, 20, generator=torch.Generator().manual_seed(7)) * 40 - 60
     torch.manual_seed(1)
-    gained = augment(values, settings(gain_db=6.0), FLOOR)
-    assert (gained[:, :, 20:] == FLOOR).all()
+    gained = augment(values, settings(gain_db=6.0), SILENCE_DB)
+    assert (gained[:, :, 20:] == SILENCE_DB).all()
     assert (gained[:, :, :20] != values[:, :, :20]).all()
-    moved = augment(values, settings(gain_db=6.0, band_shift=2.0, stretch=0.2), FLOOR)
-    assert (moved[:, :, 26:] == FLOOR).all(), "to the last digit"
+    moved = augment(values, settings(gain_db=6.0, band_shift=2.0, stretch=0.2), SILENCE_DB)
+    assert (moved[:, :, 26:] == SILENCE_DB).all(), "to the last digit"
 
 
 def test_nothing_asked_for_is_nothing_done() -> None:
     images, rows = torch.randn(2, 3, 4), torch.randn(2, 3)
-    assert torch.equal(augment(images, settings(), FLOOR), images)
-    assert torch.equal(augment(rows, settings(gain_db=6.0, band_shift=2.0, stretch=0.1), FLOOR), rows), (
+    assert torch.equal(augment(images, settings(), SILENCE_DB), images)
+    assert torch.equal(augment(rows, settings(gain_db=6.0, band_shift=2.0, stretch=0.1), SILENCE_DB), rows), (
         "a summary has no frames to mask"
     )
     assert mixed((images,), 0.0) == ((images,), 1.0)
@@ -71,7 +71,7 @@ def test_a_shift_moves_a_window_along_its_bands() -> None:
     values = torch.zeros(300, 32, 6)
     values[:, 16] = 1.0
     torch.manual_seed(1)
-    moved = augment(values, settings(band_shift=5.0), FLOOR)
+    moved = augment(values, settings(band_shift=5.0), SILENCE_DB)
     assert (moved == moved[:, :, :1]).all(), "in all frames alike"
     place = (moved[:, :, 0] * torch.arange(32)).sum(dim=1)
     assert (place - 16).abs().max() <= 5
@@ -83,7 +83,7 @@ def test_a_shift_moves_a_window_along_its_bands() -> None:
 def test_a_stretch_is_about_the_middle_frame() -> None:
     values = torch.arange(-20.0, 21).expand(300, 3, 41)
     torch.manual_seed(1)
-    stretched = augment(values, settings(stretch=0.25), FLOOR)
+    stretched = augment(values, settings(stretch=0.25), SILENCE_DB)
     assert (stretched == stretched[:, :1]).all(), "in all bands alike"
     torch.testing.assert_close(stretched[:, 0, 20], torch.zeros(300), atol=1e-4, rtol=0)
     slope = 1 / (stretched[:, 0, 25] - stretched[:, 0, 24])

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stores import write_store
 
-from pipeline.features.store import Store, write
+from pipeline.features.store import Store
 from pipeline.training.dataset import EvenWindows, Feature, RandomWindows, Windows
 
-FLOOR = -80.0
+SILENCE_DB = -80.0
 FRAMES = 8
 LENGTHS = {"a": 20, "b": 3, "c": 8, "d": 9}
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -26,7 +27,9 @@ def stored(folder: Path, bands: int, windowed: bool = True) -> Store:
     rows = content(bands)
     if not windowed:
         rows = {clip: values[:1] for clip, values in rows.items()}
-    write(folder, list(rows), iter(rows.values()), "float32", {"windowed": windowed, "floor": FLOOR})
+    write_store(
+        folder, list(rows), iter(rows.values()), "float32", {"windowed": windowed, "silence_db": SILENCE_DB}
+    )
     return Store(folder)
 
 
@@ -38,14 +41,14 @@ def feature(tmp_path: Path) -> Feature:
 
 def sliced(clip: str, bands: int, offset: int) -> Array:
     """The window by plain slicing: (bands, frames)."""
-    window = np.full((FRAMES, bands), FLOOR, np.float32)
+    window = np.full((FRAMES, bands), SILENCE_DB, np.float32)
     rows = content(bands)[clip][offset : offset + FRAMES]
     window[: len(rows)] = rows
     return window.T
 
 
 def test_a_window_is_a_slice_padded_with_the_floor(feature: Feature) -> None:
-    assert (feature.shape, list(feature.slack())) == ((5, FRAMES), [0, 12, 0])
+    assert (feature.shape, list(feature.max_offset())) == ((5, FRAMES), [0, 12, 0])
     pairs = [(0, 0), (1, 0), (1, 7), (1, 12), (2, 0), (1, 3)]
     clips, offsets = np.array(pairs).T
     windows = feature.cut(clips, offsets)
@@ -53,12 +56,12 @@ def test_a_window_is_a_slice_padded_with_the_floor(feature: Feature) -> None:
     assert windows.dtype == np.float32
     for window, (clip, offset) in zip(windows, pairs, strict=True):
         np.testing.assert_array_equal(window, sliced("cab"[clip], 5, offset))
-    assert (windows[4, :, 3:] == FLOOR).all(), "b has three frames"
+    assert (windows[4, :, 3:] == SILENCE_DB).all(), "b has three frames"
 
 
 def test_a_summary_is_its_row(tmp_path: Path) -> None:
     feature = Feature.stored(stored(tmp_path / "s", 5, windowed=False), ["b", "a"], FRAMES)
-    assert (feature.shape, feature.frames, list(feature.slack())) == ((5,), 1, [0, 0])
+    assert (feature.shape, feature.frames, list(feature.max_offset())) == ((5,), 1, [0, 0])
     rows = feature.cut(np.array([1, 0, 1]), np.array([0, 0, 0]))
     expected = np.stack([content(5)[clip][0] for clip in "aba"])
     np.testing.assert_array_equal(rows, expected.astype(np.float32))
@@ -67,7 +70,7 @@ def test_a_summary_is_its_row(tmp_path: Path) -> None:
 def test_statistics_are_those_of_the_rows_of_these_clips(feature: Feature) -> None:
     rows = np.concatenate([content(5)[clip] for clip in "cab"]).astype(np.float64)
     told = feature.describe()
-    assert (told.shape, told.floor) == ((5, FRAMES), FLOOR)
+    assert (told.shape, told.silence_db) == ((5, FRAMES), SILENCE_DB)
     np.testing.assert_allclose(told.mean, rows.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(told.std, rows.std(axis=0), rtol=1e-6)
 
@@ -75,7 +78,7 @@ def test_statistics_are_those_of_the_rows_of_these_clips(feature: Feature) -> No
 def test_a_column_that_never_varies_has_no_deviation_at_all(tmp_path: Path) -> None:
     """Else the rounding of large numbers would pass for one, and scale noise up."""
     rows = [np.array([[3000.1, float(clip)]], np.float32) for clip in range(7)]
-    write(tmp_path / "s", list("abcdefg"), rows, "float32", {"windowed": False})
+    write_store(tmp_path / "s", list("abcdefg"), rows, "float32", {"windowed": False})
     told = Feature.stored(Store(tmp_path / "s"), list("abcdefg"), FRAMES).describe()
     np.testing.assert_array_equal(told.mean, np.array([3000.1, 3.0], np.float32))
     np.testing.assert_array_equal(told.std, np.array([0.0, 2.0], np.float32))
@@ -95,9 +98,9 @@ def test_a_batch_has_the_same_place_of_every_feature(tmp_path: Path) -> None:
 def one_clip(length: int, frames: int) -> Windows:
     class Length:
         def __init__(self) -> None:
-            self.frames, self.floor = frames, 0.0
+            self.frames, self.silence_db = frames, 0.0
 
-        def slack(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        def max_offset(self) -> np.ndarray[Any, np.dtype[np.int64]]:
             return np.array([max(length - frames, 0)])
 
         def cut(self, clips: Any, offsets: Any) -> Array:
@@ -171,9 +174,9 @@ def test_every_clip_is_drawn_as_often_as_asked(windows_per_clip: int, batch_size
 
 def test_offsets_are_drawn_from_the_whole_clip() -> None:
     pairs = np.concatenate([batch for epoch in range(300) for batch in drawn(7, epoch)])
-    for clip, slack in enumerate(SLACK[[0, 1, 3, 6]]):
+    for clip, max_offset in enumerate(SLACK[[0, 1, 3, 6]]):
         offsets = pairs[pairs[:, 0] == [0, 1, 3, 6][clip], 1]
-        assert set(offsets.tolist()) == set(range(slack + 1))
+        assert set(offsets.tolist()) == set(range(max_offset + 1))
 
 
 def test_windows_of_other_frames_lie_at_the_same_place_of_the_clip(tmp_path: Path) -> None:
@@ -181,9 +184,9 @@ def test_windows_of_other_frames_lie_at_the_same_place_of_the_clip(tmp_path: Pat
     coarse, fine = tmp_path / "coarse", tmp_path / "fine"
     for folder, lengths in ((coarse, (20, 5)), (fine, (41, 11))):
         rows = [np.arange(length, dtype=np.float32)[:, None] for length in lengths]
-        write(folder, ["a", "b"], iter(rows), "float32", {"windowed": True, "floor": -1.0})
+        write_store(folder, ["a", "b"], iter(rows), "float32", {"windowed": True, "silence_db": -1.0})
     table = tmp_path / "table"
-    write(
+    write_store(
         table, ["a", "b"], iter([np.full((1, 2), 3.0), np.full((1, 2), 4.0)]), "float32", {"windowed": False}
     )
     sources = [
@@ -191,7 +194,7 @@ def test_windows_of_other_frames_lie_at_the_same_place_of_the_clip(tmp_path: Pat
         for folder, frames in ((coarse, 10), (table, 10), (fine, 11))
     ]
     windows = Windows(sources, np.array([0, 1]))
-    assert list(windows.slack) == [30, 0], "the finer one needs more windows to be seen whole"
+    assert list(windows.max_offset) == [30, 0], "the finer one needs more windows to be seen whole"
     batch = windows[np.array([(0, 0), (0, 15), (0, 30), (1, 0)])]
     first = [
         values[:, 0, 0].tolist() if values.ndim == 3 else values[:, 0].tolist() for values in batch.inputs

@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from stores import write_store
 from torch import Tensor, nn
 
 from pipeline import paths
 from pipeline.config.training import Training
-from pipeline.features.store import Store, write
+from pipeline.features.store import Store
 from pipeline.models.exported import Exported
 from pipeline.training import embeddings
 from pipeline.training.dataset import Feature, Windows
-from pipeline.training.embeddings import SPACINGS, TRAINED_ON, Embeddings, embed, pack
+from pipeline.training.embeddings import SPACINGS, TRAIN_SPACING, Embeddings, embed, pack
 
 FRAMES = 8
 LENGTHS = {"a": 20, "b": 3, "c": 8, "d": 9}
@@ -45,7 +46,7 @@ def rows(clip: str) -> np.ndarray[Any, np.dtype[np.float32]]:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     folder = tmp_path_factory.mktemp("store") / "five"
-    write(folder, list(LENGTHS), map(rows, LENGTHS), "float32", {"windowed": True, "floor": -80.0})
+    write_store(folder, list(LENGTHS), map(rows, LENGTHS), "float32", {"windowed": True, "silence_db": -80.0})
     return Store(folder)
 
 
@@ -71,14 +72,14 @@ def test_embeddings_are_the_backbones_and_aligned_with_the_clips(
     store: Store, tmp_path: Path, training: Trainings
 ) -> None:
     (embedded,) = embed(
-        [windows(store, "cab")], [Told().train()], training(batch_size=2), tmp_path, [TRAINED_ON]
+        [windows(store, "cab")], [Told().train()], training(batch_size=2), tmp_path, [TRAIN_SPACING]
     )
     (source,) = embedded.sources
     assert isinstance(source, Embeddings)
     assert embedded.targets.tolist() == [0, 1, 2]
     # windows half a window apart: one of c, four of a, one of b
     assert list(source.counts) == [1, 4, 1]
-    assert list(embedded.slack) == [0, 3, 0]
+    assert list(embedded.max_offset) == [0, 3, 0]
     expected = {
         (c, k): o for c, offsets in enumerate([[0], [0, 4, 8, 12], [0]]) for k, o in enumerate(offsets)
     }
@@ -98,11 +99,11 @@ def test_only_windows_not_seen_before_run_through_the_backbone(
     store: Store, tmp_path: Path, training: Trainings, ran: list[int], batch_size: int
 ) -> None:
     settings = training(batch_size=batch_size)
-    embed([windows(store, "ca")], [Told()], settings, tmp_path, [TRAINED_ON])
+    embed([windows(store, "ca")], [Told()], settings, tmp_path, [TRAIN_SPACING])
     del ran[:]
-    (again,) = embed([windows(store, "dabc")], [Told()], settings, tmp_path, [TRAINED_ON])
+    (again,) = embed([windows(store, "dabc")], [Told()], settings, tmp_path, [TRAIN_SPACING])
     assert sum(ran) == 3, "two windows of d and one of b"
-    (fresh,) = embed([windows(store, "dabc")], [Told()], settings, tmp_path / "other", [TRAINED_ON])
+    (fresh,) = embed([windows(store, "dabc")], [Told()], settings, tmp_path / "other", [TRAIN_SPACING])
     pairs = again.even(1)
     np.testing.assert_allclose(again[pairs].inputs[0], fresh[pairs].inputs[0], rtol=RTOL)
 
@@ -110,9 +111,9 @@ def test_only_windows_not_seen_before_run_through_the_backbone(
 def test_other_weights_are_another_backbone(
     store: Store, tmp_path: Path, training: Trainings, ran: list[int]
 ) -> None:
-    (first,) = embed([windows(store, "a")], [Told(1.0)], training(), tmp_path, [TRAINED_ON])
+    (first,) = embed([windows(store, "a")], [Told(1.0)], training(), tmp_path, [TRAIN_SPACING])
     del ran[:]
-    (other,) = embed([windows(store, "a")], [Told(2.0)], training(), tmp_path, [TRAINED_ON])
+    (other,) = embed([windows(store, "a")], [Told(2.0)], training(), tmp_path, [TRAIN_SPACING])
     assert sum(ran[1:]) == 4
     np.testing.assert_allclose(other[other.even(1)].inputs[0], 2 * first[first.even(1)].inputs[0], rtol=RTOL)
 
@@ -134,7 +135,7 @@ def test_what_is_packed_is_not_run_again(
         assert not ran
         (fresh,) = embed([windows(store, "dabc")], [Told()], training(), tmp_path / "here", [apart])
         np.testing.assert_allclose(found[found.even(1)].inputs[0], fresh[fresh.even(1)].inputs[0], rtol=RTOL)
-    embed([windows(store, "a")], [Told(2.0)], training(), tmp_path / "there", [TRAINED_ON])
+    embed([windows(store, "a")], [Told(2.0)], training(), tmp_path / "there", [TRAIN_SPACING])
     assert sum(ran[1:]) == 4
 
 

@@ -13,25 +13,25 @@ import torch
 from ruamel.yaml import YAML
 from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from stores import write_store
 from threadpoolctl import threadpool_info
 
 from pipeline import config, paths
-from pipeline.blas import blas_threads
 from pipeline.config.experiment import Experiment
 from pipeline.config.project import Params
 from pipeline.config.training import Training
-from pipeline.data.split import SplitError, inner
+from pipeline.data.split import SplitError, inner_folds
 from pipeline.evaluation.ablation import FUSION
 from pipeline.evaluation.ablation import table as ablation_table
 from pipeline.evaluation.temperature import best
-from pipeline.features.store import write
-from pipeline.models import LEAST
+from pipeline.models import MIN_PROBABILITY
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.models.majority import Majority
-from pipeline.training import pooling, splits, untold
+from pipeline.parallel import blas_threads
+from pipeline.training import no_callback, pooling, splits
 from pipeline.training.answers import without_branches
-from pipeline.training.ensemble import keep, trained
+from pipeline.training.ensemble import save_trial, train_trial
 from pipeline.training.predict import VALID, predictions
 from pipeline.training.single import Probabilities
 from pipeline.training.trials import Spec, Trial
@@ -55,9 +55,11 @@ def table(checkout: Path) -> pd.DataFrame:  # noqa: ARG001
     found = found.assign(**about, status="ok", reason="")
     rows = rng.normal(0, 1, (60, 1, 6)).astype(np.float32)
     rows[:, 0, 0] += 3 * label
-    write(paths.FEATURES / "tabular", ids, iter(rows), "float32", {"windowed": False})
+    write_store(paths.FEATURES / "tabular", ids, iter(rows), "float32", {"windowed": False})
     frames = rng.normal(-40, 5, (60, 36, 32)).astype(np.float32)
-    write(paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "floor": -80.0})
+    write_store(
+        paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "silence_db": -80.0}
+    )
     return found
 
 
@@ -77,9 +79,9 @@ def run(one: Experiment, table: pd.DataFrame, split: pd.DataFrame, folder: Path)
     """Its predictions; model and all that stands beside it are in ``folder``."""
     window = config.Window(frames=32, musicnn=187, fbank=1024)
     data = splits.load(one, window, table, split, 0)
-    deal = partial(splits.dealt, one, data, window, table, 7)
+    deal = partial(splits.resplit, one, data, window, table, 7)
     folder.mkdir()
-    keep(trained(one, data, deal, 7, folder / "work", folder / "kept", untold), data, folder)
+    save_trial(train_trial(one, data, deal, 7, folder / "work", folder / "kept", no_callback), data, folder)
     return predictions(folder / "model.onnx", data, one.training, TRIAL)
 
 
@@ -110,31 +112,31 @@ def test_a_model_in_closed_form_keeps_to_its_threads(
 
 
 def test_inner_folds_hold_each_clip_out_once_and_cut_no_group(table: pd.DataFrame) -> None:
-    rows = inner(table.assign(protocol="grouped"), 3, 7).merge(table, on="clip_id")
+    rows = inner_folds(table.assign(protocol="grouped"), 3, 7).merge(table, on="clip_id")
     held = rows[rows["part"] == "valid"]
     assert sorted(held["clip_id"]) == sorted(table["clip_id"])
     assert (rows.groupby(["fold", "group"])["part"].nunique() == 1).all()
     assert (held.groupby("fold")["label"].nunique() == 2).all()
-    with pytest.raises(SplitError, match=r"training\.members"):
-        inner(table.assign(protocol="grouped"), 16, 7)
+    with pytest.raises(SplitError, match=r"training\.ensemble_size"):
+        inner_folds(table.assign(protocol="grouped"), 16, 7)
 
 
 def test_members_answer_for_what_they_did_not_learn(
     table: pd.DataFrame, split: pd.DataFrame, training: Trainings, tmp_path: Path
 ) -> None:
-    one = experiment(training(members=3), ["tabular"], {"name": "lda", "shrinkage": 0.0})
+    one = experiment(training(ensemble_size=3), ["tabular"], {"name": "lda", "shrinkage": 0.0})
     found = run(one, table, split, tmp_path / "three")
     assert found["part"].value_counts().to_dict() == {"valid": 12, "test": 12}
     kept = pd.read_parquet(tmp_path / "three" / VALID).set_index("clip_id")
     window = config.Window(frames=32, musicnn=187, fbank=1024)
     data = splits.load(one, window, table, split, 0)
-    for own in splits.dealt(one, data, window, table, 7, 3):
+    for own in splits.resplit(one, data, window, table, 7, 3):
         for clip, expected in by_scikit_learn(own).items():
             if clip in kept.index:
                 np.testing.assert_allclose(kept.loc[clip], expected, rtol=1e-4, atol=1e-6)
 
 
-def by_scikit_learn(own: splits.Parts) -> dict[str, Any]:
+def by_scikit_learn(own: splits.Splits) -> dict[str, Any]:
     """What it alone answers for the valid part."""
 
     def rows(part: str) -> Any:
@@ -166,9 +168,9 @@ def test_powers_are_those_that_make_the_labels_most_probable() -> None:
     wrong = rng.random(200) < 0.2
     knows[wrong] = knows[wrong][:, [1, 2, 0]]
     guesses = np.log(rng.dirichlet(np.ones(3), 200))
-    powers = pooling.learned(np.stack([knows, guesses], axis=1), targets)
-    assert powers[0] == pytest.approx(1.0, abs=0.15)
-    assert powers[1] == pytest.approx(0.0, abs=0.1)
+    weights = pooling.fit_weights(np.stack([knows, guesses], axis=1), targets)
+    assert weights[0] == pytest.approx(1.0, abs=0.15)
+    assert weights[1] == pytest.approx(0.0, abs=0.1)
 
 
 def test_what_a_branch_holds_for_impossible_is_a_number() -> None:
@@ -177,8 +179,8 @@ def test_what_a_branch_holds_for_impossible_is_a_number() -> None:
     values = torch.randn(5, 3, generator=torch.Generator().manual_seed(7))
     for power in (0.0, 1.0):
         net = Fusion([impossible, torch.nn.Identity()], [[0], [0]], [power, 1.0])
-        logs = net.each(values).numpy()
-        assert logs[:, 0].min() == pytest.approx(np.log(LEAST))
+        logs = net.log_probs(values).numpy()
+        assert logs[:, 0].min() == pytest.approx(np.log(MIN_PROBABILITY))
         expected = pooling.pooled(logs, [power, 1.0])
         np.testing.assert_allclose(net(values).softmax(dim=1), expected, rtol=1e-5, atol=1e-12)
 
@@ -192,7 +194,7 @@ def test_a_fusion_and_its_branches_are_told_from_one_run_of_each() -> None:
     probabilities, each = Probabilities(net)(values)
     assert runs == branches
     torch.testing.assert_close(probabilities, net(values).softmax(dim=1))
-    torch.testing.assert_close(each, net.each(values))
+    torch.testing.assert_close(each, net.log_probs(values))
 
 
 BRANCHES: dict[str, dict[str, Any]] = {
@@ -201,12 +203,12 @@ BRANCHES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("ensemble_size", [1, 2])
 def test_ablation_shows_which_branch_is_worth_something(
-    table: pd.DataFrame, split: pd.DataFrame, training: Trainings, tmp_path: Path, members: int
+    table: pd.DataFrame, split: pd.DataFrame, training: Trainings, tmp_path: Path, ensemble_size: int
 ) -> None:
     own = training(epochs=1, patience=None)
-    inherited = {**own.model_dump(), "members": members}
+    inherited = {**own.model_dump(), "ensemble_size": ensemble_size}
     branches = {name: {**branch, "training": inherited} for name, branch in BRANCHES.items()}
     one = experiment(own, ["spectrogram", "tabular"], {"name": "fusion", "branches": branches})
     found = run(one, table, split, tmp_path / TRIAL.name)
@@ -253,20 +255,23 @@ def test_branches_inherit_training() -> None:
 
 def test_members_by_default_are_the_branches() -> None:
     raw = fused()
-    raw["training"]["members"] = 4
+    raw["training"]["ensemble_size"] = 4
     whole = config.parse(raw).experiments["fused"]
-    assert whole.training.members == 1
-    assert {branch.training.members for branch in config.parts(whole)} == {4}
+    assert whole.training.ensemble_size == 1
+    assert {branch.training.ensemble_size for branch in config.branches(whole)} == {4}
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"features": ["tabular"]}, r"experiments\.fused: features: the branches work on"),
-        ({"training": {"members": 3}}, r"experiments\.fused: training\.members: of a fusion its branches"),
+        (
+            {"training": {"ensemble_size": 3}},
+            r"experiments\.fused: training\.ensemble_size: of a fusion its branches",
+        ),
         (
             {"model": {"name": "fusion", "branches": {"one": BRANCHES["table"]}}},
-            r"experiments\.fused\.model\.fusion\.branches",
+            r"experiments\.fused\.model\.branches",
         ),
     ],
 )

@@ -1,8 +1,6 @@
 """The loop learns, keeps the best epoch, repeats itself bit for bit, also from where it was interrupted."""
 
 import itertools
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,13 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from stores import write_store
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.config.models import Cnn, Mlp
 from pipeline.config.training import Training
 from pipeline.evaluation import metrics
-from pipeline.features.store import Store, write
+from pipeline.features.store import Store
 from pipeline.models import cnn, mlp
 from pipeline.training import HISTORY
 from pipeline.training.dataset import Feature, Windows
@@ -42,7 +41,7 @@ def table(folder: Path, seed: int, clips: int = 48, spread: float = 1.0) -> tupl
     values = rng.normal(0, spread, (clips, 6)).astype(np.float32)
     values[np.arange(clips), targets] += 4
     ids = [f"{number}" for number in range(clips)]
-    write(folder / f"table {seed}", ids, values[:, None], "float32", {"windowed": False})
+    write_store(folder / f"table {seed}", ids, values[:, None], "float32", {"windowed": False})
     features = [Feature.stored(Store(folder / f"table {seed}"), ids, 1)]
     return features, Windows(features, targets)
 
@@ -57,7 +56,7 @@ def pictures(folder: Path, seed: int, clips: int = 18) -> tuple[list[Feature], W
         block[:, 10 * target : 10 * target + 10] += 8
         blocks.append(block.astype(np.float32))
     ids = [f"{number}" for number in range(clips)]
-    write(folder / f"pictures {seed}", ids, blocks, "float16", {"windowed": True, "floor": -80.0})
+    write_store(folder / f"pictures {seed}", ids, blocks, "float16", {"windowed": True, "silence_db": -80.0})
     features = [Feature.stored(Store(folder / f"pictures {seed}"), ids, 32)]
     return features, Windows(features, targets)
 
@@ -328,11 +327,3 @@ def test_an_epochs_macro_f1_is_that_of_evaluation(
     rows["predicted"] = ["jazz", "rock", "rock", "jazz"]
     expected = metrics.scores(rows, "valid")["valid_macro_f1"]
     assert logged["valid_macro_f1"] == expected == pytest.approx((1 / 2 + 2 / 3 + 0) / 3)
-
-
-def test_training_is_imported_without_what_it_does_not_use() -> None:
-    """Seconds before each first batch: torchmetrics brings transformers and scipy.signal with it."""
-    code = "import sys, pipeline.training.trainer; print(*(m in sys.modules for m in sys.argv[1:]))"
-    modules = ("pytorch_lightning", "transformers", "scipy.signal", "sklearn", "mlflow", "librosa")
-    done = subprocess.run([sys.executable, "-c", code, *modules], check=True, capture_output=True, text=True)
-    assert done.stdout.split() == ["True", *["False"] * 5]

@@ -4,28 +4,33 @@ A source module has one function::
 
     fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]
 
-It puts files under ``staging`` (an empty folder that becomes ``data/audio``, or ``data/images``, once ``fetch`` has
-returned), may keep partial work in ``cache`` (survives a killed run), and returns one ``Clip`` per file.
+It puts files under ``staging`` (an empty folder that becomes ``data/audio`` once ``fetch`` has returned), may leave partial
+work in ``cache`` (survives a killed run), and returns one ``Clip`` per file.
 """
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from pipeline import paths
+from pipeline.config.data import BaseData
 from pipeline.errors import UserError
+from pipeline.files import atomic_write
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One file that a source offers; nothing is known yet of what it contains."""
+    """One file that a source offers, not yet decoded."""
 
     path: str
-    """POSIX path relative to the checkout, e.g. ``data/audio/bach/bwv1.6.flac``."""
+    """POSIX path relative to the project's folder, e.g. ``data/audio/bach/bwv1.6.flac``."""
     label: str
     group: str
-    """What a split must never cut: artist, else recording, else piece, else file."""
+    """All clips of one group stay in the same part of a split: artist, else recording, else piece, else file."""
     origin: str
     """What it is, for a reader: ``synthesised from the score bach/bwv1.6`` or ``recording``."""
     licence: str
@@ -38,8 +43,26 @@ class SourceError(UserError):
 Fetch = Callable[[Path, Path, Any, int], list[Clip]]
 
 
-def load(name: str) -> Fetch:
-    """The ``fetch`` function of a source, by its name in params.yaml (``gtzan-mini`` is ``gtzan_mini.py``)."""
-    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    fetch: Fetch = module.fetch
+def load(name: str, package: str = __name__) -> Fetch:
+    """The ``fetch`` function of a source, by its name in params.yaml: ``gtzan-mini`` is ``gtzan_mini.py``."""
+    fetch: Fetch = importlib.import_module(f"{package}.{name.replace('-', '_')}").fetch
     return fetch
+
+
+def download(settings: BaseData, seed: int, folder: Path = paths.AUDIO, package: str = __name__) -> None:
+    """Put the source's files into ``folder``, with a list of them.
+
+    Args:
+        package: has the source's module.
+
+    Raises:
+        SourceError: the source cannot deliver.
+    """
+    cache = paths.cache() / "download" / settings.source
+    cache.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder) as staging:
+        staging.mkdir()
+        clips = load(settings.source, package)(staging, cache, settings, seed)
+        table = pd.DataFrame([asdict(clip) for clip in clips]).sort_values("path")
+        table.insert(3, "source", settings.source)
+        table.to_csv(staging / paths.FILES, index=False)

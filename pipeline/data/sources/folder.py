@@ -28,7 +28,7 @@ def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]: 
 
 
 def listed(folder: Path, cure: str) -> list[Clip]:
-    """The files of ``folder``, which has a sub-folder for each label and may have a CSV of groups.
+    """The files of ``folder``: a sub-folder for each label, and optionally a CSV of groups.
 
     Raises:
         SourceError: there are none; ``cure`` says what to do.
@@ -50,9 +50,9 @@ def listed(folder: Path, cure: str) -> list[Clip]:
 
 
 def find(folder: Path) -> list[Path]:
-    """Files in label folders, relative to ``folder``; links are followed. Hidden ones are left out, by custom.
+    """Files in label folders, relative to ``folder``; links are followed, hidden files are not listed.
 
-    What cannot be a clip for where it lies or how it is called is named in a warning.
+    A warning names files that are in no label's folder or have an unusable name, and empty folders.
     """
     found = sorted(_walk(folder))
     seen = [file for file in found if not any(part.startswith(".") for part in file.parts)]
@@ -66,12 +66,12 @@ def find(folder: Path) -> list[Path]:
         ("an empty folder", sorted(labels - {file.parts[0] for file in used})),
     ):
         if names:
-            log.warning("not used, since %s: %s", why, ", ".join(ascii(str(name))[1:-1] for name in names))
+            log.warning("not used (%s): %s", why, ", ".join(ascii(str(name))[1:-1] for name in names))
     return used
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """All files below, also through linked folders, each of which is entered once."""
+    """All files below, also through linked folders; each folder is entered once."""
     entered = set()
     for top, folders, files in os.walk(folder, followlinks=True):
         here = Path(top)
@@ -89,7 +89,7 @@ def _is_text(file: Path) -> bool:
 
 
 def read_groups(file: Path) -> dict[str, str]:
-    """Group by path or id; of artists, joint credits are one group with the artists they name.
+    """Group by path or id; a joint credit is in one group with the artists that it names.
 
     Args:
         file: a CSV with ``path`` (relative to the label folders) or ``id`` (file name without extension), and
@@ -112,7 +112,7 @@ def read_groups(file: Path) -> dict[str, str]:
 
 
 def _group(file: Path, groups: dict[str, str] | None) -> str:
-    """The group given for a file; without any CSV the file itself, and one group for the unknown of a label."""
+    """The file's group in the CSV, else one for all unknown ones of its label; without a CSV, the file itself."""
     if groups is None:
         return file.as_posix()
     return groups.get(file.as_posix()) or groups.get(file.stem) or unknown(file.parts[0])

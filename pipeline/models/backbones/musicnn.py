@@ -1,15 +1,23 @@
-"""musicnn, a small convolutional network that was trained to tag three seconds of music, as its authors built it.
+"""musicnn, a small convolutional network trained to tag three seconds of music: windows of the feature ``musicnn`` in dB.
 
-Pons and Serra 2019, musicnn: pre-trained convolutional neural networks for music audio tagging,
-arXiv:1909.06654; layer by layer after models.py of their package musicnn 0.1.0. Its weights:
-``pipeline/models/pretrained/musicnn.py``.
+Pons and Serra 2019, musicnn: pre-trained convolutional neural networks for music audio tagging, arXiv:1909.06654; layer
+by layer after models.py of their package musicnn 0.1.0. Its weights: ``pipeline/models/pretrained/musicnn.py``.
 """
 
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pipeline.config.models import Transfer
+from pipeline.errors import UserError
+from pipeline.models import Input
+from pipeline.models.backbones._common import Backbone, check_tensors, read_tensors
+from pipeline.models.pretrained import WeightsError
+
+OPTIONS: frozenset[str] = frozenset()
 BANDS = 96
 TIMBRAL = (0.4, 0.7)
 """Heights of the filters that look for a timbre, as shares of the bands; each is seven frames long."""
@@ -55,8 +63,8 @@ class Musicnn(nn.Module):
 
     The first 200 columns are the original's "penultimate" (after its ReLU and batch norm), then come 753 of
     "max_pool" and 753 of "mean_pool": greatest value and mean over time of all that the layers found. The
-    weights were trained on 187 frames, which is 3 s; other lengths are possible. Frames of zeros at the end, with
-    which a shorter sound is filled up, count for nothing: the embedding is that of the sound alone.
+    weights were trained on 187 frames, which is 3 s; other lengths are possible. Frames of zeros at the end, which
+    pad a shorter sound, do not change the embedding.
 
     The sound: mono, 16 kHz; mel: librosa's of 96 bands, ``n_fft=512, hop_length=256``.
     """
@@ -74,10 +82,10 @@ class Musicnn(nn.Module):
         self.output = nn.Linear(PENULTIMATE, tags)
 
     def forward(self, window: Tensor) -> Tensor:
-        heard = _heard(window)
-        found = self._found(window, heard)
-        greatest = found.masked_fill(~heard, -torch.inf).amax(dim=2)
-        mean = found.sum(dim=2) / heard.sum(dim=2)
+        mask = _mask(window)
+        found = self._activations(window, mask)
+        greatest = found.masked_fill(~mask, -torch.inf).amax(dim=2)
+        mean = found.sum(dim=2) / mask.sum(dim=2)
         # the original interleaves the two
         pooled = torch.stack([greatest, mean], dim=2).flatten(1)
         penultimate = self.dense_norm(self.dense(self.pool_norm(pooled)).relu())
@@ -88,22 +96,56 @@ class Musicnn(nn.Module):
         logits: Tensor = self.output(self(window)[:, :PENULTIMATE])
         return logits.sigmoid()
 
-    def _found(self, window: Tensor, heard: Tensor) -> Tensor:
-        """(B, 753, frames): what the front's filters and each layer behind them answer, zero where nothing is heard.
+    def _activations(self, window: Tensor, mask: Tensor) -> Tensor:
+        """(B, 753, frames): of the front's filters and each layer behind them, zero where the mask is.
 
         So they are padded as at the end of a window that ends there.
         """
-        image = self.input_norm(window.unsqueeze(1)) * heard.unsqueeze(1)
-        front = torch.cat([filters(image) for filters in self.front], dim=1) * heard
-        first = self.middle[0](front) * heard
-        second = self.middle[1](first) * heard + first
-        third = self.middle[2](second) * heard + second
+        image = self.input_norm(window.unsqueeze(1)) * mask.unsqueeze(1)
+        front = torch.cat([filters(image) for filters in self.front], dim=1) * mask
+        first = self.middle[0](front) * mask
+        second = self.middle[1](first) * mask + first
+        third = self.middle[2](second) * mask + second
         return torch.cat([front, first, second, third], dim=1)
 
 
-def _heard(window: Tensor) -> Tensor:
-    """(B, 1, frames): whether this frame or a later one holds a sound; the first counts in any case."""
+def _mask(window: Tensor) -> Tensor:
+    """(B, 1, frames): whether this frame or a later one holds a sound; true for the first frame in any case."""
     sounding = window.amax(dim=1, keepdim=True) > 0
     later = sounding.flip(2).to(window.dtype).cumsum(dim=2).flip(2) > 0
     first = torch.arange(window.shape[2], device=window.device) == 0
     return later | first
+
+
+class MusicBackbone(Backbone):
+    """The layer before musicnn's tags."""
+
+    def __init__(self, source: Input, network: Musicnn, trainable: bool) -> None:
+        super().__init__(network, trainable)
+        self.silence_db = source.silence_db
+
+    def forward(self, window: Tensor) -> Tensor:
+        levels = torch.log10(1e4 * 10 ** (window / 10) + 1)
+        found: Tensor = self.network(torch.where(window > self.silence_db, levels, 0))
+        return found[:, :PENULTIMATE]
+
+
+def load(folder: Path) -> Musicnn:
+    given, tags = read_tensors(folder), json.loads((folder / "config.json").read_bytes()).get("tags")
+    if not isinstance(tags, list):
+        raise WeightsError(f"{folder / 'config.json'} gives no musicnn: it lacks the list of its tags")
+    network = Musicnn(len(tags))
+    wanted = network.state_dict()
+    shapes = [(name, given[name].shape, wanted[name].shape) for name in wanted.keys() & given.keys()]
+    check_tensors(folder, wanted.keys() - given.keys(), given.keys() - wanted.keys(), shapes)
+    network.load_state_dict(given)
+    return network
+
+
+def build(folder: Path, source: Input, settings: Transfer) -> MusicBackbone:
+    if source.shape[:-1] != (BANDS,):
+        raise UserError(
+            f"weights.{folder.name} takes windows of {BANDS} bands, not {source.shape[:-1]}: "
+            "give the experiment `features: [musicnn]`"
+        )
+    return MusicBackbone(source, load(folder).eval(), not settings.frozen)

@@ -1,12 +1,15 @@
-"""Pre-trained backbones: brought here once, whole, in transformers' layout, and loaded from there.
+"""Weights of pre-trained backbones: fetched once and converted to transformers' layout.
 
-Such a folder holds ``config.json``, ``model.safetensors`` and ``SOURCE.md``, which says where the weights
-come from, and where they came with one ``preprocessor_config.json``, which says what they heard. Only safetensors is read, never a pickle, and no code that comes with weights is run.
+A folder of weights holds ``config.json``, ``model.safetensors``, ``SOURCE.md`` (where they come from) and, where the source
+has one, ``preprocessor_config.json`` (how their input is scaled). Only safetensors is read, never a pickle, and no code
+that comes with weights is run.
 """
 
 from collections.abc import Iterable
 
 from pipeline.errors import UserError
+
+PREPROCESSOR = "preprocessor_config.json"
 
 
 class WeightsError(UserError):

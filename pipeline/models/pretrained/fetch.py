@@ -5,8 +5,8 @@ import tempfile
 from pathlib import Path
 
 from pipeline.config.models import HubWeights, PathWeights, PipWeights
+from pipeline.models import backbones
 from pipeline.models.pretrained import hub, local, pip_package
-from pipeline.models.pretrained.loading import load
 
 
 def bring(name: str, settings: PipWeights | HubWeights | PathWeights, out: Path) -> None:
@@ -23,7 +23,7 @@ def bring(name: str, settings: PipWeights | HubWeights | PathWeights, out: Path)
         folder.mkdir()
         source = _fetch(name, settings, folder)
         (folder / "SOURCE.md").write_text(f"# {name}\n\n{source}", encoding="utf-8")
-        load(folder)
+        backbones.load(folder)
         if out.exists():
             shutil.rmtree(out)
         folder.replace(out)

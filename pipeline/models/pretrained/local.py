@@ -5,11 +5,11 @@ from pathlib import Path
 
 from pipeline.config.models import PathWeights
 from pipeline.files import sha256
-from pipeline.models.pretrained import WeightsError, preprocessor
+from pipeline.models.pretrained import PREPROCESSOR, WeightsError
 
 FILES = ("config.json", "model.safetensors")
-WANTED = (*FILES, preprocessor.FILE)
-"""What is brought, the last where it is there."""
+WANTED = (*FILES, PREPROCESSOR)
+"""What is copied, the last where it is there."""
 UNREAD = {".bin", ".ckpt", ".h5", ".keras", ".pickle", ".pkl", ".pt", ".pth"}
 """Suffixes of weights in formats that are not read: most are pickles, which can run any code when loaded."""
 

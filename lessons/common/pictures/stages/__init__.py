@@ -1,0 +1,1 @@
+"""The stages in which pictures differ from audio; all others are the pipeline's own."""

@@ -1,0 +1,9 @@
+"""Put the pictures of the data source into data/images, and list its files."""
+
+from lessons.common.pictures import paths, sources
+from lessons.common.pictures.config import Params
+from pipeline.data.sources import download as fetch
+
+
+def download(settings: Params) -> None:
+    fetch(settings.data, settings.seed, paths.IMAGES, sources.__name__)

@@ -1,0 +1,68 @@
+"""What a run was made from: the git commit, DVC's md5 of data and features, the versions of libraries."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline import paths
+
+LIBRARIES = ("torch", "pytorch-lightning", "librosa", "scikit-learn", "mlflow", "dvc", "numpy", "pandas")
+WRITTEN = ("**/dvc.lock", "**/metrics/*", "**/metrics.json", "lessons/*/*.png")
+"""Outputs of the pipelines that a person commits. They do not count as changes, or each run would make the next one dirty."""
+CODE = (".py", ".yaml", ".j2", ".dvc")
+"""Untracked files that can change a result; others are a person's notes and lists."""
+
+
+def lineage(source: str) -> dict[str, str]:
+    """MLflow tags; ``source`` is the name of the data source."""
+    tags = {f"version.{name}": version(name) for name in LIBRARIES}
+    tags |= {"python": platform.python_version(), "data.source": source}
+    tags |= {f"dvc.{path}": md5 for path, md5 in _tracked_data().items()}
+    if "DVC_EXP_NAME" in os.environ:
+        tags["dvc.exp"] = os.environ["DVC_EXP_NAME"]
+    commit = git("rev-parse", "HEAD")
+    if commit:
+        tags |= {"git.commit": commit, "git.dirty": str(is_dirty()).lower()}
+    return tags
+
+
+def is_dirty() -> bool:
+    """Whether the checkout differs from its commit in anything that can change a result."""
+    excluded = [f":(top,exclude,glob){pattern}" for pattern in WRITTEN]
+    listed = git("status", "--porcelain", "--untracked-files=all", "--", ":/", *excluded)
+    return any(not line.startswith("??") or line.strip('"').endswith(CODE) for line in listed.splitlines())
+
+
+def _tracked_data() -> dict[str, str]:
+    """md5 by path, from dvc.lock, of data and features; and of the imported music."""
+    found: dict[str, str] = {}
+    if paths.LOCK.exists():
+        stages = _yaml(paths.LOCK).get("stages", {})
+        for out in [out for stage in stages.values() for out in stage.get("outs", [])]:
+            place = Path(out["path"])
+            if place.parts[0] in ("data", "features") and place.parent not in (paths.CODE, paths.INPUTS):
+                found[out["path"]] = out["md5"]
+    pointer = paths.MUSIC.with_suffix(".dvc")
+    if pointer.exists():
+        found[paths.MUSIC.as_posix()] = _yaml(pointer)["outs"][0]["md5"]
+    return found
+
+
+def _yaml(file: Path) -> dict[str, Any]:
+    # libyaml's loader, where there is one, takes a tenth of the time
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(file.read_text(encoding="utf-8"), loader) or {}
+
+
+def git(*arguments: str) -> str:
+    """git's output; empty outside a git checkout or without git."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

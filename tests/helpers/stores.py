@@ -1,0 +1,27 @@
+"""A store of features from arrays."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.features.store import Writer, block
+from pipeline.files import atomic_write
+
+
+def write_store(
+    folder: Path,
+    clip_ids: list[str],
+    blocks: Iterable[np.ndarray[Any, Any]],
+    dtype: str,
+    spec: dict[str, Any],
+) -> None:
+    """One array of rows for each clip, all of one width."""
+    with atomic_write(folder) as partial:
+        writer: Writer | None = None
+        for clip_id, values in zip(clip_ids, blocks, strict=True):
+            writer = writer or Writer(partial, {**spec, "dtype": dtype, "width": values.shape[1]})
+            writer.add(clip_id, "", block(values, dtype))
+        assert writer is not None, "a store needs at least one clip"
+        writer.finish()

@@ -1,0 +1,6 @@
+"""The fixtures of :mod:`bundles`."""
+
+from bundles import _bundle as _bundle
+from bundles import bundle as bundle
+from bundles import known as known
+from bundles import song as song

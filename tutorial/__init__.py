@@ -1,0 +1,1 @@
+"""The tutorial's models by its own protocol, beside this project's."""
