@@ -46,9 +46,10 @@ test-commands: $(INSTALLED) ## run the commands of README and docs as they stand
 bench: $(INSTALLED) ## how fast it is, beside what people do otherwise (CLIPS=folder; data/audio by default)
 	python -m benchmarks $(if $(CLIPS),--clips $(CLIPS))
 
-lint: $(INSTALLED) ## ruff and mypy
+lint: $(INSTALLED) ## ruff, the layers of imports, mypy
 	ruff check .
 	ruff format --check .
+	lint-imports
 	mypy
 
 scores: $(INSTALLED) ## README's table of scores: every experiment with five seeds, in a clone of this commit

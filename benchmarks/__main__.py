@@ -10,8 +10,8 @@ from pathlib import Path
 from benchmarks.machine import processor
 from benchmarks.timing import Row
 from pipeline import config
-from pipeline.files import write_json
-from pipeline.parallel import cores
+from pipeline.base.files import write_json
+from pipeline.base.parallel import cores
 
 PARTS = ("features", "training", "reruns", "memory", "champion")
 
@@ -22,27 +22,17 @@ def main() -> None:
         description=__doc__,
         epilog="Example: python -m benchmarks --clips ~/gtzan/genres --only features",
     )
-    parser.add_argument(
-        "--clips", type=Path, default=Path("data/audio"), help="folder of clips (default: %(default)s)"
-    )
+    parser.add_argument("--clips", type=Path, default=Path("data/audio"), help="folder of clips (default: %(default)s)")
     parser.add_argument(
         "--count", type=int, default=10, help="clips that features are compared on (default: %(default)s)"
     )
-    parser.add_argument(
-        "--repeats", type=int, default=3, help="pairs of each comparison (default: %(default)s)"
-    )
+    parser.add_argument("--repeats", type=int, default=3, help="pairs of each comparison (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to run")
-    parser.add_argument(
-        "--out", type=Path, default=Path("benchmarks/results.json"), help="JSON (default: %(default)s)"
-    )
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results.json"), help="JSON (default: %(default)s)")
     given = parser.parse_args()
-    files = sorted(
-        file for file in given.clips.rglob("*") if file.suffix in (".wav", ".flac", ".ogg", ".mp3")
-    )
+    files = sorted(file for file in given.clips.rglob("*") if file.suffix in (".wav", ".flac", ".ogg", ".mp3"))
     if len(files) < given.count:
-        sys.exit(
-            f"error: {given.clips} has {len(files)} clips, {given.count} are needed: name another with --clips"
-        )
+        sys.exit(f"error: {given.clips} has {len(files)} clips, {given.count} are needed: name another with --clips")
     # spread over the folder, whose neighbours are alike
     files = files[:: len(files) // given.count][: given.count]
     machine = {"processor": processor(), "cores": cores(), "python": platform.python_version()}
@@ -50,9 +40,7 @@ def main() -> None:
     rows: list[dict[str, object]] = []
     for found in _rows(given.only, files, given.repeats):
         rows.append(found)
-        print(
-            " | ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in found.values())
-        )
+        print(" | ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in found.values()))
     write_json(given.out, {**machine, "clips": len(files), "repeats": given.repeats, "rows": rows})
 
 

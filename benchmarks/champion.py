@@ -42,10 +42,7 @@ def run(files: list[Path]) -> Iterator[Told]:
         start = seconds(lambda: _quietly([*CLASSIFY, str(one)]))
         took = seconds(lambda: _quietly([*CLASSIFY, str(songs)]))
         heard = SONGS * SONG_S
-        yield {
-            "what": f"classify, {SONGS} songs of {SONG_S:.0f} s, start included",
-            "times real time": heard / took,
-        }
+        yield {"what": f"classify, {SONGS} songs of {SONG_S:.0f} s, start included", "times real time": heard / took}
         yield {
             "what": "classify, each further song",
             "times real time": (heard - SONG_S) / (took - start),

@@ -9,9 +9,9 @@ import librosa
 
 from benchmarks import peers
 from benchmarks.timing import Row, row, seconds
+from pipeline.base.parallel import cores, each, workers
 from pipeline.config.features import Features
 from pipeline.features.extract import Task, blocks, modules
-from pipeline.parallel import cores, each, workers
 
 
 def run(files: list[Path], settings: Features, repeats: int) -> Iterator[Row]:

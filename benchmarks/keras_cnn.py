@@ -17,9 +17,7 @@ def build(size: int, classes: int, dropout: float, learning_rate: float) -> Any:
         for layer in (layers.Conv2D(width, 3, activation="relu"), layers.MaxPooling2D(2))
     ]
     dense = [layers.Dense(128, activation="relu"), layers.Dense(classes, activation="softmax")]
-    net = keras.Sequential(
-        [keras.Input((size, size, 3)), *pooled, layers.Dropout(dropout), layers.Flatten(), *dense]
-    )
+    net = keras.Sequential([keras.Input((size, size, 3)), *pooled, layers.Dropout(dropout), layers.Flatten(), *dense])
     net.compile(keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy")
     return net
 

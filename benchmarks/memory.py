@@ -9,9 +9,7 @@ from pathlib import Path
 import psutil
 
 
-def peak(
-    command: Sequence[str], folder: Path | None = None, environment: Mapping[str, str] = os.environ
-) -> float:
+def peak(command: Sequence[str], folder: Path | None = None, environment: Mapping[str, str] = os.environ) -> float:
     """The most memory in MB that it and all its processes had together.
 
     Raises:

@@ -13,9 +13,9 @@ import soundfile
 
 from benchmarks.memory import peak
 from benchmarks.timing import Row, row, seconds
-from pipeline import paths
+from pipeline.base import paths
+from pipeline.base.files import sha256
 from pipeline.data import clips
-from pipeline.files import sha256
 
 ROOT = Path(__file__).parents[1]
 STAGE = [sys.executable, "-m", "pipeline.stages", "features"]

@@ -19,12 +19,13 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.machine import processor
-from pipeline import config, paths, tracking
+from pipeline import config, tracking
+from pipeline.base import paths
+from pipeline.base.errors import UserError
+from pipeline.base.files import read_json, write_json, write_text
+from pipeline.base.parallel import cores
 from pipeline.data import clips, split
-from pipeline.errors import UserError
 from pipeline.evaluation import bootstrap, metrics
-from pipeline.files import read_json, write_json, write_text
-from pipeline.parallel import cores
 from pipeline.sweeps.params_writer import rewritten
 from pipeline.training.trials import specs
 
@@ -43,9 +44,7 @@ def main() -> None:
         epilog="Example: python -m benchmarks.scores starter",
     )
     parser.add_argument("what", choices=["starter", "leak", "readme"])
-    parser.add_argument(
-        "--clips", type=Path, help="for leak: a folder with a sub-folder of clips for each label"
-    )
+    parser.add_argument("--clips", type=Path, help="for leak: a folder with a sub-folder of clips for each label")
     parser.add_argument("--groups", type=Path, help="for leak: CSV of the clips' artists")
     given = parser.parse_args()
     if given.what == "leak" and (given.clips is None or given.groups is None):
@@ -104,10 +103,7 @@ def _experiment(folder: Path, key: str) -> Results:
         "description": models[0].description,
         "precision": models[0].precision,
         "seeds": sorted({one.seed for one in models}),
-        **{
-            name: [one[name] for one in scores]
-            for name in ("valid_macro_f1", "test_macro_f1", "test_accuracy")
-        },
+        **{name: [one[name] for one in scores] for name in ("valid_macro_f1", "test_macro_f1", "test_accuracy")},
         "test_macro_f1_low": interval.low,
         "test_macro_f1_high": interval.high,
     }
@@ -210,12 +206,8 @@ def _run(folder: Path, *command: str) -> None:
     Raises:
         UserError: it failed.
     """
-    kept = {
-        name: value for name, value in os.environ.items() if name not in ("MLFLOW_TRACKING_URI", "DVC_ROOT")
-    }
-    if subprocess.run(
-        command, cwd=folder, env={**kept, "PYTHONPATH": str(folder.resolve())}, check=False
-    ).returncode:
+    kept = {name: value for name, value in os.environ.items() if name not in ("MLFLOW_TRACKING_URI", "DVC_ROOT")}
+    if subprocess.run(command, cwd=folder, env={**kept, "PYTHONPATH": str(folder.resolve())}, check=False).returncode:
         raise UserError(f"`{' '.join(command)}` failed in {folder}: see above")
 
 

@@ -23,9 +23,7 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def compare(
-    what: str, ours: Callable[[], object], against: str, theirs: Callable[[], object], repeats: int
-) -> Row:
+def compare(what: str, ours: Callable[[], object], against: str, theirs: Callable[[], object], repeats: int) -> Row:
     pairs = [(seconds(ours), seconds(theirs)) for _ in range(repeats)]
     return row(what, against, pairs)
 

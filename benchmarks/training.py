@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from benchmarks import keras_cnn
 from benchmarks.timing import Row, compare
+from pipeline.base.parallel import cores
 from pipeline.config.models import Cnn
 from pipeline.models import Input, cnn
 from pipeline.models.exported import Exported, export
-from pipeline.parallel import cores
 from pipeline.training.hardware import has_bf16
 from pipeline.training.trainer import keep_memory
 
@@ -62,9 +62,7 @@ def _batch() -> tuple[Array, Array]:
     return images, rng.integers(0, CLASSES, BATCH)
 
 
-def _against_keras(
-    images: Array, targets: Array, dtype: torch.dtype, theirs: Callable[[], None], repeats: int
-) -> Row:
+def _against_keras(images: Array, targets: Array, dtype: torch.dtype, theirs: Callable[[], None], repeats: int) -> Row:
     step = _step(_tutorial(DROPOUT), images, targets, dtype)
 
     def steps() -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 
 app = typer.Typer(
     help="Import music, run the pipeline, search for better params, and use the best model.",
@@ -23,8 +23,7 @@ app = typer.Typer(
 )
 
 Model = Annotated[
-    str | None,
-    Option(metavar="URI", help="models:/<name>/<version>, or a folder.", show_default="the champion"),
+    str | None, Option(metavar="URI", help="models:/<name>/<version>, or a folder.", show_default="the champion")
 ]
 Port = Annotated[int, Option(metavar="N", min=1, max=65535)]
 
@@ -71,7 +70,7 @@ def import_(
     Link (where the file system can) or copy FOLDER/<label>/**/<clip> and `dvc add` it. The folder itself is never
     changed.
     """
-    from pipeline.data.importing import import_folder
+    from pipeline.sources.importing import import_folder
 
     print(import_folder(folder, groups))
 
@@ -96,14 +95,11 @@ def sweep(
     experiment: Annotated[str, Argument(help="A key of `sweeps` in params.yaml.")],
     trials: Annotated[
         int | None,
-        Option(
-            metavar="N", min=1, help="Trials in all, earlier ones included.", show_default="as in params.yaml"
-        ),
+        Option(metavar="N", min=1, help="Trials in all, earlier ones included.", show_default="as in params.yaml"),
     ] = None,
     jobs: Annotated[int, Option(metavar="N", min=1, help="Trials at a time.")] = 1,
     apply: Annotated[
-        bool,
-        Option("--apply", help="Show the changes of the best trial to params.yaml, and ask to make them."),
+        bool, Option("--apply", help="Show the changes of the best trial to params.yaml, and ask to make them.")
     ] = False,
     yes: Annotated[bool, Option("--yes", help="Change params.yaml without asking.")] = False,
 ) -> None:
@@ -134,16 +130,11 @@ def classify(
     ] = None,
     csv: Annotated[Path | None, Option(metavar="FILE", help="Write all probabilities as a table.")] = None,
     json: Annotated[Path | None, Option(metavar="FILE", help="Write all probabilities as JSON.")] = None,
-    playlists: Annotated[
-        Path | None, Option(metavar="DIR", help="Write a playlist (M3U8) for each label.")
-    ] = None,
+    playlists: Annotated[Path | None, Option(metavar="DIR", help="Write a playlist (M3U8) for each label.")] = None,
     write_tags: Annotated[
-        bool,
-        Option("--write-tags", help="Show which genre tags would change; with --yes, change them."),
+        bool, Option("--write-tags", help="Show which genre tags would change; with --yes, change them.")
     ] = False,
-    yes: Annotated[
-        bool, Option("--yes", help="Write the tags. The old ones are saved in a backup file.")
-    ] = False,
+    yes: Annotated[bool, Option("--yes", help="Write the tags. The old ones are saved in a backup file.")] = False,
     model: Model = None,
 ) -> None:
     """Classify every song in a folder with the best model.
@@ -154,15 +145,7 @@ def classify(
     from pipeline.library import commands
 
     commands.classify(
-        folder,
-        model,
-        top=top,
-        precision=precision,
-        csv=csv,
-        json=json,
-        m3u=playlists,
-        genres=write_tags,
-        yes=yes,
+        folder, model, top=top, precision=precision, csv=csv, json=json, m3u=playlists, genres=write_tags, yes=yes
     )
 
 
@@ -195,9 +178,7 @@ def serve(
 
 
 @app.command(epilog="Example: soundtrack restore-tags genres-before-20260102-030405.jsonl")
-def restore_tags(
-    backup: Annotated[Path, Argument(help="The file that `classify --write-tags` wrote.")],
-) -> None:
+def restore_tags(backup: Annotated[Path, Argument(help="The file that `classify --write-tags` wrote.")]) -> None:
     """Restore the genre tags that --write-tags replaced."""
     from pipeline.library import commands
 

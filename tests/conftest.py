@@ -11,11 +11,11 @@ import pytest
 
 from lessons.common.pictures import inspect as pictures
 from pipeline import config
+from pipeline.base.parallel import share_cores, workers
 from pipeline.config.project import Params
 from pipeline.config.training import Training
 from pipeline.data import audit
 from pipeline.features import extract, numba_cache
-from pipeline.parallel import share_cores, workers
 
 ROOT = Path(__file__).parents[1]
 RATE = 22050
@@ -25,9 +25,7 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 # before anything imports torch, and for all processes to come: several to a core, they would wait for each other spinning
 share_cores()
 # how long an example takes says how busy the machine is
-hypothesis.settings.register_profile(
-    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("busy")
 
 

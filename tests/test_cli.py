@@ -29,9 +29,7 @@ def test_the_help_of_each_command_ends_with_an_example(
     assert f"soundtrack {command}" in last
 
 
-def test_the_help_lists_each_command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_help_lists_each_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert soundtrack(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
     assert all(f"  {command} " in shown for command in COMMANDS)

@@ -45,10 +45,7 @@ def places(section: dict[str, Any], above: Place = ()) -> list[Place]:
     """Where the params have a value or a section."""
     found = [(*above, key) for key in section]
     inner = [
-        place
-        for key, value in section.items()
-        if isinstance(value, dict)
-        for place in places(value, (*above, key))
+        place for key, value in section.items() if isinstance(value, dict) for place in places(value, (*above, key))
     ]
     return found + inner
 
@@ -113,9 +110,7 @@ def test_a_wrong_value_is_named_with_its_key(place: Place, value: object) -> Non
     assert repr(value) in message
 
 
-@pytest.mark.parametrize(
-    "place", [p for p in places(DEFAULTS) if p[0] not in ("experiments", "weights", "sweeps")]
-)
+@pytest.mark.parametrize("place", [p for p in places(DEFAULTS) if p[0] not in ("experiments", "weights", "sweeps")])
 def test_no_key_can_be_left_out(place: Place) -> None:
     message = complaint(without(place))
     assert f"{place[-1]}: Field required" in message
@@ -183,13 +178,7 @@ def test_a_model_refuses_features_that_it_cannot_see(key: str, features: list[st
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        {"bands": 400},
-        {"fmin": 12_000.0},
-        {"bands_per_octave": 1},
-        {"bands": 2**31 - 1, "bands_per_octave": 1},
-    ],
+    "change", [{"bands": 400}, {"fmin": 12_000.0}, {"bands_per_octave": 1}, {"bands": 2**31 - 1, "bands_per_octave": 1}]
 )
 def test_wavelet_bands_above_nyquist_are_refused(change: dict[str, Any]) -> None:
     wavelet = {**DEFAULTS["features"]["wavelet"], **change}
@@ -254,10 +243,7 @@ def test_what_a_sweep_cannot_try_is_named(name: str, values: dict[str, Any], mes
 
 
 def test_values_of_a_sweep_that_cannot_stand_together_are_named() -> None:
-    space = {
-        "training.patience": {"choices": [None, 9]},
-        "training.monitor": {"choices": ["valid_loss", None]},
-    }
+    space = {"training.patience": {"choices": [None, 9]}, "training.monitor": {"choices": ["valid_loss", None]}}
     raw = swept("mlp", space)
     raw["experiments"]["mlp"]["training"] = {"patience": None, "monitor": "valid_loss"}
     told = complaint(raw)
@@ -270,9 +256,7 @@ def test_a_sweep_is_of_an_experiment_and_a_backbone_of_the_weights() -> None:
         swept("mpl", {"model.dropout": {"low": 0.0, "high": 0.5}})
     )
     choices = {"choices": ["mobilenet_v2", "mobilenet_v3"]}
-    assert "'mobilenet_v3' is not among the weights" in complaint(
-        swept("transfer", {"model.backbone": choices})
-    )
+    assert "'mobilenet_v3' is not among the weights" in complaint(swept("transfer", {"model.backbone": choices}))
     assert parse(without(("sweeps",))).sweeps == {}
 
 
@@ -373,9 +357,7 @@ FUSION = {
     ],
     ids=["an experiment", "a branch", "a sweep"],
 )
-def test_who_uses_a_feature_that_is_off_is_told_to_turn_it_on(
-    place: Place, value: dict[str, Any], named: str
-) -> None:
+def test_who_uses_a_feature_that_is_off_is_told_to_turn_it_on(place: Place, value: dict[str, Any], named: str) -> None:
     raw = changed(place, value)
     assert f"{named}: 'musicnn' is off; to turn it on, set features.musicnn to {{}}" in complaint(raw)
     raw["features"]["musicnn"] = {}
@@ -399,10 +381,7 @@ def unmarked(text: str, *blocks: str) -> str:
 
 @pytest.mark.parametrize(
     ("kind", "blocks"),
-    [
-        ("musicnn", ["musicnn_msd", "musicnn_mtt", "transfer-musicnn"]),
-        ("fbank", ["ast", "transfer-ast"]),
-    ],
+    [("musicnn", ["musicnn_msd", "musicnn_mtt", "transfer-musicnn"]), ("fbank", ["ast", "transfer-ast"])],
 )
 def test_what_stands_in_the_file_as_a_comment_is_right(kind: str, blocks: list[str]) -> None:
     raw = yaml.safe_load(unmarked(FILE.read_text(encoding="utf-8"), *blocks))
@@ -433,10 +412,7 @@ def test_a_renamed_key_is_named_with_the_new_one(place: Place, value: object, ne
     assert f"{place[-1]}: renamed to {new}" in complaint(changed(place, value))
 
 
-@pytest.mark.parametrize(
-    ("key", "message"),
-    [("tutorial", "is now in tutorial/params.yaml"), ("medium", "remove it")],
-)
+@pytest.mark.parametrize(("key", "message"), [("tutorial", "is now in tutorial/params.yaml"), ("medium", "remove it")])
 def test_a_section_that_moved_is_named_with_its_place(key: str, message: str) -> None:
     told = complaint(changed((key,), {}))
     assert f"{key}: " in told

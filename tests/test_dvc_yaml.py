@@ -19,10 +19,7 @@ STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages
 SOURCES = Data.model_fields["source"].annotation.__args__  # type: ignore[union-attr]
 BY_NAME = {
     "download": [f"pipeline.sources.{source.replace('-', '_')}" for source in SOURCES],
-    "features": [
-        "pipeline.features.sound",
-        *(f"pipeline.features.{kind}" for kind in ("tabular", "wavelet", "fbank")),
-    ],
+    "features": ["pipeline.features.sound", *(f"pipeline.features.{kind}" for kind in ("tabular", "wavelet", "fbank"))],
     "inputs": ["pipeline.models.multimodal", "pipeline.models.fusion"],
     "champion": ["pipeline.serving.pyfunc", "pipeline.features.wavelet"],
 }
@@ -36,9 +33,8 @@ print(*(file.relative_to(pathlib.Path.cwd()).as_posix() for file in files), sep=
 """
 KEY = """
 from pipeline.config import load
-from pipeline.features import cache
-settings = load().features
-print(cache.key("tabular", {}, settings.tabular))
+from pipeline.features.compute import key
+print(key("tabular", load().features))
 """
 
 
@@ -94,9 +90,7 @@ def test_a_new_feature_makes_no_training_run_again() -> None:
 @pytest.mark.parametrize("stage", ["download", "features", "split"])
 def test_what_python_loads_is_what_reading_the_imports_finds(stage: str) -> None:
     names = [f"pipeline.stages.{stage}", *BY_NAME.get(stage, [])]
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORTS, *names], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", IMPORTS, *names], cwd=ROOT, capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= {file.as_posix() for file in code_of(stage)}
 
 
@@ -108,9 +102,7 @@ def test_inputs_follow_the_code_of_the_model() -> None:
 
 def test_imports_are_followed_through_functions_packages_and_chains() -> None:
     assert Path("pipeline/sources/importing.py") in reached("pipeline.cli")  # imported inside a function
-    assert Path("pipeline/config/load.py") in reached(
-        "pipeline.sweeps.command"
-    )  # from pipeline import config
+    assert Path("pipeline/config/load.py") in reached("pipeline.sweeps.command")  # from pipeline import config
     assert Path("pipeline/base/files.py") in reached("pipeline.stages.split")  # through data/clips.py
 
 

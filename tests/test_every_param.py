@@ -22,19 +22,7 @@ from pipeline import config
 from pipeline.config.base import ParamsError
 
 ROOT = Path(__file__).parents[1]
-ROWS = [
-    *DATA,
-    *FEATURES,
-    *BROUGHT,
-    *USE,
-    *CHOICE,
-    *DEFAULTS,
-    *TABULAR,
-    *PICTURES,
-    *TRANSFER,
-    *TUTORIAL,
-    *SWEEPS,
-]
+ROWS = [*DATA, *FEATURES, *BROUGHT, *USE, *CHOICE, *DEFAULTS, *TABULAR, *PICTURES, *TRANSFER, *TUTORIAL, *SWEEPS]
 NEW = ("lda", "fusion", "other")
 """Experiments and weights that params.yaml does not have."""
 
@@ -49,9 +37,7 @@ STAGES = dvc("dvc.yaml") | {"tutorial": dvc("tutorial/dvc.yaml")["train"]}
 
 def swept() -> set[str]:
     """What the sweeps name by default, of their experiments."""
-    return {
-        f"experiments.{key}.{name}" for key, sweep in default()["sweeps"].items() for name in sweep["space"]
-    }
+    return {f"experiments.{key}.{name}" for key, sweep in default()["sweeps"].items() for name in sweep["space"]}
 
 
 def test_the_blocks_that_are_commented_out_can_be_taken_in() -> None:
@@ -66,9 +52,7 @@ def test_each_leaf_has_a_row_and_each_row_a_leaf() -> None:
     known = {row.leaf for row in ROWS} | set(GUARDED)
     assert wanted - known == set(), "leaves without a row"
     settings = parsed(tiny())
-    assert {leaf for leaf in known - wanted if not _is_optional(leaf, settings)} == set(), (
-        "rows without a leaf"
-    )
+    assert {leaf for leaf in known - wanted if not _is_optional(leaf, settings)} == set(), "rows without a leaf"
 
 
 def _is_optional(leaf: str, settings: config.Params) -> bool:
@@ -88,9 +72,7 @@ def _read(keys: list[str]) -> list[str]:
 
 
 def test_no_field_of_a_config_class_is_without_a_row() -> None:
-    kinds = {
-        row.leaf.rsplit(".", 1)[1]: row for row in SWEEPS
-    }  # one of each, since sweeps take long to check
+    kinds = {row.leaf.rsplit(".", 1)[1]: row for row in SWEEPS}  # one of each, since sweeps take long to check
     known = {f"Training.{leaf.removeprefix('training.')}" for leaf in GUARDED}
     for row in [*(row for row in ROWS if row not in [*SWEEPS, *TUTORIAL]), *kinds.values()]:
         both = (
@@ -113,9 +95,7 @@ def test_dvc_runs_the_stage_again_when_the_leaf_changes(row: Row) -> None:
         return text.replace("${key}", key).replace("${item}", key)
 
     own = "tutorial." if name == "tutorial" else ""
-    listed = [
-        f"{own}{names}" if isinstance(names, str) else names["../params.yaml"] for names in block["params"]
-    ]
+    listed = [f"{own}{names}" if isinstance(names, str) else names["../params.yaml"] for names in block["params"]]
     declared = [resolved(name) for names in listed for name in ([names] if isinstance(names, str) else names)]
     used = re.findall(r"\$\{([\w.]+)\}", " ".join([block["cmd"], *block["deps"]]))
     assert any(f"{row.leaf}.".startswith(f"{one}.") for one in (*declared, *used)), declared

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.files import atomic_write, read_json, remove, write_json
+from pipeline.base.files import atomic_write, read_json, remove, write_json
 
 
 class Stopped(Exception):
@@ -12,9 +12,7 @@ class Stopped(Exception):
 
 
 def below(folder: Path) -> dict[str, str]:
-    return {
-        file.relative_to(folder).as_posix(): file.read_text() for file in folder.rglob("*") if file.is_file()
-    }
+    return {file.relative_to(folder).as_posix(): file.read_text() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_a_file_takes_the_old_ones_place(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.paths import REPORTS
+from pipeline.base.paths import REPORTS
 
 PARAMS = Path("tutorial/params.yaml")
 RESULTS = Path("tutorial/results")

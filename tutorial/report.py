@@ -181,13 +181,9 @@ def fluctuates_least(courses: Mapping[str, Course]) -> str:
 
 
 def gradual(history: pd.DataFrame) -> str:
-    quarters = [
-        float(part.mean()) for part in np.array_split(history["valid_macro_f1"], QUARTERS) if len(part)
-    ]
+    quarters = [float(part.mean()) for part in np.array_split(history["valid_macro_f1"], QUARTERS) if len(part)]
     rises = [len(quarters) == QUARTERS and all(np.diff(quarters) > 0)]
-    found = (
-        f"its macro F1 in the quarters of the training is {_listed([f'{value:.3f}' for value in quarters])}"
-    )
+    found = f"its macro F1 in the quarters of the training is {_listed([f'{value:.3f}' for value in quarters])}"
     return _verdict("Transfer learning rises gradually", rises, found)
 
 
@@ -218,16 +214,16 @@ def easiest(test: pd.DataFrame) -> list[str]:
         return []
     top, *low = f1.index[[0, -2, -1]]
     claim = "With the CNN classical has the highest F1, rock and reggae the lowest"
-    found = f"{top} has the highest ({f1[top]:.2f}), {_listed([f'{label} ({f1[label]:.2f})' for label in low])} the lowest"
+    found = (
+        f"{top} has the highest ({f1[top]:.2f}), {_listed([f'{label} ({f1[label]:.2f})' for label in low])} the lowest"
+    )
     return [_verdict(claim, [top == "classical", set(low) == {"rock", "reggae"}], found)]
 
 
 def raised(cnn: pd.DataFrame, transfer: pd.DataFrame) -> list[str]:
     """Nothing where the data have none of the labels."""
     before, after = (labelled(test).set_index("label")["f1"] for test in (cnn, transfer))
-    gains = {
-        label: after[label] - before[label] for label in ("hiphop", "jazz", "pop") if label in before.index
-    }
+    gains = {label: after[label] - before[label] for label in ("hiphop", "jazz", "pop") if label in before.index}
     if not gains:
         return []
     found = f"its F1 differs from the CNN's by {_each(gains, '+.2f')}"
@@ -262,8 +258,7 @@ def leak(tests: Mapping[str, pd.DataFrame]) -> str:
 
 def honest(theirs: Mapping[str, Side], ours: Mapping[str, Side], seed: int) -> str:
     both = [
-        f"{side.score(seed).value:.3f} and {ours[key].score(seed).value:.3f} ({key})"
-        for key, side in theirs.items()
+        f"{side.score(seed).value:.3f} and {ours[key].score(seed).value:.3f} ({key})" for key, side in theirs.items()
     ]
     pairs = compare({key: side.test for key, side in ours.items()}, seed)
     found = [f"macro F1 is {_listed(both)}", *(f"by this project's, {pair.sentence}" for pair in pairs)]

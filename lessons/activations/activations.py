@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from lessons.common import lesson
 from pipeline import tracking
+from pipeline.base.errors import reported
 from pipeline.config.base import Positive, Section, Seed
 from pipeline.config.models import Activation, Mlp
 from pipeline.config.training import Training
-from pipeline.errors import reported
 from pipeline.models import mlp
 from pipeline.models.layers import activate
 from pipeline.reports.curves import curves
@@ -107,9 +107,7 @@ def spirals(settings: Spirals, rng: np.random.Generator) -> tuple[Array, Array]:
     """(points, 2) on arms that wind around each other, and the arm of each."""
     arm = np.arange(settings.points) % settings.arms
     radius = rng.uniform(0.1, 1, settings.points)
-    angle = 2 * np.pi * (arm / settings.arms + settings.turns * radius) + rng.normal(
-        0, settings.noise, settings.points
-    )
+    angle = 2 * np.pi * (arm / settings.arms + settings.turns * radius) + rng.normal(0, settings.noise, settings.points)
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).astype(np.float32), arm
 
 
@@ -195,15 +193,10 @@ def main() -> None:
                     "curves",
                     "Training",
                     "Accuracy and loss of the nets above, as MLflow has them too.",
-                    pd.concat(
-                        [history.assign(activation=name).tail(1) for name, history in histories.items()]
-                    )[["activation", *next(iter(histories.values())).columns]],
-                    curves(
-                        {
-                            name: history.assign(fold=0, seed=params.seed)
-                            for name, history in histories.items()
-                        }
-                    ),
+                    pd.concat([history.assign(activation=name).tail(1) for name, history in histories.items()])[
+                        ["activation", *next(iter(histories.values())).columns]
+                    ],
+                    curves({name: history.assign(fold=0, seed=params.seed) for name, history in histories.items()}),
                     "Curves of loss, accuracy and macro F1 by epoch for each function",
                     "How loss and scores move while the nets learn. The loss axes are logarithmic.",
                 ),
@@ -213,13 +206,9 @@ def main() -> None:
         )
 
 
-def findings(
-    histories: Mapping[Activation, pd.DataFrame], distances: Mapping[Activation, float]
-) -> list[str]:
+def findings(histories: Mapping[Activation, pd.DataFrame], distances: Mapping[Activation, float]) -> list[str]:
     ends = {name: float(history["valid_accuracy"].iloc[-1]) for name, history in histories.items()}
-    accuracies = ", ".join(
-        f"{value:.2f} with {name}" for name, value in sorted(ends.items(), key=lambda end: -end[1])
-    )
+    accuracies = ", ".join(f"{value:.2f} with {name}" for name, value in sorted(ends.items(), key=lambda end: -end[1]))
     sentences = [f"The same net ends with a validation accuracy of {accuracies}."]
     if "linear" in distances:
         others = min((value for name, value in distances.items() if name != "linear"), default=float("nan"))
@@ -234,9 +223,7 @@ def findings(
     ]
 
 
-def scores(
-    histories: Mapping[Activation, pd.DataFrame], distances: Mapping[Activation, float]
-) -> pd.DataFrame:
+def scores(histories: Mapping[Activation, pd.DataFrame], distances: Mapping[Activation, float]) -> pd.DataFrame:
     rows = [
         {
             "function": name,

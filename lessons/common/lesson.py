@@ -14,10 +14,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pipeline import paths, tracking
+from pipeline import tracking
+from pipeline.base import paths
+from pipeline.base.files import atomic_write, write_json
 from pipeline.config.base import AnySection
 from pipeline.config.load import read
-from pipeline.files import atomic_write, write_json
 from pipeline.reports.pages import environment, picture, tabulated
 
 RESULTS = Path("results")
@@ -58,12 +59,7 @@ def run(lesson: str, name: str, parent: tracking.Run | None = None) -> Iterator[
 
 
 def publish(
-    run: tracking.Run,
-    title: str,
-    findings: list[str],
-    parts: list[Part],
-    metrics: Mapping[str, float],
-    cover: Path,
+    run: tracking.Run, title: str, findings: list[str], parts: list[Part], metrics: Mapping[str, float], cover: Path
 ) -> None:
     """Write tables, figures and ``report.html`` to the results, and the metrics; log all of them to the run.
 
@@ -72,15 +68,11 @@ def publish(
     """
     with atomic_write(RESULTS) as folder:
         folder.mkdir()
-        pictures = [
-            picture(folder / f"{part.name}.png", part.figure, part.alt, part.caption) for part in parts
-        ]
+        pictures = [picture(folder / f"{part.name}.png", part.figure, part.alt, part.caption) for part in parts]
         for part in parts:
             part.table.to_csv(folder / f"{part.name}.csv", index=False)
         shown = [(part, tabulated(part.table), image) for part, image in zip(parts, pictures, strict=True)]
-        page = (
-            environment().get_template("findings.html.j2").render(title=title, findings=findings, parts=shown)
-        )
+        page = environment().get_template("findings.html.j2").render(title=title, findings=findings, parts=shown)
         (folder / "report.html").write_text(page, encoding="utf-8")
     with atomic_write(cover) as file:
         small = Image.open(io.BytesIO(pictures[0].png)).convert("RGB")

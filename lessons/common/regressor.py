@@ -33,9 +33,7 @@ class Regressor(Learner):
 
     def on_validation_epoch_end(self) -> None:
         for part, (total, count) in self.errors.items():
-            self.log_dict(
-                {f"{part}_loss": total / count, f"{part}_rmse": (total / count).sqrt()}, prog_bar=True
-            )
+            self.log_dict({f"{part}_loss": total / count, f"{part}_rmse": (total / count).sqrt()}, prog_bar=True)
 
     def _loss(self, batch: Batch, part: str) -> Tensor:
         loss = functional.mse_loss(self.net(*batch.inputs).squeeze(dim=1), batch.targets)

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from pydantic import Field
 
 from lessons.common import lesson
+from pipeline.base.errors import reported
 from pipeline.config.base import Positive, Section, Seed
-from pipeline.errors import reported
 from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, scale_loss, tidy
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -133,39 +133,23 @@ def main() -> None:
 
         def tracked(name: str, learning_rate: float, batch_size: int, epochs: int) -> Descent:
             found = descend(
-                x,
-                y,
-                start,
-                learning_rate,
-                batch_size,
-                epochs,
-                params.diverged,
-                np.random.default_rng(params.seed),
+                x, y, start, learning_rate, batch_size, epochs, params.diverged, np.random.default_rng(params.seed)
             )
             with lesson.run(LESSON, name, parent) as run:
                 run.log_params(
-                    {
-                        "learning_rate": learning_rate,
-                        "batch_size": batch_size,
-                        "epochs": epochs,
-                        "seed": params.seed,
-                    }
+                    {"learning_rate": learning_rate, "batch_size": batch_size, "epochs": epochs, "seed": params.seed}
                 )
                 run.log_history(found.history.to_dict("records"))
                 run.log_metrics({"diverged": found.diverged, "distance": distance(found, bottom)})
             return found
 
         by_rate = {
-            f"{name} ({rate:g})": tracked(
-                f"learning rate {rate:g}, {name}", rate, params.points, params.epochs
-            )
+            f"{name} ({rate:g})": tracked(f"learning rate {rate:g}, {name}", rate, params.points, params.epochs)
             for name, rate in params.learning_rates.items()
         }
         batches = params.batches
         by_size = {
-            named(size, params.points): tracked(
-                f"batch of {size}", batches.learning_rate, size, batches.epochs
-            )
+            named(size, params.points): tracked(f"batch of {size}", batches.learning_rate, size, batches.epochs)
             for size in batches.sizes
         }
         metrics = summary(by_rate, by_size, x, y)
@@ -196,12 +180,7 @@ def main() -> None:
             ),
         ]
         lesson.publish(
-            parent,
-            "One neuron",
-            findings(by_rate, by_size, bottom, metrics),
-            parts,
-            metrics,
-            Path(f"{LESSON}.png"),
+            parent, "One neuron", findings(by_rate, by_size, bottom, metrics), parts, metrics, Path(f"{LESSON}.png")
         )
 
 
@@ -221,9 +200,7 @@ def restless(found: Descent) -> float:
     return float(found.history["rmse"].iloc[len(found.history) // 2 :].mean())
 
 
-def summary(
-    by_rate: Mapping[str, Descent], by_size: Mapping[str, Descent], x: Array, y: Array
-) -> dict[str, float]:
+def summary(by_rate: Mapping[str, Descent], by_size: Mapping[str, Descent], x: Array, y: Array) -> dict[str, float]:
     bottom = least_squares(x, y)
     found = {
         "largest_learning_rate": largest_learning_rate(x),
@@ -244,9 +221,7 @@ def tabled(what: str, descents: Mapping[str, Descent], bottom: tuple[float, floa
         rows.append(
             {
                 what: name,
-                "what happened": f"diverged, stopped after {epochs} epochs"
-                if found.diverged
-                else f"{epochs} epochs",
+                "what happened": f"diverged, stopped after {epochs} epochs" if found.diverged else f"{epochs} epochs",
                 "updates": len(found.path) - 1,
                 "m": found.end[0],
                 "b": found.end[1],
@@ -287,12 +262,7 @@ def draw(descents: Mapping[str, Descent], x: Array, y: Array, bottom: tuple[floa
     ms, bs = (np.linspace(middle - reach, middle + reach, 80) for middle in bottom)
     heights = [[mse(m, b, x, y) for m in ms] for b in bs]
     bowl.contour(
-        ms,
-        bs,
-        heights,
-        levels=np.geomspace(np.min(heights), np.max(heights), 14),
-        cmap="Greys_r",
-        linewidths=0.7,
+        ms, bs, heights, levels=np.geomspace(np.min(heights), np.max(heights), 14), cmap="Greys_r", linewidths=0.7
     )
     for colour, (name, found) in zip(OKABE_ITO, descents.items(), strict=False):
         outside = np.abs(found.path - bottom).max(axis=1) > reach

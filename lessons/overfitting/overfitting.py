@@ -20,11 +20,11 @@ from pydantic import Field, model_validator
 from lessons.common import lesson
 from lessons.common.regressor import Regressor
 from pipeline import tracking
+from pipeline.base.errors import reported
 from pipeline.config.base import Positive, Section, Seed
 from pipeline.config.experiment import inheriting
 from pipeline.config.models import Mlp
 from pipeline.config.training import Training
-from pipeline.errors import reported
 from pipeline.models import mlp
 from pipeline.reports.figures import GREY, OKABE_ITO, WIDTH, canvas, scale_loss, tidy
 from pipeline.training.dataset import Table, Windows
@@ -72,9 +72,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _degrees_are_determined(self) -> Self:
         if max(self.degrees) >= self.points.train:
-            raise ValueError(
-                f"degrees: {self.points.train} points determine no degree above {self.points.train - 1}"
-            )
+            raise ValueError(f"degrees: {self.points.train} points determine no degree above {self.points.train - 1}")
         return self
 
 
@@ -114,15 +112,10 @@ def waves(x: Array, most: int) -> Array:
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
 
 
-def net(
-    settings: Net, seed: int, points: Sample, valid: Sample, run: tracking.Run
-) -> tuple[Model, pd.DataFrame]:
+def net(settings: Net, seed: int, points: Sample, valid: Sample, run: tracking.Run) -> tuple[Model, pd.DataFrame]:
     """A net trained with the package's loop, and its history."""
     known, held_out = (Table(waves(part.x, settings.waves)) for part in (points, valid))
-    train_on, watch = (
-        Windows([known], points.y.astype(np.float32)),
-        Windows([held_out], valid.y.astype(np.float32)),
-    )
+    train_on, watch = (Windows([known], points.y.astype(np.float32)), Windows([held_out], valid.y.astype(np.float32)))
     torch.manual_seed(seed)
     module = mlp.build(settings.model, [known.describe()], 1)
     with TemporaryDirectory() as folder:
@@ -140,16 +133,11 @@ def main() -> None:
     params = lesson.params(Params)
     rng = np.random.default_rng(params.seed)
     most = max([params.points.train, *(one.points for one in params.experiments.values())])
-    valid, test, pool = (
-        sample(count, params.noise, rng) for count in (params.points.valid, params.points.test, most)
-    )
+    valid, test, pool = (sample(count, params.noise, rng) for count in (params.points.valid, params.points.test, most))
     train = pool.first(params.points.train)
 
     def scores(model: Model, seen: Sample) -> dict[str, float]:
-        return {
-            f"{part}_rmse": rmse(model, points)
-            for part, points in zip(PARTS, (seen, valid, test), strict=True)
-        }
+        return {f"{part}_rmse": rmse(model, points) for part, points in zip(PARTS, (seen, valid, test), strict=True)}
 
     with lesson.run(LESSON, LESSON) as parent:
         polynomials, nets, rows = {}, {}, {}
@@ -157,16 +145,12 @@ def main() -> None:
             polynomials[degree] = polynomial(degree, train)
             rows[f"degree {degree}"] = scores(polynomials[degree], train)
             with lesson.run(LESSON, f"degree {degree}", parent) as run:
-                run.log_params(
-                    {"seed": params.seed, "degree": degree, "points": len(train.x), "noise": params.noise}
-                )
+                run.log_params({"seed": params.seed, "degree": degree, "points": len(train.x), "noise": params.noise})
                 run.log_metrics(rows[f"degree {degree}"])
         for name, settings in params.experiments.items():
             seen = pool.first(settings.points)
             with lesson.run(LESSON, name, parent) as run:
-                run.log_params(
-                    tracking.flat({"seed": params.seed, "noise": params.noise, **settings.model_dump()})
-                )
+                run.log_params(tracking.flat({"seed": params.seed, "noise": params.noise, **settings.model_dump()}))
                 nets[name], history = net(settings, params.seed, seen, valid, run)
                 rows[name] = scores(nets[name], seen)
                 # one step after the last epoch: scores of the best epoch, without dropout
@@ -250,9 +234,7 @@ def draw_capacity(polynomials: Mapping[int, Model], scores: pd.DataFrame, train:
     x = np.linspace(0, 1, 400)
     left.plot(x, truth(x), color=GREY, linestyle=":", linewidth=2, label="the truth")
     for colour, degree in zip(
-        OKABE_ITO,
-        dict.fromkeys([min(degrees, key=lambda one: abs(one - 1)), best, degrees[-1]]),
-        strict=False,
+        OKABE_ITO, dict.fromkeys([min(degrees, key=lambda one: abs(one - 1)), best, degrees[-1]]), strict=False
     ):
         left.plot(x, polynomials[degree](x), color=colour, label=f"degree {degree}")
     left.plot(train.x, train.y, "ko", markersize=5)

@@ -18,8 +18,8 @@ from pydantic import Field, model_validator
 from sklearn.linear_model import Perceptron as SklearnPerceptron
 
 from lessons.common import lesson
+from pipeline.base.errors import reported
 from pipeline.config.base import Fraction, Positive, Section, Seed
-from pipeline.errors import reported
 from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, tidy
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -103,9 +103,7 @@ def train(
     for epoch in range(epochs):
         mistakes = 0
         for place in rng.permutation(len(inputs)):
-            error = labels[place] - step(
-                inputs[place] @ weights + bias
-            )  # 1: refused wrongly; -1: approved wrongly
+            error = labels[place] - step(inputs[place] @ weights + bias)  # 1: refused wrongly; -1: approved wrongly
             weights += learning_rate * error * inputs[place]
             bias += learning_rate * error
             mistakes += abs(int(error))
@@ -203,9 +201,7 @@ def main() -> None:
                 f"The threshold that weights and bias imply after each epoch. The bank's is {params.threshold:,.0f}.",
             ),
         ]
-        lesson.publish(
-            parent, "Perceptron", findings(metrics, histories), parts, metrics, Path(f"{LESSON}.png")
-        )
+        lesson.publish(parent, "Perceptron", findings(metrics, histories), parts, metrics, Path(f"{LESSON}.png"))
 
 
 def described(name: str, who: str, learned: Perceptron, case: Case) -> dict[str, object]:
@@ -233,9 +229,7 @@ def by_hand() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["example", "z", "answer"])
 
 
-def summary(
-    cases: Mapping[str, Case], learned: Mapping[str, Perceptron], histories: Mapping[str, pd.DataFrame]
-) -> Row:
+def summary(cases: Mapping[str, Case], learned: Mapping[str, Perceptron], histories: Mapping[str, pd.DataFrame]) -> Row:
     found: Row = {}
     for name, history in histories.items():
         key = name.replace(", ", "_").replace(" ", "_")
@@ -269,16 +263,11 @@ def findings(metrics: Row, histories: Mapping[str, pd.DataFrame]) -> list[str]:
     ]
 
 
-def draw_decisions(
-    case: Case, learned: Mapping[str, Perceptron], histories: Mapping[str, pd.DataFrame]
-) -> Figure:
+def draw_decisions(case: Case, learned: Mapping[str, Perceptron], histories: Mapping[str, pd.DataFrame]) -> Figure:
     figure = canvas(WIDTH, 4.4)
     left, right = figure.subplots(1, 2)
     own, others = case.incomes[:, 0], case.incomes[:, 1:].sum(axis=1)
-    for answer, marker, colour, label in (
-        (0, "x", OKABE_ITO[4], "refused"),
-        (1, "o", OKABE_ITO[5], "approved"),
-    ):
+    for answer, marker, colour, label in ((0, "x", OKABE_ITO[4], "refused"), (1, "o", OKABE_ITO[5], "approved")):
         chosen = case.labels == answer
         left.scatter(own[chosen], others[chosen], s=18, marker=marker, color=colour, label=label, linewidth=1)
     ends = np.array([0.0, 2 * -case.rule.bias])

@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -33,11 +33,7 @@ def did_you_mean(word: str, known: list[str]) -> str:
 
 
 def merged(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    both = {
-        key: merged(defaults[key], own[key])
-        for key in own
-        if is_section(defaults, key) and is_section(own, key)
-    }
+    both = {key: merged(defaults[key], own[key]) for key in own if is_section(defaults, key) and is_section(own, key)}
     return {**defaults, **own, **both}
 
 

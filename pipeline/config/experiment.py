@@ -34,10 +34,7 @@ class Fusion(ModelSection):
             branch.model.check_inputs(branch.features, forms)
 
 
-Model = Annotated[
-    Majority | LogReg | Lda | Mlp | Cnn | Transfer | Multimodal | Fusion,
-    Field(discriminator="name"),
-]
+Model = Annotated[Majority | LogReg | Lda | Mlp | Cnn | Transfer | Multimodal | Fusion, Field(discriminator="name")]
 
 
 class Experiment(Section):
@@ -88,9 +85,7 @@ def _inheriting(defaults: dict[str, Any], block: Any) -> Any:
     training = merged(defaults, own)
     filled = {**block, "training": training}
     if is_section(block, "model") and is_section(block["model"], "branches"):
-        branches = {
-            name: _inheriting(training, branch) for name, branch in block["model"]["branches"].items()
-        }
+        branches = {name: _inheriting(training, branch) for name, branch in block["model"]["branches"].items()}
         filled["model"] = {**block["model"], "branches": branches}
         # an ensemble is inside a fusion's branches
         filled["training"] = {**training, "ensemble_size": own.get("ensemble_size", 1)}

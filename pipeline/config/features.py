@@ -100,9 +100,7 @@ class Features(BaseFeatures):
     @model_validator(mode="after")
     def _aligned(self) -> Self:
         if self.spectrogram.hop_length != self.wavelet.hop_length:
-            raise ValueError(
-                "spectrogram.hop_length and wavelet.hop_length must agree: models see both as one window"
-            )
+            raise ValueError("spectrogram.hop_length and wavelet.hop_length must agree: models see both as one window")
         octaves = math.log2(self.sample_rate / 2 / self.wavelet.fmin)
         if self.wavelet.bands > octaves * self.wavelet.bands_per_octave:
             raise ValueError(

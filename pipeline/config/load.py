@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline import paths
+from pipeline.base import paths
 from pipeline.config.base import AnySection, ParamsError, did_you_mean
 from pipeline.config.check import check
 from pipeline.config.experiment import Experiment

@@ -129,9 +129,7 @@ class Transfer(ModelSection):
         if self.closed_form and self.hidden:
             raise ValueError("shrinkage: the head is then fitted in closed form, with hidden []")
         if self.closed_form and self.frozen and self.dropout:
-            raise ValueError(
-                "dropout: nothing is trained, since the head is fitted in closed form: leave it out"
-            )
+            raise ValueError("dropout: nothing is trained, since the head is fitted in closed form: leave it out")
         return self
 
     @model_validator(mode="after")
@@ -140,9 +138,7 @@ class Transfer(ModelSection):
             if self.frozen and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key}: a frozen backbone is not trained at all: set frozen to false")
         if self.wise_ft_alpha < 1 and not self.closed_form:
-            raise ValueError(
-                "wise_ft_alpha: the head is fitted anew to such weights: give shrinkage, e.g. 0.9"
-            )
+            raise ValueError("wise_ft_alpha: the head is fitted anew to such weights: give shrinkage, e.g. 0.9")
         return self
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from pipeline import paths
+from pipeline.base import paths
 from pipeline.config.base import Fraction, Section, Seed, did_you_mean
 from pipeline.config.data import Audit, BaseAudit, BaseData, Data, Split
 from pipeline.config.experiment import Experiment, backbones, inheriting, varied
@@ -84,13 +84,9 @@ class BaseParams(Section):
                     f"{place}.features: there is no {kind!r}, only {list(known)}{did_you_mean(kind, list(known))}"
                 )
             if kind not in self.features.kinds:
-                raise ValueError(
-                    f"{place}.features: {kind!r} is off; to turn it on, set features.{kind} to {{}}"
-                )
+                raise ValueError(f"{place}.features: {kind!r} is off; to turn it on, set features.{kind} to {{}}")
         try:
-            experiment.model.check_inputs(
-                experiment.features, {kind: own.form for kind, own in known.items()}
-            )
+            experiment.model.check_inputs(experiment.features, {kind: own.form for kind, own in known.items()})
         except ValueError as error:
             raise ValueError(f"{place}.features: {error}") from None
         for name in backbones(experiment):
@@ -105,9 +101,7 @@ class BaseParams(Section):
         for key in self.leak:
             self.check_has("leak", key)
         if paths.LEAK.name in self.experiments:
-            raise ValueError(
-                f"experiments: {paths.LEAK.name!r} is taken: it is the folder beside the experiments'"
-            )
+            raise ValueError(f"experiments: {paths.LEAK.name!r} is taken: it is the folder beside the experiments'")
         return self
 
     def check_has(self, place: str, key: str) -> None:

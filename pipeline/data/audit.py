@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import paths
+from pipeline.base import paths
+from pipeline.base.errors import UserError
+from pipeline.base.files import atomic_write, write_text
+from pipeline.base.parallel import each, workers
 from pipeline.config.data import BaseAudit
-from pipeline.data import clips, inspect
+from pipeline.data import clips, gtzan, inspect
 from pipeline.data.groups import join
 from pipeline.data.inspect import Array, Finding, Fingerprints, Pair
-from pipeline.data.sources.gtzan import lists
-from pipeline.errors import UserError
-from pipeline.files import atomic_write, write_text
-from pipeline.parallel import each, workers
 
 MOST_PAIRS = 200
 """Pairs of clips that the report names."""
@@ -70,9 +69,7 @@ def run(limits: BaseAudit, folders: Sequence[Path], checks: Checks = SOUND) -> N
         pairs.to_csv(file, index=False)
 
 
-def audit(
-    files: pd.DataFrame, limits: BaseAudit, checks: Checks = SOUND
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def audit(files: pd.DataFrame, limits: BaseAudit, checks: Checks = SOUND) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Decode each file, for ``files`` with clip_id, path, label and group.
 
     Returns:
@@ -95,9 +92,7 @@ def audit(
     return table, pairs
 
 
-def _same(
-    table: pd.DataFrame, fingerprints: list[Array], near: Callable[[Fingerprints], list[Pair]]
-) -> pd.DataFrame:
+def _same(table: pd.DataFrame, fingerprints: list[Array], near: Callable[[Fingerprints], list[Pair]]) -> pd.DataFrame:
     """Pairs of good clips with the same bytes, and of those that are nearly the same."""
     good = table[table["reason"] == ""]
     label = good.set_index("clip_id")["label"]
@@ -113,9 +108,7 @@ def _same(
     return pairs.assign(labels_differ=pd.Series(differ, dtype=bool))
 
 
-def examine(
-    file: Path, limits: BaseAudit, look: Callable[[Path, str, Any], Finding] = inspect.inspect
-) -> Finding:
+def examine(file: Path, limits: BaseAudit, look: Callable[[Path, str, Any], Finding] = inspect.inspect) -> Finding:
     """Read and decode one file, and name the first thing that is wrong with it."""
     try:
         content = file.read_bytes()
@@ -145,11 +138,7 @@ def _reject_copies(table: pd.DataFrame) -> list[str]:
 def check(table: pd.DataFrame, limits: BaseAudit) -> None:
     """Raise AuditError when the good clips cannot make a classification data set."""
     rejected = table[table["status"] == "rejected"]
-    why = (
-        f" ({len(rejected)} of {len(table)} files were rejected: see reports/audit.md)"
-        if len(rejected)
-        else ""
-    )
+    why = f" ({len(rejected)} of {len(table)} files were rejected: see reports/audit.md)" if len(rejected) else ""
     counts = table[table["status"] == "ok"].groupby("label").size()
     every = counts.reindex(sorted(table["label"].unique()), fill_value=0)
     if len(every) < 2:
@@ -178,18 +167,10 @@ def summary(table: pd.DataFrame, pairs: pd.DataFrame, same: str = SOUND.same) ->
         ]
         if len(pairs) > MOST_PAIRS:
             lines += ["", f"and {len(pairs) - MOST_PAIRS} more, see {paths.DUPLICATES}"]
-    known = [(path, lists.faults().get(lists.id_of(path) or "")) for path in table["path"]]
+    known = [(path, gtzan.faults().get(gtzan.id_of(path) or "")) for path in table["path"]]
     if faulty := [(path, fault) for path, fault in known if fault]:
-        lines += [
-            "",
-            "Published faults of GTZAN, for which no clip is rejected (see split.protocol filtered):",
-            "",
-        ]
-        lines += [
-            "| file | fault |",
-            "|---|---|",
-            *(f"| {_cell(path)} | {fault} |" for path, fault in faulty),
-        ]
+        lines += ["", "Published faults of GTZAN, for which no clip is rejected (see split.protocol filtered):", ""]
+        lines += ["| file | fault |", "|---|---|", *(f"| {_cell(path)} | {fault} |" for path, fault in faulty)]
     return "\n".join(lines) + "\n"
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from pipeline import paths
-from pipeline.errors import UserError
-from pipeline.files import atomic_write
+from pipeline.base import paths
+from pipeline.base.errors import UserError
+from pipeline.base.files import atomic_write
 
 COLUMNS = {
     "clip_id": "string",

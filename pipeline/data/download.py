@@ -24,7 +24,7 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 
 TIMEOUT_S = (10.0, 60.0)
 """To connect, and between two pieces of the reply."""
@@ -151,9 +151,7 @@ def _write(response: requests.Response, part: Path, offset: int, remote: Remote)
     total = offset + int(length) if length.isdigit() else None
     with (
         part.open("ab" if offset else "wb") as file,
-        tqdm(
-            total=total, initial=offset, desc=remote.name, unit="B", unit_scale=True, disable=None
-        ) as progress,
+        tqdm(total=total, initial=offset, desc=remote.name, unit="B", unit_scale=True, disable=None) as progress,
     ):
         size = offset
         try:
@@ -197,9 +195,7 @@ class _Member:
 
 
 @contextmanager
-def unpacked(
-    archive: Path, cache: Path, *, suffix: str, max_bytes: int, max_members: int = 10_000
-) -> Iterator[Path]:
+def unpacked(archive: Path, cache: Path, *, suffix: str, max_bytes: int, max_members: int = 10_000) -> Iterator[Path]:
     """A folder in ``cache`` with the archive's files of one suffix, removed at the end of the block.
 
     A ``.zip`` is read as zip, anything else as tar. Files that macOS adds (``._name``, ``__MACOSX``, ``.DS_Store``) are

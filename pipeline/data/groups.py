@@ -8,9 +8,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-_BETWEEN_NAMES = re.compile(
-    r"\s*(?:,|;|/|&|\band\b|\bfeat\.?|\bfeaturing\b|\bft\.|\bwith\b|\bvs\.?)\s+", re.I
-)
+_BETWEEN_NAMES = re.compile(r"\s*(?:,|;|/|&|\band\b|\bfeat\.?|\bfeaturing\b|\bft\.|\bwith\b|\bvs\.?)\s+", re.I)
 
 
 def join(groups: pd.Series, pairs: Iterable[tuple[str, str]]) -> pd.Series:

@@ -85,7 +85,5 @@ def fault(samples: Samples, duration: float, limits: Audit) -> str:
         return f"silent: {level:.0f} dBFS, below {limits.silence_dbfs:g} dBFS"
     clipped = float(np.mean(np.abs(samples) >= 0.999))
     if clipped > limits.max_clipped:
-        return (
-            f"clipped: {clipped:.0%} of the samples at full scale, at most {limits.max_clipped:.0%} allowed"
-        )
+        return f"clipped: {clipped:.0%} of the samples at full scale, at most {limits.max_clipped:.0%} allowed"
     return ""

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import paths
+from pipeline.base import paths
+from pipeline.base.errors import UserError
+from pipeline.base.files import atomic_write
 from pipeline.config.data import Split
-from pipeline.data.sources.gtzan import lists
-from pipeline.errors import UserError
-from pipeline.files import atomic_write
+from pipeline.data import gtzan
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -56,9 +56,7 @@ def read(file: Path = paths.SPLIT) -> pd.DataFrame:
     rows = pd.read_parquet(file)
     missing = set(COLUMNS) - set(rows.columns)
     if missing:
-        raise SplitError(
-            f"{file} lacks the columns {sorted(missing)}: make it again with `dvc repro -f split`"
-        )
+        raise SplitError(f"{file} lacks the columns {sorted(missing)}: make it again with `dvc repro -f split`")
     return rows
 
 
@@ -147,9 +145,9 @@ def _tutorial(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
     ``split.valid``. Leaky: GTZAN's clips are sorted by artist, and the cut falls within an artist.
     """
     ids = _gtzan_ids(table, "tutorial")
-    first = table[ids.map(lists.number_of) < FIRST]
+    first = table[ids.map(gtzan.number_of) < FIRST]
     sizes = pd.crosstab(first["clip_id"], first["label"])
-    _report_missing(ids, set(lists.filtered()))
+    _report_missing(ids, set(gtzan.filtered()))
     return _rows(table, 0, _parts(table["clip_id"], sizes, [1 - settings.valid, settings.valid], seed))
 
 
@@ -160,7 +158,7 @@ def _filtered(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame: 
     70 clips.
     """
     ids = _gtzan_ids(table, "filtered")
-    parts = lists.filtered()
+    parts = gtzan.filtered()
     _report_missing(ids, {clip for clip, part in parts.items() if part != "excluded"})
     rows = _rows(table, 0, ids.map(parts))
     return rows[rows["part"] != "excluded"]
@@ -171,7 +169,7 @@ def _rows(table: pd.DataFrame, fold: int, part: pd.Series) -> pd.DataFrame:
 
 
 def _gtzan_ids(table: pd.DataFrame, protocol: str) -> pd.Series:
-    ids = table["clip_id"].map(lists.id_of)
+    ids = table["clip_id"].map(gtzan.id_of)
     if ids.isna().any():
         odd = table.loc[ids.isna(), "clip_id"].iloc[0]
         raise SplitError(

@@ -22,7 +22,5 @@ def table(answers: Mapping[str, pd.DataFrame], seed: int) -> pd.DataFrame:
             continue
         gain = bootstrap.difference(answers[FUSION], without, seed)
         score = bootstrap.interval(without, "macro_f1", seed).value
-        rows.append(
-            {"branch": name, "macro_f1": score, "worth": gain.value, "low": gain.low, "high": gain.high}
-        )
+        rows.append({"branch": name, "macro_f1": score, "worth": gain.value, "low": gain.low, "high": gain.high})
     return pd.DataFrame(rows)

@@ -61,9 +61,7 @@ class Comparison:
         return f"{self.better} beats {self.worse} by {value} ({low} to {high})"
 
 
-def interval(
-    rows: pd.DataFrame, metric: Metric, seed: int, level: float = 0.95, draws: int = 2000
-) -> Interval:
+def interval(rows: pd.DataFrame, metric: Metric, seed: int, level: float = 0.95, draws: int = 2000) -> Interval:
     """The score, and the ends between which it lies with the probability ``level`` for other groups of this kind.
 
     Raises:

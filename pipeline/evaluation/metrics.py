@@ -49,9 +49,7 @@ def of_part(predictions: pd.DataFrame, part: str) -> pd.DataFrame:
     """
     rows = predictions[predictions["part"] == part]
     if rows.empty:
-        raise ValueError(
-            f"predictions have no clip of the part {part!r}, only of {sorted(set(predictions['part']))}"
-        )
+        raise ValueError(f"predictions have no clip of the part {part!r}, only of {sorted(set(predictions['part']))}")
     return rows
 
 
@@ -157,9 +155,7 @@ def _counts(rows: pd.DataFrame, labels: list[str] | None = None) -> f1.Array:
 
 def _over_labels(column: str) -> Callable[[pd.DataFrame], float]:
     """The mean of a column of :func:`per_class` over the labels that have clips."""
-    return lambda rows: float(
-        f1.over_labels(per_class(rows, label_names(rows))[column].to_numpy(), _counts(rows))
-    )
+    return lambda rows: float(f1.over_labels(per_class(rows, label_names(rows))[column].to_numpy(), _counts(rows)))
 
 
 class Metric(NamedTuple):

@@ -5,7 +5,6 @@ for one kind of feature, one set of params and one version of the code; all of i
 """
 
 import csv
-import importlib
 import io
 import os
 import shutil
@@ -18,15 +17,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from pipeline import features
-from pipeline.config.features import BaseFeatures
-from pipeline.data import audio
-from pipeline.features import extract
+from pipeline.base.files import atomic_write, read_json, remove
 from pipeline.features.store import ARRAY, INDEX, SUMS, Block, Writer
-from pipeline.files import atomic_write, read_json, remove
-from pipeline.workflow.cache_key import cache_key, code, libraries
-
-LIBRARIES = ("librosa", "numpy", "pillow", "scipy", "soundfile", "soxr")
 
 
 @dataclass(frozen=True)
@@ -47,9 +39,7 @@ class FeatureCache:
         runs = sorted(folder.iterdir()) if folder.is_dir() else []
         for run in [*stores, *runs]:
             if (run / "spec.json").exists():
-                about = {
-                    name: value for name, value in read_json(run / "spec.json").items() if name not in SUMS
-                }
+                about = {name: value for name, value in read_json(run / "spec.json").items() if name not in SUMS}
                 self.known |= _places(run, about)
         number = int(runs[-1].name) + 1 if runs else 0
         self.writer = Writer(folder / f"{number:04}", about or spec())
@@ -93,14 +83,6 @@ def open_cache(
         yield known
         if known.writer.rows == 0:
             remove(known.writer.folder)
-
-
-def key(kind: str, settings: BaseFeatures) -> str:
-    """What decides a clip's features besides the clip: params, code and the libraries' versions."""
-    shared = settings.model_dump(exclude=set(settings.possible))
-    packages = [features, audio, importlib.import_module(settings.package)]
-    own_code = code(*extract.modules(settings, kind), within=packages)
-    return cache_key(shared, getattr(settings, kind), own_code, libraries(*LIBRARIES))
 
 
 def _places(run: Path, about: dict[str, Any]) -> dict[str, Location]:

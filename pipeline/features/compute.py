@@ -1,5 +1,6 @@
 """The packed stores of a data set: every kind of feature for every good clip."""
 
+import importlib
 import logging
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -9,17 +10,20 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import paths
+from pipeline import features
+from pipeline.base import paths
+from pipeline.base.errors import UserError
+from pipeline.base.files import atomic_write
+from pipeline.base.parallel import each
 from pipeline.config.features import BaseFeatures
-from pipeline.data import clips
-from pipeline.errors import UserError
+from pipeline.data import audio, clips
 from pipeline.features import cache, extract
 from pipeline.features.cache import FeatureCache
 from pipeline.features.extract import Failure, Task
-from pipeline.files import atomic_write
-from pipeline.parallel import each
+from pipeline.workflow.cache_key import cache_key, code, libraries
 
 log = logging.getLogger(__name__)
+LIBRARIES = ("librosa", "numpy", "pillow", "scipy", "soundfile", "soxr")
 
 
 class FeaturesError(UserError):
@@ -37,9 +41,7 @@ def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> None:
     failed: dict[str, str] = {}
     with ExitStack() as stack:
         stores = {
-            kind: stack.enter_context(
-                cache.open_cache(_known(kind, settings), partial(_spec, pool, kind, settings))
-            )
+            kind: stack.enter_context(cache.open_cache(_known(kind, settings), partial(_spec, pool, kind, settings)))
             for kind in settings.kinds
         }
         tasks = _missing(good, stores)
@@ -54,9 +56,7 @@ def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> None:
             for kind, store in stores.items():
                 store.add(clip.clip_id, clip.sha256, fresh.get(kind) or store.read(clip.sha256))
         if len(failed) == len(good):
-            raise FeaturesError(
-                f"of no clip can features be computed; of the first, {next(iter(failed.values()))}"
-            )
+            raise FeaturesError(f"of no clip can features be computed; of the first, {next(iter(failed.values()))}")
         # side by side, since to delete an earlier run's large files takes the system its time
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda kind: stores[kind].finish(paths.FEATURES / kind), stores))
@@ -81,5 +81,13 @@ def _missing(good: pd.DataFrame, stores: dict[str, FeatureCache]) -> dict[int, T
 
 
 def _known(kind: str, settings: BaseFeatures) -> Path:
-    own = cache.key(kind, settings)
+    own = key(kind, settings)
     return paths.cache() / "features" / f"{kind}-{own}"
+
+
+def key(kind: str, settings: BaseFeatures) -> str:
+    """What decides a clip's features besides the clip: params, code and the libraries' versions."""
+    shared = settings.model_dump(exclude=set(settings.possible))
+    packages = [features, audio, importlib.import_module(settings.package)]
+    own_code = code(*extract.modules(settings, kind), within=packages)
+    return cache_key(shared, getattr(settings, kind), own_code, libraries(*LIBRARIES))

@@ -6,9 +6,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from pipeline.base.parallel import blas_threads
 from pipeline.config.features import BaseFeatures
 from pipeline.features.store import Block, block
-from pipeline.parallel import blas_threads
 
 
 class Task(NamedTuple):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.files import read_json, write_json
+from pipeline.base.files import read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,9 +39,7 @@ class Store:
     @cached_property
     def array(self) -> Array:
         """(rows, columns), read from disk as it is used."""
-        return np.memmap(
-            self.folder / ARRAY, dtype=self.spec["dtype"], mode="r", shape=tuple(self.spec["shape"])
-        )
+        return np.memmap(self.folder / ARRAY, dtype=self.spec["dtype"], mode="r", shape=tuple(self.spec["shape"]))
 
     def index(self, clip_ids: Iterable[str]) -> "pd.DataFrame":
         """The index's lines of these clips, in the order asked for.

@@ -47,9 +47,7 @@ def compute(sound: Sound, settings: Wavelet) -> Array:
         # to keep one value in hop_length is to fold the spectrum onto ``count`` bins
         lead = first % count
         folded = np.zeros((math.ceil((lead + len(gains)) / count), count), np.complex64)
-        np.multiply(
-            spectrum[first : first + len(gains)], gains, out=folded.reshape(-1)[lead : lead + len(gains)]
-        )
+        np.multiply(spectrum[first : first + len(gains)], gains, out=folded.reshape(-1)[lead : lead + len(gains)])
         np.abs(scipy.fft.ifft(folded.sum(axis=0))[:frames], out=row)
     decibels: Array = amplitude_to_db(amplitude, ref=np.max, top_db=settings.top_db)
     return decibels.T

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.serving import isolated
 from pipeline.serving.isolated import Prediction
 from pipeline.serving.manifest import INTERFACE

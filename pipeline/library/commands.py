@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import config, paths
-from pipeline.errors import UserError
+from pipeline import config
+from pipeline.base import paths
+from pipeline.base.errors import UserError
 from pipeline.library import batch, output, tags
 from pipeline.library.batch import Song
 from pipeline.library.output import counted
@@ -88,10 +89,7 @@ def serve(uri: str | None, port: int, workers: int) -> None:
     model = chosen(uri)
     program = str(Path(sys.executable).with_name("mlflow"))
     place = ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
-    os.execv(
-        program,
-        [program, "models", "serve", "--model-uri", str(model.folder), "--env-manager", "local", *place],
-    )
+    os.execv(program, [program, "models", "serve", "--model-uri", str(model.folder), "--env-manager", "local", *place])
 
 
 def chosen(uri: str | None) -> Registered:

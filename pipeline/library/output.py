@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from pipeline.files import write_text
+from pipeline.base.files import write_text
 from pipeline.library.batch import Song
 from pipeline.serving.manifest import Summary, Verdict
 

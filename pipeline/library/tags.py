@@ -10,8 +10,8 @@ from typing import Any
 import mutagen
 from mutagen.id3 import ID3, TCON
 
-from pipeline.errors import UserError
-from pipeline.files import atomic_write
+from pipeline.base.errors import UserError
+from pipeline.base.files import atomic_write
 from pipeline.library.batch import Song
 
 

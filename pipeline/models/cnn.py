@@ -61,11 +61,7 @@ class Tutorial(nn.Module):
             layers += [nn.Conv2d(inputs, outputs, 3), nn.MaxPool2d(2), nn.ReLU()]
             bands, frames = (bands - 2) // 2, (frames - 2) // 2
         self.body = nn.Sequential(
-            *layers,
-            nn.Dropout(dropout),
-            nn.Flatten(),
-            nn.Linear(64 * bands * frames, self.width),
-            nn.ReLU(),
+            *layers, nn.Dropout(dropout), nn.Flatten(), nn.Linear(64 * bands * frames, self.width), nn.ReLU()
         )
 
     def forward(self, image: Tensor) -> Tensor:

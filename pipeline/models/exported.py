@@ -17,9 +17,7 @@ LOG_PROBS = "log_probs"
 """A second output, of a fusion: (B, branches, labels) log probabilities."""
 
 
-def export(
-    net: Any, examples: Sequence[Any], names: Sequence[str], outputs: Sequence[str], file: Path
-) -> None:
+def export(net: Any, examples: Sequence[Any], names: Sequence[str], outputs: Sequence[str], file: Path) -> None:
     """Write ``net`` as it computes the ``outputs`` from ``examples``, batches of at least two.
 
     Every input has a free batch size and the name of its feature.

@@ -18,10 +18,7 @@ class Fusion(nn.Module):
     pooling_weights: Tensor
 
     def __init__(
-        self,
-        branches: Sequence[nn.Module],
-        places: Sequence[Sequence[int]],
-        pooling_weights: Sequence[float],
+        self, branches: Sequence[nn.Module], places: Sequence[Sequence[int]], pooling_weights: Sequence[float]
     ) -> None:
         """
         Args:

@@ -76,11 +76,7 @@ def planes(image: Tensor) -> Tensor:
 
 
 def dense(
-    inputs: int,
-    hidden: Sequence[int],
-    classes: int,
-    dropout: float,
-    activations: Sequence[Activation] | None = None,
+    inputs: int, hidden: Sequence[int], classes: int, dropout: float, activations: Sequence[Activation] | None = None
 ) -> nn.Sequential:
     """Fully connected layers, by default ReLU, with dropout after each, and before the last one in any case."""
     layers: list[nn.Module] = [] if hidden else [nn.Dropout(dropout)]

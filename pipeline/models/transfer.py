@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline import paths
+from pipeline.base import paths
 from pipeline.config.base import ParamsError
 from pipeline.config.models import Transfer as Settings
 from pipeline.models import Input, Rows, backbones, lda
@@ -97,8 +97,6 @@ def _unfreeze(network: nn.Module, first: str | None) -> None:
     begins = next((place for place, name in enumerate(names) if name.startswith(f"{first}.")), None)
     if begins is None:
         modules = dict.fromkeys(".".join(name.split(".")[:2]) for name in names)
-        raise ParamsError(
-            f"model.unfreeze_from: the backbone has no module {first!r}, but {', '.join(modules)}"
-        )
+        raise ParamsError(f"model.unfreeze_from: the backbone has no module {first!r}, but {', '.join(modules)}")
     for parameter in list(network.parameters())[:begins]:
         parameter.requires_grad_(False)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.evaluation.bootstrap import Comparison, Interval
 from pipeline.evaluation.metrics import most_confused, ranked
 from pipeline.reports import curves, figures
@@ -61,9 +61,7 @@ def comparison(
         ),
         "runs": _runs(ranked),
     }
-    files.write_text(
-        out / "comparison.html", environment().get_template("comparison.html.j2").render(content)
-    )
+    files.write_text(out / "comparison.html", environment().get_template("comparison.html.j2").render(content))
     files.write_text(out / "comparison.md", markdown().get_template("comparison.md.j2").render(content))
 
 
@@ -94,14 +92,10 @@ def _baseline(ranked: list[Entry]) -> list[str]:
 
 def _better_on_test(ranked: list[Entry]) -> list[str]:
     scores = {entry.key: entry.metrics["test_macro_f1"] for entry in ranked}
-    better = [
-        f"{key} ({figures.number(score)})" for key, score in scores.items() if score > scores[ranked[0].key]
-    ]
+    better = [f"{key} ({figures.number(score)})" for key, score in scores.items() if score > scores[ranked[0].key]]
     if not better:
         return []
-    return [
-        f"Higher test macro F1: {_listed(better)}. We do not choose by test score; that would make it optimistic."
-    ]
+    return [f"Higher test macro F1: {_listed(better)}. We do not choose by test score; that would make it optimistic."]
 
 
 def _extremes(per_class: pd.DataFrame) -> str:
@@ -219,9 +213,7 @@ def _clips(counts: pd.DataFrame) -> Table:
     """Clips by label and part, with sums at both ends."""
     whole = counts.assign(all=counts.sum(axis=1))
     rows = [*whole.itertuples(), ("all", *whole.sum())]
-    return table(
-        [dict(zip(["label", *whole.columns], row, strict=True)) for row in rows], "l" + "r" * whole.shape[1]
-    )
+    return table([dict(zip(["label", *whole.columns], row, strict=True)) for row in rows], "l" + "r" * whole.shape[1])
 
 
 def _pictures(ranked: list[Entry], leaks: Mapping[str, Found], folder: Path) -> list[Picture]:
@@ -259,8 +251,7 @@ def _pictures(ranked: list[Entry], leaks: Mapping[str, Found], folder: Path) -> 
             folder / "confusion.png",
             figures.confusion(best.confusion, f"{best.key}, test set"),
             alt=f"Confusion matrix of {best.key} on the test set",
-            caption=f"Test clips of {best.key} by actual and predicted label; "
-            "a cell's shade is its share of the row.",
+            caption=f"Test clips of {best.key} by actual and predicted label; a cell's shade is its share of the row.",
         ),
         picture(
             folder / "confusions.png",

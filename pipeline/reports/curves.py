@@ -32,9 +32,7 @@ def curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
             faint = 1.0 if len(trainings) == 1 else 0.5
             for rows in trainings:
                 marker = "o" if len(rows) == 1 else None
-                axes.plot(
-                    rows["epoch"], rows[column], marker=marker, linewidth=1.3, alpha=faint, **looks[key]
-                )
+                axes.plot(rows["epoch"], rows[column], marker=marker, linewidth=1.3, alpha=faint, **looks[key])
         axes.set_title(title, fontsize=11, loc="left")
         tidy(axes)
     for axes in grid[:, 0]:
@@ -63,9 +61,7 @@ def beside(histories: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
             for key, history in every.items():
                 for _, rows in history.groupby(["fold", "seed"]):
                     colour = looks[key]["color"]
-                    axes.plot(
-                        rows["epoch"], rows[f"train_{name}"], color=colour, linestyle=":", linewidth=1.2
-                    )
+                    axes.plot(rows["epoch"], rows[f"train_{name}"], color=colour, linestyle=":", linewidth=1.2)
                     axes.plot(rows["epoch"], rows[f"valid_{name}"], color=colour, linewidth=1.2)
             tidy(axes)
             axes.tick_params(labelleft=True)
@@ -88,8 +84,7 @@ def beside(histories: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
 def _legend_of_models(axes: Any, looks: Mapping[str, Mapping[str, str]]) -> None:
     axes.set_axis_off()
     handles = [
-        Line2D([], [], linewidth=2.5, color=style["color"], linestyle=style["linestyle"])
-        for style in looks.values()
+        Line2D([], [], linewidth=2.5, color=style["color"], linestyle=style["linestyle"]) for style in looks.values()
     ]
     title = None if looks else "no model was trained by epochs"
     axes.legend(handles, [plain(key) for key in looks], loc="center", title=title, frameon=False, fontsize=10)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import files, paths
+from pipeline.base import files, paths
 from pipeline.data import clips, split
 from pipeline.data.split import PARTS
 from pipeline.features.store import Store
@@ -128,17 +128,7 @@ def _kinds(texts: pd.Series, name: str, thing: str) -> Table:
 
 
 def _labels(good: pd.DataFrame) -> Table:
-    columns = [
-        "label",
-        "clips",
-        "groups",
-        "largest group",
-        "its clips",
-        "minutes",
-        "median s",
-        "min s",
-        "max s",
-    ]
+    columns = ["label", "clips", "groups", "largest group", "its clips", "minutes", "median s", "min s", "max s"]
     rows = [_label(str(label), own) for label, own in good.groupby("label")]
     return Table(columns, "lrrlrrrrr", [*rows, _label("all", good)])
 
@@ -216,9 +206,7 @@ def _rejected(rejected: pd.DataFrame, thing: str) -> Table:
         rows = rejected.sort_values("clip_id")[["clip_id", "label", "reason"]].to_numpy().tolist()
         return Table([thing, "label", "reason"], "lll", rows)
     # the reason names the other file or the measured value after this
-    reasons = rejected["reason"].str.replace(
-        r"(?s)^identical to .*", f"identical to another {thing}", regex=True
-    )
+    reasons = rejected["reason"].str.replace(r"(?s)^identical to .*", f"identical to another {thing}", regex=True)
     return _kinds(reasons.str.split(":").str[0], "reason", thing)
 
 
@@ -241,9 +229,7 @@ def _duplicates(pairs: pd.DataFrame) -> Table:
         ]
         for pair in first_duplicates(pairs).itertuples()
     ]
-    return Table(
-        ["clip", "other clip", "kind", "bits that differ", "shift in s", "two labels"], "lllrrl", rows
-    )
+    return Table(["clip", "other clip", "kind", "bits that differ", "shift in s", "two labels"], "lllrrl", rows)
 
 
 def count(number: int, thing: str) -> str:

@@ -8,11 +8,11 @@ from typing import Self
 
 import pandas as pd
 
-from pipeline import paths
+from pipeline.base import paths
+from pipeline.base.files import read_json
 from pipeline.data import clips, split
 from pipeline.evaluation import calibration, metrics
 from pipeline.evaluation.bootstrap import Interval
-from pipeline.files import read_json
 
 
 @dataclass(frozen=True)

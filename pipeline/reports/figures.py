@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from pipeline import files
+from pipeline.base import files
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
 """Colours that most colour-blind people can distinguish (Okabe and Ito 2008, https://jfly.uni-koeln.de/color/),
@@ -109,10 +109,7 @@ def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
     axes.set_xlim(0, 1)
     axes.set_xlabel("macro F1")
     tidy(axes, grid="x")
-    handles: list[Any] = [
-        Patch(color=GREY, alpha=0.45, label="validation"),
-        Patch(color=GREY, label="test"),
-    ]
+    handles: list[Any] = [Patch(color=GREY, alpha=0.45, label="validation"), Patch(color=GREY, label="test")]
     if baseline in table.index:
         level = float(table.loc[baseline, "test_macro_f1"])
         label = f"{plain(baseline)}, test"
@@ -193,9 +190,7 @@ def leak(table: pd.DataFrame) -> Figure:
             arrowprops={"arrowstyle": "->", "color": GREY, "shrinkA": 6, "shrinkB": 6},
         )
         gap = f"{ends[1] - ends[0]:+.2f}"
-        axes.annotate(
-            gap, (np.mean(ends), place), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=10
-        )
+        axes.annotate(gap, (np.mean(ends), place), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=10)
     for name, label, colour in (
         ("grouped", "groups kept together", OKABE_ITO[0]),
         ("random", "groups ignored (leaky)", OKABE_ITO[1]),
@@ -258,10 +253,7 @@ def canvas(width: float, height: float) -> Figure:
 def styles(keys: Iterable[object]) -> dict[str, dict[str, str]]:
     """Colour and line style by model; sorted, so that the order of the models does not matter."""
     return {
-        key: {
-            "color": OKABE_ITO[number % len(OKABE_ITO)],
-            "linestyle": LINES[number // len(OKABE_ITO) % len(LINES)],
-        }
+        key: {"color": OKABE_ITO[number % len(OKABE_ITO)], "linestyle": LINES[number // len(OKABE_ITO) % len(LINES)]}
         for number, key in enumerate(sorted(map(str, keys)))
     }
 
@@ -280,9 +272,7 @@ def _draw_reliability(axes: Any, table: pd.DataFrame, edgecolor: str, facecolor:
     confidence, accuracy = table["confidence"], table["accuracy"]
     axes.plot(confidence, accuracy, color=edgecolor, linestyle=linestyle, linewidth=1)
     area = LARGEST_DOT * table["clips"] / table["clips"].sum()
-    axes.scatter(
-        confidence, accuracy, s=area, edgecolor=edgecolor, facecolor=facecolor, alpha=0.7, clip_on=False
-    )
+    axes.scatter(confidence, accuracy, s=area, edgecolor=edgecolor, facecolor=facecolor, alpha=0.7, clip_on=False)
 
 
 def _write_in_cell(axes: Any, row: int, column: int, text: str, shade: float, fontsize: float) -> None:

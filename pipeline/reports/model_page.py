@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.data.split import leaky
 from pipeline.evaluation import calibration, metrics
 from pipeline.features.store import Store
@@ -121,9 +121,7 @@ def write(
         "answered": len(test),
         "clips": test["clip_id"].nunique(),
         "wrong": int((test["label"] != test["predicted"]).sum()),
-        "mistakes": list(
-            zip(wrong.to_dict("records"), examples(known.loc[wrong["clip_id"]], stores), strict=True)
-        ),
+        "mistakes": list(zip(wrong.to_dict("records"), examples(known.loc[wrong["clip_id"]], stores), strict=True)),
         "seconds": SECONDS,
         "floor": f"{floor(stores):g}",
         "scale": data_uri("image/png", data_figures.scale()),
@@ -197,9 +195,7 @@ def _plot(shown: Patches, own: Saliency, limit: float, clip_id: str) -> dict[str
     name = reader_name(shown.kind)
     png = saliency_figures.window(shown.window, shown.falls, limit, float(shown.spec["silence_db"]))
     return {
-        "picture": Picture(
-            name, f"Parts of the {name} of {clip_id} that the prediction depends on", name, png
-        ),
+        "picture": Picture(name, f"Parts of the {name} of {clip_id} that the prediction depends on", name, png),
         "hertz": saliency_figures.hertz(shown.spec, len(shown.window)),
         "ticks": ticks(own.seconds, own.start_s),
     }

@@ -87,8 +87,7 @@ def environment(*packages: str) -> Environment:
 def markdown() -> Environment:
     """Every value that a template prints is escaped for Markdown, as autoescape does for HTML."""
     return environment().overlay(
-        autoescape=False,
-        finalize=lambda value: escape_markdown(value) if isinstance(value, str) else value,
+        autoescape=False, finalize=lambda value: escape_markdown(value) if isinstance(value, str) else value
     )
 
 

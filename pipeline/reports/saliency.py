@@ -94,12 +94,7 @@ def _saliency(answer: Any, data: Splits, specs: Mapping[Any, dict[str, Any]], gr
 
 
 def _drops(
-    run: attribution.Run,
-    inputs: Sequence[Array],
-    place: int,
-    label: int,
-    data: Splits,
-    spec: dict[str, Any],
+    run: attribution.Run, inputs: Sequence[Array], place: int, label: int, data: Splits, spec: dict[str, Any]
 ) -> Patches | Columns:
     if spec["windowed"]:
         falls = attribution.of_patches(run, inputs, place, label)

@@ -21,9 +21,7 @@ TINTS = 7
 STRONGEST = 0.75
 """How much of the grey the strongest colour covers."""
 RISE, FALL = OKABE_ITO[0], OKABE_ITO[1]
-HERTZ = {31.25: "31", 62.5: "63", 125: "125", 250: "250", 500: "500"} | {
-    1000 * n: f"{n}k" for n in (1, 2, 4, 8)
-}
+HERTZ = {31.25: "31", 62.5: "63", 125: "125", 250: "250", 500: "500"} | {1000 * n: f"{n}k" for n in (1, 2, 4, 8)}
 """Labels of the frequency axis, where there is room."""
 NEAREST = 8.0
 """Percent of the height between two of them."""

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import paths
+from pipeline.base import paths
+from pipeline.base.files import read_json, write_json
 from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap, calibration, metrics
 from pipeline.features.store import Store
-from pipeline.files import read_json, write_json
 from pipeline.serving import manifest
 from pipeline.serving.manifest import INTERFACE, Manifest
 from pipeline.serving.ood import KIND, OodDetector
@@ -68,9 +68,7 @@ def write(candidate: Candidate, settings: Params, folder: Path) -> None:
     tempered = calibration.tempered(valid)
     predicted = tempered[["clip_id", "predicted"]].assign(probability=calibration.confidence(tempered))
     seen = candidate.clips[candidate.clips["part"] != "test"].merge(predicted, on="clip_id", how="left")
-    seen[["sha256", "part", "label", "predicted", "probability"]].to_parquet(
-        folder / manifest.SEEN, index=False
-    )
+    seen[["sha256", "part", "label", "predicted", "probability"]].to_parquet(folder / manifest.SEEN, index=False)
     splits = tabular_splits(candidate.clips)
     detector = OodDetector.fit(splits["train"].values)
     detector.save(folder / manifest.OOD)
@@ -115,6 +113,4 @@ def tabular_splits(assigned: pd.DataFrame) -> dict[str, TabularSplit]:
     store = Store(paths.FEATURES / KIND)
     values = np.asarray(store.array[store.rows(assigned["clip_id"])[0]], np.float64)
     label, part = assigned["label"].to_numpy(), assigned["part"].to_numpy()
-    return {
-        name: TabularSplit(label[part == name], values[part == name]) for name in ("train", "valid", "test")
-    }
+    return {name: TabularSplit(label[part == name], values[part == name]) for name in ("train", "valid", "test")}

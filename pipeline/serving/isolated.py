@@ -11,8 +11,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from pipeline.errors import UserError
-from pipeline.parallel import ONE_THREAD, cores, each
+from pipeline.base.errors import UserError
+from pipeline.base.parallel import ONE_THREAD, cores, each
 from pipeline.serving import manifest, worker
 
 Prediction = dict[str, Any]

@@ -20,10 +20,10 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from pipeline import config
+from pipeline.base.files import read_json
 from pipeline.config.base import ParamsError, Section
 from pipeline.config.data import Audit
 from pipeline.config.features import Features, Window
-from pipeline.files import read_json
 
 FILE = "manifest.json"
 GRAPH = "model.onnx"
@@ -41,12 +41,8 @@ class Interface(Section):
     page: str
 
 
-INTERFACE = Interface(
-    version=1, function="pipeline.serving.predictor:predict", page="pipeline.serving.webapp"
-)
-OLD_INTERFACE = Interface(
-    version=0, function="pipeline.inference.listening:listen", page="pipeline.inference.page"
-)
+INTERFACE = Interface(version=1, function="pipeline.serving.predictor:predict", page="pipeline.serving.webapp")
+OLD_INTERFACE = Interface(version=0, function="pipeline.inference.listening:listen", page="pipeline.inference.page")
 OLD_FILE = "about.json"
 OLD_KEYS = {"sure": "confidence_threshold", "precision": "target_precision", "familiar": "ood_threshold"}
 

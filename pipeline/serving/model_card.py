@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import files, paths
+from pipeline.base import files, paths
 from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import calibration, metrics
@@ -51,15 +51,11 @@ def measure(bundle: Path, candidate: Candidate) -> Cost:
         predictor(Path(clip["path"]))
         times.append(time.perf_counter() - start)
     return Cost(
-        sum(file.stat().st_size for file in bundle.iterdir()) / 1e6,
-        float(np.median(times)),
-        float(clip["duration_s"]),
+        sum(file.stat().st_size for file in bundle.iterdir()) / 1e6, float(np.median(times)), float(clip["duration_s"])
     )
 
 
-def write(
-    candidate: Candidate, bundle: Path, cost: Cost, version: str, decision: str, settings: Params
-) -> None:
+def write(candidate: Candidate, bundle: Path, cost: Cost, version: str, decision: str, settings: Params) -> None:
     """Write the card and its figure.
 
     Args:
@@ -126,10 +122,7 @@ def _per_label(test: pd.DataFrame) -> str:
 
 
 def _ood(rocs: Mapping[str, Roc]) -> Table:
-    rows = [
-        [OOD_SETS[name], str(roc.clips), f"{roc.detected:.0%}", f"{roc.auc:.2f}"]
-        for name, roc in rocs.items()
-    ]
+    rows = [[OOD_SETS[name], str(roc.clips), f"{roc.detected:.0%}", f"{roc.auc:.2f}"] for name, roc in rocs.items()]
     return Table(["not in training", "clips", "detected", "ROC AUC"], "lrrr", rows)
 
 

@@ -80,10 +80,7 @@ def _signals(samples: int, rate: int, rng: np.random.Generator) -> Iterator[Arra
     pink *= 0.1 / pink.std()
     yield pink
     hum = rng.uniform(45, 65)
-    yield (
-        sum(0.2 / k * np.sin(2 * np.pi * hum * k * time + rng.uniform(0, 6)) for k in range(1, 6))
-        + 0.001 * white
-    )
+    yield (sum(0.2 / k * np.sin(2 * np.pi * hum * k * time + rng.uniform(0, 6)) for k in range(1, 6)) + 0.001 * white)
     clicks = 0.001 * white
     clicks[rng.integers(0, samples, int(5 * time[-1]) + 1)] = 0.9
     yield clicks

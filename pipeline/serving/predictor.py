@@ -110,9 +110,7 @@ class Predictor:
     def predict_segment(self, segment: Segment, sound: Sound) -> SegmentPrediction:
         blocks = extract.of_decoded(sound, list(self._specs), self.manifest.features)
         (distance,) = self._ood.distances(self._rows(KIND, blocks[KIND]))
-        return SegmentPrediction(
-            segment.start_s, segment.stop_s, self._probabilities(blocks), float(distance)
-        )
+        return SegmentPrediction(segment.start_s, segment.stop_s, self._probabilities(blocks), float(distance))
 
     def combine(self, found: list[SegmentPrediction]) -> SongPrediction:
         """Mean probabilities and median distance over a song's segments.

@@ -42,9 +42,7 @@ class SongModel(PythonModel):  # type: ignore[misc]
         """
         if len(model_input) > MAX_SONGS:
             raise _refused(f"{len(model_input)} songs in one request: at most {MAX_SONGS}")
-        return pd.DataFrame(
-            [self._row(number, row) for number, row in enumerate(model_input.to_dict("records"))]
-        )
+        return pd.DataFrame([self._row(number, row) for number, row in enumerate(model_input.to_dict("records"))])
 
     def _row(self, number: int, row: dict[Hashable, Any]) -> dict[str, Any]:
         audio, path = row.get("audio"), row.get("path")

@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 import soundfile
 
+from pipeline.base.errors import UserError
 from pipeline.config.data import Audit
 from pipeline.data import audio
 from pipeline.data.audio import Samples, resampled
 from pipeline.data.inspect import UNKNOWN_LENGTH, fault
-from pipeline.errors import UserError
 
 RATES = range(1_000, 1_000_000)
 """Sample rates in Hz that a header may give; one that is broken can give any."""

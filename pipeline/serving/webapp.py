@@ -101,11 +101,7 @@ def predict(predictor: Predictor, file: BinaryIO) -> dict[str, Any]:
         "sentence": sentence(prediction, known),
         "ranking": prediction.ranking,
         "segments": [
-            {
-                "start_s": one.start_s,
-                "stop_s": one.stop_s,
-                "probabilities": _by_label(one.probabilities, known),
-            }
+            {"start_s": one.start_s, "stop_s": one.stop_s, "probabilities": _by_label(one.probabilities, known)}
             for one in found
         ],
         "spectrogram": pages.data_uri("image/png", spectrogram.png()),
@@ -132,9 +128,7 @@ def sentence(prediction: SongPrediction, known: Manifest) -> str:
             f"{known.ood_threshold:.1f}). Do not rely on the probabilities below."
         )
     if known.confidence_threshold > 1:
-        return (
-            "This model is never confident: no confidence threshold was precise enough on validation clips."
-        )
+        return "This model is never confident: no confidence threshold was precise enough on validation clips."
     above = f"Above that, {known.target_precision:.0%} of predictions were right on validation clips."
     if prediction.verdict == "uncertain":
         return f"The best guess is below {known.confidence_threshold:.0%}. {above}"

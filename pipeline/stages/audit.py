@@ -1,6 +1,6 @@
 """Decode every clip once, and reject bad ones with a reason."""
 
-from pipeline import paths
+from pipeline.base import paths
 from pipeline.config.project import Params
 from pipeline.data.audit import run
 

@@ -1,8 +1,9 @@
 """Register the best model by validation, and make it the champion if it passes the promotion gate."""
 
-from pipeline import paths, tracking
+from pipeline import tracking
+from pipeline.base import paths
+from pipeline.base.files import atomic_write
 from pipeline.config.project import Params
-from pipeline.files import atomic_write
 from pipeline.serving import bundle, manifest, model_card, promotion
 from pipeline.tracking import registry
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.errors import reported
+from pipeline.base.errors import reported
 from pipeline.workflow import prefork
 
 CORE = "pipeline.stages"

@@ -1,10 +1,11 @@
 """Compare all experiments: a report as Markdown and HTML, also logged to MLflow."""
 
-from pipeline import paths, tracking
+from pipeline import tracking
+from pipeline.base import paths
+from pipeline.base.files import read_json
 from pipeline.config.project import BaseParams
 from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap
-from pipeline.files import read_json
 from pipeline.reports.comparison import comparison
 from pipeline.reports.entries import DataSummary, Entry, tested
 from pipeline.tracking import run_logging

@@ -1,6 +1,7 @@
 """Show the data set as one HTML page: labels, groups, parts, examples to see and play, and rejected clips."""
 
-from pipeline import config, paths
+from pipeline import config
+from pipeline.base import paths
 from pipeline.config.project import Params
 from pipeline.features.store import Store
 from pipeline.reports.data_report import data_report, data_set

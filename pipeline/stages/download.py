@@ -1,7 +1,7 @@
 """Fetch the clips of the data source, and list its files."""
 
+from pipeline import sources
 from pipeline.config.project import Params
-from pipeline.data import sources
 
 
 def download(settings: Params) -> None:

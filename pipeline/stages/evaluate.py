@@ -1,11 +1,12 @@
 """Score one trained experiment on the validation and test clips."""
 
-from pipeline import paths, tracking
+from pipeline import tracking
+from pipeline.base import paths
+from pipeline.base.files import atomic_write, read_json, write_json
 from pipeline.config.project import BaseParams
 from pipeline.data import clips, split
 from pipeline.evaluation import ablation, metrics
 from pipeline.evaluation.scores import scores
-from pipeline.files import atomic_write, read_json, write_json
 from pipeline.reports import figures
 from pipeline.reports.model_page import model_page
 from pipeline.tracking import run_logging, score_logging

@@ -1,8 +1,8 @@
 """Compute the features of every good clip, into a packed store for each kind."""
 
+from pipeline.base.parallel import workers
 from pipeline.config.project import BaseParams
 from pipeline.features import extract
-from pipeline.parallel import workers
 
 
 def features(settings: BaseParams) -> None:

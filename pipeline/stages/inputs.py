@@ -4,9 +4,9 @@ A DVC stage has a fixed list of dependencies and an experiment any number of fea
 one small file that is written here: it runs again when one of its own inputs changed, and not when another's did.
 """
 
-from pipeline import paths
+from pipeline.base import paths
+from pipeline.base.files import atomic_write, write_json
 from pipeline.config.project import BaseParams
-from pipeline.files import atomic_write, write_json
 from pipeline.training.packing import pack_branches
 from pipeline.training.recipe import inputs as inputs_of
 

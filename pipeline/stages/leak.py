@@ -5,12 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import config, paths, tracking
+from pipeline import config, tracking
+from pipeline.base import paths
+from pipeline.base.files import atomic_write, remove, write_json
 from pipeline.config.experiment import Experiment
 from pipeline.config.project import BaseParams
 from pipeline.data import clips
 from pipeline.data.split import LEAKY, SplitError
-from pipeline.files import atomic_write, remove, write_json
 from pipeline.tracking import run_logging
 from pipeline.training.leak import both_splits, gap, predicted
 from pipeline.training.recipe import recipe

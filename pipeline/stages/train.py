@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import config, paths
+from pipeline import config
+from pipeline.base import paths
+from pipeline.base.files import atomic_write, remove, write_json
 from pipeline.config.project import BaseParams
-from pipeline.files import atomic_write, remove, write_json
 from pipeline.tracking import run_logging
 from pipeline.tracking.training import train_in_run
 from pipeline.training import hardware

@@ -1,6 +1,6 @@
 """Bring pre-trained weights here, converted to safetensors."""
 
-from pipeline import paths
+from pipeline.base import paths
 from pipeline.config.project import BaseParams
 from pipeline.models.pretrained.fetch import bring
 

@@ -13,8 +13,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pipeline import config, tracking
-from pipeline.errors import reported
-from pipeline.parallel import end_with_parent, share_cores
+from pipeline.base.errors import reported
+from pipeline.base.parallel import end_with_parent, share_cores
 from pipeline.reports import figures
 from pipeline.sweeps.figure import figure
 from pipeline.sweeps.params_writer import apply
@@ -60,9 +60,7 @@ def _locked(study: Study) -> Iterator[None]:
         with FileLock(study.folder / "running.lock", timeout=0):
             yield
     except Timeout:
-        raise SweepError(
-            f"this sweep of {study.plan.key} is already running; --jobs gives it more processes"
-        ) from None
+        raise SweepError(f"this sweep of {study.plan.key} is already running; --jobs gives it more processes") from None
 
 
 def run_workers(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
@@ -108,9 +106,7 @@ def _params(plan: Plan) -> dict[str, Any]:
     shared = run_logging.described(plan.experiment, plan.settings.window, plan.trainings[0])
     varied = set(tracking.flat(plan.experiment.model_dump())) - set(plan.fixed)
     same = {name: value for name, value in shared.items() if name not in {*varied, "fold", "seed"}}
-    space = {
-        f"space.{name}": values.model_dump(exclude_none=True) for name, values in plan.sweep.space.items()
-    }
+    space = {f"space.{name}": values.model_dump(exclude_none=True) for name, values in plan.sweep.space.items()}
     return same | space
 
 

@@ -24,9 +24,7 @@ def figure(found: Results, space: Mapping[str, Values]) -> Figure:
     numbers = [one.number for one in found.outcomes]
     _draw(history, found, dict(zip(numbers, numbers, strict=True)))
     scores = [one.score for one in found.outcomes]
-    history.step(
-        numbers, np.fmax.accumulate(scores), where="post", color=GREY, linewidth=1, label="best so far"
-    )
+    history.step(numbers, np.fmax.accumulate(scores), where="post", color=GREY, linewidth=1, label="best so far")
     history.set_xlabel("trial")
     history.xaxis.set_major_locator(MaxNLocator(integer=True))
     for place, (name, values) in enumerate(space.items()):
@@ -55,16 +53,8 @@ def _draw(axes: Any, found: Results, places: Mapping[int, float]) -> None:
     axes.scatter(across, list(complete.values()), s=18, color=OKABE_ITO[0], alpha=0.7, label="complete")
     pruned = [places[one.number] for one in found.outcomes if one.state == "pruned"]
     axes.scatter(
-        pruned,
-        [0.02] * len(pruned),
-        marker="|",
-        color=GREY,
-        transform=axes.get_xaxis_transform(),
-        label="pruned",
+        pruned, [0.02] * len(pruned), marker="|", color=GREY, transform=axes.get_xaxis_transform(), label="pruned"
     )
-    for one, colour, name in (
-        (found.present, OKABE_ITO[2], "params.yaml"),
-        (found.best, OKABE_ITO[1], "best"),
-    ):
+    for one, colour, name in ((found.present, OKABE_ITO[2], "params.yaml"), (found.best, OKABE_ITO[1], "best")):
         axes.scatter(places[one.number], one.score, s=45, color=colour, label=name)
     tidy(axes)

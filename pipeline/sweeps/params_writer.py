@@ -9,8 +9,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.representer import RoundTripRepresenter
 
-from pipeline import config, paths
-from pipeline.files import write_text
+from pipeline import config
+from pipeline.base import paths
+from pipeline.base.files import write_text
 
 WIDEST = 4096
 """Characters of a line before it is broken."""

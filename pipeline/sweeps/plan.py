@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import config, paths, tracking
+from pipeline import config, tracking
+from pipeline.base import paths
+from pipeline.base.errors import UserError
 from pipeline.config.base import ParamsError
 from pipeline.config.experiment import Experiment, backbones
 from pipeline.config.project import Params
 from pipeline.config.sweep import Sweep
 from pipeline.data import split
-from pipeline.errors import UserError
 from pipeline.training.recipe import inputs, shared
 from pipeline.training.trials import Trial, trials
 from pipeline.workflow.cache_key import cache_key
@@ -102,10 +103,7 @@ class Plan:
     def _corners(self) -> list[Experiment]:
         """The experiment, and it with each end of a range and each choice."""
         space = self.sweep.space.items()
-        return [
-            self.experiment,
-            *(self.varied({name: value}) for name, values in space for value in values.tried),
-        ]
+        return [self.experiment, *(self.varied({name: value}) for name, values in space for value in values.tried)]
 
     def _check_inputs(self) -> None:
         needed: dict[Path, str] = {paths.CLIPS: "features", paths.SPLIT: "split"}

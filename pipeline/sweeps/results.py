@@ -28,14 +28,15 @@ class Results:
     def table(self) -> pd.DataFrame:
         """A row for each trial: number, state, macro_f1 (NaN unless complete), and the values."""
         rows: list[dict[str, Any]] = [
-            {"trial": one.number, "state": one.state, "macro_f1": one.score, **one.values}
-            for one in self.outcomes
+            {"trial": one.number, "state": one.state, "macro_f1": one.score, **one.values} for one in self.outcomes
         ]
         return pd.DataFrame(rows)
 
     def __str__(self) -> str:
         failed = f", {self.count('fail')} failed" if self.count("fail") else ""
-        counts = f"{len(self.outcomes)} trials: {self.count('complete')} complete, {self.count('pruned')} pruned{failed}."
+        counts = (
+            f"{len(self.outcomes)} trials: {self.count('complete')} complete, {self.count('pruned')} pruned{failed}."
+        )
         if self.best.score <= self.present.score:
             return f"{counts} None beats params.yaml: validation macro F1 {self.present.score:.4f}."
         pairs = list(zip(self.best.scores, self.present.scores, strict=True))

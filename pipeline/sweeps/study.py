@@ -8,15 +8,10 @@ from typing import Any
 import numpy as np
 import optuna
 from filelock import FileLock
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from pipeline import paths
+from pipeline.base import paths
 from pipeline.config.sweep import Values
 from pipeline.sweeps.plan import Plan, SweepError
 
@@ -60,9 +55,7 @@ class Study:
             SweepError: an input of the experiment is missing.
         """
         self.plan, self.name = plan, plan.study()
-        self.space = {
-            name: _distribution(values, plan.present[name]) for name, values in plan.sweep.space.items()
-        }
+        self.space = {name: _distribution(values, plan.present[name]) for name, values in plan.sweep.space.items()}
         self.folder = paths.cache() / "sweeps" / self.name
         """Checkpoints and scores of its running trials."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -78,10 +71,7 @@ class Study:
             )
         interval = (plan.epochs + 1) * len(plan.trainings) // PRUNING_CHECKS
         self._study.pruner = optuna.pruners.MedianPruner(
-            STARTUP_TRIALS,
-            n_warmup_steps=interval,
-            interval_steps=max(interval, 1),
-            n_min_trials=STARTUP_TRIALS // 2,
+            STARTUP_TRIALS, n_warmup_steps=interval, interval_steps=max(interval, 1), n_min_trials=STARTUP_TRIALS // 2
         )
 
     @property

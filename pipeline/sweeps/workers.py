@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import optuna
 
-from pipeline import paths, tracking
+from pipeline import tracking
+from pipeline.base import paths
+from pipeline.base.errors import UserError
+from pipeline.base.files import read_json, remove, write_json
+from pipeline.base.parallel import cores
 from pipeline.config.experiment import Experiment
 from pipeline.data import clips
-from pipeline.errors import UserError
 from pipeline.evaluation import f1
-from pipeline.files import read_json, remove, write_json
-from pipeline.parallel import cores
 from pipeline.sweeps.plan import Plan
 from pipeline.sweeps.study import Outcome, Study
 from pipeline.tracking import run_logging

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-from pipeline import paths
-from pipeline.files import atomic_write, read_json, remove, write_json
+from pipeline.base import paths
+from pipeline.base.files import atomic_write, read_json, remove, write_json
 from pipeline.tracking import store
 from pipeline.tracking.store import TrackingError
 
@@ -71,9 +71,7 @@ class Queue:
 
     def _is_sent(self, mlflow: Any, entry: Entry) -> bool:
         try:
-            return store.answers(
-                lambda: store.send(mlflow, self.run_id, entry.kind, entry.content, entry.files)
-            )
+            return store.answers(lambda: store.send(mlflow, self.run_id, entry.kind, entry.content, entry.files))
         except mlflow.exceptions.MlflowException as error:
             # the server answered: it will not take this entry later either, as of a run deleted since
             log.warning("MLflow refuses a %s of run %s, dropped: %s", entry.kind, self.run_id, error)

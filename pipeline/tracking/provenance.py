@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from pipeline import paths
+from pipeline.base import paths
 
 LIBRARIES = ("torch", "pytorch-lightning", "librosa", "scikit-learn", "mlflow", "dvc", "numpy", "pandas")
 WRITTEN = ("**/dvc.lock", "**/metrics/*", "**/metrics.json", "lessons/*/*.png")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import tracking
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 
 ALIAS = "champion"
 BUNDLE = "bundle"

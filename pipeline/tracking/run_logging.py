@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import paths, tracking
+from pipeline import tracking
+from pipeline.base import paths
 from pipeline.config.experiment import Experiment
 from pipeline.config.features import Window
 from pipeline.config.project import BaseParams
@@ -34,9 +35,7 @@ def opened(settings: BaseParams, name: str, run_id: str | None, parent: str | No
 
 
 @contextmanager
-def trial(
-    settings: BaseParams, key: str, run: tracking.Run, one: Trial, run_id: str | None
-) -> Iterator[tracking.Run]:
+def trial(settings: BaseParams, key: str, run: tracking.Run, one: Trial, run_id: str | None) -> Iterator[tracking.Run]:
     """The run of one trial: the experiment's own where there is only one."""
     if len(trials(settings)) == 1:
         yield run

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from pipeline import paths
+from pipeline.base import paths
 from pipeline.tracking import offline_queue, store
 from pipeline.tracking.offline_queue import Queue
 from pipeline.tracking.store import TrackingError
@@ -93,10 +93,7 @@ class Run:
         """All points of all curves at once; the ``epoch`` of each row is the step."""
         now = _milliseconds()
         points = [
-            (key, float(value), now, int(row["epoch"]))
-            for row in rows
-            for key, value in row.items()
-            if key != "epoch"
+            (key, float(value), now, int(row["epoch"])) for row in rows for key, value in row.items() if key != "epoch"
         ]
         for start in range(0, len(points), LARGEST_BATCH):
             self._log("batch", {"metrics": points[start : start + LARGEST_BATCH]})
@@ -150,9 +147,7 @@ class Run:
     def _is_logged(self, epoch: int, metric: str) -> bool:
         if self._known_epochs is None:
             self._known_epochs = set()
-            store.answers(
-                lambda: self._ask_epochs(metric)
-            )  # an epoch logged twice is better than a training lost
+            store.answers(lambda: self._ask_epochs(metric))  # an epoch logged twice is better than a training lost
         return epoch in self._known_epochs
 
     def _ask_epochs(self, metric: str) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import paths
-from pipeline.errors import UserError
+from pipeline.base import paths
+from pipeline.base.errors import UserError
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # give up on a server after seconds, not minutes: its entries are queued

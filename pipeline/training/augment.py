@@ -44,13 +44,9 @@ def augment(values: Tensor, settings: Augment, silence_db: float) -> Tensor:
         gain = (torch.rand(batch, 1, 1, device=values.device) * 2 - 1) * settings.gain_db
         values = torch.where(values > silence_db, values + gain, values)
     for _ in range(settings.band_masks):
-        values = torch.where(
-            _spans(batch, bands, settings.band_width, values.device)[:, :, None], fill, values
-        )
+        values = torch.where(_spans(batch, bands, settings.band_width, values.device)[:, :, None], fill, values)
     for _ in range(settings.time_masks):
-        values = torch.where(
-            _spans(batch, frames, settings.time_width, values.device)[:, None, :], fill, values
-        )
+        values = torch.where(_spans(batch, frames, settings.time_width, values.device)[:, None, :], fill, values)
     return values
 
 

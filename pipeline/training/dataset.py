@@ -44,9 +44,7 @@ class Source(Protocol):
 class Feature:
     """One feature of some clips: a summary or an image per clip, or frames of which models see windows."""
 
-    def __init__(
-        self, array: Stored, starts: Index, stops: Index, spec: Mapping[str, Any], frames: int
-    ) -> None:
+    def __init__(self, array: Stored, starts: Index, stops: Index, spec: Mapping[str, Any], frames: int) -> None:
         """
         Args:
             array: (rows, columns) of all clips, those of each from ``starts`` to ``stops``.
@@ -173,12 +171,7 @@ class RandomWindows:
     """
 
     def __init__(self, max_offset: Index, windows_per_clip: int, batch_size: int, seed: int) -> None:
-        self.max_offset, self.repeats, self.batch_size, self.seed = (
-            max_offset,
-            windows_per_clip,
-            batch_size,
-            seed,
-        )
+        self.max_offset, self.repeats, self.batch_size, self.seed = (max_offset, windows_per_clip, batch_size, seed)
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:

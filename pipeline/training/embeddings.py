@@ -13,11 +13,12 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from pipeline import models, paths
+from pipeline import models
+from pipeline.base import paths
+from pipeline.base.files import read_json
 from pipeline.config.training import Training
 from pipeline.features.cache import FeatureCache, open_cache
 from pipeline.features.store import Block, block
-from pipeline.files import read_json
 from pipeline.models.exported import Exported, export
 from pipeline.training.dataset import Array, EvenWindows, Feature, Index, Windows
 from pipeline.training.hardware import has_gpu
@@ -64,9 +65,7 @@ def embed(
     """
     pairs = [_spaced(windows, spacing) for windows, spacing in zip(splits, spacings, strict=True)]
     each = [_embeddings(backbone, splits, pairs, settings, cache_dir) for backbone in backbones]
-    counts = [
-        np.bincount(own[:, 0], minlength=len(windows)) for windows, own in zip(splits, pairs, strict=True)
-    ]
+    counts = [np.bincount(own[:, 0], minlength=len(windows)) for windows, own in zip(splits, pairs, strict=True)]
     return [
         Windows([Embeddings(np.concatenate(values, axis=1), own)], windows.targets)
         for windows, own, values in zip(splits, counts, zip(*each, strict=True), strict=True)
@@ -74,12 +73,7 @@ def embed(
 
 
 def pack(
-    windows: Windows,
-    clips: Sequence[str],
-    backbone: nn.Module,
-    settings: Training,
-    cache_dir: Path,
-    target: Path,
+    windows: Windows, clips: Sequence[str], backbone: nn.Module, settings: Training, cache_dir: Path, target: Path
 ) -> None:
     """Put a store of all embeddings that training needs of a frozen backbone at ``target``, where :func:`embed` finds it.
 
@@ -130,9 +124,7 @@ def _fingerprint(backbone: nn.Module) -> str:
     """Identifies a backbone: its modules with their settings, its weights, and its code."""
     digest = hashlib.sha256()
     for name, module in backbone.eval().named_modules():
-        plain = {
-            key: value for key, value in vars(module).items() if isinstance(value, bool | int | float | str)
-        }
+        plain = {key: value for key, value in vars(module).items() if isinstance(value, bool | int | float | str)}
         digest.update(f"{name} {type(module).__qualname__} {sorted(plain.items())}\n".encode())
     for name, tensor in backbone.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode() + tensor.contiguous().numpy().tobytes())
@@ -141,11 +133,7 @@ def _fingerprint(backbone: nn.Module) -> str:
 
 
 def _embeddings(
-    backbone: nn.Module,
-    splits: Sequence[Windows],
-    pairs: Sequence[Index],
-    settings: Training,
-    cache_dir: Path,
+    backbone: nn.Module, splits: Sequence[Windows], pairs: Sequence[Index], settings: Training, cache_dir: Path
 ) -> list[Array]:
     """(windows, width) for each of ``splits``."""
     found = []

@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from pipeline import models
+from pipeline.base.files import write_json
 from pipeline.config.experiment import Experiment
 from pipeline.config.experiment import Fusion as FusionSettings
-from pipeline.files import write_json
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.training import HISTORY, OnEpoch, no_callback, pooling
@@ -68,9 +68,7 @@ def train_trial(
     for row in history.to_dict("records"):
         on_epoch(int(row.pop("epoch")), row)
     valid = data.clips["valid"][["clip_id"]].merge(pd.concat(tables), on="clip_id", validate="1:1")
-    joined: Callable[[list[nn.Module]], nn.Module] = getattr(
-        models.load(experiment.model.name), "joined", Ensemble
-    )
+    joined: Callable[[list[nn.Module]], nn.Module] = getattr(models.load(experiment.model.name), "joined", Ensemble)
     return Trained(joined(nets).eval(), history, valid)
 
 
@@ -130,9 +128,7 @@ def _fused(
         each.append(np.log(valid.drop(columns="clip_id").to_numpy().clip(models.MIN_PROBABILITY)))
     log_probs, targets = np.stack(each, axis=1), data.windows["valid"].targets
     weights = pooling.fit_weights(log_probs, targets)
-    without = {
-        name: pooling.fit_weights_without(place, log_probs, targets) for place, name in enumerate(branches)
-    }
+    without = {name: pooling.fit_weights_without(place, log_probs, targets) for place, name in enumerate(branches)}
     places = [[data.kinds.index(kind) for kind in branch.features] for branch in branches.values()]
     out_of_fold = any(one.valid is not None for one in found)
     return Trained(

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.base.files import atomic_write
 from pipeline.config.data import Split
 from pipeline.config.experiment import Experiment
 from pipeline.config.project import BaseParams
 from pipeline.data import split
 from pipeline.data.split import SplitError
 from pipeline.evaluation import bootstrap, metrics
-from pipeline.files import atomic_write
 from pipeline.training import no_callback, splits
 from pipeline.training.predict import predictions
 from pipeline.training.trials import Trial
@@ -46,12 +46,7 @@ def _grouped(good: pd.DataFrame, asked: Split, seed: int) -> tuple[Split, pd.Dat
 
 
 def predicted(
-    settings: BaseParams,
-    experiment: Experiment,
-    table: pd.DataFrame,
-    rows: pd.DataFrame,
-    work: Path,
-    embeddings: Path,
+    settings: BaseParams, experiment: Experiment, table: pd.DataFrame, rows: pd.DataFrame, work: Path, embeddings: Path
 ) -> pd.DataFrame:
     """Over all folds of a split. The models are not delivered.
 
@@ -73,9 +68,7 @@ def predicted(
         trial = Trial(int(fold), settings.seed)
         data = splits.load(experiment, settings.window, table, rows, trial.fold)
         deal = partial(splits.resplit, experiment, data, settings.window, table, trial.seed)
-        found = train_trial(
-            experiment, data, deal, trial.seed, folder / "checkpoints", embeddings, no_callback
-        )
+        found = train_trial(experiment, data, deal, trial.seed, folder / "checkpoints", embeddings, no_callback)
         save_trial(found, data, folder)
         answers = predictions(folder / "model.onnx", data, experiment.training, trial)
         with atomic_write(files[-1]) as file:

@@ -58,13 +58,7 @@ class Classifier(Learner):
     logged = HISTORY[1:]
 
     def __init__(
-        self,
-        net: nn.Module,
-        settings: Training,
-        weights: Tensor,
-        silence_db: Sequence[float],
-        clips: int,
-        seed: int,
+        self, net: nn.Module, settings: Training, weights: Tensor, silence_db: Sequence[float], clips: int, seed: int
     ) -> None:
         """
         Args:

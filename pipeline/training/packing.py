@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import paths
+from pipeline.base import paths
+from pipeline.base.files import atomic_write, sha256
 from pipeline.config import branches
 from pipeline.config.experiment import Experiment
 from pipeline.config.features import Window
@@ -13,7 +14,6 @@ from pipeline.config.models import Transfer
 from pipeline.data import clips
 from pipeline.features.cache import link_or_copy
 from pipeline.features.store import Store
-from pipeline.files import atomic_write, sha256
 from pipeline.training.recipe import inputs
 from pipeline.workflow import checkpoints
 

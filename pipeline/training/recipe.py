@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline import evaluation, models, paths, training
+from pipeline import evaluation, models, training
+from pipeline.base import paths
+from pipeline.base.files import sha256
 from pipeline.config import backbones, branches
 from pipeline.config.experiment import Experiment
 from pipeline.config.project import BaseParams
 from pipeline.data import split
 from pipeline.features.store import Store
-from pipeline.files import sha256
 from pipeline.models.backbones import family
 from pipeline.workflow.cache_key import code
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import models
+from pipeline.base.parallel import blas_threads
 from pipeline.config.experiment import Experiment
 from pipeline.config.models import Transfer
 from pipeline.config.training import Training
 from pipeline.models.exported import LOG_PROBS, export
 from pipeline.models.fusion import Fusion
-from pipeline.parallel import blas_threads
 from pipeline.training import HISTORY, OnEpoch
 from pipeline.training.dataset import Windows
 from pipeline.training.hardware import resolved
@@ -21,12 +21,7 @@ from pipeline.training.splits import Splits, examples
 
 
 def train_single(
-    experiment: Experiment,
-    data: Splits,
-    seed: int,
-    checkpoint_dir: Path,
-    cache_dir: Path,
-    on_epoch: OnEpoch,
+    experiment: Experiment, data: Splits, seed: int, checkpoint_dir: Path, cache_dir: Path, on_epoch: OnEpoch
 ) -> tuple[nn.Module, pd.DataFrame]:
     """The model at its best epoch, and its history (no rows for a model that is not trained by epochs).
 
@@ -41,12 +36,7 @@ def train_single(
 
 
 def _train(
-    experiment: Experiment,
-    data: Splits,
-    seed: int,
-    checkpoint_dir: Path,
-    cache_dir: Path,
-    on_epoch: OnEpoch,
+    experiment: Experiment, data: Splits, seed: int, checkpoint_dir: Path, cache_dir: Path, on_epoch: OnEpoch
 ) -> tuple[nn.Module, pd.DataFrame]:
     module, model = models.load(experiment.model.name), experiment.model
     train, valid = data.windows["train"], data.windows["valid"]

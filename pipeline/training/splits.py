@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import paths
+from pipeline.base import paths
 from pipeline.config.experiment import Experiment
 from pipeline.config.features import Window
 from pipeline.data import clips
@@ -37,9 +37,7 @@ class Splits:
         return Splits(list(kinds), self.labels, self.clips, features, windows)
 
 
-def load(
-    experiment: Experiment, window: Window, table: pd.DataFrame, split: pd.DataFrame, fold: int
-) -> Splits:
+def load(experiment: Experiment, window: Window, table: pd.DataFrame, split: pd.DataFrame, fold: int) -> Splits:
     """One fold's splits.
 
     Args:
@@ -56,19 +54,13 @@ def load(
     }
     number = {label: position for position, label in enumerate(labels)}
     windows = {
-        part: Windows(features[part], rows["label"].map(number).to_numpy(np.int64))
-        for part, rows in parts.items()
+        part: Windows(features[part], rows["label"].map(number).to_numpy(np.int64)) for part, rows in parts.items()
     }
     return Splits(experiment.features, labels, parts, features, windows)
 
 
 def resplit(
-    experiment: Experiment,
-    data: Splits,
-    window: Window,
-    table: pd.DataFrame,
-    seed: int,
-    count: int,
+    experiment: Experiment, data: Splits, window: Window, table: pd.DataFrame, seed: int, count: int
 ) -> list[Splits]:
     """Train and valid of ``data`` re-split into inner folds, one Splits each: the fold is its valid, the others its train."""
     rows = inner_folds(pd.concat([data.clips["train"], data.clips["valid"]]), count, seed)

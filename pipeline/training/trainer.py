@@ -82,9 +82,7 @@ def fit(
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a tenth of the time
-    module = learner or Classifier(
-        net, settings, _class_weights(train, settings), _silence_db(train), len(valid), seed
-    )
+    module = learner or Classifier(net, settings, _class_weights(train, settings), _silence_db(train), len(valid), seed)
     history = History(on_epoch)
     whole_epochs: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
     mode = "max" if settings.monitor == "valid_macro_f1" else "min"
@@ -113,9 +111,7 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         trainer.fit(
             module,
-            _loader(
-                train, RandomWindows(train.max_offset, settings.windows_per_clip, settings.batch_size, seed)
-            ),
+            _loader(train, RandomWindows(train.max_offset, settings.windows_per_clip, settings.batch_size, seed)),
             _loader(valid, EvenWindows(valid.even(valid.frames), settings.batch_size)),
             ckpt_path=str(begun) if begun.exists() else None,
             weights_only=True,

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.base.files import write_json
 from pipeline.config.base import ParamsError, Section
 from pipeline.config.experiment import Experiment, branches
 from pipeline.config.features import Window
 from pipeline.config.load import read
 from pipeline.config.project import BaseParams
-from pipeline.files import write_json
 
 SPEC = "spec.json"
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline import paths
-from pipeline.files import read_json
+from pipeline.base import paths
+from pipeline.base.files import read_json
 from pipeline.workflow.cache_key import cache_key
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from pipeline.files import sha256
+from pipeline.base.files import sha256
 
 PACKAGE = Path(__file__).parents[1]
 

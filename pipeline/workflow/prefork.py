@@ -16,7 +16,7 @@ from multiprocessing.connection import Client, Connection, Listener, wait
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
-from pipeline.parallel import end_with_parent
+from pipeline.base.parallel import end_with_parent
 
 SERVER = "SOUNDTRACK_STAGE_SERVER"
 """The environment variable with the server's address, a Unix socket."""

@@ -12,8 +12,8 @@ from contextlib import chdir, contextmanager
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.parallel import end_with_parent, share_cores
+from pipeline.base.errors import UserError
+from pipeline.base.parallel import end_with_parent, share_cores
 from pipeline.workflow import prefork
 
 Graph = dict[str, set[str]]
@@ -69,10 +69,7 @@ def repro(jobs: int, files: Sequence[Path]) -> int:
 @contextmanager
 def _processes(jobs: int) -> Iterator[Executor]:
     """Each imports DVC once, which takes longer than most of what it then does."""
-    with (
-        prefork.server() as address,
-        ProcessPoolExecutor(jobs, prefork.context(), _begin, (address,)) as pool,
-    ):
+    with prefork.server() as address, ProcessPoolExecutor(jobs, prefork.context(), _begin, (address,)) as pool:
         yield pool
 
 

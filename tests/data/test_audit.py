@@ -64,12 +64,8 @@ def test_a_truncated_flac_is_rejected(tmp_path: Path, noise: Sound) -> None:
     assert checked(file).reason.startswith("cannot be decoded: ")
 
 
-@pytest.mark.parametrize(
-    ("frames", "reason"), [(2**36 - 1, "too long: 3116530 s"), (0, "its header gives no length")]
-)
-def test_no_memory_is_taken_for_what_a_header_announces(
-    tmp_path: Path, noise: Sound, frames: int, reason: str
-) -> None:
+@pytest.mark.parametrize(("frames", "reason"), [(2**36 - 1, "too long: 3116530 s"), (0, "its header gives no length")])
+def test_no_memory_is_taken_for_what_a_header_announces(tmp_path: Path, noise: Sound, frames: int, reason: str) -> None:
     """STREAMINFO has the number of frames in 36 bits; an encoder that writes to a pipe leaves 0 there."""
     file = tmp_path / "a.flac"
     soundfile.write(file, noise(1), RATE)
@@ -106,10 +102,7 @@ def test_what_a_decoder_makes_of_impossible_numbers_is_a_reason(
         (square(RATE, 0.0009) + 0.5, "silent: -61 dBFS, below -60 dBFS"),
         (square(RATE, 0.0011), ""),
         (np.r_[np.full(450, 1.0), np.full(450, -1.0), np.full(9_100, 0.1)].repeat(2), ""),
-        (
-            np.r_[np.full(600, 1.0), np.full(600, -1.0), np.full(8_800, 0.1)].repeat(2),
-            "clipped: 12% of the samples",
-        ),
+        (np.r_[np.full(600, 1.0), np.full(600, -1.0), np.full(8_800, 0.1)].repeat(2), "clipped: 12% of the samples"),
         (square(RATE // 2 - 1, 0.1), "too short: 0.50 s, at least 0.5 s needed"),
         (square(RATE // 2, 0.1), ""),
         (np.zeros(0), "too short: 0.00 s"),
@@ -117,9 +110,7 @@ def test_what_a_decoder_makes_of_impossible_numbers_is_a_reason(
         (square(3 * RATE + 1, 0.1), "too long: 3 s, at most 3 s"),
     ],
 )
-def test_what_is_wrong_with_the_sound_is_named(
-    tmp_path: Path, samples: np.ndarray[Any, Any], reason: str
-) -> None:
+def test_what_is_wrong_with_the_sound_is_named(tmp_path: Path, samples: np.ndarray[Any, Any], reason: str) -> None:
     file = tmp_path / "a.wav"
     soundfile.write(file, samples.astype(np.float32), RATE, subtype="FLOAT")
     found = checked(file).reason
@@ -236,9 +227,7 @@ def test_a_good_data_set_passes(table: pd.DataFrame) -> None:
 def test_labels_with_too_few_clips_are_named(table: pd.DataFrame) -> None:
     with pytest.raises(AuditError, match=r"too few good clips: '<b>\|`") as caught:
         check(table, LIMITS)
-    assert "has 0; audit.min_clips is 2 (6 of 11 files were rejected: see reports/audit.md)" in str(
-        caught.value
-    )
+    assert "has 0; audit.min_clips is 2 (6 of 11 files were rejected: see reports/audit.md)" in str(caught.value)
     with pytest.raises(AuditError, match=r"'bach' has 2; audit\.min_clips is 3"):
         check(table[table["label"].isin(["bach", "folk"])], LIMITS.model_copy(update={"min_clips": 3}))
 

@@ -16,14 +16,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from running import features
 
-from pipeline import config, paths
+from pipeline import config
+from pipeline.base import paths
+from pipeline.base.files import remove
 from pipeline.config.project import Params
 from pipeline.data import audit as auditing
 from pipeline.data import clips
 from pipeline.data.audit import examine
-from pipeline.data.sources.folder import fetch, find
 from pipeline.features.store import Store
-from pipeline.files import remove
+from pipeline.sources.folder import fetch, find
 
 RATE = 22050
 Sound = Callable[..., np.ndarray[Any, np.dtype[np.float32]]]
@@ -52,9 +53,7 @@ def patched(file: Path, at: int, value: int) -> None:
 def make_used(folder: Path, noise: Sound) -> set[str]:
     """Files that are odd and good."""
     wav(folder, "odd/u8.wav", noise(1, 2.0), subtype="PCM_U8")
-    wav(
-        folder, "odd/stereo.wav", np.stack([noise(2, 10.0), noise(3, 10.0)], axis=1), 96_000, subtype="PCM_24"
-    )
+    wav(folder, "odd/stereo.wav", np.stack([noise(2, 10.0), noise(3, 10.0)], axis=1), 96_000, subtype="PCM_24")
     wav(folder, "odd/six.wav", np.stack([noise(seed, 2.0) for seed in range(4, 10)], axis=1))
     wav(folder, "odd/telephone.wav", noise(10, 2.0), 8_000)
     wav(folder, "odd/UPPER.WAV", noise(11, 2.0))
@@ -143,9 +142,7 @@ def test_every_file_is_used_or_named_and_good_ones_are_unchanged(
     for name, reason in reasons.items():
         assert table.loc[name, "reason"].startswith(reason), name
         assert table.loc[name, "status"] == "rejected"
-    text = auditing.summary(
-        table.reset_index(), pd.DataFrame(columns=["first", "second", "kind", "labels_differ"])
-    )
+    text = auditing.summary(table.reset_index(), pd.DataFrame(columns=["first", "second", "kind", "labels_differ"]))
     assert all(" ".join(name.split()) in text for name in reasons)
     remove(paths.cache())
     features(config.load())
@@ -184,9 +181,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory, noise: Sound) -> list[by
     return [wav(folder, kind, noise(1, 0.3), format=kind).read_bytes() for kind in kinds]
 
 
-@hypothesis_settings(
-    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_damage_to_a_file_raises(
     data: st.DataObject, originals: list[bytes], tmp_path: Path, settings: Params

@@ -12,9 +12,7 @@ from pipeline.data.clips import COLUMNS, ClipsError
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 KINDS = {"string": TEXT, "int64": st.integers(-(2**63), 2**63 - 1), "float64": st.floats(allow_nan=False)}
-ROWS = st.lists(
-    st.fixed_dictionaries({name: KINDS[kind] for name, kind in COLUMNS.items()}), min_size=1, max_size=4
-)
+ROWS = st.lists(st.fixed_dictionaries({name: KINDS[kind] for name, kind in COLUMNS.items()}), min_size=1, max_size=4)
 
 
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])

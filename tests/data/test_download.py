@@ -321,17 +321,14 @@ def test_only_the_wanted_files_are_unpacked(pack: Pack, cache: Path) -> None:
 
 @both
 @pytest.mark.parametrize(
-    "name",
-    ["../evil.wav", "genres/../../evil.wav", "/evil.wav", "..\\evil.wav", "C:\\evil.wav", "C:evil.wav"],
+    "name", ["../evil.wav", "genres/../../evil.wav", "/evil.wav", "..\\evil.wav", "C:\\evil.wav", "C:evil.wav"]
 )
 def test_a_member_that_leads_outside_is_refused(pack: Pack, name: str, cache: Path) -> None:
     archive = pack(cache, {"genres/pop/pop.00000.wav": b"pop", name: b"evil"})
     assert_refused(archive, cache, name, "leads out of the folder")
 
 
-@pytest.mark.parametrize(
-    ("kind", "why"), [(tarfile.SYMTYPE, "link"), (tarfile.LNKTYPE, "link"), (DEVICE, "device")]
-)
+@pytest.mark.parametrize(("kind", "why"), [(tarfile.SYMTYPE, "link"), (tarfile.LNKTYPE, "link"), (DEVICE, "device")])
 def test_a_tar_with_links_or_devices_is_refused(kind: bytes, why: str, cache: Path) -> None:
     info = tarfile.TarInfo("genres/pop")
     info.type, info.linkname = kind, "/etc"

@@ -137,12 +137,7 @@ def test_silence_and_steady_tones_have_nothing_to_compare(tone: Sound, noise: So
 def test_what_many_sounds_have_in_common_is_no_match(tone: Sound, songs: dict[str, Array]) -> None:
     """Silence, a test tone, held chords, and chords that die away, which hold each band's bit."""
     time = np.arange(4 * RATE) / RATE
-    sounds = {
-        "silence": tone(0, 4),
-        "silence too": tone(0, 5),
-        "tone": tone(440, 4),
-        "other tone": tone(660, 4),
-    }
+    sounds = {"silence": tone(0, 4), "silence too": tone(0, 5), "tone": tone(440, 4), "other tone": tone(660, 4)}
     for number, (name, song) in enumerate(songs.items()):
         sounds[f"{name}, then silence"] = np.r_[song[: 2 * RATE], tone(0, 4)]
         roots = 110 * 2 ** (np.array([0, 4, 7]) / 12 + number / 8)
@@ -213,9 +208,7 @@ def test_words_are_those_of_the_paper() -> None:
     assert len(words) == (len(signal) - FRAME) // HOP
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
     spectra = [np.fft.rfft(signal[n * HOP :][:FRAME] * window) for n in range(len(words) + 1)]
-    energy = [
-        [np.square(np.abs(spectrum[low:high])).sum() for low, high in pairwise(EDGES)] for spectrum in spectra
-    ]
+    energy = [[np.square(np.abs(spectrum[low:high])).sum() for low, high in pairwise(EDGES)] for spectrum in spectra]
     bits = np.diff(-np.diff(energy, axis=1), axis=0) > 0
     expected = [int("".join(map(str, row)), 2) for row in bits.astype(int)]
     assert np.mean(words == expected) > 0.95, "but for rounding"

@@ -4,8 +4,8 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.data import gtzan
 from pipeline.data.groups import join, joint_credits
-from pipeline.data.sources.gtzan import lists
 
 NAMES = list("abcdefgh")
 
@@ -29,17 +29,7 @@ def test_the_order_of_the_pairs_does_not_matter(pairs: list[tuple[str, str]]) ->
 
 
 def test_joint_credits_go_with_their_artists() -> None:
-    artists = [
-        "Ann",
-        "Ann and Bob",
-        "Bob & Cy",
-        "Cy feat. Dan",
-        "Eve",
-        "Earth, Wind & Fire",
-        "AC/DC",
-        "",
-        "Andy",
-    ]
+    artists = ["Ann", "Ann and Bob", "Bob & Cy", "Cy feat. Dan", "Eve", "Earth, Wind & Fire", "AC/DC", "", "Andy"]
     found = dict(zip(artists, joint_credits(pd.Series(artists)), strict=True))
     together = {"Ann", "Ann and Bob", "Bob & Cy", "Cy feat. Dan"}
     assert len({found[name] for name in together}) == 1
@@ -48,7 +38,7 @@ def test_joint_credits_go_with_their_artists() -> None:
 
 
 def test_gtzan_artists_are_joined_over_genres_and_duets() -> None:
-    groups = lists.groups()
+    groups = gtzan.groups()
     assert len(groups) == 1000
     of: dict[str, set[str]] = {}
     for clip, group in groups.items():
@@ -56,15 +46,15 @@ def test_gtzan_artists_are_joined_over_genres_and_duets() -> None:
     assert of["Queen"] == of["Guns N' Roses"] == {"rock", "metal"}
     assert of["Bob Marley"] == {"reggae", "hiphop"}  # a duet with Lauryn Hill
     assert {group for group in of if group.startswith("unknown")} == {
-        f"unknown ({genre})" for genre in set(lists.GENRES) - {"blues", "rock"}
+        f"unknown ({genre})" for genre in set(gtzan.GENRES) - {"blues", "rock"}
     }
 
 
 def test_gtzan_faults_are_known() -> None:
-    faults = lists.faults()
+    faults = gtzan.faults()
     assert len(faults) == 85
     assert "rock.00016" in faults["metal.00058"]
     assert "Kaggle" in faults["jazz.00054"]
-    assert lists.id_of("genres/jazz/jazz.00054.wav") == "jazz.00054"
-    assert lists.id_of("jazz.00100.wav") is None
-    assert lists.id_of("my jazz.00001.wav") is None
+    assert gtzan.id_of("genres/jazz/jazz.00054.wav") == "jazz.00054"
+    assert gtzan.id_of("jazz.00100.wav") is None
+    assert gtzan.id_of("my jazz.00001.wav") is None

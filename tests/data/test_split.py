@@ -10,10 +10,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.config.data import Split
-from pipeline.data.sources.gtzan import lists
+from pipeline.data import gtzan
 from pipeline.data.split import LEAKY, PARTS, SplitError, explained, leaky
 from pipeline.data.split import split as made
-from pipeline.data.tutorial_split import first_to_train
+from tutorial.split import first_to_train
 
 SHARES = {"train": 0.6, "valid": 0.15, "test": 0.25}
 SETTINGS = Split(protocol="grouped", folds=1, valid=SHARES["valid"], test=SHARES["test"])
@@ -57,10 +57,7 @@ def test_groups_of_one_label(labels: list[list[int]], seed: int) -> None:
 
 
 @settings(max_examples=40)
-@given(
-    st.lists(st.tuples(st.integers(0, 14), st.integers(0, 3)), min_size=20, max_size=120),
-    st.integers(0, 2**32 - 1),
-)
+@given(st.lists(st.tuples(st.integers(0, 14), st.integers(0, 3)), min_size=20, max_size=120), st.integers(0, 2**32 - 1))
 def test_groups_across_labels(members: list[tuple[int, int]], seed: int) -> None:
     table = clips([(f"group {group}", f"label {label}") for group, label in members])
     assume((table.groupby("label")["group"].nunique() >= 3).all())
@@ -160,21 +157,21 @@ def test_a_table_says_how_it_was_made(protocol: str) -> None:
 
 def gtzan_names() -> pd.DataFrame:
     """The 1000 clips by name, as the source gives them."""
-    names = [f"{genre}/{genre}.{number:05}.wav" for genre in lists.GENRES for number in range(100)]
-    ids = pd.Series(names).map(lists.id_of)
+    names = [f"{genre}/{genre}.{number:05}.wav" for genre in gtzan.GENRES for number in range(100)]
+    ids = pd.Series(names).map(gtzan.id_of)
     labels = [name.split("/")[0] for name in names]
-    return pd.DataFrame({"clip_id": names, "label": labels, "group": ids.map(lists.groups())})
+    return pd.DataFrame({"clip_id": names, "label": labels, "group": ids.map(gtzan.groups())})
 
 
 def ids_by_part(protocol: str, table: pd.DataFrame) -> dict[str, set[str]]:
     rows = made(table, SETTINGS.model_copy(update={"protocol": protocol}), 7)
-    return {part: set(own["clip_id"].map(lists.id_of)) for part, own in rows.groupby("part")}
+    return {part: set(own["clip_id"].map(gtzan.id_of)) for part, own in rows.groupby("part")}
 
 
 def test_tutorial_has_the_first_sixty_to_train_and_the_rest_to_test() -> None:
     parts = ids_by_part("tutorial", gtzan_names())
-    first = {f"{genre}.{number:05}" for genre in lists.GENRES for number in range(60)}
-    last = {f"{genre}.{number:05}" for genre in lists.GENRES for number in range(60, 100)}
+    first = {f"{genre}.{number:05}" for genre in gtzan.GENRES for number in range(60)}
+    last = {f"{genre}.{number:05}" for genre in gtzan.GENRES for number in range(60, 100)}
     assert parts["test"] == last
     assert parts["train"] | parts["valid"] == first
     assert not parts["train"] & parts["valid"]
@@ -186,7 +183,7 @@ def test_of_gtzan_the_first_sixty_train_and_the_others_are_valid_and_test() -> N
     table = table[table["clip_id"] != "jazz/jazz.00054.wav"]  # the file that nobody can read
     rows = first_to_train(table)
     parts = {part: list(own["clip_id"]) for part, own in rows.groupby("part")}
-    assert set(map(lists.id_of, parts["test"])) == ids_by_part("tutorial", table)["test"]
+    assert set(map(gtzan.id_of, parts["test"])) == ids_by_part("tutorial", table)["test"]
     assert parts["valid"] == parts["test"]
     assert sorted(parts["train"] + parts["test"]) == sorted(table["clip_id"]), "each on one side, once"
     assert (rows["fold"] == 0).all()
@@ -220,9 +217,9 @@ def test_filtered_is_the_lists_of_its_authors(shared: Path) -> None:
 
 
 def test_filtered_has_each_artist_credited_alone_in_one_part() -> None:
-    artists = {clip: group for clip, group in lists.groups().items() if not group.startswith("unknown")}
+    artists = {clip: group for clip, group in gtzan.groups().items() if not group.startswith("unknown")}
     parts: dict[str, set[str]] = {}
-    for clip, part in lists.filtered().items():
+    for clip, part in gtzan.filtered().items():
         if part != "excluded" and clip in artists:
             parts.setdefault(artists[clip], set()).add(part)
     # duets join artists that the authors kept apart
@@ -257,8 +254,6 @@ def test_too_few_groups_name_the_label() -> None:
 
 def test_groups_that_allow_no_split_name_the_label_and_the_part() -> None:
     """By x and y the groups c and d are in one part, so z, with three groups, misses one."""
-    members = [
-        (group, label) for label, groups in {"x": "abc", "y": "abd", "z": "cde"}.items() for group in groups
-    ]
+    members = [(group, label) for label, groups in {"x": "abc", "y": "abd", "z": "cde"}.items() for group in groups]
     with pytest.raises(SplitError, match=r"label '\w' has no clip in (train|valid|test)"):
         made(clips(members), SETTINGS, 7)

@@ -7,7 +7,7 @@ from leaves import changed
 from tiny import FEW, make_features, make_music, make_networks, tiny
 from workshop import Workshop, serving
 
-from pipeline import paths
+from pipeline.base import paths
 
 
 @pytest.fixture(scope="session")
@@ -36,12 +36,6 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
         make_music(shop.home / paths.MUSIC)
         make_networks(shop.home / "networks")
         shop.make("download", "audit", "split", "features")
-        shop.make(
-            *(
-                f"{stage}@{key}"
-                for key in shop.base["experiments"]
-                for stage in ("inputs", "train", "evaluate")
-            )
-        )
+        shop.make(*(f"{stage}@{key}" for key in shop.base["experiments"] for stage in ("inputs", "train", "evaluate")))
         shop.make("leak@logreg")
         yield shop

@@ -21,7 +21,7 @@ import yaml
 from checkouts import CHORDS, CLIPS, edit_params, make_music, ran, run, runs
 from documented import Typed
 
-from pipeline import paths
+from pipeline.base import paths
 from pipeline.tracking.offline_queue import Queue
 
 ROOT = Path(__file__).parents[2]
@@ -46,9 +46,7 @@ NOT_RUN = {
         "half an hour", "tests/features/test_tabular.py", "python -m benchmarks --clips"
     ),
     "make scores": NotRun(
-        "half an hour of training",
-        "tests/stages/test_readme_scores.py",
-        "python -m benchmarks.scores starter",
+        "half an hour of training", "tests/stages/test_readme_scores.py", "python -m benchmarks.scores starter"
     ),
     "make lessons": NotRun("minutes", "tests/lessons/test_lessons.py", " repro "),
     "pip install '.[keras]'": NotRun("a network, and 2 GB", "pyproject.toml"),
@@ -74,9 +72,7 @@ def marked() -> set[str]:
 def test_every_documented_command_is_run() -> None:
     commands = documented.fenced() | documented.inline()
     known = marked() | NOT_RUN.keys()
-    untested = {
-        f"{command} ({place})" for command, place in commands.items() if not documented.is_run(command, known)
-    }
+    untested = {f"{command} ({place})" for command, place in commands.items() if not documented.is_run(command, known)}
     assert not untested, "run by no test (or no command: fence it as ```text)"
     assert not known - commands.keys(), "in no document"
     assert not marked() & NOT_RUN.keys()
@@ -91,9 +87,7 @@ def test_what_is_not_run_is_there_and_tested_otherwise(command: str, tmp_path: P
         shutil.copy(ROOT / "Makefile", tmp_path)
         for name in ("requirements.lock", "pyproject.toml"):
             (tmp_path / name).touch()
-        assert entry.recipe in run(
-            tmp_path, "bash", "-ec", command.replace("<folder>", "music") + " --dry-run"
-        )
+        assert entry.recipe in run(tmp_path, "bash", "-ec", command.replace("<folder>", "music") + " --dry-run")
 
 
 def test_params_that_commands_set_are_in_params_yaml() -> None:
@@ -131,9 +125,7 @@ def test_a_folder_is_imported_with_its_groups(checkout: Path, typed: Typed, tmp_
     output = typed(checkout, "source .venv/bin/activate", IMPORT, home=tmp_path, variables={"PATH": without})
     assert f"Imported {len(files)} files with 3 labels (high, low, middle) as data/music" in output
     assert {"audit", "split"} <= set(ran(run(checkout, "dvc", "repro", "split")))
-    found = pd.read_parquet(checkout / paths.SPLIT).merge(
-        pd.read_parquet(checkout / paths.CLIPS), on="clip_id"
-    )
+    found = pd.read_parquet(checkout / paths.SPLIT).merge(pd.read_parquet(checkout / paths.CLIPS), on="clip_id")
     assert set(found["group"]) == set(artists)
     assert (found.groupby("group")["part"].nunique() == 1).all()
 

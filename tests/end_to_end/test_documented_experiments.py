@@ -9,8 +9,8 @@ import yaml
 from checkouts import CHORDS, CLIPS, edit_params, make_music, ran, runs
 from documented import Typed
 
-from pipeline import paths
-from pipeline.files import read_json
+from pipeline.base import paths
+from pipeline.base.files import read_json
 
 GTZAN = "soundtrack import gtzan-excerpts --groups artists.csv"
 LEAK = "dvc exp run -S data.source=folder -S split.folds=5 leak@logreg leak@mlp"

@@ -13,8 +13,8 @@ from checkouts import edit_params, ran, run
 from documented import Typed
 
 from lessons.common.pictures.sources.sign_mnist import LETTERS, PIXELS
-from pipeline import paths
-from pipeline.files import read_json
+from pipeline.base import paths
+from pipeline.base.files import read_json
 
 KAGGLEHUB = """
 def dataset_download(name):
@@ -26,12 +26,8 @@ def dataset_download(name):
 def few_epochs(folder: Path, source: str, experiment: str) -> None:
     def change(content: dict[str, Any]) -> None:
         content["data"]["source"] = source
-        content["weights"] = {
-            name: {"source": "path", "path": "../../backbone"} for name in content["weights"]
-        }
-        content["experiments"] = {
-            experiment: content["experiments"][experiment] | {"training": {"epochs": 2}}
-        }
+        content["weights"] = {name: {"source": "path", "path": "../../backbone"} for name in content["weights"]}
+        content["experiments"] = {experiment: content["experiments"][experiment] | {"training": {"epochs": 2}}}
         content["features"]["image"]["size"] = 28
 
     edit_params(folder, change)

@@ -123,9 +123,7 @@ def test_a_lesson_is_a_project_whose_runs_stand_in_the_checkouts_store(checkout:
     again = run(lesson, "dvc", "repro")
     assert ran(again) == []
     assert NOTHING in again
-    again = run(
-        checkout, "python", "-m", "pipeline.cli", "repro", "--jobs", "2", f"lessons/{LESSON}/dvc.yaml"
-    )
+    again = run(checkout, "python", "-m", "pipeline.cli", "repro", "--jobs", "2", f"lessons/{LESSON}/dvc.yaml")
     assert ran(again) == []
     assert NOTHING in again
     assert "one_income_epochs" in run(lesson, "dvc", "metrics", "show")
@@ -157,8 +155,7 @@ def test_the_tutorial_is_a_project_on_top_of_the_roots(checkout: Path, typed: Ty
     }
     short = {"epochs": 1, "patience": None, "monitor": None}
     edit_params(
-        checkout / "tutorial",
-        lambda content: content.update(training=short, experiments={"multimodal": theirs}),
+        checkout / "tutorial", lambda content: content.update(training=short, experiments={"multimodal": theirs})
     )
     assert ran(typed(checkout, "make tutorial")) == ["train@multimodal", "report"]
     assert "multimodal, tutorial" in (checkout / "reports/tutorial.html").read_text()

@@ -11,25 +11,20 @@ from checkouts import edit_params, ran, run, runs
 def test_stages_one_by_one_give_what_side_by_side_gave(finished: Path, checkout: Path) -> None:
     """From nothing but the code and the music: the same dvc.lock, and the same runs and scores in MLflow."""
     edit_params(
-        checkout,
-        lambda content: content.update(leak=[], experiments={"majority": content["experiments"]["majority"]}),
+        checkout, lambda content: content.update(leak=[], experiments={"majority": content["experiments"]["majority"]})
     )
     for name in ("dvc.lock", "mlflow.db"):
         (checkout / name).unlink()
     for name in (".dvc/cache/runs", ".cache", "mlartifacts", "features", "models", "metrics"):
         shutil.rmtree(checkout / name)
     assert "compare" in ran(run(checkout, "dvc", "repro", "compare"))
-    ours, theirs = (
-        yaml.safe_load((folder / "dvc.lock").read_text())["stages"] for folder in (checkout, finished)
-    )
+    ours, theirs = (yaml.safe_load((folder / "dvc.lock").read_text())["stages"] for folder in (checkout, finished))
     assert set(ours) <= set(theirs)
     same = ("download", "audit", "split", "features", "inputs@majority")
     assert [ours[stage] for stage in same] == [theirs[stage] for stage in same]
     metrics = "metrics/majority.json"
     assert (checkout / metrics).read_text() == (finished / metrics).read_text()
     columns = ["status", "test_macro_f1", "valid_macro_f1"]
-    found, expected = (
-        runs(folder).set_index("name")[columns].sort_index() for folder in (checkout, finished)
-    )
+    found, expected = (runs(folder).set_index("name")[columns].sort_index() for folder in (checkout, finished))
     pd.testing.assert_frame_equal(found, expected.drop(["logreg", "mlp", "multimodal", "leak logreg"]))
     assert ran(run(checkout, "dvc", "repro", "compare")) == []

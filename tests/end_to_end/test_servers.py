@@ -85,9 +85,7 @@ def test_the_server_answers_curl(checkout: Path, typed: Typed, song: Path) -> No
     for command in ("make serve", "soundtrack serve --workers 2"):
         with served(checkout, typed.text(command), 5001, "/ping"):
             silent = {"curl http": "curl --silent http"}
-            by_path = typed(
-                song.parent, BY_PATH, instead={**silent, "/home/me": str(song.parents[1])}, variables=HERE
-            )
+            by_path = typed(song.parent, BY_PATH, instead={**silent, "/home/me": str(song.parents[1])}, variables=HERE)
             by_bytes = typed(song.parent, BY_BYTES, instead=silent, variables=HERE)
         [answer], [same] = (json.loads(text)["predictions"] for text in (by_path, by_bytes))
         assert answer == same
@@ -110,7 +108,7 @@ def test_mlflows_pages_show_the_runs(checkout: Path, typed: Typed) -> None:
         assert "<html" in direct().get(address, timeout=PATIENCE_S).text
         found = ask(f"{address}/ajax-api/2.0/mlflow/experiments/search", json={"max_results": 100}).json()
         ids = {one["name"]: one["experiment_id"] for one in found["experiments"]}
-        rows = ask(
-            f"{address}/ajax-api/2.0/mlflow/runs/search", json={"experiment_ids": [ids["soundtrack"]]}
-        ).json()["runs"]
+        rows = ask(f"{address}/ajax-api/2.0/mlflow/runs/search", json={"experiment_ids": [ids["soundtrack"]]}).json()[
+            "runs"
+        ]
     assert {"logreg", "mlp", "comparison"} <= {row["info"]["run_name"] for row in rows}

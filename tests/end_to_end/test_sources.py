@@ -23,8 +23,8 @@ from documented import ROOT
 from hub import hub
 from networks import FRAMES, make_ast
 
-from pipeline import paths
-from pipeline.data.sources.gtzan import lists
+from pipeline.base import paths
+from pipeline.data import gtzan
 
 NO_PROXY = {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
 
@@ -99,17 +99,14 @@ Ask = Callable[..., str]
 
 def split(checkout: Path, standins: Path, ok: bool = True) -> str:
     return run(
-        checkout,
-        *("dvc", "repro", "split"),
-        ok=ok,
-        variables={**NO_PROXY, "PYTHONPATH": f"{standins}:{checkout}"},
+        checkout, *("dvc", "repro", "split"), ok=ok, variables={**NO_PROXY, "PYTHONPATH": f"{standins}:{checkout}"}
     )
 
 
 def test_gtzan_mini_needs_the_random_protocol(checkout: Path, tmp_path: Path) -> None:
     """As the README says, and as the error says where the default is left."""
     numbers = {"jazz": (0, 1, 2, 4, 5, 6, 7, 8, 11, 12)}
-    ids = [f"{genre}.{number:05}" for genre in lists.GENRES for number in numbers.get(genre, range(10))]
+    ids = [f"{genre}.{number:05}" for genre in gtzan.GENRES for number in numbers.get(genre, range(10))]
     publish(tmp_path, "main.zip", ids)
     with served(tmp_path / "web") as address:
         edit_params(checkout, lambda content: content["data"].update(source="gtzan-mini", mirror=address))
@@ -124,7 +121,7 @@ def test_gtzan_mini_needs_the_random_protocol(checkout: Path, tmp_path: Path) ->
 
 
 def test_gtzan_is_split_as_published(checkout: Path, tmp_path: Path) -> None:
-    published = {clip: part for clip, part in lists.filtered().items() if part in ("train", "valid", "test")}
+    published = {clip: part for clip, part in gtzan.filtered().items() if part in ("train", "valid", "test")}
     few = pd.DataFrame(published.items(), columns=["clip", "part"])
     few["genre"] = few["clip"].str.split(".").str[0]
     each = few.groupby(["genre", "part"])
@@ -138,7 +135,7 @@ def test_gtzan_is_split_as_published(checkout: Path, tmp_path: Path) -> None:
         edit_params(checkout, lambda content: content["split"].update(protocol="tutorial"))
         assert ran(split(checkout, tmp_path)) == ["split"]
     tested = {clip for clip, part in parts(checkout).items() if part == "test"}
-    assert tested == {clip for clip in ids if lists.number_of(clip) >= 60}
+    assert tested == {clip for clip in ids if gtzan.number_of(clip) >= 60}
 
 
 def test_weights_from_the_hub_are_used(checkout: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from checkouts import RATE, edit_params, ran, run
 
-from pipeline.data.sources.gtzan import lists
+from pipeline.data import gtzan
 
 GENRES = ("blues", "jazz", "rock")
 PER_PART = 4
@@ -26,7 +26,7 @@ def named_like_gtzan(checkout: Path, tmp_path: Path) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(file, np.random.default_rng(number).normal(0, 0.1, RATE + number), RATE)
     artists = tmp_path / "artists.csv"
-    pd.DataFrame({"id": ids, "artist": [lists.groups()[clip] for clip in ids]}).to_csv(artists, index=False)
+    pd.DataFrame({"id": ids, "artist": [gtzan.groups()[clip] for clip in ids]}).to_csv(artists, index=False)
     folder = str(tmp_path / "gtzan")
     run(checkout, sys.executable, "-m", "pipeline.cli", "import", folder, "--groups", str(artists))
     return checkout
@@ -37,7 +37,7 @@ def _ids() -> list[str]:
     found: list[str] = []
     for genre in GENRES:
         parts: dict[str, list[str]] = {}
-        for clip, part in lists.filtered().items():
+        for clip, part in gtzan.filtered().items():
             if clip.startswith(genre):
                 parts.setdefault(part, []).append(clip)
         for part, own in parts.items():
@@ -60,19 +60,16 @@ def test_each_protocol_makes_its_own_split(named_like_gtzan: Path) -> None:
         assert set(table["protocol"]) == {name}
         assert (table.groupby("label")["part"].nunique() == 3).all()
     parts = [
-        tuple(table.sort_values("clip_id")[["clip_id", "part"]].itertuples(index=False))
-        for table in found.values()
+        tuple(table.sort_values("clip_id")[["clip_id", "part"]].itertuples(index=False)) for table in found.values()
     ]
     assert len(set(parts)) == 4
-    ids = {name: table["clip_id"].map(lists.id_of) for name, table in found.items()}
+    ids = {name: table["clip_id"].map(gtzan.id_of) for name, table in found.items()}
 
     assert (found["grouped"].groupby("group")["part"].nunique() == 1).all()
     assert (found["random"].groupby("group")["part"].nunique() > 1).any()
-    assert list(found["filtered"]["part"]) == list(ids["filtered"].map(lists.filtered()))
+    assert list(found["filtered"]["part"]) == list(ids["filtered"].map(gtzan.filtered()))
     assert len(found["filtered"]) < len(found["grouped"]), "excluded clips are in no part"
-    assert list(found["tutorial"]["part"] == "test") == [
-        lists.number_of(clip) >= 60 for clip in ids["tutorial"]
-    ]
+    assert list(found["tutorial"]["part"] == "test") == [gtzan.number_of(clip) >= 60 for clip in ids["tutorial"]]
 
 
 def test_a_split_that_cannot_be_is_refused_in_words(named_like_gtzan: Path, tmp_path: Path) -> None:
@@ -88,7 +85,7 @@ def test_a_split_that_cannot_be_is_refused_in_words(named_like_gtzan: Path, tmp_
     assert "Traceback" not in refused
     assert set(_split(named_like_gtzan, "random")["part"]) == {"train", "valid", "test"}
     for file in (tmp_path / "gtzan/rock").iterdir():
-        if lists.number_of(file.stem) >= 60:
+        if gtzan.number_of(file.stem) >= 60:
             file.unlink()
     run(named_like_gtzan, sys.executable, "-m", "pipeline.cli", *bring)
     edit_params(named_like_gtzan, lambda content: content["split"].update(protocol="tutorial"))

@@ -44,8 +44,7 @@ def test_versions_of_a_data_set(checkout: Path, typed: Typed, tmp_path: Path) ->
     make_music(tmp_path / "music-v2", clips=CLIPS + 2)
     (tmp_path / "music-v2/low/low 0.wav").rename(tmp_path / "music-v2/high/low 0.wav")
     edit_params(
-        checkout,
-        lambda content: [content["experiments"].pop(key) for key in ("majority", "mlp", "multimodal")],
+        checkout, lambda content: [content["experiments"].pop(key) for key in ("majority", "mlp", "multimodal")]
     )
     edit_params(checkout, lambda content: content.update(leak=[]))
 
@@ -62,8 +61,7 @@ def test_versions_of_a_data_set(checkout: Path, typed: Typed, tmp_path: Path) ->
     assert "test_macro_f1" in difference
 
     versions = [
-        yaml.safe_load(run(checkout, "git", "show", f"{revision}:data/music.dvc"))
-        for revision in ("HEAD~1", "HEAD")
+        yaml.safe_load(run(checkout, "git", "show", f"{revision}:data/music.dvc")) for revision in ("HEAD~1", "HEAD")
     ]
     table = runs(checkout)
     for version in versions:

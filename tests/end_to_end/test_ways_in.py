@@ -18,8 +18,8 @@ import requests
 from checkouts import run
 from processes import PATIENCE_S, free_port, wait_until
 
+from pipeline.base.files import read_json
 from pipeline.evaluation import calibration
-from pipeline.files import read_json
 
 REGISTRY = """
 import json, sys
@@ -67,9 +67,7 @@ def test_all_ways_in_give_what_evaluation_found(finished: Path, tmp_path: Path) 
             ({"columns": ["audio", "path"], "data": [[_base64(clips[0]), clips[0]]]}, "give either audio"),
         ]
         for bad, reason in refusals:
-            refused = requests.post(
-                f"{address}/invocations", json={"dataframe_split": bad}, timeout=PATIENCE_S
-            )
+            refused = requests.post(f"{address}/invocations", json={"dataframe_split": bad}, timeout=PATIENCE_S)
             assert refused.status_code == 400, refused.text
             assert reason in refused.text
         assert requests.get(f"{address}/ping", timeout=PATIENCE_S).status_code == 200
@@ -79,15 +77,7 @@ def test_all_ways_in_give_what_evaluation_found(finished: Path, tmp_path: Path) 
     music.mkdir()
     for number, clip in enumerate([*clips, str(tmp_path / "text.mp3")]):
         shutil.copy(clip, music / f"{number:03}{Path(clip).suffix}")
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline.cli",
-        "classify",
-        str(music),
-        "--json",
-        str(tmp_path / "songs.json"),
-    ]
+    command = [sys.executable, "-m", "pipeline.cli", "classify", str(music), "--json", str(tmp_path / "songs.json")]
     output = run(finished, *command, variables={**PLAIN, "OMP_NUM_THREADS": "1"})
     found = read_json(tmp_path / "songs.json")
     classified = pd.DataFrame([song["probabilities"] for song in found[:-1]])[labels]

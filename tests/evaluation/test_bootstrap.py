@@ -179,11 +179,7 @@ def test_all_pairs_are_compared() -> None:
     draw = np.random.default_rng(8)
     worst, middle, best = simulated(draw, groups=120, ahead=(-2, 0, 2), seeds=2)
     found = compare({"worst": worst, "best": best, "middle": middle}, seed=0)
-    assert [(one.better, one.worse) for one in found] == [
-        ("best", "worst"),
-        ("middle", "worst"),
-        ("best", "middle"),
-    ]
+    assert [(one.better, one.worse) for one in found] == [("best", "worst"), ("middle", "worst"), ("best", "middle")]
     values = {
         key: interval(rows, "macro_f1", seed=0).value
         for key, rows in {"worst": worst, "best": best, "middle": middle}.items()
@@ -223,9 +219,7 @@ def test_models_may_have_different_seeds() -> None:
 
 
 @pytest.mark.parametrize(
-    "other",
-    [a_few()[1:], a_few().assign(group="a"), a_few().assign(label="jazz")],
-    ids=["clips", "groups", "labels"],
+    "other", [a_few()[1:], a_few().assign(group="a"), a_few().assign(label="jazz")], ids=["clips", "groups", "labels"]
 )
 def test_models_on_different_clips_are_named(other: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match="'cnn' and 'mlp' are not scored on the same clips"):
@@ -257,11 +251,6 @@ def test_each_run_is_scored_over_its_own_labels() -> None:
         table(("c", "rock", "jazz"), ("d", "jazz", "jazz"), fold=0, seed=4),
     ]
     expected = pd.DataFrame(
-        {
-            "fold": [0, 0, 1],
-            "seed": [4, 5, 5],
-            "macro_f1": [(0 + 2 / 3) / 2, 1.0, 2 / 3],
-            "accuracy": [0.5, 1.0, 0.5],
-        }
+        {"fold": [0, 0, 1], "seed": [4, 5, 5], "macro_f1": [(0 + 2 / 3) / 2, 1.0, 2 / 3], "accuracy": [0.5, 1.0, 0.5]}
     )
     pd.testing.assert_frame_equal(by_run(pd.concat(rows)), expected)

@@ -97,9 +97,7 @@ def test_no_other_temperature_has_a_lower_loss() -> None:
     rows = drawn(300, seed=4, sharpness=2.0)
     best = calibration.temperature(rows)
     lowest = loss(calibration.scaled(rows, best))
-    assert all(
-        loss(calibration.scaled(rows, t)) > lowest for t in (0.1, 0.5 * best, 0.99 * best, 1.01 * best, 19)
-    )
+    assert all(loss(calibration.scaled(rows, t)) > lowest for t in (0.1, 0.5 * best, 0.99 * best, 1.01 * best, 19))
 
 
 def test_scaling_by_hand() -> None:
@@ -138,9 +136,7 @@ def test_the_same_answer_for_every_clip() -> None:
     confident = table(*((label, (1.0, 0.0, 0.0)) for label in LABELS))
     t = calibration.temperature(confident)
     assert t == pytest.approx(HIGHEST_TEMPERATURE, rel=0.01)
-    assert (
-        calibration.ece(calibration.scaled(confident, t)) < calibration.ece(confident) == pytest.approx(2 / 3)
-    )
+    assert calibration.ece(calibration.scaled(confident, t)) < calibration.ece(confident) == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,7 @@ from pipeline.evaluation.temperature import LOWEST_PROBABILITY
 LABELS = ["jazz", "polka", "rock"]
 
 
-def table(
-    rows: Sequence[tuple[str, str, str, tuple[float, ...]]], labels: list[str] = LABELS
-) -> pd.DataFrame:
+def table(rows: Sequence[tuple[str, str, str, tuple[float, ...]]], labels: list[str] = LABELS) -> pd.DataFrame:
     """Predictions from (part, label, predicted, probabilities)."""
     columns = ["part", "label", "predicted", *(metrics.PROBABILITY + label for label in labels)]
     frame = pd.DataFrame([[*row[:3], *row[3]] for row in rows], columns=columns)

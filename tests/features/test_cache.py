@@ -14,12 +14,13 @@ import soundfile
 from processes import PATIENCE_S
 from running import features
 
-from pipeline import config, paths
+from pipeline import config
+from pipeline.base import paths
+from pipeline.base.files import sha256
 from pipeline.data import clips
-from pipeline.features import cache, extract
+from pipeline.features import compute, extract
 from pipeline.features.compute import FeaturesError
 from pipeline.features.store import Store
-from pipeline.files import sha256
 
 pytestmark = pytest.mark.usefixtures("music")
 RATE = 22050
@@ -42,23 +43,12 @@ def listed(names: list[str], **changes: object) -> None:
     files = [Path("audio") / name for name in names]
     table = pd.DataFrame({"clip_id": names, "path": [file.as_posix() for file in files]})
     table["sha256"] = [sha256(file) for file in files]
-    about = {
-        "label": "x",
-        "group": "g",
-        "source": "folder",
-        "duration_s": 1.0,
-        "sample_rate": RATE,
-        "status": "ok",
-    }
+    about = {"label": "x", "group": "g", "source": "folder", "duration_s": 1.0, "sample_rate": RATE, "status": "ok"}
     clips.write(table.assign(**{**about, "reason": "", "origin": "", "licence": "", **changes}))
 
 
 def contents() -> dict[str, bytes]:
-    return {
-        file.as_posix(): file.read_bytes()
-        for kind in KINDS
-        for file in sorted((paths.FEATURES / kind).iterdir())
-    }
+    return {file.as_posix(): file.read_bytes() for kind in KINDS for file in sorted((paths.FEATURES / kind).iterdir())}
 
 
 def from_scratch() -> dict[str, bytes]:
@@ -125,7 +115,7 @@ def test_other_params_of_one_kind_compute_that_kind() -> None:
     features(config.load())
     own = config.load().features
     other = own.model_copy(update={"spectrogram": own.spectrogram.model_copy(update={"bands": 64})})
-    keys = [{kind: cache.key(kind, s) for kind in KINDS} for s in (own, other)]
+    keys = [{kind: compute.key(kind, s) for kind in KINDS} for s in (own, other)]
     assert [kind for kind in KINDS if keys[0][kind] != keys[1][kind]] == ["spectrogram"]
     assert len({key for both in keys for key in both.values()}) == len(KINDS) + 1
 
@@ -136,9 +126,7 @@ def test_a_kind_that_is_off_costs_nothing_and_changes_no_other(
     caplog.set_level("INFO")
     features(config.load())
     assert list((paths.FEATURES / "musicnn").iterdir()) == []
-    assert sorted({place.name.split("-")[0] for place in (paths.cache() / "features").iterdir()}) == sorted(
-        KINDS
-    )
+    assert sorted({place.name.split("-")[0] for place in (paths.cache() / "features").iterdir()}) == sorted(KINDS)
     before = contents()
     file = checkout / "params.yaml"
     off, on = "  musicnn: null ", "  musicnn: {} "
@@ -184,7 +172,7 @@ def test_a_killed_run_goes_on_where_it_was(caplog: pytest.LogCaptureFixture) -> 
     assert not paths.FEATURES.exists()
     own = config.load().features
     for kind in KINDS:
-        unfinished = cache.key(kind, own)
+        unfinished = compute.key(kind, own)
         (paths.cache() / "features" / f"{kind}-{unfinished}" / "0001").mkdir()
     features(config.load())
     assert computed(caplog) == 6  # the fifth lacks two kinds

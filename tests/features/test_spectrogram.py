@@ -29,9 +29,7 @@ def scalogram(settings: Params) -> Wavelet:
 
 def test_it_is_librosas_to_a_thousandth_of_a_db(noise: Make, own: Spectrogram) -> None:
     signal = noise(1, 2.0)
-    mel = librosa.feature.melspectrogram(
-        y=signal, sr=RATE, n_fft=own.n_fft, hop_length=own.hop_length, n_mels=64
-    )
+    mel = librosa.feature.melspectrogram(y=signal, sr=RATE, n_fft=own.n_fft, hop_length=own.hop_length, n_mels=64)
     expected = librosa.power_to_db(mel, ref=np.max, top_db=own.top_db).T
     np.testing.assert_allclose(spectrogram.compute(Sound(signal, RATE), own), expected, rtol=0, atol=1e-3)
     assert expected.shape == (1 + len(signal) // own.hop_length, 64)
@@ -58,17 +56,12 @@ def test_a_tone_lights_its_band(tone: Make, own: Spectrogram, band: int) -> None
     assert (values[5:-5].argmax(axis=1) == band).all()
 
 
-@pytest.mark.parametrize(
-    "length", [1, 2, 511, 512, 513, 1023, 1024, 2047, 2048, 2049, 5000, 16383, 16384, 22050]
-)
+@pytest.mark.parametrize("length", [1, 2, 511, 512, 513, 1023, 1024, 2047, 2048, 2049, 5000, 16383, 16384, 22050])
 def test_both_pictures_have_the_same_frames(length: int, own: Spectrogram, scalogram: Wavelet) -> None:
     """Frame t is centred on sample t * hop_length; the end is the loudest, which a short clip must not lose."""
     signal = np.random.default_rng(7).normal(0, 0.01, length).astype(np.float32)
     signal[-1] = 1.0
-    pictures = (
-        spectrogram.compute(Sound(signal, RATE), own),
-        wavelet.compute(Sound(signal, RATE), scalogram),
-    )
+    pictures = (spectrogram.compute(Sound(signal, RATE), own), wavelet.compute(Sound(signal, RATE), scalogram))
     for values in pictures:
         assert values.shape == (1 + length // 512, 64)
         assert values.dtype == np.float32

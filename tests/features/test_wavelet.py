@@ -39,9 +39,7 @@ def test_it_is_the_transform_by_definition(noise: Make, own: Wavelet) -> None:
     """Every band, at both ends and in the middle, to a hundredth of a dB."""
     signal = noise(1, 2.0)
     frames = [0, 1, 40, len(signal) // own.hop_length]
-    expected = np.array(
-        [[direct(signal, hertz, frame, own) for hertz in frequencies(own)] for frame in frames]
-    )
+    expected = np.array([[direct(signal, hertz, frame, own) for hertz in frequencies(own)] for frame in frames])
     values = wavelet.compute(Sound(signal, RATE), own)[frames].astype(np.float64)
     decibels = 20 * np.log10(expected)
     # the level of 0 dB is that of the loudest point of all, which need not be among these
@@ -80,8 +78,7 @@ def test_tones_a_band_apart_are_told_apart_at_every_pitch(tone: Make, own: Wavel
     """As a mel spectrogram of the same window cannot do in the bass."""
     for band in (8, 56):
         near, far = (
-            wavelet.compute(Sound(tone(float(frequencies(own)[b]), 2.0), RATE), own)[40]
-            for b in (band, band + 4)
+            wavelet.compute(Sound(tone(float(frequencies(own)[b]), 2.0), RATE), own)[40] for b in (band, band + 4)
         )
         assert near[band] - near[band + 4] > 6
         assert far[band + 4] - far[band] > 6
@@ -94,9 +91,7 @@ def test_a_click_is_sharper_in_high_bands_than_in_low_ones(settings: Params) -> 
     signal[frame * own.hop_length] = 1.0
     values = wavelet.compute(Sound(signal, RATE), own)
     assert (values.argmax(axis=0) == frame).all()
-    octaves = [
-        slice(start, start + own.bands_per_octave) for start in range(0, own.bands, own.bands_per_octave)
-    ]
+    octaves = [slice(start, start + own.bands_per_octave) for start in range(0, own.bands, own.bands_per_octave)]
     # frames of each band that are less than 20 dB below its loudest
     widths = [(values > values.max(axis=0) - 20).sum(axis=0)[octave].mean() for octave in octaves]
     assert widths == sorted(widths, reverse=True)

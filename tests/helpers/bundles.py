@@ -11,11 +11,11 @@ import onnx.parser
 import pytest
 import soundfile
 
+from pipeline.base.files import write_json
 from pipeline.config.project import Params
 from pipeline.features import extract
 from pipeline.features.sound import Sound
 from pipeline.features.tabular import NAMES
-from pipeline.files import write_json
 from pipeline.serving import manifest
 from pipeline.serving.manifest import Manifest
 from pipeline.serving.ood import OodDetector
@@ -43,9 +43,7 @@ def chord(hertz: float, seconds: float, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     time = np.arange(round(seconds * RATE)) / RATE
     tone = sum(np.sin(2 * np.pi * hertz * rng.uniform(0.97, 1.03) * k * time) / k for k in (1, 2, 3))
-    return (0.1 * tone * (1 + 0.3 * np.sin(2 * np.pi * 3 * time)) + rng.normal(0, 0.005, len(time))).astype(
-        np.float32
-    )
+    return (0.1 * tone * (1 + 0.3 * np.sin(2 * np.pi * 3 * time)) + rng.normal(0, 0.005, len(time))).astype(np.float32)
 
 
 @pytest.fixture
@@ -89,17 +87,15 @@ def known(settings: Params) -> Callable[..., Manifest]:
 
 
 @pytest.fixture(scope="session")
-def _bundle(
-    settings: Params, known: Callable[..., Manifest], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def _bundle(settings: Params, known: Callable[..., Manifest], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "bundle"
     folder.mkdir()
     rows = np.array(
         [
             np.frombuffer(
-                extract.of_decoded(
-                    Sound(chord(hertz, SECONDS, 100 + seed), RATE), ["tabular"], settings.features
-                )["tabular"].content,
+                extract.of_decoded(Sound(chord(hertz, SECONDS, 100 + seed), RATE), ["tabular"], settings.features)[
+                    "tabular"
+                ].content,
                 np.float32,
             )
             for hertz in LABELS.values()

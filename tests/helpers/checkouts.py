@@ -25,14 +25,7 @@ TINY_FEATURES: dict[str, Any] = {
     "sample_rate": RATE,
     "tabular": {"n_fft": 2048, "hop_length": 512},
     "spectrogram": {"n_fft": 2048, "hop_length": 512, "bands": 32, "top_db": 80.0},
-    "wavelet": {
-        "hop_length": 512,
-        "bands": 32,
-        "bands_per_octave": 4,
-        "omega0": 6.0,
-        "fmin": 32.703,
-        "top_db": 80.0,
-    },
+    "wavelet": {"hop_length": 512, "bands": 32, "bands_per_octave": 4, "omega0": 6.0, "fmin": 32.703, "top_db": 80.0},
     "musicnn": None,
     "fbank": None,
 }
@@ -42,9 +35,7 @@ def environment(folder: Path) -> dict[str, str]:
     """That of a user in ``folder``, a checkout or a folder of one, with the virtual environment on the path."""
     checkout = next((place for place in (folder, *folder.parents) if (place / "pipeline").is_dir()), folder)
     users = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("DVC_", "MLFLOW_", "MAKE", "MFLAGS"))
+        name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "MAKE", "MFLAGS"))
     }
     ours = {"PYTHONPATH": str(checkout), "MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "1"}
     return users | ours | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
@@ -109,9 +100,7 @@ def make_music(folder: Path, clips: int = CLIPS) -> None:
         for clip in range(clips):
             rng = np.random.default_rng((number, clip))
             chord = sum(np.sin(2 * np.pi * pitch * (1 + 0.02 * rng.normal()) * time) for pitch in pitches)
-            signal = 0.1 * chord * (1 + 0.3 * np.sin(2 * np.pi * (2 + clip) * time)) + 0.01 * rng.normal(
-                size=len(time)
-            )
+            signal = 0.1 * chord * (1 + 0.3 * np.sin(2 * np.pi * (2 + clip) * time)) + 0.01 * rng.normal(size=len(time))
             soundfile.write(folder / label / f"{label} {clip}.wav", signal, RATE)
 
 

@@ -61,9 +61,7 @@ def starting(words: str) -> str:
 def is_run(command: str, run: set[str]) -> bool:
     """As it stands, or a mention by its first words, as of `dvc add` where `dvc add data/music` is run."""
     parts = (part.strip() for whole in run for part in re.split(r"&&|\||\n", whole))
-    return command in run or (
-        command not in fenced() and any(f"{part} ".startswith(f"{command} ") for part in parts)
-    )
+    return command in run or (command not in fenced() and any(f"{part} ".startswith(f"{command} ") for part in parts))
 
 
 def _documents() -> list[tuple[str, str]]:

@@ -17,13 +17,7 @@ def make_ast(folder: Path) -> None:
     """An Audio Spectrogram Transformer as on the Hub: under the tensors' old names, with a classifier and a scale."""
     torch.manual_seed(7)
     network = ASTForAudioClassification(
-        ASTConfig(
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=48,
-            max_length=FRAMES,
-        )
+        ASTConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48, max_length=FRAMES)
     )
     with torch.no_grad():
         for parameter in network.parameters():

@@ -12,9 +12,7 @@ def covers(project: Path, deps: Iterable[str], imported: Iterable[Path], others:
     declared = {(project / dep).resolve() for dep in deps}
     files = [ROOT / file for file in imported if not _is_empty(ROOT / file)]
     missing = [file for file in [*files, *others] if not declared & {file, *file.parents}]
-    assert not missing, (
-        f"{project.name}/dvc.yaml lacks {sorted(str(file.relative_to(ROOT)) for file in missing)}"
-    )
+    assert not missing, f"{project.name}/dvc.yaml lacks {sorted(str(file.relative_to(ROOT)) for file in missing)}"
 
 
 def _is_empty(file: Path) -> bool:

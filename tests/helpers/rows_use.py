@@ -17,13 +17,8 @@ def theirs(key: str, values: dict[str, Any]) -> list[Row]:
 
 
 def their_name(key: str, other: dict[str, Any], **also: Any) -> Row:
-    changes = {
-        f"{ABOVE}.{key}.model": other,
-        **{f"{ABOVE}.{key}.{name}": value for name, value in also.items()},
-    }
-    return Row(
-        f"{ABOVE}.{key}.model.name", other["name"], f"tutorial@{key}", CURVES.format(key), also=changes
-    )
+    changes = {f"{ABOVE}.{key}.model": other, **{f"{ABOVE}.{key}.{name}": value for name, value in also.items()}}
+    return Row(f"{ABOVE}.{key}.model.name", other["name"], f"tutorial@{key}", CURVES.format(key), also=changes)
 
 
 def their_features(key: str, *kinds: str) -> Row:
@@ -38,12 +33,7 @@ TUTORIAL = [
     Row("tutorial.training.schedule", "cosine", *SHOWN[1:]),
     Row("tutorial.training.class_weights", True, *SHOWN[1:]),
     Row("tutorial.training.augment.gain_db", 6.0, *SHOWN[1:]),
-    Row(
-        "tutorial.training.ensemble_size",
-        2,
-        "tutorial@cnn",
-        says="leave out shrinkage, fusion and ensemble_size",
-    ),
+    Row("tutorial.training.ensemble_size", 2, "tutorial@cnn", says="leave out shrinkage, fusion and ensemble_size"),
     *masked(*SHOWN),
     *stopped(*SHOWN, ANSWERS.format("cnn")),
     their_features("cnn", "wavelet"),
@@ -66,10 +56,7 @@ HERE = {
 }
 """For what the tiny models have to be among what is tried."""
 SWEPT: Params = changed(default(), HERE)["sweeps"]
-PRESENT = {
-    "experiments.mlp.training.batch_size": 16,
-    "experiments.mlp.training.label_smoothing": 0.1,
-}
+PRESENT = {"experiments.mlp.training.batch_size": 16, "experiments.mlp.training.label_smoothing": 0.1}
 
 
 def other(leaf: str, value: Any) -> Any:
@@ -90,13 +77,7 @@ SWEEPS = [
     for row in [
         Row(f"sweeps.{key}.trials", 2, f"sweep {key}", TRIED, given=given(key)),
         *(
-            Row(
-                f"sweeps.{key}.space.{name}.{leaf}",
-                other(leaf, value),
-                f"sweep {key}",
-                TRIED,
-                given=given(key),
-            )
+            Row(f"sweeps.{key}.space.{name}.{leaf}", other(leaf, value), f"sweep {key}", TRIED, given=given(key))
             for name, values in sweep["space"].items()
             for leaf, value in values.items()
         ),

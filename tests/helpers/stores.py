@@ -6,16 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.base.files import atomic_write
 from pipeline.features.store import Writer, block
-from pipeline.files import atomic_write
 
 
 def write_store(
-    folder: Path,
-    clip_ids: list[str],
-    blocks: Iterable[np.ndarray[Any, Any]],
-    dtype: str,
-    spec: dict[str, Any],
+    folder: Path, clip_ids: list[str], blocks: Iterable[np.ndarray[Any, Any]], dtype: str, spec: dict[str, Any]
 ) -> None:
     """One array of rows for each clip, all of one width."""
     with atomic_write(folder) as partial:

@@ -11,7 +11,8 @@ from networks import FRAMES, make_ast, make_musicnn, make_resnet
 from rows import Params
 from stores import write_store
 
-from pipeline import config, paths
+from pipeline import config
+from pipeline.base import paths
 from pipeline.data import clips
 
 ROOT = Path(__file__).parents[2]
@@ -130,9 +131,7 @@ def make_features() -> None:
             for label in table["label"]
         ]
         dtype = "float16" if spec["windowed"] else "float32"
-        write_store(
-            paths.FEATURES / kind, list(table["clip_id"]), (b.clip(-80, 0) for b in blocks), dtype, spec
-        )
+        write_store(paths.FEATURES / kind, list(table["clip_id"]), (b.clip(-80, 0) for b in blocks), dtype, spec)
     pd.DataFrame(columns=["clip_id", "reason"]).to_csv(paths.FAILED, index=False)
 
 

@@ -27,7 +27,8 @@ import yaml
 from matplotlib.figure import Figure
 from rows import CHAMPIONS, RUNS, TRIED, Params
 
-from pipeline import cli, paths, tracking
+from pipeline import cli, tracking
+from pipeline.base import paths
 from pipeline.config.experiment import Experiment
 from pipeline.features.store import ARRAY, Store
 from pipeline.sweeps import command, workers
@@ -191,9 +192,7 @@ def shown(left: Left, pattern: str) -> Left:
 def _ended(run: Any) -> str:
     """What it ended with, where that was an error."""
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=".*found in sys.modules.*"
-        )  # runpy, of what others import too
+        warnings.filterwarnings("ignore", message=".*found in sys.modules.*")  # runpy, of what others import too
         try:
             run()
         except SystemExit as end:

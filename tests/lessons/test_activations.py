@@ -31,9 +31,7 @@ def sigmoid(x: Tensor) -> Tensor:
         ("softmax", torch.exp(X) / (torch.exp(X) + 1), sigmoid(X) * (1 - sigmoid(X))),
     ],
 )
-def test_functions_and_slopes_are_those_of_the_formulas(
-    name: Activation, formula: Tensor, derivative: Tensor
-) -> None:
+def test_functions_and_slopes_are_those_of_the_formulas(name: Activation, formula: Tensor, derivative: Tensor) -> None:
     torch.testing.assert_close(response(name, X), formula)
     torch.testing.assert_close(slope(name, X), derivative)
 

@@ -19,9 +19,7 @@ LESSONS = ["activations", "neuron", "overfitting", "perceptron"]
 
 
 def stages(lesson: str) -> dict[str, Any]:
-    return dict(
-        yaml.safe_load((ROOT / "lessons" / lesson / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    )
+    return dict(yaml.safe_load((ROOT / "lessons" / lesson / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
 
 
 def raw(lesson: str) -> dict[str, Any]:
@@ -51,9 +49,7 @@ def test_what_has_a_dvc_yaml_is_a_project_of_its_own(file: Path) -> None:
     assert (file.parent / ".dvc/.gitignore").read_text() == (ROOT / ".dvc/.gitignore").read_text()
 
 
-@pytest.mark.parametrize(
-    "file", sorted((ROOT / "lessons").glob("*/dvc.yaml")), ids=lambda file: file.parent.name
-)
+@pytest.mark.parametrize("file", sorted((ROOT / "lessons").glob("*/dvc.yaml")), ids=lambda file: file.parent.name)
 def test_a_lesson_depends_on_code_through_links(file: Path) -> None:
     """DVC does not ignore __pycache__ outside a project, so that other runs would change what lies there."""
     assert (file.parent / ".pipeline").resolve() == ROOT / "pipeline"
@@ -67,9 +63,7 @@ def test_a_lesson_depends_on_code_through_links(file: Path) -> None:
 def test_a_lesson_that_trains_no_network_does_not_import_torch(lesson: str) -> None:
     """Which takes seconds."""
     command = f"import sys, lessons.{lesson}.{lesson}; print('torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
@@ -78,11 +72,7 @@ def test_a_lesson_that_trains_no_network_does_not_import_torch(lesson: str) -> N
     [
         ("perceptron", {"treshold": 1.0}, "treshold: unknown key (did you mean 'threshold'?)"),
         ("perceptron", {"threshold": 99_900.0}, "threshold must lie between"),
-        (
-            "neuron",
-            {"batches": {"learning_rate": 0.1, "epoch": 1, "sizes": [1]}},
-            "batches.epoch: unknown key",
-        ),
+        ("neuron", {"batches": {"learning_rate": 0.1, "epoch": 1, "sizes": [1]}}, "batches.epoch: unknown key"),
         ("neuron", {"epochs": "many"}, "epochs: Input should be a valid integer, got 'many'"),
         ("activations", {"activations": ["gelu"]}, "activations.0: Input should be 'linear'"),
         ("overfitting", {"degrees": [15]}, "15 points determine no degree above 14"),
@@ -99,9 +89,7 @@ def test_a_wrong_param_is_an_error_in_words(lesson: str, change: dict[str, Any],
 def test_an_error_ends_a_lesson_without_a_traceback(tmp_path: Path) -> None:
     script = ROOT / "lessons" / "neuron" / "neuron.py"
     (tmp_path / "params.yaml").write_text("seed: 7\n")
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: params.yaml has 8 problem(s):")
     assert "slope: Field required" in done.stderr

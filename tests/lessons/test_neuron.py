@@ -21,9 +21,7 @@ def points() -> tuple[Array, Array]:
     return x, 2 * x - 1 + rng.normal(0, 0.3, POINTS)
 
 
-def descend(
-    points: tuple[Array, Array], rate: float, size: int = POINTS, epochs: int = 400, seed: int = 1
-) -> Descent:
+def descend(points: tuple[Array, Array], rate: float, size: int = POINTS, epochs: int = 400, seed: int = 1) -> Descent:
     return neuron.descend(*points, (0.5, -0.5), rate, size, epochs, 1000.0, np.random.default_rng(seed))
 
 
@@ -31,9 +29,7 @@ def test_errors_by_hand() -> None:
     x, y = np.array([0.0, 1.0, 2.0]), np.array([1.0, 1.0, 7.0])
     assert neuron.mse(2, 1, x, y) == pytest.approx((0 + 4 + 4) / 3)
     assert neuron.rmse(2, 1, x, y) == pytest.approx(math.sqrt(8 / 3))
-    assert neuron.gradient(2, 1, x, y) == pytest.approx(
-        (2 * (0 * 0 + 2 * 1 - 2 * 2) / 3, 2 * (0 + 2 - 2) / 3)
-    )
+    assert neuron.gradient(2, 1, x, y) == pytest.approx((2 * (0 * 0 + 2 * 1 - 2 * 2) / 3, 2 * (0 + 2 - 2) / 3))
 
 
 def test_the_gradient_is_the_slope_of_the_bowl(points: tuple[Array, Array]) -> None:
@@ -65,9 +61,7 @@ def test_a_small_learning_rate_is_on_its_way(points: tuple[Array, Array]) -> Non
 
 
 @pytest.mark.parametrize(("share", "diverges"), [(0.98, False), (1.02, True)])
-def test_the_largest_learning_rate_is_a_sharp_limit(
-    points: tuple[Array, Array], share: float, diverges: bool
-) -> None:
+def test_the_largest_learning_rate_is_a_sharp_limit(points: tuple[Array, Array], share: float, diverges: bool) -> None:
     limit = neuron.largest_learning_rate(points[0])
     found = descend(points, share * limit, epochs=1000)
     assert found.diverged == diverges

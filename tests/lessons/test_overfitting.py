@@ -50,18 +50,10 @@ def test_waves_are_sines_and_cosines_of_half_waves() -> None:
 
 def test_the_lesson(ran: Callable[..., pd.DataFrame], leaves: Callable[[str, set[str]], None]) -> None:
     fewer = dict.fromkeys(["small net", "weight decay", "dropout"])
-    runs = ran(
-        "overfitting",
-        degrees=[0, 3, 14],
-        points={"test": 100},
-        training={"epochs": 6},
-        experiments=fewer,
-    )
+    runs = ran("overfitting", degrees=[0, 3, 14], points={"test": 100}, training={"epochs": 6}, experiments=fewer)
     degrees, nets = ["degree 0", "degree 3", "degree 14"], ["large net", "early stopping", "more data"]
     assert set(runs.index) == {"overfitting", *degrees, *nets}
-    assert (
-        runs.loc["degree 14", "metrics.train_rmse"] < 1e-6 < 10 < runs.loc["degree 14", "metrics.test_rmse"]
-    )
+    assert runs.loc["degree 14", "metrics.train_rmse"] < 1e-6 < 10 < runs.loc["degree 14", "metrics.test_rmse"]
     assert runs.loc["large net", "metrics.train_rmse"] < runs.loc["more data", "metrics.train_rmse"]
     assert runs.loc["large net", "metrics.test_rmse"] > runs.loc["more data", "metrics.test_rmse"]
     assert runs.loc["early stopping", "params.training.monitor"] == "valid_loss"

@@ -19,7 +19,8 @@ from torch import nn
 from lessons.common.pictures import stages as own_stages
 from lessons.common.pictures.config import Data, Params, load
 from lessons.common.pictures.sources import shapes
-from pipeline import config, models, paths
+from pipeline import config, models
+from pipeline.base import paths
 from pipeline.config.base import ParamsError
 from pipeline.config.check import check
 from pipeline.features import extract
@@ -231,7 +232,5 @@ def test_a_wrong_param_of_pictures_is_named(change: dict[str, Any], message: str
 def test_features_of_sound_are_refused() -> None:
     content = raw()
     content["experiments"]["cnn"]["features"] = ["spectrogram"]
-    with pytest.raises(
-        ParamsError, match=r"experiments\.cnn\.features: there is no 'spectrogram', only \['image'\]"
-    ):
+    with pytest.raises(ParamsError, match=r"experiments\.cnn\.features: there is no 'spectrogram', only \['image'\]"):
         check(content, Params, "params.yaml")

@@ -10,8 +10,8 @@ from PIL import Image
 from lessons.common.pictures import paths
 from lessons.common.pictures.config import Data
 from lessons.common.pictures.sources import digits, pictures, shapes
-from pipeline.data.sources import SourceError
-from pipeline.files import sha256
+from pipeline.base.files import sha256
+from pipeline.sources import SourceError
 
 
 def test_digits_are_those_of_scikit_learn(tmp_path: Path) -> None:

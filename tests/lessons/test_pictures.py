@@ -44,9 +44,7 @@ def png_header(width: int, height: int) -> bytes:
     """A PNG whose header announces a size, and no pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        )
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
@@ -74,9 +72,7 @@ def test_a_good_picture_has_no_reason(tmp_path: Path) -> None:
 def test_every_mode_becomes_colour(tmp_path: Path, mode: str, name: str) -> None:
     grey = photograph().convert("L")
     whole = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
-    picture = (
-        whole if mode == "I;16" else (photograph() if mode in ("P", "CMYK", "RGBA") else grey).convert(mode)
-    )
+    picture = whole if mode == "I;16" else (photograph() if mode in ("P", "CMYK", "RGBA") else grey).convert(mode)
     file = saved(tmp_path / name, picture)
     assert looked(file).reason == ""
     decoded = decode(file)
@@ -186,9 +182,7 @@ def test_pictures_that_look_the_same_are_one_group(tmp_path: Path) -> None:
     saved(tmp_path / "d.png", photograph(2))
     (tmp_path / "e.png").write_bytes((tmp_path / "d.png").read_bytes())
     (tmp_path / "f.png").write_bytes(b"no picture")
-    files = {
-        str(tmp_path / f"{name}"): "x" for name in ("a.png", "b.jpg", "c.png", "d.png", "e.png", "f.png")
-    }
+    files = {str(tmp_path / f"{name}"): "x" for name in ("a.png", "b.jpg", "c.png", "d.png", "e.png", "f.png")}
     found, pairs = audit(table(files), LIMITS, PICTURES)
     groups = [Path(group).name for group in found["group"]]
     assert groups == ["a.png", "a.png", "a.png", "d.png", "d.png", "f.png"]

@@ -57,9 +57,7 @@ def test_the_logged_error_is_that_of_the_best_epoch(tmp_path: Path, training: Tr
 
 
 def test_with_nothing_to_monitor_the_last_epoch_is_used(tmp_path: Path, training: Trainings) -> None:
-    settings = training(
-        epochs=12, batch_size=8, learning_rate=1.5, monitor=None, patience=None, schedule="constant"
-    )
+    settings = training(epochs=12, batch_size=8, learning_rate=1.5, monitor=None, patience=None, schedule="constant")
     net, history = trained(settings, tmp_path / "one")
     x, valid = line(2)
     with torch.no_grad():

@@ -14,7 +14,7 @@ from lessons.common.pictures import paths
 from lessons.common.pictures.config import Data
 from lessons.common.pictures.sources import sign_mnist, sign_mnist_kaggle
 from lessons.common.pictures.sources.sign_mnist import LETTERS, PIXELS, fetch, read
-from pipeline.data.sources import SourceError
+from pipeline.sources import SourceError
 
 SETTINGS = Data(source="sign-mnist")
 
@@ -71,9 +71,7 @@ def test_a_label_that_is_no_letter_is_named_with_its_row(tmp_path: Path, label: 
     assert f"row 3: label {label} is none of Kaggle's" in message
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"), [(256, "256"), (-1, "-1"), (0.5, "0.5"), ("x", "x"), (None, "nan")]
-)
+@pytest.mark.parametrize(("value", "shown"), [(256, "256"), (-1, "-1"), (0.5, "0.5"), ("x", "x"), (None, "nan")])
 def test_a_wrong_pixel_is_named_with_its_row(tmp_path: Path, value: object, shown: str) -> None:
     table = rows([0, 1]).astype(object)
     table.loc[1, "pixel17"] = value

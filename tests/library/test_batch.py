@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import cli
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.library import batch, commands, output
 from pipeline.library.batch import Song
 from pipeline.serving import isolated, manifest

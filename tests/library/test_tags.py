@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from mutagen.mp3 import EasyMP3
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.library import commands, tags
 from pipeline.library.batch import Song
 
@@ -49,9 +49,7 @@ def test_a_genre_is_written_and_given_back(ending: str, track: Callable[..., Son
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_a_file_without_a_genre_has_none_again(
-    ending: str, track: Callable[..., Song], tmp_path: Path
-) -> None:
+def test_a_file_without_a_genre_has_none_again(ending: str, track: Callable[..., Song], tmp_path: Path) -> None:
     song = track(f"a.{ending}")
     planned = [change for change in tags.changes([song]) if isinstance(change, tags.Change)]
     list(tags.apply(planned, tmp_path / "backup.jsonl"))
@@ -85,11 +83,7 @@ def test_other_tags_stay(track: Callable[..., Song]) -> None:
 
 
 def test_only_confident_songs_are_changed(track: Callable[..., Song]) -> None:
-    songs = [
-        track("a.mp3", "uncertain"),
-        track("b.mp3", "out-of-distribution"),
-        Song(Path("c.mp3"), "broken"),
-    ]
+    songs = [track("a.mp3", "uncertain"), track("b.mp3", "out-of-distribution"), Song(Path("c.mp3"), "broken")]
     assert list(tags.changes(songs)) == []
 
 
@@ -123,10 +117,7 @@ def test_a_kill_amid_the_writing_leaves_the_song_and_its_old_genre(
 
 
 def test_tags_are_written_only_on_request(
-    track: Callable[..., Song],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    track: Callable[..., Song], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     song = track("a.mp3")

@@ -14,21 +14,17 @@ from stores import write_store
 from torch import nn
 from transformers import ASTFeatureExtractor, ASTForAudioClassification, ASTModel
 
+from pipeline.base.errors import UserError
 from pipeline.config.base import ParamsError
 from pipeline.config.features import Fbank
 from pipeline.config.models import PathWeights, Transfer
 from pipeline.config.training import Training
-from pipeline.errors import UserError
 from pipeline.features import fbank
 from pipeline.features.sound import Sound
 from pipeline.features.store import Store
 from pipeline.models import Input, Rows, transfer
 from pipeline.models.backbones import load
-from pipeline.models.backbones.audio_spectrogram_transformer import (
-    AudioBackbone,
-    Preprocessor,
-    read_preprocessor,
-)
+from pipeline.models.backbones.audio_spectrogram_transformer import AudioBackbone, Preprocessor, read_preprocessor
 from pipeline.models.pretrained import WeightsError
 from pipeline.models.pretrained.fetch import bring
 from pipeline.training.dataset import Feature, Windows
@@ -93,10 +89,7 @@ def image(bands: int = 128, frames: int = FRAMES) -> Input:
 
 
 def test_an_embedding_is_that_of_transformers_own_input(origin: Path, tmp_path: Path) -> None:
-    reference, extractor = (
-        ASTModel.from_pretrained(origin).eval(),
-        ASTFeatureExtractor.from_pretrained(origin),
-    )
+    reference, extractor = (ASTModel.from_pretrained(origin).eval(), ASTFeatureExtractor.from_pretrained(origin))
     given = extractor(list(clips().values()), sampling_rate=RATE, return_tensors="pt")["input_values"]
     own = windows(tmp_path / "store")
     first = np.stack([np.arange(3), np.zeros(3, np.int64)], axis=1)
@@ -120,9 +113,7 @@ def test_the_classifier_is_left_out_and_names_may_be_old_or_new(origin: Path, we
         torch.testing.assert_close(load(weights)(values).pooler_output, expected)
     del new["layernorm.bias"]
     save_file({**new, "layers.7.extra": torch.zeros(1)}, weights / "model.safetensors")
-    with pytest.raises(
-        WeightsError, match=r"layernorm\.bias is missing; layers\.7\.extra is not in the model"
-    ):
+    with pytest.raises(WeightsError, match=r"layernorm\.bias is missing; layers\.7\.extra is not in the model"):
         load(weights)
 
 
@@ -182,9 +173,7 @@ def test_a_window_of_another_size_is_refused_with_the_right_one(shape: tuple[int
         (None, (-4.2677393, 2 * 4.5689974)),
     ],
 )
-def test_its_scale_is_its_own_or_audiosets(
-    weights: Path, content: str | None, scale: tuple[float, float]
-) -> None:
+def test_its_scale_is_its_own_or_audiosets(weights: Path, content: str | None, scale: tuple[float, float]) -> None:
     file = weights / "preprocessor_config.json"
     if content is None:
         file.unlink()
@@ -225,9 +214,7 @@ def test_filter_banks_that_are_not_the_feature_are_refused_before_training(
 @pytest.mark.parametrize("kind", ["wav2vec2", "hubert", "whisper", "bert"])
 def test_an_unsupported_network_is_refused_with_the_supported_ones(weights: Path, kind: str) -> None:
     (weights / "config.json").write_text(json.dumps({"model_type": kind}))
-    with pytest.raises(
-        WeightsError, match=rf"'{kind}', which takes neither .* Spectrogram Transformer and musicnn"
-    ):
+    with pytest.raises(WeightsError, match=rf"'{kind}', which takes neither .* Spectrogram Transformer and musicnn"):
         load(weights)
 
 

@@ -19,11 +19,11 @@ from stores import write_store
 from torch import Tensor, nn
 
 from pipeline import models
+from pipeline.base.errors import UserError
 from pipeline.config.base import ParamsError
 from pipeline.config.experiment import Experiment
 from pipeline.config.models import Cnn, Lda, LogReg, Majority, Mlp, Multimodal, Transfer
 from pipeline.config.training import Training
-from pipeline.errors import UserError
 from pipeline.evaluation.temperature import best
 from pipeline.features.store import Store
 from pipeline.models import Input, Rows, cnn, lda, logreg, majority, multimodal, transfer
@@ -56,12 +56,7 @@ MODELS: dict[str, tuple[Any, int]] = {
     ),
     "every block": (
         Transfer(
-            name="transfer",
-            backbone="mobilenet",
-            frozen=False,
-            feature_maps="every block",
-            hidden=[],
-            dropout=0.1,
+            name="transfer", backbone="mobilenet", frozen=False, feature_maps="every block", hidden=[], dropout=0.1
         ),
         1,
     ),
@@ -106,9 +101,7 @@ def make(key: str) -> Made:
     if hasattr(module, "fit"):
         rows = Rows(*table())
         return Made(key, module.fit(settings, rows, rows, CLASSES, seed=7), images)
-    inputs = [image() for _ in range(images)] or [
-        Input((6,), np.zeros(6, np.float32), np.ones(6, np.float32))
-    ]
+    inputs = [image() for _ in range(images)] or [Input((6,), np.zeros(6, np.float32), np.ones(6, np.float32))]
     return Made(key, module.build(settings, inputs, CLASSES), images)
 
 
@@ -124,14 +117,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     torch.manual_seed(7)
     mobile = MobileNetV2Config(depth_multiplier=0.1, finegrained_output=False)
     short, smaller = (
-        ResNetConfig(embedding_size=8, hidden_sizes=[8, width], depths=[1, 1], layer_type="basic")
-        for width in (16, 12)
+        ResNetConfig(embedding_size=8, hidden_sizes=[8, width], depths=[1, 1], layer_type="basic") for width in (16, 12)
     )
-    networks = {
-        "mobilenet": MobileNetV2Model(mobile),
-        "resnet": ResNetModel(short),
-        "smaller": ResNetModel(smaller),
-    }
+    networks = {"mobilenet": MobileNetV2Model(mobile), "resnet": ResNetModel(short), "smaller": ResNetModel(smaller)}
     for module in networks["mobilenet"].modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -164,9 +152,7 @@ def test_gradients_reach_every_trainable_parameter(made: Made) -> None:
     if trainable:
         gradients = torch.autograd.grad(loss, list(trainable.values()), allow_unused=True)
         cold = [
-            name
-            for name, gradient in zip(trainable, gradients, strict=True)
-            if gradient is None or not gradient.any()
+            name for name, gradient in zip(trainable, gradients, strict=True) if gradient is None or not gradient.any()
         ]
         assert not cold
     assert bool(trainable) == (made.key != "majority")
@@ -192,9 +178,7 @@ def test_inputs_do_not_mix_within_a_batch(made: Made) -> None:
     """In evaluation a clip's logits are its own, whatever stands beside it."""
     net, batch = made.net.eval(), made.batch(4)
     with torch.no_grad():
-        torch.testing.assert_close(
-            net(*batch)[1:2], net(*(values[1:2] for values in batch)), rtol=1e-3, atol=1e-4
-        )
+        torch.testing.assert_close(net(*batch)[1:2], net(*(values[1:2] for values in batch)), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("classes", [2, CLASSES])
@@ -272,14 +256,10 @@ def test_the_tutorial_net_is_the_tutorials() -> None:
     net(torch.tensor([-80.0, -20.0]).reshape(2, 1, 1).expand(2, 256, 256))
     assert (seen[0][0] == 0).all(), "the floor is black"
     assert (seen[0][1] == 0.75).all()
-    in_its_order = nn.Sequential(
-        *(layers[place] for place in (0, 2, 1, 3, 5, 4, 6, 8, 7, *range(9, len(layers))))
-    )
+    in_its_order = nn.Sequential(*(layers[place] for place in (0, 2, 1, 3, 5, 4, 6, 8, 7, *range(9, len(layers)))))
     pictures = torch.rand(2, 256, 256, generator=torch.Generator().manual_seed(7)) * -80
     net.eval()
-    torch.testing.assert_close(
-        net(pictures), in_its_order.eval()((1 + pictures / 80)[:, None].expand(-1, 3, -1, -1))
-    )
+    torch.testing.assert_close(net(pictures), in_its_order.eval()((1 + pictures / 80)[:, None].expand(-1, 3, -1, -1)))
 
 
 def test_the_tutorials_late_fusion_is_two_of_its_trunks_and_one_layer() -> None:
@@ -302,9 +282,7 @@ def features(folder: Path, count: int, clips: int = 32) -> tuple[list[Feature], 
     for number in range(count):
         blocks = rng.normal(-50, 8, (clips, 40, 32)).astype(np.float32)
         blocks[targets == 1, :, 16:] += 6
-        write_store(
-            folder / f"{number}", ids, iter(blocks), "float16", {"windowed": True, "silence_db": -80.0}
-        )
+        write_store(folder / f"{number}", ids, iter(blocks), "float16", {"windowed": True, "silence_db": -80.0})
         found.append(Feature.stored(Store(folder / f"{number}"), ids, 40))
     return found, Windows(found, targets)
 
@@ -317,9 +295,7 @@ def fused(
     folder = tmp_path_factory.mktemp(request.param)
     (first, second), windows = features(folder, 2)
     torch.manual_seed(7)
-    net = multimodal.build(
-        Multimodal(name="multimodal", dropout=0.3), [first.describe(), second.describe()], 2
-    )
+    net = multimodal.build(Multimodal(name="multimodal", dropout=0.3), [first.describe(), second.describe()], 2)
     if request.param == "trained":
         settings = training(epochs=4, batch_size=8, learning_rate=0.003, patience=None, monitor="valid_loss")
         history = fit(net, windows, windows, settings, 7, folder / "work", lambda *_: None)
@@ -350,17 +326,10 @@ def moved(before: dict[str, Tensor], net: nn.Module) -> set[str]:
     return {name for name, tensor in net.state_dict().items() if not torch.equal(tensor, before[name])}
 
 
-def backbone_net(
-    folder: Path, frozen: bool, unfreeze_from: str | None = None
-) -> tuple[transfer.Transfer, Windows]:
+def backbone_net(folder: Path, frozen: bool, unfreeze_from: str | None = None) -> tuple[transfer.Transfer, Windows]:
     (feature,), windows = features(folder, 1)
     settings = Transfer(
-        name="transfer",
-        backbone="mobilenet",
-        frozen=frozen,
-        unfreeze_from=unfreeze_from,
-        hidden=[],
-        dropout=0.1,
+        name="transfer", backbone="mobilenet", frozen=frozen, unfreeze_from=unfreeze_from, hidden=[], dropout=0.1
     )
     torch.manual_seed(7)
     net = transfer.build(settings, [feature.describe()], 2)
@@ -391,12 +360,7 @@ def test_embeddings_of_several_backbones_are_joined(tmp_path: Path, training: Tr
     """And a discriminant on them is the head, whose answers are those of the whole net."""
     (feature,), windows = features(tmp_path, 1)
     settings = Transfer(
-        name="transfer",
-        backbone=["resnet", "smaller"],
-        frozen=True,
-        shrinkage=0.5,
-        hidden=[],
-        dropout=0.0,
+        name="transfer", backbone=["resnet", "smaller"], frozen=True, shrinkage=0.5, hidden=[], dropout=0.0
     )
     net = transfer.build(settings, [feature.describe()], 2)
     assert isinstance(net, transfer.Transfer)
@@ -429,9 +393,9 @@ def test_the_maps_of_every_block_count_once(tmp_path: Path, backbone: str) -> No
         block.register_forward_hook(lambda _module, _inputs, maps: made.append(maps.mean(dim=(2, 3))))
     with torch.no_grad():
         found = seeing.eval()(seen)
-        last = transfer.load_backbones(
-            settings.model_copy(update={"feature_maps": "last"}), feature.describe()
-        )[0].eval()(seen)
+        last = transfer.load_backbones(settings.model_copy(update={"feature_maps": "last"}), feature.describe())[
+            0
+        ].eval()(seen)
     assert len(made) > 2
     torch.testing.assert_close(found, torch.cat(made, dim=1), rtol=0, atol=0)
     torch.testing.assert_close(found[:, -last.shape[1] :], last)
@@ -446,9 +410,7 @@ def test_a_network_without_maps_of_its_blocks_says_so(monkeypatch: pytest.Monkey
     settings = Transfer(
         name="transfer", backbone="other", frozen=True, feature_maps="every block", hidden=[], dropout=0.0
     )
-    with pytest.raises(
-        ParamsError, match=r"model\.feature_maps: weights\.other has no feature maps for each block"
-    ):
+    with pytest.raises(ParamsError, match=r"model\.feature_maps: weights\.other has no feature maps for each block"):
         image_family.build(Path("weights/other"), image(), settings)
 
 
@@ -467,15 +429,11 @@ def test_a_discriminant_of_embeddings_takes_their_columns_as_they_are() -> None:
 
 def test_musicnn_takes_its_own_feature_alone() -> None:
     settings = Transfer(name="transfer", backbone="musicnn_msd", frozen=True, hidden=[], dropout=0.0)
-    with pytest.raises(
-        UserError, match=r"weights\.musicnn_msd takes windows of 96 bands.*features: \[musicnn\]"
-    ):
+    with pytest.raises(UserError, match=r"weights\.musicnn_msd takes windows of 96 bands.*features: \[musicnn\]"):
         transfer.build(settings, [image()], 2)
     with pytest.raises(ParamsError, match=r"model\.upsample: weights\.musicnn_msd is not an image network"):
         transfer.build(settings.model_copy(update={"upsample": 2.0}), [image(bands=96)], 2)
-    with pytest.raises(
-        ParamsError, match=r"model\.feature_maps: weights\.musicnn_msd is not an image network"
-    ):
+    with pytest.raises(ParamsError, match=r"model\.feature_maps: weights\.musicnn_msd is not an image network"):
         transfer.build(settings.model_copy(update={"feature_maps": "every block"}), [image(bands=96)], 2)
     net = transfer.build(settings, [image(bands=96)], 2).eval()
     levels = torch.rand(3, 96, 40) * 4
@@ -519,11 +477,7 @@ def test_a_backbone_that_goes_back_lies_on_the_way_and_its_discriminant_is_its_o
 ) -> None:
     (feature,), windows = features(tmp_path, 1)
     data = Splits(
-        ["spectrogram"],
-        ["a", "b"],
-        {},
-        {"train": [feature], "valid": [feature]},
-        {"train": windows, "valid": windows},
+        ["spectrogram"], ["a", "b"], {}, {"train": [feature], "valid": [feature]}, {"train": windows, "valid": windows}
     )
 
     def tuned(share: float) -> transfer.Transfer:
@@ -583,9 +537,7 @@ def test_all_norms_of_a_fine_tuned_musicnn_follow_alike() -> None:
 
 
 def test_a_backbone_lacks_the_module_to_tune_from(tmp_path: Path) -> None:
-    with pytest.raises(
-        ParamsError, match=r"unfreeze_from: the backbone has no module 'layer.99', but conv_stem"
-    ):
+    with pytest.raises(ParamsError, match=r"unfreeze_from: the backbone has no module 'layer.99', but conv_stem"):
         backbone_net(tmp_path, frozen=False, unfreeze_from="layer.99")
 
 

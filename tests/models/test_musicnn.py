@@ -61,9 +61,7 @@ def synthetic(count: int) -> Tensor:
 
 def patches(file: Path) -> Tensor:
     """(patches of 3 s, 96, 187) of a clip, as the original computes them but for its rounding to float16."""
-    power = librosa.feature.melspectrogram(
-        y=mono(file, 16000), sr=16000, n_fft=512, hop_length=256, n_mels=96
-    )
+    power = librosa.feature.melspectrogram(y=mono(file, 16000), sr=16000, n_fft=512, hop_length=256, n_mels=96)
     levels = np.log10(10000 * power + 1)
     count = levels.shape[1] // 187
     return torch.from_numpy(levels[:, : count * 187].reshape(96, count, 187).transpose(1, 0, 2))
@@ -82,9 +80,7 @@ def network(folder: Path) -> Musicnn:
         ("musicnn_mtt", ["MagnaTagATune"], ["guitar", "classical", "slow"]),
     ],
 )
-def test_the_package_gives_whole_folders(
-    weights: Path, name: str, facts: list[str], first: list[str]
-) -> None:
+def test_the_package_gives_whole_folders(weights: Path, name: str, facts: list[str], first: list[str]) -> None:
     files = sorted(file.name for file in (weights / name).iterdir())
     assert files == ["SOURCE.md", "config.json", "model.safetensors"]
     source = (weights / name / "SOURCE.md").read_text()

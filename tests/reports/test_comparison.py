@@ -232,9 +232,7 @@ def test_all_pictures_are_embedded_and_described(out: Path, page: Page) -> None:
 
 
 def test_html_needs_nothing_from_outside(out: Path, page: Page) -> None:
-    sources = [
-        attributes[name] for _, attributes in page.tags for name in ("src", "href") if name in attributes
-    ]
+    sources = [attributes[name] for _, attributes in page.tags for name in ("src", "href") if name in attributes]
     assert all(str(source).startswith("data:") for source in sources)
     text = (out / "comparison.html").read_text(encoding="utf-8")
     assert not re.search(r"https?://|url\(|@import", text)

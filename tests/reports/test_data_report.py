@@ -16,7 +16,7 @@ from PIL import Image
 from running import describe
 from stores import write_store
 
-from pipeline import paths
+from pipeline.base import paths
 from pipeline.data import clips
 from pipeline.features.store import Store
 from pipeline.reports import data_figures, figures
@@ -164,17 +164,13 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Page:
     folder = tmp_path_factory.mktemp("crowded")
     given = table(folder, {f"label {number:02d}": {f"{number}": 2} for number in range(62)}, 0.1)
     bad = rejected(201, "silent: -61 dBFS")
-    bad.loc[:2, "reason"] = [
-        f"identical to C:/{name}.wav: which label is right is not known" for name in "ab\n"
-    ]
+    bad.loc[:2, "reason"] = [f"identical to C:/{name}.wav: which label is right is not known" for name in "ab\n"]
     return page(folder, pd.concat([given, bad], ignore_index=True), duplicates=pairs(201))
 
 
 def rejected(number: int, reason: str) -> pd.DataFrame:
     names = [f"bad {EVIL} {place:03d}" for place in range(number)]
-    return pd.DataFrame(
-        {"clip_id": names, "path": names, "label": "bach", "group": names, "source": "folder"}
-    ).assign(
+    return pd.DataFrame({"clip_id": names, "path": names, "label": "bach", "group": names, "source": "folder"}).assign(
         duration_s=0.0, sample_rate=0, sha256="", status="rejected", reason=reason, origin="x", licence="x"
     )
 
@@ -217,9 +213,7 @@ def test_labels_are_counted(report: Page) -> None:
 
 def test_parts_are_counted_in_clips_and_groups(report: Page) -> None:
     header, *rows = report.tables["Clips and groups by label and part"]
-    assert header[1:] == [
-        f"{part}: {what}" for part in ("train", "valid", "test") for what in ("clips", "groups")
-    ]
+    assert header[1:] == [f"{part}: {what}" for part in ("train", "valid", "test") for what in ("clips", "groups")]
     cells = {row[0]: row[1:] for row in rows}
     # the seven clips lie in train, valid, test, train; valid, test; train
     assert cells["bach"] == ["3", "2", "2", "2", "2", "2"]
@@ -236,9 +230,7 @@ def test_the_first_fold_is_shown_and_clips_in_no_part_too(full: Page) -> None:
 def captions(report: Page) -> list[tuple[str, str]]:
     """Clip and group of each example."""
     found = report.source.split("<figcaption>")[1:]
-    texts = [
-        text.split("</figcaption>")[0] for text in found if "<br>group:" in text.split("</figcaption>")[0]
-    ]
+    texts = [text.split("</figcaption>")[0] for text in found if "<br>group:" in text.split("</figcaption>")[0]]
     return [(clip, group) for clip, group in (text.split("<br>group: ") for text in texts)]
 
 

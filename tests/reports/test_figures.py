@@ -67,13 +67,7 @@ def leak_table() -> pd.DataFrame:
 def bins(accuracy: list[float]) -> pd.DataFrame:
     """A table of two bins, the first with a quarter of the clips."""
     return pd.DataFrame(
-        {
-            "low": [0.2, 0.8],
-            "high": [0.4, 1.0],
-            "clips": [5, 15],
-            "confidence": [0.3, 0.9],
-            "accuracy": accuracy,
-        }
+        {"low": [0.2, 0.8], "high": [0.4, 1.0], "clips": [5, 15], "confidence": [0.3, 0.9], "accuracy": accuracy}
     )
 
 
@@ -188,9 +182,7 @@ def test_more_models_than_colours_differ_by_line() -> None:
 def test_curves_show_each_column_of_the_history() -> None:
     given = history(6)
     axes = curves.curves({"cnn": given}).axes
-    shown = {
-        panel.get_title(loc="left"): panel.get_lines()[0].get_ydata() for panel in axes if panel.get_lines()
-    }
+    shown = {panel.get_title(loc="left"): panel.get_lines()[0].get_ydata() for panel in axes if panel.get_lines()}
     assert list(shown) == [
         "training loss",
         "training accuracy",
@@ -235,9 +227,7 @@ def test_scores_draw_the_baseline_only_if_it_is_there() -> None:
 
 
 def test_scores_draw_the_intervals_that_they_are_given() -> None:
-    table = score_table().assign(
-        test_macro_f1_low=[0.6, math.nan, 0.1], test_macro_f1_high=[0.72, math.nan, 0.2]
-    )
+    table = score_table().assign(test_macro_f1_low=[0.6, math.nan, 0.1], test_macro_f1_high=[0.72, math.nan, 0.2])
     axes = figures.scores(table).axes[0]
     *intervals, baseline = [list(np.asarray(line.get_xdata())) for line in axes.get_lines()]
     assert intervals == [[0.6, 0.72], [0.1, 0.2]]

@@ -60,9 +60,7 @@ def answers(wrong: int) -> pd.DataFrame:
         true = number % 3
         predicted = (true + 1) % 3 if number < wrong else true
         confidence = 0.5 + 0.02 * number
-        given = {f"p:{label}": (1 - confidence) / 2 for label in LABELS} | {
-            f"p:{LABELS[predicted]}": confidence
-        }
+        given = {f"p:{label}": (1 - confidence) / 2 for label in LABELS} | {f"p:{LABELS[predicted]}": confidence}
         rows.append({"clip_id": name(number), "label": LABELS[true], "predicted": LABELS[predicted], **given})
     return pd.DataFrame(rows).assign(fold=0, seed=7, part="test", temperature=1.0)
 
@@ -157,9 +155,7 @@ def test_names_stay_text(page: Made) -> None:
     assert EVIL not in found.source
     assert EVIL in found.text
     assert not any(key.startswith("on") for _, attributes in found.tags for key in attributes)
-    sources = [
-        attributes[key] for _, attributes in found.tags for key in ("src", "href") if key in attributes
-    ]
+    sources = [attributes[key] for _, attributes in found.tags for key in ("src", "href") if key in attributes]
     assert sources
     assert all(str(source).startswith("data:") for source in sources)
     assert {tag for tag, _ in found.tags} & {"script", "link", "iframe"} == set()

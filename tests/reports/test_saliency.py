@@ -9,7 +9,8 @@ import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 from stores import write_store
 
-from pipeline import config, paths
+from pipeline import config
+from pipeline.base import paths
 from pipeline.data import clips, split
 from pipeline.evaluation import metrics
 from pipeline.reports import figures

@@ -23,7 +23,7 @@ from checkouts import CHORDS, environment, make_music, run
 from processes import PATIENCE_S, free_port, wait_until
 
 from pipeline import config
-from pipeline.files import read_json, sha256
+from pipeline.base.files import read_json, sha256
 from pipeline.serving import manifest, promotion
 from pipeline.serving.bundle import Candidate
 from pipeline.tracking import registry
@@ -183,9 +183,7 @@ def candidate(music: Path) -> Callable[[float], Candidate]:
     return make
 
 
-def test_it_defends_its_place_at_the_gate(
-    champion: str, candidate: Callable[[float], Candidate], music: Path
-) -> None:
+def test_it_defends_its_place_at_the_gate(champion: str, candidate: Callable[[float], Candidate], music: Path) -> None:
     """On the clips that it was not trained on; those that it has never seen are given to its own code."""
     present = registry.champion(champion)
     assert present is not None

@@ -12,10 +12,10 @@ from networks import FRAMES, make_ast
 from running import features, weights
 
 from pipeline import config
+from pipeline.base.files import sha256
 from pipeline.config.project import Params
 from pipeline.data import clips
 from pipeline.evaluation.temperature import at_temperature
-from pipeline.files import sha256
 from pipeline.models.exported import Exported
 from pipeline.serving import manifest
 from pipeline.serving.predictor import Predictor
@@ -26,14 +26,7 @@ from pipeline.training.single import save, train_single
 pytestmark = pytest.mark.filterwarnings("ignore:At least one mel filter:UserWarning")
 TRANSFER = {
     "features": ["fbank"],
-    "model": {
-        "name": "transfer",
-        "backbone": "ast",
-        "frozen": True,
-        "shrinkage": 0.9,
-        "hidden": [],
-        "dropout": 0.0,
-    },
+    "model": {"name": "transfer", "backbone": "ast", "frozen": True, "shrinkage": 0.9, "hidden": [], "dropout": 0.0},
 }
 
 

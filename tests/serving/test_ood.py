@@ -59,9 +59,7 @@ def test_the_detector_is_saved_without_pickle(tmp_path: Path) -> None:
 
 def test_held_out_labels_are_detected_where_labels_lie_apart() -> None:
     apart = ood_evaluation.held_out_labels({"train": clouds(1), "valid": clouds(2)}, 0.95)
-    alike = ood_evaluation.held_out_labels(
-        {"train": clouds(1, apart=0.0), "valid": clouds(2, apart=0.0)}, 0.95
-    )
+    alike = ood_evaluation.held_out_labels({"train": clouds(1, apart=0.0), "valid": clouds(2, apart=0.0)}, 0.95)
     assert apart.auc > 0.95
     assert apart.detected > 0.8
     assert alike.auc == pytest.approx(0.5, abs=0.15)

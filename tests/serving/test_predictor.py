@@ -46,9 +46,7 @@ two (float[batch, 96, 187] musicnn, float[batch, 57] tabular) => (float[batch, 3
 
 
 @pytest.mark.parametrize("label", ["low", "middle", "high"])
-def test_a_clip_is_predicted_from_its_features(
-    label: str, song: MakeSong, bundle: Path, settings: Params
-) -> None:
+def test_a_clip_is_predicted_from_its_features(label: str, song: MakeSong, bundle: Path, settings: Params) -> None:
     file = song(label, "a.wav", seed=5)
     answer = Predictor(bundle)(file)
     block = extract.blocks(Task(file, ["tabular"]), settings.features)["tabular"]
@@ -102,9 +100,7 @@ def test_windows_of_a_model_of_two_kinds_are_those_of_the_store(
 def test_bytes_give_the_same_as_a_file(song: MakeSong, bundle: Path) -> None:
     file = song("low", "a.flac")
     predictor = Predictor(bundle)
-    np.testing.assert_array_equal(
-        predictor(io.BytesIO(file.read_bytes())).probabilities, predictor(file).probabilities
-    )
+    np.testing.assert_array_equal(predictor(io.BytesIO(file.read_bytes())).probabilities, predictor(file).probabilities)
 
 
 def test_a_song_below_the_confidence_threshold_is_uncertain(song: MakeSong, bundle: Path) -> None:

@@ -45,9 +45,7 @@ def test_a_clip_is_what_features_are_computed_from(write: Callable[..., Path], s
     np.testing.assert_array_equal(segment.signal, mono(file, RATE))
 
 
-def test_silence_within_a_song_is_left_out(
-    tmp_path: Path, noise: Callable[..., Array], settings: Params
-) -> None:
+def test_silence_within_a_song_is_left_out(tmp_path: Path, noise: Callable[..., Array], settings: Params) -> None:
     file = tmp_path / "gap.wav"
     soundfile.write(file, np.concatenate([noise(1, 2.0), np.zeros(2 * RATE), noise(2, 2.0)]), RATE)
     found = segments(file, 2.0, RATE, settings.audit)
@@ -71,18 +69,14 @@ def test_one_section_is_read_at_a_time(write: Callable[..., Path], settings: Par
         ("bare.raw", b"\0" * 4096, "does not say its format"),
     ],
 )
-def test_what_is_no_song_says_why(
-    name: str, content: bytes, reason: str, tmp_path: Path, settings: Params
-) -> None:
+def test_what_is_no_song_says_why(name: str, content: bytes, reason: str, tmp_path: Path, settings: Params) -> None:
     file = tmp_path / name
     file.write_bytes(content)
     with pytest.raises(SongError, match=reason):
         list(segments(file, 2.0, RATE, settings.audit))
 
 
-def test_a_song_that_is_gone_or_too_short_says_so(
-    tmp_path: Path, write: Callable[..., Path], settings: Params
-) -> None:
+def test_a_song_that_is_gone_or_too_short_says_so(tmp_path: Path, write: Callable[..., Path], settings: Params) -> None:
     with pytest.raises(SongError, match="No such file"):
         list(segments(tmp_path / "gone.wav", 2.0, RATE, settings.audit))
     with pytest.raises(SongError, match=r"too short: 0\.50 s"):

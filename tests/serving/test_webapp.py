@@ -20,11 +20,11 @@ import pytest
 import soundfile
 from processes import PATIENCE_S, free_port, wait_until
 
+from pipeline.base.errors import UserError
+from pipeline.base.files import write_json
 from pipeline.config.project import Params
-from pipeline.errors import UserError
 from pipeline.features import extract
 from pipeline.features.sound import Sound
-from pipeline.files import write_json
 from pipeline.library import commands
 from pipeline.serving import manifest, webapp
 from pipeline.serving.manifest import Manifest
@@ -58,10 +58,7 @@ three (float[batch, 57] tabular) => (float[batch, 3] probabilities) {
 
 @pytest.fixture(scope="module")
 def bundle(
-    tmp_path_factory: pytest.TempPathFactory,
-    settings: Params,
-    known: Callable[..., Manifest],
-    noise: Sounds,
+    tmp_path_factory: pytest.TempPathFactory, settings: Params, known: Callable[..., Manifest], noise: Sounds
 ) -> Path:
     """A model for which noise is in distribution."""
     folder = tmp_path_factory.mktemp("bundle")
@@ -70,9 +67,7 @@ def bundle(
     blocks = [extract.of_decoded(clip, [KIND], settings.features)[KIND] for clip in clips]
     rows = np.array([np.frombuffer(block.content, np.float32) for block in blocks], np.float64)
     OodDetector.fit(rows).save(folder / manifest.OOD)
-    found = known(
-        labels=["jazz", HOSTILE, "rock"], longest_s=SECTION_S, confidence_threshold=0.4, ood_threshold=1e9
-    )
+    found = known(labels=["jazz", HOSTILE, "rock"], longest_s=SECTION_S, confidence_threshold=0.4, ood_threshold=1e9)
     write_json(folder / manifest.FILE, found.model_dump())
     return folder
 
@@ -162,9 +157,7 @@ def port(bundle: Path, song: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     copy = shutil.copytree(bundle, model / "artifacts" / registry.BUNDLE)
     shutil.copy(song, copy / "song.wav")
     (copy / "drop.html").write_text(DROP)
-    code = shutil.copytree(
-        registry.CODE, model / "code/pipeline", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    code = shutil.copytree(registry.CODE, model / "code/pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     module = code / "serving/webapp.py"
     module.rename(module.with_name("original.py"))
     module.write_text(HARNESS)
@@ -187,17 +180,13 @@ def test_the_page_gives_the_predictors_values(port: int, bundle: Path, song: Pat
     expected = Predictor(bundle)(song)
     assert answer["label"] == HOSTILE == answer["headline"]
     assert answer["verdict"] == "confident"
-    np.testing.assert_array_equal(
-        [dict(answer["ranking"])[label] for label in expected.labels], expected.probabilities
-    )
+    np.testing.assert_array_equal([dict(answer["ranking"])[label] for label in expected.labels], expected.probabilities)
     assert [label for label, _ in answer["ranking"]] == [label for label, _ in expected.ranking]
     assert answer["seconds"] == pytest.approx(5 * SECTION_S)
     assert len(answer["segments"]) == len(expected.segments) == 5
     for segment, own in zip(answer["segments"], expected.segments, strict=True):
         assert (segment["start_s"], segment["stop_s"]) == (own.start_s, own.stop_s)
-        np.testing.assert_array_equal(
-            [segment["probabilities"][label] for label in expected.labels], own.probabilities
-        )
+        np.testing.assert_array_equal([segment["probabilities"][label] for label in expected.labels], own.probabilities)
     assert np.ptp([segment["probabilities"][HOSTILE] for segment in answer["segments"]]) > 0.001
     assert answer["spectrogram"].startswith("data:image/png;base64,")
 
@@ -242,13 +231,7 @@ def test_a_file_that_is_too_large_is_refused_whether_its_size_is_stated_or_not(p
 def test_a_song_that_is_dropped_in_a_browser_is_shown(port: int, tmp_path: Path) -> None:
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     done = subprocess.run(
-        [
-            "chromium",
-            *options,
-            "--virtual-time-budget=60000",
-            "--dump-dom",
-            f"http://127.0.0.1:{port}/drop",
-        ],
+        ["chromium", *options, "--virtual-time-budget=60000", "--dump-dom", f"http://127.0.0.1:{port}/drop"],
         capture_output=True,
         text=True,
         check=True,
@@ -272,14 +255,10 @@ def test_verdicts_in_words(bundle: Path) -> None:
         predicted(2000, "out-of-distribution"),
     )
     assert webapp.headline(confident) == "rock"
-    assert "75%. The confidence threshold is 40%. Above that, 80% of predictions" in webapp.sentence(
-        confident, known
-    )
+    assert "75%. The confidence threshold is 40%. Above that, 80% of predictions" in webapp.sentence(confident, known)
     assert webapp.headline(uncertain) == "Uncertain, perhaps rock"
     assert "The best guess is below 40%" in webapp.sentence(uncertain, known)
-    assert "never confident" in webapp.sentence(
-        uncertain, known.model_copy(update={"confidence_threshold": 1.01})
-    )
+    assert "never confident" in webapp.sentence(uncertain, known.model_copy(update={"confidence_threshold": 1.01}))
     assert webapp.headline(far) == "Out of distribution"
     assert "unlike all training clips" in webapp.sentence(far, known)
 

@@ -12,9 +12,10 @@ import yaml
 from running import split
 from stores import write_store
 
-from pipeline import config, paths
+from pipeline import config
+from pipeline.base import paths
+from pipeline.base.files import write_json
 from pipeline.data import clips
-from pipeline.files import write_json
 
 LABELS = ("jazz", "polka", "rock")
 GROUPS = 9
@@ -66,14 +67,7 @@ def a_table() -> pd.DataFrame:
         for group in range(GROUPS)
         for clip in range(3)
     ]
-    fixed = {
-        "path": "",
-        "source": "folder",
-        "status": "ok",
-        "reason": "",
-        "origin": "",
-        "licence": "",
-    }
+    fixed = {"path": "", "source": "folder", "status": "ok", "reason": "", "origin": "", "licence": ""}
     return pd.DataFrame(rows).assign(**fixed, duration_s=1.0, sample_rate=22050)
 
 

@@ -9,8 +9,9 @@ import pytest
 import yaml
 from running import champion, evaluate, train
 
-from pipeline import config, paths
-from pipeline.files import read_json
+from pipeline import config
+from pipeline.base import paths
+from pipeline.base.files import read_json
 from pipeline.serving import isolated, manifest, model_card, ood_evaluation, promotion
 from pipeline.serving.isolated import Prediction
 from pipeline.serving.model_card import Cost

@@ -9,7 +9,8 @@ from checkouts import make_backbone
 from running import inputs, train
 from stores import write_store
 
-from pipeline import config, paths
+from pipeline import config
+from pipeline.base import paths
 from pipeline.data import clips
 from pipeline.features.store import Store
 from pipeline.training import embeddings
@@ -19,11 +20,7 @@ FROZEN = {"name": "transfer", "backbone": "mobilenet_v2", "frozen": True, "hidde
 EXPERIMENTS: dict[str, Any] = {
     "table": {"features": ["tabular"], "model": {"name": "logreg", "c": 1.0}},
     "transfer": {"features": ["spectrogram"], "model": FROZEN, "training": {"epochs": 1}},
-    "members": {
-        "features": ["spectrogram"],
-        "model": {**FROZEN, "shrinkage": 0.9},
-        "training": {"ensemble_size": 3},
-    },
+    "members": {"features": ["spectrogram"], "model": {**FROZEN, "shrinkage": 0.9}, "training": {"ensemble_size": 3}},
     "fusion": {
         "features": ["tabular", "spectrogram"],
         "model": {

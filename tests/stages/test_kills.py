@@ -15,9 +15,10 @@ import yaml
 from processes import PATIENCE_S, ROOT, kill_at
 from running import compare, evaluate, train
 
-from pipeline import config, paths
-from pipeline.errors import reported
-from pipeline.files import read_json, remove, write_text
+from pipeline import config
+from pipeline.base import paths
+from pipeline.base.errors import reported
+from pipeline.base.files import read_json, remove, write_text
 
 Setup = Callable[..., None]
 MLP = {"name": "mlp", "hidden": [32], "dropout": 0.2}
@@ -55,13 +56,9 @@ def curve(store: str, run_id: str) -> list[int]:
         return [step for (step,) in database.execute(query, (run_id,))]
 
 
-def test_training_and_evaluation_killed_at_several_points(
-    setup: Setup, checkout: Path, tracking_store: str
-) -> None:
+def test_training_and_evaluation_killed_at_several_points(setup: Setup, checkout: Path, tracking_store: str) -> None:
     setup(
-        experiments={
-            "mlp": {"features": ["tabular"], "model": MLP, "training": {"epochs": EPOCHS, "patience": None}}
-        }
+        experiments={"mlp": {"features": ["tabular"], "model": MLP, "training": {"epochs": EPOCHS, "patience": None}}}
     )
     train(config.load(), "mlp")
     evaluate(config.load(), "mlp")
@@ -139,9 +136,7 @@ def test_the_same_twice_and_another_seed(setup: Setup) -> None:
     """Features, split and params being equal, so are metrics and predictions; with another seed they are others."""
     found = []
     for seed in (7, 7, 8):
-        setup(
-            seed=seed, experiments={"mlp": {"features": ["tabular"], "model": MLP, "training": {"epochs": 3}}}
-        )
+        setup(seed=seed, experiments={"mlp": {"features": ["tabular"], "model": MLP, "training": {"epochs": 3}}})
         train(config.load(), "mlp")
         evaluate(config.load(), "mlp")
         table = pd.read_parquet(paths.SPLIT)

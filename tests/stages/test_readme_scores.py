@@ -8,8 +8,9 @@ import pytest
 from running import evaluate, train
 
 from benchmarks import scores
-from pipeline import config, paths
-from pipeline.files import read_json, write_json
+from pipeline import config
+from pipeline.base import paths
+from pipeline.base.files import read_json, write_json
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -23,10 +23,11 @@ from safetensors.torch import save_file
 from stores import write_store
 from torch import nn
 
-from pipeline import config, paths
+from pipeline import config
+from pipeline.base import paths
+from pipeline.base.files import read_json, remove, sha256
 from pipeline.config.base import ParamsError
 from pipeline.features.store import Store
-from pipeline.files import read_json, remove, sha256
 from pipeline.models.majority import Majority
 from pipeline.sweeps import command, study, workers
 from pipeline.sweeps.params_writer import apply, changed
@@ -109,9 +110,7 @@ def test_a_seed_tries_the_same_whatever_was_interrupted(setup: Setup) -> None:
     assert [one.values for one in played(3)][1:] != [one.values for one in expected[1:3]]
 
 
-def test_an_interrupted_trial_goes_on_in_its_run(
-    setup: Setup, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_trial_goes_on_in_its_run(setup: Setup, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     setup(sweeps=SWEEPS, split={"folds": 3})
     seeds: list[int] = []
 
@@ -186,9 +185,7 @@ def falling(number: list[int]) -> Callable[..., tuple[nn.Module, pd.DataFrame]]:
         rows = [dict.fromkeys(HISTORY[1:], level + 0.001 * epoch) for epoch in range(4)]
         for epoch, row in enumerate(rows):
             sink(epoch, row)
-        return Majority(torch.zeros(3)), pd.DataFrame(
-            [{"epoch": epoch, **row} for epoch, row in enumerate(rows)]
-        )
+        return Majority(torch.zeros(3)), pd.DataFrame([{"epoch": epoch, **row} for epoch, row in enumerate(rows)])
 
     return fake
 
@@ -199,11 +196,7 @@ def test_a_trial_below_the_median_is_pruned_in_mlflow_too(
     begun: list[int] = []
     monkeypatch.setattr(study, "STARTUP_TRIALS", 2)
     monkeypatch.setattr(ensemble, "train_single", falling(begun))
-    setup(
-        sweeps=SWEEPS,
-        split={"folds": 3},
-        experiments={"mlp": {**MLP, "training": {"epochs": 4, "patience": None}}},
-    )
+    setup(sweeps=SWEEPS, split={"folds": 3}, experiments={"mlp": {**MLP, "training": {"epochs": 4, "patience": None}}})
     found = run("mlp", 5)
     assert [one.state for one in found.outcomes] == ["complete"] * 2 + ["pruned"] * 3
     assert len(begun) == 2 * 3 + 3, "pruned trials did not train on the second fold"
@@ -253,19 +246,13 @@ def test_the_score_of_a_frozen_backbones_head_is_that_of_evaluation(setup: Setup
         window={"frames": 32},
         weights={"tiny": {"source": "path", "path": "elsewhere"}},
         experiments={
-            "tiny": {
-                "features": ["spectrogram"],
-                "model": model,
-                "training": {"epochs": 4, "learning_rate": 0.03},
-            }
+            "tiny": {"features": ["spectrogram"], "model": model, "training": {"epochs": 4, "learning_rate": 0.03}}
         },
     )
     ids = list(pd.read_parquet(paths.SPLIT)["clip_id"])
     rng = np.random.default_rng(7)
     frames = rng.uniform(-80, 0, (len(ids), 80, 32)).astype(np.float32)
-    write_store(
-        paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "silence_db": -80.0}
-    )
+    write_store(paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "silence_db": -80.0})
     train(config.load(), "tiny")
     evaluate(config.load(), "tiny")
     score = read_json(paths.METRICS / "tiny.json")["valid_macro_f1"]
@@ -333,9 +320,7 @@ def test_a_trial_that_raises_ends_the_sweep(
     assert list(runs()[1]["status"]) == ["FAILED" if state == "fail" else "FINISHED" for state in states]
 
 
-def test_the_best_values_are_applied_within_a_study_and_other_data_begin_another(
-    setup: Setup, run: Run
-) -> None:
+def test_the_best_values_are_applied_within_a_study_and_other_data_begin_another(setup: Setup, run: Run) -> None:
     setup(sweeps=SWEEPS)
     first = run("logreg", 3)
     apply("logreg", first.outcomes[1].values, yes=True)
@@ -354,8 +339,7 @@ def test_the_best_values_are_applied_within_a_study_and_other_data_begin_another
 
 
 @pytest.mark.parametrize(
-    "other",
-    ["pipeline/training/trainer.py", "pipeline/models/logreg.py", "pipeline/data/split.py"],
+    "other", ["pipeline/training/trainer.py", "pipeline/models/logreg.py", "pipeline/data/split.py"]
 )
 def test_other_code_begins_another_study_and_another_training(
     setup: Setup, monkeypatch: pytest.MonkeyPatch, other: str
@@ -372,9 +356,7 @@ def test_other_code_begins_another_study_and_another_training(
 
     before = names()
     assert names() == before
-    monkeypatch.setattr(
-        dependencies, "sha256", lambda file: "changed" if file == ROOT / other else sha256(file)
-    )
+    monkeypatch.setattr(dependencies, "sha256", lambda file: "changed" if file == ROOT / other else sha256(file))
     assert all(name != old for name, old in zip(names(), before, strict=True))
 
 
@@ -383,10 +365,7 @@ def test_other_code_begins_another_study_and_another_training(
     [
         ("mpl", "did you mean 'mlp'"),
         ("majority", r"sweeps\.majority is not in params\.yaml"),
-        (
-            "logreg",
-            r"sweeps\.logreg\.space\.model\.c does not contain 1\.0, the value of experiments\.logreg",
-        ),
+        ("logreg", r"sweeps\.logreg\.space\.model\.c does not contain 1\.0, the value of experiments\.logreg"),
     ],
 )
 def test_what_cannot_be_swept_is_named(setup: Setup, key: str, message: str) -> None:
@@ -427,9 +406,7 @@ def test_the_best_values_change_only_their_lines(capsys: pytest.CaptureFixture[s
 
 @pytest.mark.usefixtures("checkout")
 @pytest.mark.parametrize(("answer", "changes"), [("y", True), ("n", False), ("", False)])
-def test_params_change_only_after_the_user_agrees(
-    monkeypatch: pytest.MonkeyPatch, answer: str, changes: bool
-) -> None:
+def test_params_change_only_after_the_user_agrees(monkeypatch: pytest.MonkeyPatch, answer: str, changes: bool) -> None:
     before = paths.PARAMS.read_text()
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{answer}\n" if answer else ""))
     apply("mlp", FOUND, yes=False)

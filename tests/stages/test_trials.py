@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from running import evaluate, leak, train
 
-from pipeline import config, paths
+from pipeline import config
+from pipeline.base import paths
+from pipeline.base.files import read_json
 from pipeline.data import clips
-from pipeline.files import read_json
 from pipeline.training.single import train_single
 
 Setup = Callable[..., None]

@@ -12,14 +12,15 @@ import yaml
 from running import evaluate, train
 from stores import write_store
 
-from pipeline import config, paths
+from pipeline import config
+from pipeline.base import paths
+from pipeline.base.files import read_json
 from pipeline.config.base import ParamsError
 from pipeline.data import clips
-from pipeline.data.tutorial_split import first_to_train
-from pipeline.files import read_json
 from pipeline.training.trainer import History
 from tutorial.config import load
 from tutorial.paths import METRICS, PARAMS, REPORT, RESULTS
+from tutorial.split import first_to_train
 from tutorial.stages.report import report
 from tutorial.stages.train import SPENT
 from tutorial.stages.train import train as their_train
@@ -41,10 +42,7 @@ FRAMES = 32
 def made(setup: Setup) -> None:
     """Two of the tutorial's models, and the experiments that they are set beside."""
     of_epochs = {"epochs": EPOCHS, "patience": None, "monitor": None}
-    setup(
-        experiments={key: {**CNN, "training": {"epochs": 2}} for key in THEIRS},
-        window={"frames": FRAMES},
-    )
+    setup(experiments={key: {**CNN, "training": {"epochs": 2}} for key in THEIRS}, window={"frames": FRAMES})
     write_params(training=of_epochs, experiments=THEIRS)
     rng = np.random.default_rng(3)
     spec = {"windowed": True, "silence_db": -80.0}
@@ -94,9 +92,7 @@ def test_its_run_is_marked_and_its_scores_have_names_of_their_own() -> None:
 
 
 @pytest.mark.usefixtures("made")
-def test_an_interrupted_training_goes_on_in_its_run_and_ends_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_interrupted_training_goes_on_in_its_run_and_ends_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     their_train(load(), "cnn")
     expected = (RESULTS / "cnn/history.csv").read_bytes()
     ended = History.on_train_epoch_end
@@ -139,9 +135,7 @@ def test_the_page_is_written_and_logged_to_mlflow() -> None:
 
 @pytest.mark.usefixtures("made")
 def test_a_model_that_is_not_there_is_named_with_the_one_meant() -> None:
-    with pytest.raises(
-        ParamsError, match=r"experiments\.cnm is not in tutorial/params\.yaml.*did you mean 'cnn'"
-    ):
+    with pytest.raises(ParamsError, match=r"experiments\.cnm is not in tutorial/params\.yaml.*did you mean 'cnn'"):
         their_train(load(), "cnm")
     write_params(experiments={})
     with pytest.raises(ParamsError, match="no experiments to report on"):

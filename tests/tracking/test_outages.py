@@ -19,7 +19,8 @@ import running
 from mlflow.exceptions import MlflowException
 from processes import PATIENCE_S, free_port, wait_until
 
-from pipeline import cli, paths, tracking
+from pipeline import cli, tracking
+from pipeline.base import paths
 from pipeline.models.exported import Exported
 from pipeline.tracking import TrackingError, runs, store
 from pipeline.tracking.offline_queue import Queue, queues
@@ -44,9 +45,7 @@ class Server:
         place = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
         with (self.folder / "server.log").open("ab") as output:
             command = [sys.executable, "-m", "mlflow", "server", *store, *place]
-            self.process = subprocess.Popen(
-                command, stdout=output, stderr=output, text=True, start_new_session=True
-            )
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, text=True, start_new_session=True)
         wait_until(self._answers, self.process)
 
     def _answers(self) -> bool:
@@ -138,10 +137,7 @@ def test_what_a_stopped_server_missed_is_sent_once(server: Server, tmp_path: Pat
     assert found.info.status == "FINISHED"
     assert (found.data.params, found.data.tags["precision"]) == ({"seed": "7"}, "32-true")
     assert points(run.id, "valid_loss") == [(0, 1.0), (1, 0.5), (2, 0.25)]
-    assert {item.path for item in mlflow.MlflowClient().list_artifacts(run.id)} == {
-        "per_class.json",
-        "figures",
-    }
+    assert {item.path for item in mlflow.MlflowClient().list_artifacts(run.id)} == {"per_class.json", "figures"}
     (model,) = models_of(run.id)
     loaded = mlflow.pyfunc.load_model(model.model_uri)
     np.testing.assert_array_equal(loaded.predict(inputs)["probabilities"], 2 * inputs["tabular"])

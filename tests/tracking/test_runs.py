@@ -89,15 +89,13 @@ def test_the_store_is_in_the_main_checkout_by_default(home: Path, monkeypatch: p
     assert tracking.uri() == f"sqlite:///{Path.cwd()}/mlflow.db"
 
 
-def test_the_store_of_a_lesson_is_in_the_checkout_around_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_store_of_a_lesson_is_in_the_checkout_around_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether DVC runs it, which names the lesson's project, or a person by hand."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     lesson = tmp_path / "lessons/neuron"
     for folder in (lesson, tmp_path / "pipeline", tmp_path / "elsewhere"):
         folder.mkdir(parents=True)
-    (tmp_path / "pipeline/paths.py").touch()
+    (tmp_path / "pipeline/base/paths.py").touch()
     monkeypatch.setenv("DVC_ROOT", str(lesson))
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert tracking.uri() == f"sqlite:///{tmp_path.resolve()}/mlflow.db"
@@ -215,10 +213,7 @@ def test_the_logged_model_answers_as_the_file_and_holds_no_pickle(home: Path, tm
     for arrays in inputs.values():
         np.testing.assert_array_equal(loaded.predict(arrays)["probabilities"], model(list(arrays.values())))
     signature = loaded.metadata.signature
-    assert [(spec.name, spec.shape) for spec in signature.inputs] == [
-        ("spectrogram", (-1, 3, 8)),
-        ("tabular", (-1, 4)),
-    ]
+    assert [(spec.name, spec.shape) for spec in signature.inputs] == [("spectrogram", (-1, 3, 8)), ("tabular", (-1, 4))]
     assert [spec.shape for spec in signature.outputs] == [(-1, 3)]
     np.testing.assert_allclose(loaded.input_example["tabular"], inputs[2]["tabular"])
 
@@ -247,11 +242,7 @@ def test_tables_files_and_folders_are_logged(tmp_path: Path) -> None:
 
 
 def test_nested_params_are_flat_by_their_full_names() -> None:
-    nested = {
-        "seed": 7,
-        "training": {"epochs": 3, "augment": {"gain_db": 0.0}},
-        "model": {"hidden": [512, 512]},
-    }
+    nested = {"seed": 7, "training": {"epochs": 3, "augment": {"gain_db": 0.0}}, "model": {"hidden": [512, 512]}}
     assert tracking.flat(nested) == {
         "seed": 7,
         "training.epochs": 3,
@@ -286,17 +277,13 @@ def test_tags_tell_what_a_run_was_made_from(checkout: Path, monkeypatch: pytest.
     monkeypatch.delenv("DVC_EXP_NAME", raising=False)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(checkout.parent))
     tags = tracking.lineage("folder")
-    assert not [name for name in tags if name.startswith(("git.", "dvc."))], (
-        "no git checkout, nothing tracked"
-    )
+    assert not [name for name in tags if name.startswith(("git.", "dvc."))], "no git checkout, nothing tracked"
     assert tags["data.source"] == "folder"
     assert tags["version.numpy"] == np.__version__
 
     def git(*arguments: str) -> str:
         author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-        return subprocess.run(
-            ["git", *author, *arguments], check=True, capture_output=True, text=True
-        ).stdout.strip()
+        return subprocess.run(["git", *author, *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
     git("init", "--quiet")
     git("add", "params.yaml")

@@ -27,9 +27,7 @@ def stored(folder: Path, bands: int, windowed: bool = True) -> Store:
     rows = content(bands)
     if not windowed:
         rows = {clip: values[:1] for clip, values in rows.items()}
-    write_store(
-        folder, list(rows), iter(rows.values()), "float32", {"windowed": windowed, "silence_db": SILENCE_DB}
-    )
+    write_store(folder, list(rows), iter(rows.values()), "float32", {"windowed": windowed, "silence_db": SILENCE_DB})
     return Store(folder)
 
 
@@ -186,17 +184,12 @@ def test_windows_of_other_frames_lie_at_the_same_place_of_the_clip(tmp_path: Pat
         rows = [np.arange(length, dtype=np.float32)[:, None] for length in lengths]
         write_store(folder, ["a", "b"], iter(rows), "float32", {"windowed": True, "silence_db": -1.0})
     table = tmp_path / "table"
-    write_store(
-        table, ["a", "b"], iter([np.full((1, 2), 3.0), np.full((1, 2), 4.0)]), "float32", {"windowed": False}
-    )
+    write_store(table, ["a", "b"], iter([np.full((1, 2), 3.0), np.full((1, 2), 4.0)]), "float32", {"windowed": False})
     sources = [
-        Feature.stored(Store(folder), ["a", "b"], frames)
-        for folder, frames in ((coarse, 10), (table, 10), (fine, 11))
+        Feature.stored(Store(folder), ["a", "b"], frames) for folder, frames in ((coarse, 10), (table, 10), (fine, 11))
     ]
     windows = Windows(sources, np.array([0, 1]))
     assert list(windows.max_offset) == [30, 0], "the finer one needs more windows to be seen whole"
     batch = windows[np.array([(0, 0), (0, 15), (0, 30), (1, 0)])]
-    first = [
-        values[:, 0, 0].tolist() if values.ndim == 3 else values[:, 0].tolist() for values in batch.inputs
-    ]
+    first = [values[:, 0, 0].tolist() if values.ndim == 3 else values[:, 0].tolist() for values in batch.inputs]
     assert first == [[0, 5, 10, 0], [3, 3, 3, 4], [0, 15, 30, 0]]

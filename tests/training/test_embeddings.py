@@ -11,7 +11,7 @@ import torch
 from stores import write_store
 from torch import Tensor, nn
 
-from pipeline import paths
+from pipeline.base import paths
 from pipeline.config.training import Training
 from pipeline.features.store import Store
 from pipeline.models.exported import Exported
@@ -73,18 +73,14 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_embeddings_are_the_backbones_and_aligned_with_the_clips(
     store: Store, tmp_path: Path, training: Trainings
 ) -> None:
-    (embedded,) = embed(
-        [windows(store, "cab")], [Told().train()], training(batch_size=2), tmp_path, [TRAIN_SPACING]
-    )
+    (embedded,) = embed([windows(store, "cab")], [Told().train()], training(batch_size=2), tmp_path, [TRAIN_SPACING])
     (source,) = embedded.sources
     assert isinstance(source, Embeddings)
     assert embedded.targets.tolist() == [0, 1, 2]
     # windows half a window apart: one of c, four of a, one of b
     assert list(source.counts) == [1, 4, 1]
     assert list(embedded.max_offset) == [0, 3, 0]
-    expected = {
-        (c, k): o for c, offsets in enumerate([[0], [0, 4, 8, 12], [0]]) for k, o in enumerate(offsets)
-    }
+    expected = {(c, k): o for c, offsets in enumerate([[0], [0, 4, 8, 12], [0]]) for k, o in enumerate(offsets)}
     pairs = embedded.even(embedded.frames)
     assert [tuple(pair) for pair in pairs] == list(expected)
     batch = embedded[pairs]
@@ -110,9 +106,7 @@ def test_only_windows_not_seen_before_run_through_the_backbone(
     np.testing.assert_allclose(again[pairs].inputs[0], fresh[pairs].inputs[0], rtol=RTOL)
 
 
-def test_other_weights_are_another_backbone(
-    store: Store, tmp_path: Path, training: Trainings, ran: list[int]
-) -> None:
+def test_other_weights_are_another_backbone(store: Store, tmp_path: Path, training: Trainings, ran: list[int]) -> None:
     (first,) = embed([windows(store, "a")], [Told(1.0)], training(), tmp_path, [TRAIN_SPACING])
     del ran[:]
     (other,) = embed([windows(store, "a")], [Told(2.0)], training(), tmp_path, [TRAIN_SPACING])

@@ -16,7 +16,9 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from stores import write_store
 from threadpoolctl import threadpool_info
 
-from pipeline import config, paths
+from pipeline import config
+from pipeline.base import paths
+from pipeline.base.parallel import blas_threads
 from pipeline.config.experiment import Experiment
 from pipeline.config.project import Params
 from pipeline.config.training import Training
@@ -28,7 +30,6 @@ from pipeline.models import MIN_PROBABILITY
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.models.majority import Majority
-from pipeline.parallel import blas_threads
 from pipeline.training import no_callback, pooling, splits
 from pipeline.training.answers import without_branches
 from pipeline.training.ensemble import save_trial, train_trial
@@ -57,9 +58,7 @@ def table(checkout: Path) -> pd.DataFrame:  # noqa: ARG001
     rows[:, 0, 0] += 3 * label
     write_store(paths.FEATURES / "tabular", ids, iter(rows), "float32", {"windowed": False})
     frames = rng.normal(-40, 5, (60, 36, 32)).astype(np.float32)
-    write_store(
-        paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "silence_db": -80.0}
-    )
+    write_store(paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "silence_db": -80.0})
     return found
 
 
@@ -70,9 +69,7 @@ def split(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def experiment(training: Training, features: list[str], model: dict[str, Any]) -> Experiment:
-    return Experiment.model_validate(
-        {"features": features, "model": model, "training": training.model_dump()}
-    )
+    return Experiment.model_validate({"features": features, "model": model, "training": training.model_dump()})
 
 
 def run(one: Experiment, table: pd.DataFrame, split: pd.DataFrame, folder: Path) -> pd.DataFrame:
@@ -265,14 +262,8 @@ def test_members_by_default_are_the_branches() -> None:
     ("changes", "message"),
     [
         ({"features": ["tabular"]}, r"experiments\.fused\.features: the branches take"),
-        (
-            {"training": {"ensemble_size": 3}},
-            r"experiments\.fused: training\.ensemble_size: a fusion is no ensemble",
-        ),
-        (
-            {"model": {"name": "fusion", "branches": {"one": BRANCHES["table"]}}},
-            r"experiments\.fused\.model\.branches",
-        ),
+        ({"training": {"ensemble_size": 3}}, r"experiments\.fused: training\.ensemble_size: a fusion is no ensemble"),
+        ({"model": {"name": "fusion", "branches": {"one": BRANCHES["table"]}}}, r"experiments\.fused\.model\.branches"),
     ],
 )
 def test_branches_that_do_not_fit_are_named(changes: dict[str, Any], message: str) -> None:

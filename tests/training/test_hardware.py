@@ -51,15 +51,11 @@ def test_auto_leaves_small_heads_alone(
     assert hardware.resolved(of(key, precision="auto", accelerator="cpu")).training.precision == "32-true"
 
 
-def test_what_was_asked_for_is_what_is_used(
-    monkeypatch: pytest.MonkeyPatch, of: Callable[..., Experiment]
-) -> None:
+def test_what_was_asked_for_is_what_is_used(monkeypatch: pytest.MonkeyPatch, of: Callable[..., Experiment]) -> None:
     machine(monkeypatch)
     assert hardware.resolved(of("cnn", precision="bf16-mixed")).training.precision == "bf16-mixed"
     machine(monkeypatch, gpu=True)
-    assert (
-        hardware.resolved(of("cnn", precision="32-true", accelerator="auto")).training.precision == "32-true"
-    )
+    assert hardware.resolved(of("cnn", precision="32-true", accelerator="auto")).training.precision == "32-true"
 
 
 @pytest.mark.parametrize("accelerator", ["auto", "cpu"])

@@ -74,9 +74,7 @@ class Job:
 
     def net(self, seed: int) -> nn.Module:
         torch.manual_seed(seed)
-        return (
-            mlp.build(MLP, self.inputs, LABELS) if self.kind == "mlp" else cnn.build(CNN, self.inputs, LABELS)
-        )
+        return mlp.build(MLP, self.inputs, LABELS) if self.kind == "mlp" else cnn.build(CNN, self.inputs, LABELS)
 
     def run(
         self, seed: int = 7, folder: Path | None = None, stop_at: int | None = None
@@ -122,9 +120,7 @@ def test_mixed_precision_learns_as_well(tmp_path: Path, training: Trainings) -> 
     )
     seen: set[tuple[bool, torch.dtype]] = set()
     hook = nn.modules.module.register_module_forward_hook(
-        lambda module, _, output: (
-            seen.add((module.training, output.dtype)) if isinstance(module, nn.Conv2d) else None
-        )
+        lambda module, _, output: seen.add((module.training, output.dtype)) if isinstance(module, nn.Conv2d) else None
     )
     with hook:
         net, history = mixed.run()
@@ -149,9 +145,7 @@ def test_it_stops_early_and_gives_the_best_epoch(tmp_path: Path, training: Train
     with torch.no_grad():
         loss = functional.cross_entropy(net(*everything.inputs), everything.targets)
     assert float(loss) == pytest.approx(history["valid_loss"][best], rel=1e-4)
-    assert float(loss) != pytest.approx(history["valid_loss"].iloc[-1], rel=1e-2), (
-        "the last epoch is another one"
-    )
+    assert float(loss) != pytest.approx(history["valid_loss"].iloc[-1], rel=1e-2), "the last epoch is another one"
 
 
 AUGMENT = {
@@ -169,13 +163,7 @@ AUGMENT = {
 def job(request: pytest.FixtureRequest, tmp_path: Path, training: Trainings) -> Job:
     """All that draws random numbers is switched on, windows, dropout, augmentation, mixup."""
     settings = training(
-        epochs=5,
-        batch_size=12,
-        windows_per_clip=2,
-        learning_rate=0.01,
-        patience=4,
-        augment=AUGMENT,
-        mixup=0.4,
+        epochs=5, batch_size=12, windows_per_clip=2, learning_rate=0.01, patience=4, augment=AUGMENT, mixup=0.4
     )
     return Job(tmp_path, request.param, settings)
 
@@ -202,9 +190,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(job: Job, tmp_path: Path)
     resumed, joined = job.run(folder=tmp_path / "interrupted")
     pd.testing.assert_frame_equal(history, joined, check_exact=True)
     assert same(straight, resumed)
-    assert [epoch for epoch, _ in job.told] == list(history["epoch"]), (
-        "each epoch is told once: none is trained again"
-    )
+    assert [epoch for epoch, _ in job.told] == list(history["epoch"]), "each epoch is told once: none is trained again"
 
 
 def test_a_finished_run_is_not_trained_further(tmp_path: Path, training: Trainings) -> None:
@@ -255,8 +241,7 @@ def batch() -> Batch:
 
 def test_rare_labels_weigh_more(training: Trainings) -> None:
     windows = Windows(
-        [Embeddings(np.zeros((100, 1), np.float32), np.ones(100, dtype=np.int64))],
-        np.repeat([0, 1], [90, 10]),
+        [Embeddings(np.zeros((100, 1), np.float32), np.ones(100, dtype=np.int64))], np.repeat([0, 1], [90, 10])
     )
     weights = _class_weights(windows, training(class_weights=True))
     assert weights.tolist() == pytest.approx([100 / 180, 100 / 20])
@@ -286,16 +271,13 @@ def test_the_loss_of_mixed_windows_is_of_both_labels(
     torch.testing.assert_close(seen, share * images + (1 - share) * before)
     logits, weights = Seen()(seen), torch.tensor([1.0, 3.0])
     own, other = (
-        functional.cross_entropy(logits, targets, weights)
-        for targets in (batch().targets, batch().targets.roll(1))
+        functional.cross_entropy(logits, targets, weights) for targets in (batch().targets, batch().targets.roll(1))
     )
     assert float(loss) == pytest.approx(float(share * own + (1 - share) * other), rel=1e-4)
     assert abs(own - other) > 0.001
 
 
-def test_windows_are_augmented_in_training_alone(
-    training: Trainings, classifier: Callable[..., Classifier]
-) -> None:
+def test_windows_are_augmented_in_training_alone(training: Trainings, classifier: Callable[..., Classifier]) -> None:
     net = Seen()
     module = classifier(net, training(augment=AUGMENT), torch.ones(2))
     (images,) = batch().inputs

@@ -50,16 +50,8 @@ def test_each_model_is_compared_with_an_experiment() -> None:
         (("transfer", "model", "backbone"), "mobilenet_v3", "'mobilenet_v3' is not among the weights"),
         (("cnn", "features"), ["tabular"], "experiments.cnn.features: model 'cnn' takes one of"),
         (("transfer", "model", "shrinkage"), 0.5, "hidden []"),
-        (
-            ("cnn", "training"),
-            {"ensemble_size": 4},
-            "experiments.cnn: the page shows the curves of one network",
-        ),
-        (
-            ("cnn", "training"),
-            {"epoch": 4},
-            "experiments.cnn.training.epoch: unknown key (did you mean 'epochs'?)",
-        ),
+        (("cnn", "training"), {"ensemble_size": 4}, "experiments.cnn: the page shows the curves of one network"),
+        (("cnn", "training"), {"epoch": 4}, "experiments.cnn.training.epoch: unknown key (did you mean 'epochs'?)"),
         (
             ("transfer", "model"),
             {"name": "transfer", "backbone": "mobilenet_v2", "frozen": True, "shrinkage": 0.5},

@@ -161,9 +161,7 @@ def test_a_loss_that_shoots_up_is_named_with_its_least_epoch() -> None:
 
 
 def test_genres_that_are_easy_and_hard() -> None:
-    assert [verdict(found) for found in report.easiest(even(0.5, classical=1, rock=0, reggae=0.1))] == [
-        "holds"
-    ]
+    assert [verdict(found) for found in report.easiest(even(0.5, classical=1, rock=0, reggae=0.1))] == ["holds"]
     (found,) = report.easiest(even(0.5, classical=1, pop=0, reggae=0))
     assert verdict(found) == "holds in part"
     assert verdict(*report.easiest(even(0.5, jazz=1, hiphop=0, pop=0))) == "does not hold"

@@ -24,12 +24,10 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     package = tmp_path / "stages"
     package.mkdir()
     (package / "__init__.py").touch()
-    (package / "__main__.py").write_text(
-        "from pipeline.stages.command import main\nmain('stages', lambda: None)\n"
-    )
+    (package / "__main__.py").write_text("from pipeline.stages.command import main\nmain('stages', lambda: None)\n")
     (package / f"{STAGE}.py").write_text(
         "import os, pathlib, sys, time\n"
-        "from pipeline.errors import UserError\n"
+        "from pipeline.base.errors import UserError\n"
         "def train(params, key):\n"
         "    pathlib.Path(f'seen-{key}').write_text(f\"{os.getpid()} {os.environ['DVC_STAGE']}\")\n"
         "    if key == 'wrong':\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from processes import ROOT
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 from pipeline.workflow.scheduler import StageFailed, repro
 
 STAGE = """

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import paths, tracking
+from pipeline import tracking
+from pipeline.base import paths
+from pipeline.base.files import read_json, write_json, write_text
 from pipeline.config.base import ParamsError
 from pipeline.data import clips, split
 from pipeline.evaluation import metrics
-from pipeline.files import read_json, write_json, write_text
 from tutorial.config import Tutorial
 from tutorial.paths import METRICS, PARAMS, REPORT, RESULTS
 from tutorial.report import Side, numbers, page

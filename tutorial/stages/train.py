@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import paths, tracking
+from pipeline import tracking
+from pipeline.base import paths
+from pipeline.base.files import atomic_write, read_json, remove, write_json
 from pipeline.config.experiment import Experiment
 from pipeline.config.load import find_experiment
 from pipeline.data import clips
 from pipeline.data.split import leaky, protocol
-from pipeline.data.tutorial_split import first_to_train
-from pipeline.files import atomic_write, read_json, remove, write_json
 from pipeline.models.exported import Exported
 from pipeline.tracking import run_logging
 from pipeline.training import splits
@@ -23,6 +23,7 @@ from pipeline.training.trials import Trial
 from pipeline.workflow import checkpoints
 from tutorial.config import Tutorial
 from tutorial.paths import PARAMS, RESULTS
+from tutorial.split import first_to_train
 
 SPENT = "seconds.json"
 
@@ -34,11 +35,7 @@ def train(settings: Tutorial, key: str) -> None:
     rows = first_to_train(clips.good(table))
     data = splits.load(experiment, shared.window, table, rows, fold=0)
     work = checkpoints.folder("tutorial", key, *recipe(shared, experiment, (paths.CLIPS,)))
-    tags = {
-        **tracking.lineage(clips.source(table)),
-        "split.protocol": protocol(rows),
-        "leaky": str(leaky(rows)),
-    }
+    tags = {**tracking.lineage(clips.source(table)), "split.protocol": protocol(rows), "leaky": str(leaky(rows))}
     name = f"tutorial {key}"
     with (
         tracking.run(shared.tracking.experiment, name, checkpoints.run_id(work), tags) as run,

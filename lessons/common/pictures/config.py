@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline import paths
+from pipeline.base import paths
 from pipeline.config.base import Positive, is_section
 from pipeline.config.data import BaseAudit, BaseData
 from pipeline.config.features import BaseFeatures, Form, Kind, Window

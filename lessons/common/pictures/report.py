@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.data import clips
 from pipeline.features.store import Store
 from pipeline.reports import figures
@@ -39,9 +39,7 @@ def picture_report(data: DataSet, store: Store, seed: int, out: Path) -> None:
         "groups": groups(with_parts(good, data.split), "picture"),
         "duplicates": _duplicates(data.duplicates),
     }
-    files.write_text(
-        out, environment("lessons.common.pictures").get_template("pictures.html.j2").render(content)
-    )
+    files.write_text(out, environment("lessons.common.pictures").get_template("pictures.html.j2").render(content))
 
 
 def _shown(good: pd.DataFrame, store: Store, seed: int) -> Picture:
@@ -75,13 +73,7 @@ def _in_rows(pixels: np.ndarray[Any, np.dtype[np.uint8]], labels: list[str]) -> 
 
 def _duplicates(pairs: pd.DataFrame) -> Table:
     rows = [
-        [
-            pair.first,
-            pair.second,
-            pair.kind,
-            f"{1 - pair.error_rate:.3f}",
-            "yes" if pair.labels_differ else "no",
-        ]
+        [pair.first, pair.second, pair.kind, f"{1 - pair.error_rate:.3f}", "yes" if pair.labels_differ else "no"]
         for pair in first_duplicates(pairs).itertuples()
     ]
     return Table(["picture", "other picture", "kind", "correlation", "two labels"], "lllrl", rows)

@@ -11,8 +11,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
+from pipeline.base.errors import UserError
 from pipeline.config.models import Transfer
-from pipeline.errors import UserError
 from pipeline.models import Input
 from pipeline.models.backbones._common import Backbone, load_transformers
 from pipeline.models.pretrained import PREPROCESSOR, WeightsError
@@ -44,9 +44,7 @@ class AudioBackbone(Backbone):
     Padding is 0 before that, as its own extractor has it.
     """
 
-    def __init__(
-        self, source: Input, network: nn.Module, trainable: bool, preprocessor: Preprocessor
-    ) -> None:
+    def __init__(self, source: Input, network: nn.Module, trainable: bool, preprocessor: Preprocessor) -> None:
         super().__init__(network, trainable)
         self.silence_db = source.silence_db
         self.centre, self.spread = preprocessor.scale

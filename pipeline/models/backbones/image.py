@@ -26,12 +26,7 @@ class ImageBackbone(Backbone):
     """
 
     def __init__(
-        self,
-        source: Input,
-        network: nn.Module,
-        trainable: bool,
-        upsample: float = 1.0,
-        every_block: bool = False,
+        self, source: Input, network: nn.Module, trainable: bool, upsample: float = 1.0, every_block: bool = False
     ) -> None:
         super().__init__(network, trainable)
         self.upsample, self.every_block = upsample, every_block

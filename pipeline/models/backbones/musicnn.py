@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.base.errors import UserError
 from pipeline.config.models import Transfer
-from pipeline.errors import UserError
 from pipeline.models import Input
 from pipeline.models.backbones._common import Backbone, check_tensors, read_tensors
 from pipeline.models.pretrained import WeightsError

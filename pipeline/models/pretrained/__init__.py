@@ -7,7 +7,7 @@ that comes with weights is run.
 
 from collections.abc import Iterable
 
-from pipeline.errors import UserError
+from pipeline.base.errors import UserError
 
 PREPROCESSOR = "preprocessor_config.json"
 

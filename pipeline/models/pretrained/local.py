@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
+from pipeline.base.files import sha256
 from pipeline.config.models import PathWeights
-from pipeline.files import sha256
 from pipeline.models.pretrained import PREPROCESSOR, WeightsError
 
 FILES = ("config.json", "model.safetensors")

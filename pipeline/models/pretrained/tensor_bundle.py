@@ -56,9 +56,7 @@ def read(index: bytes, data: bytes, skip: tuple[str, ...] = ()) -> dict[str, NDA
 def _tensor(name: str, entry: Message, data: bytes) -> NDArray[Any]:
     kind = entry.numbers.get(1, 0)
     if kind not in DTYPES or 7 in entry.parts:
-        raise WeightsError(
-            f"tensor {name} of the checkpoint is sliced or of a type ({kind}) that is not read"
-        )
+        raise WeightsError(f"tensor {name} of the checkpoint is sliced or of a type ({kind}) that is not read")
     dtype = np.dtype(DTYPES[kind])
     # a message that is empty may be left out: that of a scalar
     shape_message = _message(entry.parts.get(2, [b""])[-1])

@@ -1,1 +1,1 @@
-"""The data sources of pictures, each a module as in :mod:`pipeline.data.sources`."""
+"""The data sources of pictures, each a module as in :mod:`pipeline.sources`."""

@@ -11,7 +11,7 @@ import numpy as np
 from lessons.common.pictures import paths
 from lessons.common.pictures.config import Data
 from lessons.common.pictures.sources.pixels import write
-from pipeline.data.sources import Clip
+from pipeline.sources import Clip
 
 BRIGHTEST = 16
 

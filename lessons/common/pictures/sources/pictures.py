@@ -4,8 +4,8 @@ from pathlib import Path
 
 from lessons.common.pictures import paths
 from lessons.common.pictures.config import Data
-from pipeline.data.sources import Clip
-from pipeline.data.sources.folder import listed
+from pipeline.sources import Clip
+from pipeline.sources.folder import listed
 
 
 def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]:  # noqa: ARG001

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from lessons.common.pictures import paths
 from lessons.common.pictures.config import Data
-from pipeline.data.sources import Clip
+from pipeline.sources import Clip
 
 LABELS = ("circle", "square", "triangle")
 EACH = 80

@@ -13,7 +13,7 @@ import pandas as pd
 from lessons.common.pictures import paths
 from lessons.common.pictures.config import Data
 from lessons.common.pictures.sources.pixels import write
-from pipeline.data.sources import Clip, SourceError
+from pipeline.sources import Clip, SourceError
 
 SIDE = 28
 PIXELS = [f"pixel{number}" for number in range(1, SIDE * SIDE + 1)]

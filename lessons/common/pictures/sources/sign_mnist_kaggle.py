@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lessons.common.pictures.config import Data
 from lessons.common.pictures.sources import sign_mnist
-from pipeline.data.sources import Clip, SourceError
+from pipeline.sources import Clip, SourceError
 
 DATASET = "datamunge/sign-language-mnist"
 OTHERWISE = f"or download https://www.kaggle.com/datasets/{DATASET} by hand and set data.source to sign-mnist"

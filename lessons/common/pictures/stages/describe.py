@@ -2,7 +2,7 @@
 
 from lessons.common.pictures.config import Params
 from lessons.common.pictures.report import picture_report
-from pipeline import paths
+from pipeline.base import paths
 from pipeline.features.store import Store
 from pipeline.reports.data_report import data_set
 

@@ -2,7 +2,7 @@
 
 from lessons.common.pictures import paths, sources
 from lessons.common.pictures.config import Params
-from pipeline.data.sources import download as fetch
+from pipeline.sources import download as fetch
 
 
 def download(settings: Params) -> None:

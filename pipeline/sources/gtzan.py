@@ -1,6 +1,6 @@
 """GTZAN: 1000 clips of 30 s in 10 genres (Tzanetakis and Cook 2002), downloaded as mirdata describes it.
 
-A clip's group is its artist, as far as it is known (see :mod:`pipeline.data.sources.gtzan.lists`).
+A clip's group is its artist, as far as it is known (see :mod:`pipeline.data.gtzan`).
 """
 
 import json
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from pipeline import paths
+from pipeline.base import paths
 from pipeline.config.data import Data
+from pipeline.data import gtzan
 from pipeline.data.download import ArchiveError, DownloadError, Remote, digest, download, unpacked
-from pipeline.data.sources import Clip, SourceError
-from pipeline.data.sources.gtzan import lists
+from pipeline.sources import Clip, SourceError
 
 HUB = "https://huggingface.co/datasets/marsyas/gtzan/resolve/main/data/genres.tar.gz"
 """The archive that mirdata describes; the host that mirdata names is gone."""
@@ -126,9 +126,7 @@ def _compare(files: list[Path], index: Remote, cache: Path) -> None:
     odd = {
         "missing": listed.keys() - found.keys(),
         "not listed": found.keys() - listed.keys(),
-        "differing": {
-            clip_id for clip_id in listed.keys() & found.keys() if listed[clip_id] != found[clip_id]
-        },
+        "differing": {clip_id for clip_id in listed.keys() & found.keys() if listed[clip_id] != found[clip_id]},
     }
     if any(odd.values()):
         names = "; ".join(f"{what}: {', '.join(sorted(ids))}" for what, ids in odd.items() if ids)
@@ -136,7 +134,7 @@ def _compare(files: list[Path], index: Remote, cache: Path) -> None:
 
 
 def _clips(files: list[Path], staging: Path) -> list[Clip]:
-    groups = lists.groups()
+    groups = gtzan.groups()
     return [
         Clip(
             path=(paths.AUDIO / file.relative_to(staging)).as_posix(),

@@ -18,8 +18,6 @@ def first_to_train(table: pd.DataFrame) -> pd.DataFrame:
     clips = ordered.groupby("label")["clip_id"]
     train = clips.cumcount() < clips.transform("size") * FIRST // 100
     parts = {"train": ordered[train], "valid": ordered[~train], "test": ordered[~train]}
-    rows = pd.concat(
-        [own[["clip_id"]].assign(fold=0, part=part) for part, own in parts.items()], ignore_index=True
-    )
+    rows = pd.concat([own[["clip_id"]].assign(fold=0, part=part) for part, own in parts.items()], ignore_index=True)
     check(table, rows)
     return rows.assign(protocol="first-to-train")

@@ -20,14 +20,14 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from pipeline import paths
+from pipeline.base import paths
+from pipeline.base.parallel import cores, end_with_parent
 from pipeline.config.data import Data
 from pipeline.data.groups import join
-from pipeline.data.sources import Clip, SourceError
-from pipeline.data.sources.starter import render, scores
-from pipeline.data.sources.starter.render import Job, Outcome, Performance
-from pipeline.data.sources.starter.scores import Piece
-from pipeline.parallel import cores, end_with_parent
+from pipeline.sources import Clip, SourceError
+from pipeline.sources.starter import render, scores
+from pipeline.sources.starter.render import Job, Outcome, Performance
+from pipeline.sources.starter.scores import Piece
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +58,7 @@ def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]:
 
 
 def synthesise(
-    pieces: dict[str, list[Piece]],
-    corpus: Path,
-    staging: Path,
-    cache: Path,
-    settings: Data,
-    seed: int,
-    workers: int,
+    pieces: dict[str, list[Piece]], corpus: Path, staging: Path, cache: Path, settings: Data, seed: int, workers: int
 ) -> list[Clip]:
     """As :func:`fetch`, from the given pieces by label, which are files of ``corpus``."""
     count, seconds = settings.starter.clips_per_style, settings.starter.seconds

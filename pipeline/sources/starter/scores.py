@@ -308,9 +308,7 @@ STYLES = {
     "bach-chorale": _Style(
         _chorales, f"most files: 'PDF © 2004 Margaret Greentree, used by permission'; licence: {_UNSTATED}"
     ),
-    "german-folk-song": _Style(
-        partial(_folk_songs, books=r"(?!han)[^/]*\.abc", country="Deutschland"), _ESSEN
-    ),
+    "german-folk-song": _Style(partial(_folk_songs, books=r"(?!han)[^/]*\.abc", country="Deutschland"), _ESSEN),
     "irish-tune": _Style(_irish, f"the transcriber is named in the file; licence: {_UNSTATED}"),
     "chinese-folk-song": _Style(partial(_folk_songs, books=r"han\d\.abc", country="China"), _ESSEN),
 }

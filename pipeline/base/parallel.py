@@ -89,9 +89,7 @@ def blas_threads(count: int) -> AbstractContextManager[object]:
     return limits
 
 
-def each(
-    pool: Executor, function: Callable[[T], R], items: Sequence[T], title: str, unit: str = "clip"
-) -> Iterator[R]:
+def each(pool: Executor, function: Callable[[T], R], items: Sequence[T], title: str, unit: str = "clip") -> Iterator[R]:
     """Results in the order of ``items``, with a progress bar; work starts at once. ``function`` is of a module's top level."""
     rest = iter(items)
     waiting = deque(pool.submit(function, item) for item in islice(rest, AHEAD * cores()))

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-TOP = Path("pipeline/paths.py")
+TOP = Path("pipeline/base/paths.py")
 """This file; it marks the checkout's top folder."""
 PARAMS = Path("params.yaml")
 LOCK = Path("dvc.lock")

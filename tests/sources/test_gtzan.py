@@ -20,8 +20,8 @@ import pytest
 
 from pipeline.config.data import Data, Starter
 from pipeline.data.download import Remote
-from pipeline.data.sources import Clip, SourceError, gtzan, load
-from pipeline.data.sources.gtzan import Edition, deliver
+from pipeline.sources import Clip, SourceError, gtzan, load
+from pipeline.sources.gtzan import Edition, deliver
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 MINI_JAZZ = (0, 1, 2, 4, 5, 6, 7, 8, 11, 12)
@@ -84,12 +84,7 @@ def publish(
     archive: str = "genres.tar.gz",
 ) -> Edition:
     """Lay out what the hosts serve: the archive, and an index as mirdata's (of ``listed``, else of all)."""
-    extra = {
-        "genres/.DS_Store": b"",
-        "genres/blues/._blues.00000.wav": b"fork",
-        "genres.zip": b"PK",
-        "README.md": b"",
-    }
+    extra = {"genres/.DS_Store": b"", "genres/blues/._blues.00000.wav": b"fork", "genres.zip": b"PK", "README.md": b""}
     files = {f"genres/{name.split('.')[0]}/{name}.wav": content for name, content in clips.items()}
     pack(folder / archive, {f"{top}{name}": content for name, content in (files | extra).items()})
     tracks = {
@@ -129,9 +124,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 Web = tuple[Path, str]
 
 
-def test_clips_stand_in_a_folder_of_each_genre(
-    web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_clips_stand_in_a_folder_of_each_genre(web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clips = deliver(publish(*web, one_each()), tmp_path / "staging", tmp_path / "cache", None)
     expected = {f"{genre}/{genre}.00000.wav": wav(genre) for genre in GENRES}
     assert contents(tmp_path / "staging") == expected
@@ -147,8 +140,7 @@ def test_clips_stand_in_a_folder_of_each_genre(
 
 
 @pytest.mark.parametrize(
-    ("names", "top", "archive"),
-    [("full", "", "genres.tar.gz"), ("mini", "gtzan_mini-main/", "main.zip")],
+    ("names", "top", "archive"), [("full", "", "genres.tar.gz"), ("mini", "gtzan_mini-main/", "main.zip")]
 )
 def test_all_names_of_the_real_set_are_taken(
     web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture, names: str, top: str, archive: str
@@ -162,9 +154,7 @@ def test_all_names_of_the_real_set_are_taken(
     assert warnings(caplog) == []
 
 
-def test_clips_unlike_the_index_are_named_and_kept(
-    web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_clips_unlike_the_index_are_named_and_kept(web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     listed = one_each() | {"jazz.00054": wav("jazz.00054"), "jazz.00055": wav("jazz.00055")}
     packed = one_each() | {"jazz.00054": b"unreadable", "pop.00777": wav("pop.00777")}
     clips = deliver(publish(*web, packed, listed), tmp_path / "staging", tmp_path / "cache", None)
@@ -174,9 +164,7 @@ def test_clips_unlike_the_index_are_named_and_kept(
     assert "blues" not in message
 
 
-def test_without_its_index_the_set_is_still_had(
-    web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_without_its_index_the_set_is_still_had(web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     wanted = publish(*web, one_each())
     (web[0] / "index.json").unlink()
     assert len(deliver(wanted, tmp_path / "staging", tmp_path / "cache", None)) == 10

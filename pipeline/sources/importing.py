@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 from dvc_objects.fs.system import reflink
 
-from pipeline import paths
-from pipeline.data.sources import SourceError
-from pipeline.data.sources.folder import GROUPS, find, read_groups
-from pipeline.errors import UserError
-from pipeline.files import atomic_write
+from pipeline.base import paths
+from pipeline.base.errors import UserError
+from pipeline.base.files import atomic_write
+from pipeline.sources import SourceError
+from pipeline.sources.folder import GROUPS, find, read_groups
 
 
 class ImportFailed(UserError):
@@ -34,9 +34,7 @@ def import_folder(folder: Path, groups: Path | None) -> str:
         raise ImportFailed(f"{folder} contains this checkout's own {paths.MUSIC}")
     files = find(folder)
     if not files:
-        raise ImportFailed(
-            f"{folder} has no <label>/<clip> files: it needs one sub-folder of audio per label"
-        )
+        raise ImportFailed(f"{folder} has no <label>/<clip> files: it needs one sub-folder of audio per label")
     with atomic_write(paths.MUSIC) as staging:
         failed = [message for file in files if (message := _copy(folder / file, staging / file))]
         if len(failed) == len(files):
@@ -90,9 +88,7 @@ def _write_groups(groups: Path, target: Path, files: list[Path]) -> None:
     rows = [(file.as_posix(), known.get(file.as_posix(), known.get(file.stem))) for file in files]
     named = [row for row in rows if row[1] is not None]
     if not named:
-        raise ImportFailed(
-            f"{groups} names none of the files: its column `path` must be like {files[0].as_posix()}"
-        )
+        raise ImportFailed(f"{groups} names none of the files: its column `path` must be like {files[0].as_posix()}")
     pd.DataFrame(named, columns=["path", "group"]).to_csv(target, index=False)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.project import Params
-from pipeline.data.sources import Clip, SourceError
-from pipeline.data.sources.folder import fetch, find, read_groups
+from pipeline.sources import Clip, SourceError
+from pipeline.sources.folder import fetch, find, read_groups
 
 
 @pytest.fixture
@@ -106,10 +106,7 @@ def test_an_empty_folder_says_what_to_do(settings: Params) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (
-            b"path,singer\na.wav,Ella\n",
-            r"needs a column `path` \(or `id`\) and a column `group` \(or `artist`\)",
-        ),
+        (b"path,singer\na.wav,Ella\n", r"needs a column `path` \(or `id`\) and a column `group` \(or `artist`\)"),
         (b"file;artist\na.wav;Ella\n", r"it has \['file;artist'\]"),
         (b"", "is not readable as CSV"),
         (b"path,group\n\xff\xfe,x\n", "is not readable as CSV"),

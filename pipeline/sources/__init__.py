@@ -16,10 +16,10 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import paths
+from pipeline.base import paths
+from pipeline.base.errors import UserError
+from pipeline.base.files import atomic_write
 from pipeline.config.data import BaseData
-from pipeline.errors import UserError
-from pipeline.files import atomic_write
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ For a first try. In four genres all clips are by one artist, so no grouped split
 from pathlib import Path
 
 from pipeline.config.data import Data
-from pipeline.data.sources import Clip, gtzan
+from pipeline.sources import Clip, gtzan
 
 
 def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]:  # noqa: ARG001 (nothing is random)

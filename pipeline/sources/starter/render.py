@@ -17,9 +17,9 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.sources.starter import scores
-from pipeline.data.sources.starter.scores import Note, Piece, Score, UnusableScore
-from pipeline.files import read_json
+from pipeline.base.files import read_json
+from pipeline.sources.starter import scores
+from pipeline.sources.starter.scores import Note, Piece, Score, UnusableScore
 
 SAMPLE_RATE = 22_050
 TEMPO = (72.0, 120.0)
@@ -65,7 +65,7 @@ class Outcome:
     notes: str = ""
     """A hash that is equal for two scores with the same notes, also in different keys."""
     opening: str = ""
-    """See :func:`pipeline.data.sources.starter.scores.opening`."""
+    """See :func:`pipeline.sources.starter.scores.opening`."""
 
 
 def performance(random: Random) -> Performance:
@@ -125,9 +125,7 @@ def _spans(score: Score, length: float, taken: tuple[tuple[float, float], ...]) 
     return [
         (bar, bar + length)
         for bar in score.bars
-        if bar in starts
-        and bar + length <= last
-        and all(bar + length <= start or end <= bar for start, end in taken)
+        if bar in starts and bar + length <= last and all(bar + length <= start or end <= bar for start, end in taken)
     ]
 
 

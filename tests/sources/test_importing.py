@@ -9,7 +9,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from pipeline.data.importing import ImportFailed, import_folder
+from pipeline.sources.importing import ImportFailed, import_folder
 
 MUSIC = Path("data/music")
 
@@ -105,9 +105,7 @@ def test_the_checkout_does_not_import_itself(checkout: Path, folder: str) -> Non
     assert (checkout / "data/music/jazz/a.wav").exists()
 
 
-def test_it_runs_in_a_checkout_only(
-    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_runs_in_a_checkout_only(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ImportFailed, match=r"params\.yaml is not here"):
         import_folder(collection, None)
@@ -118,15 +116,10 @@ def test_it_runs_in_a_checkout_only(
     [
         (None, r"artists\.csv"),
         ("path,singer\njazz/a.wav,Ella\n", "needs a column"),
-        (
-            "path,artist\nJAZZ/A.WAV,Ella\n",
-            "names none of the files: its column `path` must be like jazz/a.wav",
-        ),
+        ("path,artist\nJAZZ/A.WAV,Ella\n", "names none of the files: its column `path` must be like jazz/a.wav"),
     ],
 )
-def test_unusable_groups_change_nothing(
-    checkout: Path, collection: Path, table: str | None, message: str
-) -> None:
+def test_unusable_groups_change_nothing(checkout: Path, collection: Path, table: str | None, message: str) -> None:
     old = checkout / MUSIC / "pop/old.wav"
     old.parent.mkdir(parents=True)
     old.write_text("old")

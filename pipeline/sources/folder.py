@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import paths
+from pipeline.base import paths
 from pipeline.config.data import Data
 from pipeline.data.groups import joint_credits, unknown
-from pipeline.data.sources import Clip, SourceError
+from pipeline.sources import Clip, SourceError
 
 GROUPS = "groups.csv"
 log = logging.getLogger(__name__)
@@ -22,9 +22,7 @@ def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]: 
     Raises:
         SourceError: there are none.
     """
-    return listed(
-        paths.MUSIC, "run `soundtrack import FOLDER` on a folder with one sub-folder of audio for each label"
-    )
+    return listed(paths.MUSIC, "run `soundtrack import FOLDER` on a folder with one sub-folder of audio for each label")
 
 
 def listed(folder: Path, cure: str) -> list[Clip]:

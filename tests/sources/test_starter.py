@@ -16,11 +16,11 @@ import pytest
 import soundfile
 from processes import wait_until
 
-from pipeline import paths
+from pipeline.base import paths
 from pipeline.config.data import Data, Starter
-from pipeline.data.sources import Clip, SourceError, load, starter
-from pipeline.data.sources.starter import scores
-from pipeline.data.sources.starter.scores import Note, Piece
+from pipeline.sources import Clip, SourceError, load, starter
+from pipeline.sources.starter import scores
+from pipeline.sources.starter.scores import Note, Piece
 
 SECONDS = 10.0
 LABEL = "irish-tune"
@@ -85,9 +85,7 @@ def test_no_two_clips_sound_the_same(built: tuple[Path, list[Clip]]) -> None:
     assert len(set(contents)) == len(contents) == 2 * len(scores.STYLES)
 
 
-def test_bytes_do_not_depend_on_the_number_of_processes(
-    built: tuple[Path, list[Clip]], tmp_path: Path
-) -> None:
+def test_bytes_do_not_depend_on_the_number_of_processes(built: tuple[Path, list[Clip]], tmp_path: Path) -> None:
     labels = ["bach-chorale", "irish-tune"]
     pieces = [piece for label in labels for piece in scores.pieces(label, scores.corpus())]
     clips = synthesise(pieces, tmp_path, clips=2, workers=3)
@@ -120,15 +118,13 @@ def test_a_killed_build_leaves_no_process_behind(tmp_path: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from pipeline.data.sources import load
+from pipeline.sources import load
 from pipeline.config import Data
 settings = Data.model_validate_json({settings(2).model_dump_json()!r})
 load("starter")(Path("staging"), Path("cache"), settings, 7)
 """
     environment = os.environ | {"PYTHONPATH": str(Path(starter.__file__).parents[3])}
-    build = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, start_new_session=True
-    )
+    build = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment, start_new_session=True)
     wait_until(lambda: any(tmp_path.glob("cache/*.json")))
     build.kill()
     build.wait()
@@ -160,9 +156,7 @@ def test_unusable_scores_are_replaced_and_counted(tmp_path: Path, caplog: pytest
     good = [tune("one", 40, seed=1), tune("two", 40, seed=2)]
     candidates = {LABEL: [*bad, tune("short", bars=3), *good]}
     with caplog.at_level(logging.INFO, logger="pipeline"):
-        clips = starter.synthesise(
-            candidates, tmp_path, tmp_path / "staging", tmp_path / "cache", settings(4), 7, 1
-        )
+        clips = starter.synthesise(candidates, tmp_path, tmp_path / "staging", tmp_path / "cache", settings(4), 7, 1)
     assert {clip.group for clip in clips} == {"one", "two"}
     assert "skipped 4 scores" in caplog.text
     assert f"1 x {LABEL}: it is too short" in caplog.text
@@ -170,9 +164,7 @@ def test_unusable_scores_are_replaced_and_counted(tmp_path: Path, caplog: pytest
 
 
 def test_equal_music_makes_one_clip_and_too_few_clips_are_an_error(tmp_path: Path) -> None:
-    message = (
-        r"too few: 1 clip.*lower data\.starter\.clips_per_style or data\.starter\.seconds in params\.yaml"
-    )
+    message = r"too few: 1 clip.*lower data\.starter\.clips_per_style or data\.starter\.seconds in params\.yaml"
     with pytest.raises(SourceError, match=message):
         synthesise([tune("one", bars=8), tune("two", bars=8)], tmp_path, clips=2)
 
@@ -216,10 +208,5 @@ def test_one_tune_under_two_titles_is_one_group(tmp_path: Path) -> None:
 def test_only_sounding_notes_are_read() -> None:
     text = 'X:1\nT:Ties\nM:6/8\nL:1/8\nK:C\n"Am"A3-A3- | A3 {c}B3 | [CE]3 z3 |]\n'
     score = scores.read(Piece(LABEL, "ties", "ties", "book.abc", text), scores.corpus())
-    assert score.notes == [
-        Note(0.0, 4.5, 69, 0),
-        Note(4.5, 6.0, 71, 0),
-        Note(6.0, 7.5, 60, 0),
-        Note(6.0, 7.5, 64, 0),
-    ]
+    assert score.notes == [Note(0.0, 4.5, 69, 0), Note(4.5, 6.0, 71, 0), Note(6.0, 7.5, 60, 0), Note(6.0, 7.5, 64, 0)]
     assert (score.bars, score.beat) == ([0.0, 3.0, 6.0], 1.5)
