@@ -4,7 +4,7 @@ PYTHON ?= python3
 JOBS ?= 2
 EXPERIMENT ?= mlp
 BIN := .venv/bin
-OUTPUTS := data/audio data/images data/clips.parquet data/split.parquet data/duplicates.csv data/code data/inputs code.json \
+OUTPUTS := data/audio data/images data/clips.parquet data/split.parquet data/duplicates.csv data/code data/inputs \
 	features weights embeddings models history evaluation candidate reports results
 INSTALLED := .venv/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet

@@ -435,7 +435,7 @@ def test_a_renamed_key_is_named_with_the_new_one(place: Place, value: object, ne
 
 @pytest.mark.parametrize(
     ("key", "message"),
-    [("tutorial", "stands in tutorial/params.yaml now"), ("medium", "leave it out")],
+    [("tutorial", "is now in tutorial/params.yaml"), ("medium", "remove it")],
 )
 def test_a_section_that_moved_is_named_with_its_place(key: str, message: str) -> None:
     told = complaint(changed((key,), {}))

@@ -96,7 +96,7 @@ def merged(first: nn.Linear, second: nn.Linear) -> nn.Linear:
 
 
 def merged_all(net: nn.Module) -> nn.Linear:
-    """All linear layers of a net multiplied out, whatever stands between them."""
+    """All linear layers of a net multiplied out, whatever is between them."""
     first, *others = [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
     for layer in others:
         first = merged(first, layer)
@@ -152,22 +152,22 @@ def main() -> None:
     with lesson.run(LESSON, LESSON) as parent:
         nets: dict[Activation, nn.Module] = {}
         histories = {}
-        apart = {}
+        distances = {}
         for name in params.activations:
             with lesson.run(LESSON, name, parent) as run:
                 nets[name], histories[name] = trained(name, params, points, train, valid, run)
-                apart[name] = distance_to_one_layer(nets[name], fresh)
-                run.log_metrics({"distance_to_one_layer": apart[name]})
+                distances[name] = distance_to_one_layer(nets[name], fresh)
+                run.log_metrics({"distance_to_one_layer": distances[name]})
         metrics = {
             f"{name}_{column}": float(history[column].iloc[-1])
             for name, history in histories.items()
             for column in ("train_accuracy", "valid_accuracy", "valid_loss")
         }
-        metrics |= {f"{name}_distance_to_one_layer": value for name, value in apart.items()}
+        metrics |= {f"{name}_distance_to_one_layer": value for name, value in distances.items()}
         lesson.publish(
             parent,
             "Activation functions",
-            findings(histories, apart),
+            findings(histories, distances),
             [
                 lesson.Part(
                     "regions",
@@ -175,7 +175,7 @@ def main() -> None:
                     f"{params.spirals.arms} spiral arms of points, and a net with hidden layers of "
                     f"{' and '.join(map(str, params.model.hidden))}. Nothing differs but the function between the layers; all "
                     "end in a softmax over the arms.",
-                    scores(histories, apart),
+                    scores(histories, distances),
                     draw_regions(nets, fresh, fresh_arms),
                     "For each function the validation points, and which arm the net takes each place for",
                     "Validation points by arm, on the regions in which each net answers with that arm.",
@@ -213,17 +213,19 @@ def main() -> None:
         )
 
 
-def findings(histories: Mapping[Activation, pd.DataFrame], apart: Mapping[Activation, float]) -> list[str]:
+def findings(
+    histories: Mapping[Activation, pd.DataFrame], distances: Mapping[Activation, float]
+) -> list[str]:
     ends = {name: float(history["valid_accuracy"].iloc[-1]) for name, history in histories.items()}
-    told = ", ".join(
+    accuracies = ", ".join(
         f"{value:.2f} with {name}" for name, value in sorted(ends.items(), key=lambda end: -end[1])
     )
-    sentences = [f"The same net ends with a validation accuracy of {told}."]
-    if "linear" in apart:
-        others = min((value for name, value in apart.items() if name != "linear"), default=float("nan"))
+    sentences = [f"The same net ends with a validation accuracy of {accuracies}."]
+    if "linear" in distances:
+        others = min((value for name, value in distances.items() if name != "linear"), default=float("nan"))
         sentences.append(
             f"Without a function between them the layers are one linear layer: multiplied out, its answers are within "
-            f"{apart['linear']:.0e} of the net's. With any other function they are off by {others:.1f} or more."
+            f"{distances['linear']:.0e} of the net's. With any other function they are off by {others:.1f} or more."
         )
     return [
         *sentences,
@@ -232,14 +234,16 @@ def findings(histories: Mapping[Activation, pd.DataFrame], apart: Mapping[Activa
     ]
 
 
-def scores(histories: Mapping[Activation, pd.DataFrame], apart: Mapping[Activation, float]) -> pd.DataFrame:
+def scores(
+    histories: Mapping[Activation, pd.DataFrame], distances: Mapping[Activation, float]
+) -> pd.DataFrame:
     rows = [
         {
             "function": name,
             "training accuracy": float(history["train_accuracy"].iloc[-1]),
             "validation accuracy": float(history["valid_accuracy"].iloc[-1]),
             "validation loss": float(history["valid_loss"].iloc[-1]),
-            "distance from one linear layer": f"{apart[name]:.1e}",
+            "distance from one linear layer": f"{distances[name]:.1e}",
         }
         for name, history in histories.items()
     ]
@@ -250,13 +254,13 @@ def ranges(params: Params) -> pd.DataFrame:
     x = torch.linspace(-params.reach, params.reach, 20_001)
     rows = []
     for name, known in RANGES.items():
-        seen, flat = response(name, x), flat_from(name, params.saturated, params.reach)
+        values, flat = response(name, x), flat_from(name, params.saturated, params.reach)
         rows.append(
             {
                 "function": name,
                 "range": known,
-                "least shown": float(seen.min()),
-                "greatest shown": float(seen.max()),
+                "least shown": float(values.min()),
+                "greatest shown": float(values.max()),
                 "steepest slope": float(slope(name, x).max()),
                 "flat": f"below {flat[0]:.1f} and above {flat[1]:.1f}" if flat else FLAT[name],
             }

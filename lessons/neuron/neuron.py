@@ -187,12 +187,12 @@ def main() -> None:
                 "Batches",
                 f"The same descent with a learning rate of {batches.learning_rate:g}, on random parts of the points. An "
                 "epoch is one pass over all points, however many updates that makes. (The tutorial calls an update with all "
-                "points an epoch: that is right for full batches alone.)",
+                "points an epoch, which is right for full batches only.)",
                 tabled("points in an update", by_size, bottom),
                 draw(by_size, x, y, bottom),
                 "Contours of the mean squared error with a path for each batch size, and RMSE by epoch",
-                "Small batches make more updates in an epoch and are sooner near the bottom, where they keep wandering; all "
-                "points at once go straight and slowly.",
+                "Small batches make more updates in an epoch and get near the bottom sooner, where they fluctuate; all "
+                "points at once descend straight and slowly.",
             ),
         ]
         lesson.publish(
@@ -217,7 +217,7 @@ def distance(found: Descent, bottom: tuple[float, float]) -> float:
 
 
 def restless(found: Descent) -> float:
-    """The mean RMSE over the last half of the epochs: small batches keep moving, and a last value is chance."""
+    """The mean RMSE over the last half of the epochs: small batches fluctuate, so the last value is random."""
     return float(found.history["rmse"].iloc[len(found.history) // 2 :].mean())
 
 
@@ -264,19 +264,19 @@ def findings(
     bottom: tuple[float, float],
     metrics: Mapping[str, float],
 ) -> list[str]:
-    told = [
+    sentences = [
         f"Least squares gives m = {bottom[0]:.3f}, b = {bottom[1]:.3f} with an RMSE of {metrics['least_squares_rmse']:.3f}: "
         "no line is nearer to these points."
     ]
     for name, found in by_rate.items():
         epochs = len(found.history) - 1
-        told.append(
+        sentences.append(
             f"Learning rate {name}: diverged, which was noticed after {epochs} epochs, at m = {found.end[0]:,.0f}."
             if found.diverged
             else f"Learning rate {name}: after {epochs} epochs {distance(found, bottom):.1e} from there."
         )
     wandering = ", ".join(f"{restless(found):.3f} with {name}" for name, found in by_size.items())
-    return [*told, f"By points in an update, the RMSE over the last half of the epochs is {wandering}."]
+    return [*sentences, f"By points in an update, the RMSE over the last half of the epochs is {wandering}."]
 
 
 def draw(descents: Mapping[str, Descent], x: Array, y: Array, bottom: tuple[float, float]) -> Figure:

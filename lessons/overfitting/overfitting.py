@@ -1,4 +1,4 @@
-"""Overfitting: a model that is large enough learns few noisy points by heart, and does badly on all others.
+"""Overfitting: a model that is large enough fits the noise of few points, and does badly on all others.
 
 First polynomials, whose capacity is their degree, then a small and a large net, and four cures for the large one:
 early stopping, weight decay, dropout, more data.
@@ -169,7 +169,7 @@ def main() -> None:
                 )
                 nets[name], history = net(settings, params.seed, seen, valid, run)
                 rows[name] = scores(nets[name], seen)
-                # one step behind the last epoch: of the epoch that was kept, with dropout off
+                # one step after the last epoch: scores of the best epoch, without dropout
                 run.log_metrics(rows[name], step=len(history))
 
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model").reset_index()
@@ -193,18 +193,18 @@ def main() -> None:
                 ),
                 lesson.Part(
                     "cures",
-                    "Nets, and cures",
-                    "A small net, a large one, and the large one with one thing changed at a time. Early stopping keeps the "
+                    "Networks and cures",
+                    "A small network, a large one, and the large one with one change at a time. Early stopping uses the "
                     "epoch that is best on valid; weight decay pulls weights towards zero; dropout switches off units at "
-                    "random in training; more data leaves less to learn by heart.",
+                    "random in training; with more data there is less noise to fit.",
                     headed(of_nets),
                     draw_nets(
                         nets,
                         of_nets.set_index("model"),
                         {k: pool.first(v.points) for k, v in params.experiments.items()},
                     ),
-                    "The curve that each net has learned, beside its points and the sine they scatter around",
-                    "What each net answers (coloured), the points it was trained on, and the sine (grey).",
+                    "The curve that each network has learned, its points, and the sine they scatter around",
+                    "Output of each network (colored), the points it was trained on, and the sine (grey).",
                 ),
             ],
             {
@@ -223,15 +223,15 @@ def headed(table: pd.DataFrame) -> pd.DataFrame:
 def findings(of_polynomials: pd.DataFrame, of_nets: pd.DataFrame, params: Params) -> list[str]:
     best = of_polynomials.loc[of_polynomials["valid_rmse"].idxmin()]
     last = of_polynomials.iloc[-1]
-    told = [
+    found = [
         f"The polynomial of {last['model']} has the lowest RMSE in training, {last['train_rmse']:.3f}, and {last['test_rmse']:,.2f} "
-        f"on fresh points: it has learned the noise. The best on valid, {best['model']}, has {best['train_rmse']:.3f} in training "
+        f"on fresh points: it has fitted the noise. The best on valid, {best['model']}, has {best['train_rmse']:.3f} in training "
         f"and {best['test_rmse']:.3f} on fresh points."
     ]
     nets = of_nets.set_index("model")
     if LARGE in nets.index:
-        told.append(
-            f"The large net has {nets.loc[LARGE, 'train_rmse']:.3f} in training and {nets.loc[LARGE, 'test_rmse']:.3f} on fresh "
+        found.append(
+            f"The large network has {nets.loc[LARGE, 'train_rmse']:.3f} in training and {nets.loc[LARGE, 'test_rmse']:.3f} on fresh "
             "points. With a cure, on fresh points: "
             + ", ".join(
                 f"{row['test_rmse']:.3f} ({name})"
@@ -239,7 +239,7 @@ def findings(of_polynomials: pd.DataFrame, of_nets: pd.DataFrame, params: Params
             )
             + f". The noise alone is {params.noise:g}."
         )
-    return told
+    return found
 
 
 def draw_capacity(polynomials: Mapping[int, Model], scores: pd.DataFrame, train: Sample) -> Figure:

@@ -264,7 +264,7 @@ def findings(metrics: Row, histories: Mapping[str, pd.DataFrame]) -> list[str]:
         f"From one income the perceptron learns the bank's rule in {learned(ONE)}.",
         f"From three incomes it needs {learned(THREE)}.",
         f"With wrong labels no epoch of {len(wrong)} is without a mistake (the best has {wrong.min()}): the weights never "
-        "come to rest, and where they stand at the end is chance.",
+        "settle, and their values at the end are random.",
         "At exactly 50,000 the answer here is yes. The tutorial says both: yes in words, no in its formula z > 0.",
     ]
 

@@ -15,10 +15,10 @@ RENAMED = {
     "model.maps": "model.feature_maps",
     "model.zoom": "model.upsample",
 }
-"""Old keys and new ones, dotted. Each stands for all keys that end in it: ``model.zoom`` for that of every experiment."""
+"""Old keys and new ones, dotted. Each old key matches all keys that end in it: ``model.zoom`` that of every experiment."""
 MOVED = {
-    "tutorial": "it stands in tutorial/params.yaml now (docs/tutorial.md)",
-    "medium": "leave it out: the lessons on pictures have commands of their own now (their dvc.yaml)",
+    "tutorial": "it is now in tutorial/params.yaml (docs/tutorial.md)",
+    "medium": "remove it: the lessons on pictures now have commands of their own (their dvc.yaml)",
 }
 """Old keys of the top level, and what to do about them."""
 
@@ -87,7 +87,7 @@ def _bare(kind: Any) -> Any:
 
 
 def _tags(choice: Any) -> tuple[Any, ...]:
-    """The values of a section's first field, which tells it from the others that may stand in its place."""
+    """The values of a section's first field, which distinguishes it from the other choices."""
     if not (isinstance(choice, type) and issubclass(choice, Section)):
         return ()
     tag, *_ = [*choice.model_fields.values(), None]

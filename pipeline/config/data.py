@@ -24,7 +24,7 @@ class Data(BaseData):
 
 
 class BaseAudit(Section):
-    """What the audit of any data set needs; the limits on single files stand in a subclass."""
+    """What the audit of any data set needs; the limits on single files are in a subclass."""
 
     min_clips: Positive
     """Good clips that each label needs."""

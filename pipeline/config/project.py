@@ -1,4 +1,4 @@
-"""The whole of params.yaml."""
+"""All of params.yaml."""
 
 from itertools import combinations
 from typing import Annotated, Any, ClassVar, Self
@@ -16,7 +16,7 @@ from pipeline.config.sweep import Sweep
 
 class Tracking(Section):
     experiment: Annotated[str, Field(min_length=1)]
-    """Name of the MLflow experiment that the runs stand under."""
+    """Name of the MLflow experiment that the runs belong to."""
 
 
 class Champion(Section):
@@ -33,7 +33,7 @@ class Champion(Section):
 
 
 class BaseParams(Section):
-    """What any pipeline of this kind needs, whatever its clips are: the lessons have one of their own."""
+    """What any pipeline of this kind needs, whatever its clips are; the lessons on pictures have a subclass too."""
 
     group_name: ClassVar[str]
     """What the clips of one group have in common, for reports."""
@@ -124,7 +124,7 @@ class BaseParams(Section):
             own = self.experiments[key]
             single = [(name, value) for name, values in sweep.space.items() for value in values.tried]
             pairs = [(one, other) for one, other in combinations(single, 2) if one[0] != other[0]]
-            # what cannot stand beside another value is found in pairs: no check above is about more than two keys
+            # pairs find all values that exclude each other: no check above is about more than two keys
             for some in [*((one,) for one in single), *pairs]:
                 place = f"sweeps.{key}.space: " + ", ".join(f"{name} = {value!r}" for name, value in some)
                 tried = varied(own, dict(some), place)

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class AuditError(UserError):
-    """The data set as a whole cannot be used; the message says which label lacks what."""
+    """The good clips cannot make a data set; the message says which label lacks what."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
-"""Published archives, whole or not at all: a download that resumes, its checksum, and safe unpacking.
+"""Published archives: a download that resumes, with mirrors, a checksum and a size limit; and safe unpacking.
 
-HTTP is spoken with requests, which dvc, mlflow and music21 bring along: it follows redirects to http and
-https only, and honours the proxy variables.
+Of pooch, which librosa brings, resuming and the size limit would be missing.
 """
 
 import gzip
@@ -30,22 +29,22 @@ from pipeline.errors import UserError
 TIMEOUT_S = (10.0, 60.0)
 """To connect, and between two pieces of the reply."""
 TRIES = 5
-"""Per URL, each going on where the one before was cut off."""
+"""Per URL; each resumes where the one before was cut off."""
 CHUNK_BYTES = 1 << 16
 
 log = logging.getLogger(__name__)
 
 
 class DownloadError(UserError):
-    """A file cannot be had; the message says what was tried and why it failed."""
+    """A file cannot be downloaded; the message says what was tried and why it failed."""
 
 
 class ArchiveError(UserError):
-    """An archive is damaged or not safe to unpack; the message names it and the member."""
+    """An archive is damaged or unsafe to unpack; the message names it and the member."""
 
 
 class _Interrupted(Exception):
-    """This try failed in a way that may pass."""
+    """This try failed in a way that may be temporary."""
 
 
 @dataclass(frozen=True)
@@ -53,41 +52,40 @@ class Remote:
     """A published file."""
 
     name: str
-    """File name, here and at a mirror."""
+    """File name, here and on a mirror."""
     urls: tuple[str, ...]
-    """Where it can be had, tried in this order."""
+    """Tried in this order."""
     md5: str
     max_bytes: int
-    """More than this is not that file, and is not written."""
+    """A longer reply is another file, and is not written."""
 
 
 def digest(file: Path, algorithm: str) -> str:
-    """Hex digest of a file; ``algorithm`` as in :mod:`hashlib`."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
 def download(remote: Remote, folder: Path, *, pause_s: float = 1.0) -> Path:
-    """The file ``folder/remote.name``, downloaded unless it is there already with the right checksum.
+    """The file ``folder/remote.name``, downloaded unless it is there with the right checksum.
 
-    What a killed or cut-off download has brought stays in ``folder/<name>.part``, from where the next one
-    goes on. The file gets its own name when its checksum has passed, so a file of that name is whole.
+    A killed or cut-off download stays in ``folder/<name>.part``, and the next one resumes it. The file gets its name
+    after its checksum was checked, so a file of that name is complete.
 
     Args:
-        pause_s: Wait before the second try of a URL; each further wait is longer by as much.
+        pause_s: wait before the second try of a URL; each further wait is longer by as much.
 
     Raises:
-        DownloadError: no URL has delivered the file; one line for each says why.
+        DownloadError: no URL delivered the file; one line for each says why.
     """
     for url in remote.urls:
         if urlsplit(url).scheme not in ("http", "https"):
-            raise DownloadError(f"{url!r} cannot be fetched: it is no http:// or https:// URL")
-    whole, part = folder / remote.name, folder / f"{remote.name}.part"
+            raise DownloadError(f"{url!r} cannot be downloaded: it is not an http:// or https:// URL")
+    complete, part = folder / remote.name, folder / f"{remote.name}.part"
     failed = []
-    if whole.exists():
-        if (found := digest(whole, "md5")) == remote.md5:
-            return whole
-        failed.append(f"{whole} is there, but has md5 {found} instead of {remote.md5}")
+    if complete.exists():
+        if (found := digest(complete, "md5")) == remote.md5:
+            return complete
+        failed.append(f"{complete} is there, but has md5 {found} instead of {remote.md5}")
     folder.mkdir(parents=True, exist_ok=True)
     for url in remote.urls:
         try:
@@ -96,7 +94,7 @@ def download(remote: Remote, folder: Path, *, pause_s: float = 1.0) -> Path:
         except DownloadError as error:
             failed.append(f"{urlsplit(url).hostname}: {url}: {error}")
         else:
-            return part.replace(whole)
+            return part.replace(complete)
     raise DownloadError("\n  ".join([f"{remote.name} could not be downloaded. Tried:", *failed]))
 
 
@@ -111,20 +109,18 @@ def _receive(url: str, part: Path, remote: Remote, pause_s: float) -> None:
             reason = str(error)
         except requests.ConnectionError as error:
             reason = _root(error)
-            if attempt == 0:  # a host that was never reached is not there; a lost one may come back
+            if attempt == 0:  # only a host that was reached before may come back
                 raise DownloadError(reason) from error
         except requests.RequestException as error:
             raise DownloadError(str(error)) from error
         log.info("%s: %s", url, reason)
-    raise DownloadError(
-        f"{reason} (after {TRIES} tries; what has come is kept, the next run goes on from there)"
-    )
+    raise DownloadError(f"{reason} (after {TRIES} tries; the next run resumes the download)")
 
 
 def _request(url: str, part: Path, remote: Remote) -> None:
-    """Bring what ``part`` still lacks."""
+    """Append to ``part`` what is missing."""
     offset = part.stat().st_size if part.exists() else 0
-    # A server that compressed the reply would count the range in other bytes than those of the file.
+    # of a compressed reply the range would count other bytes than those of the file
     headers = {"Accept-Encoding": "identity"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
@@ -135,24 +131,19 @@ def _request(url: str, part: Path, remote: Remote) -> None:
     with response:
         status = response.status_code
         if offset and status == requests.codes.requested_range_not_satisfiable:
-            _settle(part, remote)
+            if digest(part, "md5") != remote.md5:
+                part.unlink()
+                raise _Interrupted("the partial file here was not of this file")
         elif status == requests.codes.too_many_requests or status >= 500:
             raise _Interrupted(f"HTTP {status} {response.reason}")
         elif offset and status == requests.codes.partial_content:
             if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
-                raise DownloadError(f"asked for bytes from {offset} on, the server sent others")
+                raise DownloadError(f"asked for the bytes from {offset}, the server sent others")
             _write(response, part, offset, remote)
         elif status == requests.codes.ok:
             _write(response, part, 0, remote)
         else:
             raise DownloadError(f"HTTP {status} {response.reason}")
-
-
-def _settle(part: Path, remote: Remote) -> None:
-    """The server has nothing behind the end of ``part``: it is complete, or it is of another file."""
-    if digest(part, "md5") != remote.md5:
-        part.unlink()
-        raise _Interrupted("the partial file here was not of this file")
 
 
 def _write(response: requests.Response, part: Path, offset: int, remote: Remote) -> None:
@@ -177,7 +168,7 @@ def _write(response: requests.Response, part: Path, offset: int, remote: Remote)
     if size > remote.max_bytes:
         part.unlink()
         raise DownloadError(f"more than {remote.max_bytes} bytes, so it is another file")
-    if total is not None and size < total:  # urllib3 before 2.0 ends such a reply in silence
+    if total is not None and size < total:  # urllib3 before 2.0 does not raise
         raise _Interrupted(f"cut off after {size} of {total} bytes")
 
 
@@ -188,7 +179,7 @@ def _check(part: Path, remote: Remote) -> None:
 
 
 def _root(error: BaseException) -> str:
-    """What the system said, without the library's wrapping."""
+    """The system's message, without those of the libraries around it."""
     cause = error
     while cause.__context__ is not None:
         cause = cause.__context__
@@ -202,24 +193,24 @@ class _Member:
     kind: str
     """``file``, ``folder``, or what else it is."""
     open: Callable[[], IO[bytes] | None]
-    """None where it is not a file."""
+    """Gives None for what is not a file."""
 
 
 @contextmanager
 def unpacked(
     archive: Path, cache: Path, *, suffix: str, max_bytes: int, max_members: int = 10_000
 ) -> Iterator[Path]:
-    """A folder in ``cache`` with the archive's files of one suffix, removed when the context is left.
+    """A folder in ``cache`` with the archive's files of one suffix, removed at the end of the block.
 
-    A ``.zip`` is read as zip, anything else as tar. Every member is checked, also those left out; what macOS
-    adds to archives (``._name``, ``__MACOSX``, ``.DS_Store``) is left out.
+    A ``.zip`` is read as zip, anything else as tar. Files that macOS adds (``._name``, ``__MACOSX``, ``.DS_Store``) are
+    skipped; they are checked like all members.
 
     Args:
-        max_bytes: Bound on the unpacked size of all members together.
+        max_bytes: limit for the unpacked size of all members together.
 
     Raises:
-        ArchiveError: the archive is damaged, a member leads out of the folder or is neither file nor folder,
-            or a bound is passed.
+        ArchiveError: the archive is damaged or above a limit, or a member leads out of the folder or is neither file
+            nor folder.
     """
     into = cache / f"{archive.name}.unpacked"
     shutil.rmtree(into, ignore_errors=True)  # left by a killed run
@@ -251,7 +242,7 @@ def _unpack(archive: Path, into: Path, suffix: str, max_bytes: int, max_members:
 
 
 def _extract(member: _Member, into: Path) -> None:
-    """The content alone: owner, mode and time of a member are not taken."""
+    """Only the content: owner, mode and time of a member are ignored."""
     path = into / member.name
     path.parent.mkdir(parents=True, exist_ok=True)
     source = member.open()

@@ -5,8 +5,8 @@ Predictions are a table with one row per clip: ``clip_id``, ``part`` (``valid`` 
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -56,24 +56,13 @@ def of_part(predictions: pd.DataFrame, part: str) -> pd.DataFrame:
 
 
 def scores(predictions: pd.DataFrame, part: str) -> dict[str, float]:
-    """Scores of one part, by names that start with the part.
-
-    ``valid``: macro F1, accuracy and loss. Any other part: macro precision and recall as well.
-
-    The loss is the mean negative logarithm of the true label's probability, in nats, with probabilities
-    clipped to [LOWEST_PROBABILITY, 1]. Macro scores are means over the labels that have clips in this part.
+    """All of METRICS for one part, by names that start with the part.
 
     Raises:
         ValueError: the part is empty, a true label has no column, or a probability is not in [0, 1].
     """
     rows = of_part(predictions, part)
-    loss, labels = _loss(rows), label_names(rows)
-    counts, table = _counts(rows, labels), per_class(rows, labels)
-    found: dict[str, Any] = {"macro_f1": f1.macro_f1(counts), "accuracy": f1.accuracy(counts), "loss": loss}
-    if part != "valid":
-        for name in ("precision", "recall"):
-            found[f"macro_{name}"] = f1.over_labels(table[name].to_numpy(), counts)
-    return {f"{part}_{name}": float(value) for name, value in found.items()}
+    return {f"{part}_{name}": float(metric.score(rows)) for name, metric in METRICS.items()}
 
 
 def mean_scores(predictions: pd.DataFrame, part: str) -> dict[str, float]:
@@ -150,6 +139,7 @@ def fluctuation(history: pd.Series) -> float:
 
 
 def _loss(rows: pd.DataFrame) -> float:
+    """Mean negative logarithm of the true label's probability, in nats; probabilities are at least LOWEST_PROBABILITY."""
     each, places = probabilities(rows), true_places(rows)
     # Softmax in float32 may exceed 1 by rounding.
     valid = ((each >= 0) & (each <= 1 + 1e-5)).all(axis=1)
@@ -159,6 +149,31 @@ def _loss(rows: pd.DataFrame) -> float:
     return float(-np.log(np.clip(true, LOWEST_PROBABILITY, 1.0)).mean())
 
 
-def _counts(rows: pd.DataFrame, labels: list[str]) -> f1.Array:
-    index = pd.Index(labels)
-    return f1.counts(index.get_indexer(rows["label"]), index.get_indexer(rows["predicted"]), len(labels))
+def _counts(rows: pd.DataFrame, labels: list[str] | None = None) -> f1.Array:
+    """By default of all labels that the model can answer."""
+    index = pd.Index(label_names(rows) if labels is None else labels)
+    return f1.counts(index.get_indexer(rows["label"]), index.get_indexer(rows["predicted"]), len(index))
+
+
+def _over_labels(column: str) -> Callable[[pd.DataFrame], float]:
+    """The mean of a column of :func:`per_class` over the labels that have clips."""
+    return lambda rows: float(
+        f1.over_labels(per_class(rows, label_names(rows))[column].to_numpy(), _counts(rows))
+    )
+
+
+class Metric(NamedTuple):
+    score: Callable[[pd.DataFrame], float]
+    """Of the predictions of one part."""
+    logged: bool = True
+    """Whether MLflow gets it; ``evaluation/<experiment>/scores.json`` has all."""
+
+
+METRICS = {
+    "loss": Metric(_loss),
+    "accuracy": Metric(lambda rows: float(f1.accuracy(_counts(rows)))),
+    "macro_f1": Metric(lambda rows: float(f1.macro_f1(_counts(rows)))),
+    "macro_precision": Metric(_over_labels("precision"), logged=False),
+    "macro_recall": Metric(_over_labels("recall"), logged=False),
+}
+"""By name. A new metric is a new line here."""

@@ -1,7 +1,6 @@
 """Figures of a data set: its groups and parts, durations, and spectrograms of its clips."""
 
 import io
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,6 @@ COLOURS = dict(zip((*PARTS, NO_PART), (OKABE_ITO[0], OKABE_ITO[4], OKABE_ITO[2],
 LEVELS = 32
 """Colours of a spectrogram: of 80 dB steps of 2.5 dB, in less than half the bytes that 256 colours take."""
 BINS = 40
-COLUMNS = 10
-"""Pictures in a row."""
 WIDE = 20.0
 """From this ratio of the longest to the shortest clip durations are shown on a logarithmic axis."""
 
@@ -100,20 +97,6 @@ def durations(seconds: pd.Series) -> Figure:
     axes.set_xlabel("duration in s")
     axes.set_ylabel("clips")
     tidy(axes, grid="y")
-    return figure
-
-
-def pictures(pixels: Levels, labels: Sequence[str]) -> Figure:
-    """Pictures (number, channels, height, width) in rows of COLUMNS, each with its label above it."""
-    rows = -(-len(labels) // COLUMNS)
-    figure = canvas(WIDTH, rows * 1.25)
-    cells = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
-    for axes in cells:
-        axes.set_axis_off()
-    for axes, planes, label in zip(cells, pixels, labels, strict=False):
-        colours = planes if len(planes) == 3 else np.repeat(planes, 3, axis=0)
-        axes.imshow(colours.transpose(1, 2, 0))
-        axes.set_title(short(label), fontsize=10, parse_math=False)
     return figure
 
 

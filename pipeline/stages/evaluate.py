@@ -12,16 +12,6 @@ from pipeline.tracking import run_logging, score_logging
 from pipeline.training.answers import answers, without_branches
 from pipeline.training.trials import specs, summary
 
-METRICS = (
-    *score_logging.VALID,
-    "test_macro_f1",
-    "test_macro_f1_low",
-    "test_macro_f1_high",
-    "test_accuracy",
-    "test_ece",
-)
-"""The columns of `dvc metrics show`."""
-
 
 def evaluate(settings: BaseParams, key: str) -> None:
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
@@ -30,6 +20,7 @@ def evaluate(settings: BaseParams, key: str) -> None:
     predicted = answers(trained, table, rows)
     test, labels = metrics.of_part(predicted, "test"), metrics.label_names(predicted)
     found, confusion = scores(predicted, settings.seed), metrics.confusion(test, labels)
+    picture = figures.png(figures.confusion(confusion, f"{key}: test clips"))
     tables = {"per_class": metrics.per_class(test, labels), "confusion": confusion.reset_index()}
     if without := without_branches(trained, table, rows):
         tables["ablation"] = ablation.table(without, settings.seed)
@@ -39,22 +30,14 @@ def evaluate(settings: BaseParams, key: str) -> None:
         predicted.to_parquet(folder / "predictions.parquet", index=False)
         for name, own in tables.items():
             own.to_csv(folder / f"{name}.csv", index=False)
-        figures.save(figures.confusion(confusion, f"{key}: test clips"), folder / "confusion.png")
+        (folder / "confusion.png").write_bytes(picture)
         write_json(folder / paths.SCORES, found)
         with run_logging.opened(settings, key, read_json(trained / paths.RUN)["run_id"], None) as run:
             score_logging.log(settings, key, run, models, predicted, found, (table, rows))
             run.log_file(folder / "confusion.png")
             run.log_tables({f"{name}.json": own for name, own in tables.items()})
         write_json(folder / "training.json", {"run_id": run.id, **summary(models)})
-    write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in METRICS})
+    write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in score_logging.SHOWN})
     if settings.model_pages:
-        model_page(
-            key,
-            predicted,
-            trained,
-            table,
-            rows,
-            paths.FEATURES,
-            (paths.EVALUATION / key / "confusion.png").read_bytes(),
-            paths.MODEL_REPORTS / f"{key}.html",
-        )
+        page = paths.MODEL_REPORTS / f"{key}.html"
+        model_page(key, predicted, trained, table, rows, paths.FEATURES, picture, page)

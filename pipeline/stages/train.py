@@ -1,23 +1,18 @@
 """Train one experiment, over folds and seeds: the epoch of each trial that is kept becomes an ONNX graph."""
 
 import shutil
-import time
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from pipeline import config, paths, tracking
-from pipeline.config.experiment import Experiment
+from pipeline import config, paths
 from pipeline.config.project import BaseParams
-from pipeline.data import clips
-from pipeline.data import split as splitting
 from pipeline.files import atomic_write, remove, write_json
 from pipeline.tracking import run_logging
-from pipeline.training import hardware, splits
-from pipeline.training.ensemble import save_trial, train_trial
+from pipeline.tracking.training import train_in_run
+from pipeline.training import hardware
 from pipeline.training.recipe import recipe
-from pipeline.training.trials import Spec, Trial, trials
+from pipeline.training.trials import Trial, trials
 from pipeline.workflow import checkpoints
 
 
@@ -32,37 +27,9 @@ def train(settings: BaseParams, key: str) -> None:
             if not (folder / "result").exists():
                 with run_logging.trial(settings, key, run, trial, checkpoints.run_id(folder)) as own:
                     write_json(folder / paths.RUN, {"run_id": own.id})
-                    _train(settings, experiment, trial, folder, own)
+                    train_in_run(settings, experiment, trial, folder, own)
         _write(key, trials(settings), work, run.id)
     remove(work)
-
-
-def _train(settings: BaseParams, experiment: Experiment, trial: Trial, work: Path, run: tracking.Run) -> None:
-    table = clips.computed()
-    data = splits.load(experiment, settings.window, table, splitting.read(), trial.fold)
-    deal = partial(splits.resplit, experiment, data, settings.window, table, trial.seed)
-    run.log_params(run_logging.described(experiment, settings.window, trial))
-    start = time.monotonic()
-    found = train_trial(
-        experiment, data, deal, trial.seed, work / "checkpoints", paths.embeddings(), run.log_epoch
-    )
-    spec = Spec(
-        run_id=run.id,
-        fold=trial.fold,
-        seed=trial.seed,
-        labels=data.labels,
-        experiment=experiment,
-        window=settings.window,
-        parameters=sum(p.numel() for p in found.net.parameters() if p.requires_grad),
-        device=hardware.device(experiment.training),
-        train_seconds=round(time.monotonic() - start, 1),
-    )
-    with atomic_write(work / "result") as folder:
-        folder.mkdir()
-        save_trial(found, data, folder)
-        spec.write(folder)
-        found.history.to_csv(folder / "history.csv", index=False)
-        run_logging.model(run, folder, spec, data)
 
 
 def _write(key: str, done: list[Trial], work: Path, run_id: str) -> None:

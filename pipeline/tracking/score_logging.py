@@ -11,9 +11,19 @@ from pipeline.tracking import run_logging
 from pipeline.training.answers import data_of
 from pipeline.training.trials import Spec
 
-VALID = ("valid_loss", "valid_accuracy", "valid_macro_f1")
-TEST = ("test_loss", "test_accuracy", "test_macro_f1")
-"""Few names, for MLflow's tables to stay readable; evaluation/<key>/scores.json has them all."""
+LOGGED = [name for name, metric in metrics.METRICS.items() if metric.logged]
+VALID = [f"valid_{name}" for name in LOGGED]
+TEST = [f"test_{name}" for name in LOGGED]
+SHOWN = [
+    "valid_macro_f1",
+    "valid_loss",
+    "test_macro_f1",
+    "test_macro_f1_low",
+    "test_macro_f1_high",
+    "test_accuracy",
+    "test_ece",
+]
+"""The columns of `dvc metrics show`."""
 
 
 def log(

@@ -126,7 +126,7 @@ def assert_delivered(folder: Path) -> None:
     assert (folder / "file.bin").read_bytes() == CONTENT
 
 
-def test_a_file_arrives_whole_and_is_not_asked_for_again(site: Site, tmp_path: Path) -> None:
+def test_a_file_is_downloaded_once(site: Site, tmp_path: Path) -> None:
     folder = tmp_path / "cache"
     assert download(remote(site.url()), folder) == folder / "file.bin"
     assert_delivered(folder)
@@ -134,7 +134,7 @@ def test_a_file_arrives_whole_and_is_not_asked_for_again(site: Site, tmp_path: P
     assert site.asked == [None]
 
 
-def test_a_cut_off_download_goes_on_where_it_was(site: Site, tmp_path: Path) -> None:
+def test_a_cut_off_download_is_resumed(site: Site, tmp_path: Path) -> None:
     site.cuts = [HALF, 1000]
     download(remote(site.url()), tmp_path, pause_s=0)
     assert_delivered(tmp_path)
@@ -178,7 +178,7 @@ def test_a_part_that_reaches_past_the_end(site: Site, tmp_path: Path, left: byte
     assert len(site.asked) == requests
 
 
-def test_a_host_that_never_sends_is_given_up_and_what_came_is_kept(site: Site, tmp_path: Path) -> None:
+def test_a_host_that_never_sends_is_abandoned_and_its_part_stays(site: Site, tmp_path: Path) -> None:
     part = left_over(tmp_path, CONTENT[:HALF])
     site.cuts = [0] * TRIES
     with pytest.raises(DownloadError, match=f"cut off after {HALF} .*after {TRIES} tries"):
@@ -202,7 +202,7 @@ def test_the_next_url_is_tried_when_one_fails(site: Site, tmp_path: Path) -> Non
     assert len(site.asked) == 2
 
 
-def test_what_one_host_began_another_ends(site: Site, tmp_path: Path) -> None:
+def test_a_download_from_one_host_is_resumed_from_another(site: Site, tmp_path: Path) -> None:
     with serving() as dying:
         dying.cuts = [HALF, *[0] * TRIES]
         download(remote(dying.url(), site.url()), tmp_path, pause_s=0)
@@ -249,7 +249,7 @@ def test_more_bytes_than_the_file_can_have_are_not_taken(site: Site, tmp_path: P
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/file.bin", "/etc/hostname"])
 def test_only_http_is_spoken(url: str, tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match=f"{url}.* no http"):
+    with pytest.raises(DownloadError, match=f"{url}.* not an http"):
         download(remote(url), tmp_path)
 
 

@@ -52,10 +52,16 @@ def test_scores_of_the_test_part() -> None:
     assert all(type(value) is float for value in scores.values())
 
 
-def test_validation_has_three_scores_over_its_own_labels() -> None:
+def test_validation_scores_are_over_its_own_labels() -> None:
     # No polka in this part: the mean is over jazz (0) and rock (1), though polka was answered once.
     assert metrics.scores(a_few(), "valid") == pytest.approx(
-        {"valid_macro_f1": 1 / 2, "valid_accuracy": 1 / 2, "valid_loss": -(math.log(0.1) + math.log(0.4)) / 2}
+        {
+            "valid_macro_f1": 1 / 2,
+            "valid_accuracy": 1 / 2,
+            "valid_loss": -(math.log(0.1) + math.log(0.4)) / 2,
+            "valid_macro_precision": 1 / 2,
+            "valid_macro_recall": 1 / 2,
+        }
     )
 
 

@@ -170,7 +170,7 @@ def test_digits_through_all_stages(ran: Ran) -> None:
     assert scores["test_accuracy"] > 0.8
     page = (folder / "reports/comparison.html").read_text()
     assert "mlp on image" in page
-    assert "handwritten digits, a stand-in (1797)" in page
+    assert "handwritten digits, a substitute (1797)" in page
     assert "20 pictures drawn at random" in (folder / "reports/data.html").read_text()
     split = pd.read_parquet(folder / paths.SPLIT).merge(pd.read_parquet(folder / paths.CLIPS), on="clip_id")
     assert (split.groupby("group")["part"].nunique() == 1).all()
@@ -218,8 +218,8 @@ def test_pictures_have_params_of_their_own() -> None:
         ({"features": {"imag": {"size": 28, "channels": 1}}}, "did you mean 'image'?"),
         ({"audit": {"min_side": 8, "max_pixels": 10**9, "min_clips": 5}}, "audit.max_pixels"),
         ({"data": {"source": "sign_mnist"}}, "data.source"),
-        ({"medium": "picture"}, "medium: leave it out"),
-        ({"tutorial": {}}, "tutorial: it stands in tutorial/params.yaml now"),
+        ({"medium": "picture"}, "medium: remove it"),
+        ({"tutorial": {}}, "tutorial: it is now in tutorial/params.yaml"),
     ],
 )
 def test_a_wrong_param_of_pictures_is_named(change: dict[str, Any], message: str) -> None:

@@ -1,18 +1,22 @@
 """A data set of pictures as one HTML page: what is in it, how it is split, looks, and what was left out."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from pipeline import files
 from pipeline.data import clips
 from pipeline.features.store import Store
-from pipeline.reports import data_figures, figures
+from pipeline.reports import figures
 from pipeline.reports.data_report import DataSet, common, count, first_duplicates, groups, with_parts
 from pipeline.reports.pages import Picture, Table, environment
 
 SHOWN = 20
+COLUMNS = 10
+"""Pictures in a row."""
 
 
 def picture_report(data: DataSet, store: Store, seed: int, out: Path) -> None:
@@ -51,8 +55,22 @@ def _shown(good: pd.DataFrame, store: Store, seed: int) -> Picture:
         "pictures",
         f"{len(chosen)} pictures of the data set with their labels",
         f"{count(len(chosen), 'picture')} drawn at random, as the models see them: {store.spec['image'][1]} pixels wide.",
-        figures.png(data_figures.pictures(pixels, list(chosen["label"]))),
+        figures.png(_in_rows(pixels, list(chosen["label"]))),
     )
+
+
+def _in_rows(pixels: np.ndarray[Any, np.dtype[np.uint8]], labels: list[str]) -> Figure:
+    """Pictures (number, channels, height, width) in rows of COLUMNS, each with its label above it."""
+    rows = -(-len(labels) // COLUMNS)
+    figure = figures.canvas(figures.WIDTH, rows * 1.25)
+    cells = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
+    for axes in cells:
+        axes.set_axis_off()
+    for axes, planes, label in zip(cells, pixels, labels, strict=False):
+        colours = planes if len(planes) == 3 else np.repeat(planes, 3, axis=0)
+        axes.imshow(colours.transpose(1, 2, 0))
+        axes.set_title(figures.short(label), fontsize=10, parse_math=False)
+    return figure
 
 
 def _duplicates(pairs: pd.DataFrame) -> Table:

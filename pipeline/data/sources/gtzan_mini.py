@@ -1,7 +1,7 @@
 """GTZAN mini: 100 clips of GTZAN, 10 of each genre, as mirdata's version ``mini`` describes it.
 
-For trying things out. In four genres all its clips are by one artist, so that no grouped split exists: it needs
-``split.protocol: random``, and scores on it say little about music.
+For a first try. In four genres all clips are by one artist, so no grouped split exists: it needs
+``split.protocol: random``, and scores on it mean little.
 """
 
 from pathlib import Path

@@ -55,7 +55,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Clip]]:
     return folder / "staging", load("starter")(folder / "staging", folder / "cache", settings(2), 7)
 
 
-def test_every_style_has_its_clips_where_they_are_promised(built: tuple[Path, list[Clip]]) -> None:
+def test_every_style_has_its_clips_at_the_paths_listed(built: tuple[Path, list[Clip]]) -> None:
     staging, clips = built
     assert len(scores.STYLES) >= 8
     assert Counter(clip.label for clip in clips) == dict.fromkeys(scores.STYLES, 2)
@@ -81,8 +81,8 @@ def test_clips_have_one_format_one_level_and_no_silence(built: tuple[Path, list[
 
 
 def test_no_two_clips_sound_the_same(built: tuple[Path, list[Clip]]) -> None:
-    heard = [soundfile.read(file)[0].tobytes() for file in built[0].rglob("*.flac")]
-    assert len(set(heard)) == len(heard) == 2 * len(scores.STYLES)
+    contents = [soundfile.read(file)[0].tobytes() for file in built[0].rglob("*.flac")]
+    assert len(set(contents)) == len(contents) == 2 * len(scores.STYLES)
 
 
 def test_bytes_do_not_depend_on_the_number_of_processes(
@@ -104,15 +104,15 @@ def test_another_seed_gives_other_clips(tmp_path: Path) -> None:
     assert not set(content(tmp_path / "7/staging").values()) & set(content(tmp_path / "8/staging").values())
 
 
-def test_a_build_goes_on_from_what_the_cache_holds(tmp_path: Path) -> None:
+def test_a_build_resumes_from_the_cache(tmp_path: Path) -> None:
     pieces = [tune("one", seed=1), tune("two", seed=2)]
     clips = synthesise(pieces, tmp_path, clips=2)
-    made, whole = content(tmp_path / "staging"), content(tmp_path / "cache")
+    made, cached = content(tmp_path / "staging"), content(tmp_path / "cache")
     lost = sorted((tmp_path / "cache").glob("*.json"))[0]
     lost.unlink()
     untouched = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").glob("*.json")}
     assert synthesise(pieces, tmp_path, clips=2) == clips
-    assert (content(tmp_path / "staging"), content(tmp_path / "cache")) == (made, whole)
+    assert (content(tmp_path / "staging"), content(tmp_path / "cache")) == (made, cached)
     assert untouched == {file: file.stat().st_mtime_ns for file in untouched}
 
 
@@ -164,7 +164,7 @@ def test_unusable_scores_are_replaced_and_counted(tmp_path: Path, caplog: pytest
             candidates, tmp_path, tmp_path / "staging", tmp_path / "cache", settings(4), 7, 1
         )
     assert {clip.group for clip in clips} == {"one", "two"}
-    assert "4 scores were passed over" in caplog.text
+    assert "skipped 4 scores" in caplog.text
     assert f"1 x {LABEL}: it is too short" in caplog.text
     assert f"{LABEL}: music21 cannot parse it" in caplog.text
 

@@ -1,7 +1,7 @@
-"""scikit-learn's handwritten digits, which come with the package: a stand-in where no other pictures are at hand.
+"""scikit-learn's handwritten digits, which come with the package: a substitute for other pictures.
 
 1797 pictures of 8 x 8 pixels by 43 people (E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning Repository). Who wrote
-which is not known, so scores are of writers that a model may have seen.
+which is not known, so the same writers may be in training and test.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]: 
             path=(paths.IMAGES / name).as_posix(),
             label=name.split("/")[0],
             group=name,
-            origin="handwritten digits, a stand-in",
+            origin="handwritten digits, a substitute",
             licence="CC BY 4.0",
         )
         for name in names

@@ -1,4 +1,4 @@
-"""Circles, squares and triangles, drawn by chance: a stand-in where no photographs are at hand."""
+"""Circles, squares and triangles, drawn at random: a substitute for photographs."""
 
 from pathlib import Path
 from random import Random
@@ -31,7 +31,7 @@ def _picture(label: str, number: int, staging: Path, random: Random) -> Clip:
         path=(paths.IMAGES / name).as_posix(),
         label=label,
         group=name,
-        origin="drawn shapes, a stand-in",
+        origin="drawn shapes, a substitute",
         licence="none is needed",
     )
 

@@ -18,7 +18,7 @@ from pipeline.data.sources import Clip, SourceError
 from pipeline.data.sources.gtzan import lists
 
 HUB = "https://huggingface.co/datasets/marsyas/gtzan/resolve/main/data/genres.tar.gz"
-"""The archive that mirdata describes; the host named in mirdata is gone."""
+"""The archive that mirdata describes; the host that mirdata names is gone."""
 LICENCE = "research use; no clear licence (commercial recordings, Tzanetakis and Cook 2002)"
 MAX_BYTES = 2_000_000_000
 """The archive has 1.2 GB, its clips 1.3 GB."""
@@ -44,12 +44,12 @@ def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]: 
 
 
 def edition(source: str, version: str, archive: str, *copies: str) -> Edition:
-    """What mirdata knows of one version.
+    """One edition by mirdata's keys.
 
     Args:
-        version: Key of mirdata's ``gtzan_genre.INDEXES``.
-        archive: Key of its ``REMOTES``.
-        copies: URLs of the same file, tried before the one that mirdata names.
+        version: key of ``gtzan_genre.INDEXES``.
+        archive: key of ``gtzan_genre.REMOTES``.
+        copies: URLs of the archive, tried before mirdata's.
     """
     from mirdata.datasets import gtzan_genre
 
@@ -64,17 +64,16 @@ def edition(source: str, version: str, archive: str, *copies: str) -> Edition:
 def deliver(wanted: Edition, staging: Path, cache: Path, mirror: str | None) -> list[Clip]:
     """Download, check and unpack an edition to ``staging/<genre>/<genre>.NNNNN.wav``.
 
-    A clip that is missing or differs from mirdata's index is named in a warning; whether a clip is good is
-    for the audit to say.
+    A warning names clips that are missing or differ from mirdata's index; the audit decides whether a clip is good.
 
     Args:
-        mirror: Base URL tried before the public hosts, as ``<mirror>/<file name>``.
+        mirror: base URL tried before the public hosts, as ``<mirror>/<file name>``.
 
     Raises:
         SourceError: no host delivers, or the archive is not usable.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    # Experiments that run side by side share the cache.
+    # experiments that run at the same time share the cache
     with FileLock(cache / "gtzan.lock"):
         try:
             archive = download(_mirrored(wanted.archive, mirror), cache)
@@ -120,7 +119,7 @@ def _compare(files: list[Path], index: Remote, cache: Path) -> None:
     try:
         tracks = json.loads(download(index, cache).read_text(encoding="utf-8"))["tracks"]
     except DownloadError as error:
-        log.warning("The archive's checksum is right; its clips are not compared one by one. %s", error)
+        log.warning("The archive's checksum is right; its clips were not compared one by one. %s", error)
         return
     listed = {clip_id: track["audio"][1] for clip_id, track in tracks.items()}
     found = {file.stem: digest(file, "md5") for file in files}
@@ -133,9 +132,7 @@ def _compare(files: list[Path], index: Remote, cache: Path) -> None:
     }
     if any(odd.values()):
         names = "; ".join(f"{what}: {', '.join(sorted(ids))}" for what, ids in odd.items() if ids)
-        log.warning(
-            "Of the %d clips in %s some are not as there (all are kept): %s", len(listed), index.name, names
-        )
+        log.warning("Clips that differ from the %d in %s (all are used): %s", len(listed), index.name, names)
 
 
 def _clips(files: list[Path], staging: Path) -> list[Clip]:

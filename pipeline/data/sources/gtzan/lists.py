@@ -1,7 +1,7 @@
 """What is published about GTZAN's clips: artists, faults and the fault-filtered split.
 
 The CSV files beside this one say where they come from. A clip is known by its id, ``blues.00012``, the last part
-of its name in every copy of the data set, so that a copy brought in with ``soundtrack import`` is known too.
+of its name in every copy of the data set, so an imported copy is recognised too.
 """
 
 import re
@@ -20,7 +20,7 @@ _ID = re.compile(rf"({'|'.join(GENRES)})\.(\d{{5}})")
 
 
 def id_of(clip: str) -> str | None:
-    """``jazz/jazz.00054.wav`` is ``jazz.00054``; None for what is no name of GTZAN's."""
+    """``jazz/jazz.00054.wav`` is ``jazz.00054``; None for other names."""
     match = _ID.match(clip.rsplit("/", 1)[-1])
     return match[0] if match and int(match[2]) < CLIPS else None
 
@@ -32,7 +32,7 @@ def number_of(clip_id: str) -> int:
 
 @cache
 def groups() -> dict[str, str]:
-    """Group of each of the 1000 ids: its artist, of the unknown ones of a genre one group."""
+    """Group of each of the 1000 ids: its artist, or one group for the unknown artists of a genre."""
     table = _read("artists.csv")
     return {
         clip: artist or unknown(clip.split(".")[0])
@@ -49,9 +49,9 @@ def filtered() -> dict[str, str]:
 
 @cache
 def faults() -> dict[str, str]:
-    """What is known to be wrong with a clip, by id."""
+    """Known faults, by id."""
     found = {
-        clip: ["left out of the fault-filtered split (Kereliuk, Sturm and Larsen 2015)"]
+        clip: ["excluded from the fault-filtered split (Kereliuk, Sturm and Larsen 2015)"]
         for clip, part in filtered().items()
         if part == "excluded"
     }

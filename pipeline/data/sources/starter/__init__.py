@@ -1,6 +1,6 @@
-"""The starter data: scores of real composers, synthesised to audio on the user's machine.
+"""The starter data: scores of real composers, synthesised to audio on the user's machine, without a download.
 
-It works wherever pip works. Its labels are styles of written music; nothing else tells them apart.
+Its labels are styles of written music; everything but the notes is alike in all of them.
 """
 
 import logging
@@ -17,10 +17,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pandas as pd
 from tqdm import tqdm
 
 from pipeline import paths
 from pipeline.config.data import Data
+from pipeline.data.groups import join
 from pipeline.data.sources import Clip, SourceError
 from pipeline.data.sources.starter import render, scores
 from pipeline.data.sources.starter.render import Job, Outcome, Performance
@@ -32,13 +34,14 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Style:
-    """What is still to be done for one label."""
+    """The open work of one label."""
 
     open: deque[tuple[int, Performance]]
-    """Clips without a piece yet, by number."""
+    """Numbers and performances of the clips without a piece."""
     queue: deque[Piece]
-    """Whose turn is next. A piece that gave a clip goes to the end, one that could not give any drops out."""
+    """The next pieces. One that gave a clip goes to the end, one that could not drops out."""
     taken: defaultdict[Piece, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+    """Spans of the pieces that clips already play."""
 
 
 def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]:
@@ -63,11 +66,11 @@ def synthesise(
     seed: int,
     workers: int,
 ) -> list[Clip]:
-    """As :func:`fetch`, from given pieces by label, which lie in ``corpus``, and with so many processes."""
+    """As :func:`fetch`, from the given pieces by label, which are files of ``corpus``."""
     count, seconds = settings.starter.clips_per_style, settings.starter.seconds
     styles = {label: _begin(label, candidates, count, seed) for label, candidates in pieces.items()}
     cache.mkdir(parents=True, exist_ok=True)
-    # a fresh interpreter per process: forking one that runs threads can hang
+    # not forked: a fork of a process with threads can hang
     spawn = multiprocessing.get_context("spawn")
     with (
         ProcessPoolExecutor(workers, spawn, initializer=end_with_parent) as pool,
@@ -86,13 +89,13 @@ def _fill(
     make: Callable[[list[Job], list[Path]], Iterator[Outcome]],
     bar: "tqdm[Any]",
 ) -> list[tuple[int, Job, Outcome]]:
-    """What became each clip, by its number.
+    """Each clip's number, job and outcome.
 
-    It goes in rounds, with each piece at most once a round: what a clip becomes depends on earlier rounds and
-    on its place in this one, never on which process was faster.
+    Clips are made in rounds, each piece at most once a round. So a clip depends on earlier rounds and on its place in
+    this one, not on which process was faster.
     """
     made: list[tuple[int, Job, Outcome]] = []
-    heard: dict[str, Piece] = {}
+    piece_of_notes: dict[str, Piece] = {}
     refused: Counter[str] = Counter()
     while any(style.open for style in styles.values()):
         turns = [turn for label, style in styles.items() for turn in _turns(label, style, seconds)]
@@ -101,7 +104,7 @@ def _fill(
         for (number, job), outcome in zip(turns, outcomes, strict=True):
             style, piece = styles[job.piece.label], job.piece
             refusal = outcome.refusal
-            if refusal is None and heard.setdefault(outcome.notes, piece) != piece:
+            if refusal is None and piece_of_notes.setdefault(outcome.notes, piece) != piece:
                 refusal = "another score has the same notes"
             if refusal is not None:
                 refused[f"{piece.label}: {refusal}"] += 1
@@ -123,7 +126,7 @@ def _begin(label: str, pieces: list[Piece], count: int, seed: int) -> _Style:
 
 
 def _turns(label: str, style: _Style, seconds: float) -> list[tuple[int, Job]]:
-    """One round of a style: the next pieces, each with a clip that has none."""
+    """One round of a style: the next open clips, each with the next piece."""
     if style.open and not style.queue:
         raise SourceError(
             f"the scores of {label!r} are too few: {len(style.open)} clip(s) of {seconds:g} s are missing; "
@@ -153,21 +156,15 @@ def _deliver(made: Path, staging: Path, number: int, piece: Piece) -> Clip:
 
 
 def _joined(clips: list[Clip], openings: list[str]) -> list[Clip]:
-    """The clips with one group for what is one tune under several titles, which shows by its opening."""
-    leader: dict[str, str] = {}
-
-    def lead(key: str) -> str:
-        while leader.setdefault(key, key) != key:
-            key = leader[key]
-        return key
-
-    for clip, opening in zip(clips, openings, strict=True):
-        group, same = lead(clip.group), lead(f"~{opening}" if opening else clip.group)
-        leader[max(group, same)] = min(group, same)  # "~" comes after letters: a group leads
-    return [replace(clip, group=lead(clip.group)) for clip in clips]
+    """The clips, with one group for a tune under several titles, known by its opening."""
+    first: dict[str, str] = {}
+    opened = [(clip.path, opening) for clip, opening in zip(clips, openings, strict=True) if opening]
+    pairs = [(path, first.setdefault(opening, path)) for path, opening in opened]
+    groups = join(pd.Series({clip.path: clip.group for clip in clips}), pairs)
+    return [replace(clip, group=groups[clip.path]) for clip in clips]
 
 
 def _summary(made: int, refused: Counter[str]) -> str:
     lines = [f"  {count} x {reason}" for reason, count in sorted(refused.items())]
-    passed = f"; {refused.total()} scores were passed over for others:" if lines else ""
-    return "\n".join([f"{made} clips synthesised{passed}", *lines])
+    skipped = f"; skipped {refused.total()} scores:" if lines else ""
+    return "\n".join([f"{made} clips synthesised{skipped}", *lines])

@@ -1,8 +1,7 @@
 """One clip of the starter data: an excerpt of a score, played by a soundfont.
 
-Everything that is not the music is the same for all styles: one instrument for all parts, drawn from one
-pool; one tempo, drawn from one range and counted in the beats of the time signature; one velocity for every
-note; one loudness.
+Everything but the notes is the same for all styles: one instrument for all parts, drawn from one pool; one tempo in the
+beats of the time signature, drawn from one range; one velocity for every note; one loudness.
 """
 
 import functools
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.sources.starter import scores
 from pipeline.data.sources.starter.scores import Note, Piece, Score, UnusableScore
+from pipeline.files import read_json
 
 SAMPLE_RATE = 22_050
 TEMPO = (72.0, 120.0)
@@ -59,11 +59,11 @@ class Job:
 @dataclass(frozen=True)
 class Outcome:
     refusal: str | None
-    """Why no clip can be made, in a few words; None where one was made."""
+    """Why no clip can be made, in a few words; None if one was made."""
     span: tuple[float, float] = (0.0, 0.0)
     """In quarter notes from the beginning of the score."""
     notes: str = ""
-    """A hash that is equal where two scores have the same notes, in whatever key."""
+    """A hash that is equal for two scores with the same notes, also in different keys."""
     opening: str = ""
     """See :func:`pipeline.data.sources.starter.scores.opening`."""
 
@@ -75,11 +75,11 @@ def performance(random: Random) -> Performance:
 def render(job: Job, clip: Path, corpus: Path) -> Outcome:
     """Make a clip as the FLAC file ``clip``, or find out why none can be made.
 
-    What was found stands beside the clip, and is read back when the same clip is asked for again.
+    The outcome is cached beside the clip.
     """
-    note = clip.with_suffix(".json")
-    if note.exists():
-        known = json.loads(note.read_text(encoding="utf-8"))
+    cached = clip.with_suffix(".json")
+    if cached.exists():
+        known = read_json(cached)
         return Outcome(**known | {"span": tuple(known["span"])})
     try:
         score = scores.read(job.piece, corpus)
@@ -89,13 +89,13 @@ def render(job: Job, clip: Path, corpus: Path) -> Outcome:
         outcome = Outcome(str(error))
     else:
         outcome = Outcome(None, span, _fingerprint(score.notes), scores.opening(score))
-        _write_whole(clip, _flac(_play(notes, speed, job.performance.program, job.seconds)))
-    _write_whole(note, json.dumps(asdict(outcome)).encode())
+        _write(clip, _flac(_play(notes, speed, job.performance.program, job.seconds)))
+    _write(cached, json.dumps(asdict(outcome)).encode())
     return outcome
 
 
 def clip_file(job: Job, folder: Path) -> Path:
-    """Where a clip is kept, named by everything that decides its bytes."""
+    """The cached file of a clip, named by everything that decides its bytes."""
     return folder / f"{hashlib.sha256(f'{_environment()}{job!r}'.encode()).hexdigest()}.flac"
 
 
@@ -107,7 +107,7 @@ def _environment() -> str:
 
 
 def _excerpt(score: Score, job: Job, speed: float) -> tuple[tuple[float, float], list[Note]]:
-    """Where an excerpt stands and its notes, at ``speed`` quarter notes a second."""
+    """The span of an excerpt and its notes, at ``speed`` quarter notes per second."""
     spans = _spans(score, job.seconds * speed, job.taken)
     if not spans:
         raise UnusableScore("it has no more music" if job.taken else "it is too short")
@@ -120,18 +120,19 @@ def _excerpt(score: Score, job: Job, speed: float) -> tuple[tuple[float, float],
 
 
 def _spans(score: Score, length: float, taken: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
-    """All that an excerpt of so many quarter notes can take; each begins at a bar line with a note."""
-    starts, end = {note.start for note in score.notes}, max(note.end for note in score.notes)
-    spans = [(bar, bar + length) for bar in score.bars if bar in starts and bar + length <= end]
-    return [span for span in spans if _is_free(span, taken)]
-
-
-def _is_free(span: tuple[float, float], taken: tuple[tuple[float, float], ...]) -> bool:
-    return all(span[1] <= start or end <= span[0] for start, end in taken)
+    """All free spans of so many quarter notes that begin at a bar line with a note."""
+    starts, last = {note.start for note in score.notes}, max(note.end for note in score.notes)
+    return [
+        (bar, bar + length)
+        for bar in score.bars
+        if bar in starts
+        and bar + length <= last
+        and all(bar + length <= start or end <= bar for start, end in taken)
+    ]
 
 
 def _cut(notes: list[Note], span: tuple[float, float]) -> list[Note]:
-    """What sounds within the span; a note held over from before it begins with it."""
+    """The notes within the span, cut at its ends."""
     start, end = span
     return [
         Note(max(note.start - start, 0.0), min(note.end, end) - start, note.pitch, note.part)
@@ -199,8 +200,8 @@ def _flac(samples: NDArray[np.int16]) -> bytes:
     return file.getvalue()
 
 
-def _write_whole(file: Path, content: bytes) -> None:
-    # named by process: two builds may be making the same clip
+def _write(file: Path, content: bytes) -> None:
+    # named by process, unlike atomic_write: two builds may be making the same clip
     partial = file.with_name(f"{file.name}.{os.getpid()}")
     partial.write_bytes(content)
     partial.replace(file)

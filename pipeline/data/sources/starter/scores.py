@@ -1,7 +1,7 @@
 """The scores of the starter data: which pieces of music21's corpus stand for which style, and their notes.
 
-What music21 gives is reduced to pitches and times, so that nothing but the music is left of an encoding:
-no dynamics, articulation, tempo marks, chord symbols, grace notes or instrument names.
+Only pitches and times are read from an encoding: no dynamics, articulation, tempo marks, chord symbols, grace notes or
+instrument names.
 """
 
 import re
@@ -10,6 +10,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
@@ -24,12 +25,12 @@ class Piece:
 
     label: str
     group: str
-    """The work or book that the piece belongs to, or its title: what pieces of one origin share."""
+    """The work or book that the piece belongs to, or its title."""
     name: str
-    """What a reader finds the score by: its path in the corpus, and for one tune of a book its title."""
+    """For a reader: the path in the corpus; of a tune in a book also the title."""
     file: str
     text: str | None = None
-    """The ABC notation of one tune of a book; None where the whole file is the piece."""
+    """The ABC notation of a tune in a book; None if the whole file is the piece."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def licence(label: str) -> str:
 
 
 def pieces(label: str, corpus: Path) -> list[Piece]:
-    """All scores of a style, in an order that is the same on every machine; none is parsed."""
+    """All scores of a style, unparsed, in the same order on every machine."""
     return list(STYLES[label].listing(label, corpus))
 
 
@@ -97,7 +98,7 @@ def read(piece: Piece, corpus: Path) -> Score:
         notes = [note for number, part in enumerate(parts) for note in _notes(part, number)]
         measures = list(parts[0].getElementsByClass("Measure"))
         bars, beat = [float(measure.offset) for measure in measures], _beat(measures)
-    # what music21's parsers let through where an encoding is broken
+    # music21's parsers raise these for a broken encoding
     except (
         Music21Exception,
         ArithmeticError,
@@ -116,7 +117,7 @@ def read(piece: Piece, corpus: Path) -> Score:
 
 
 def opening(score: Score) -> str:
-    """How the highest part begins: what a tune keeps under another title, in another key or other values.
+    """The beginning of the highest part, equal for a tune under another title, in another key or other note values.
 
     Twelve intervals in semitones, with their durations relative to the first; empty for a shorter part.
     """
@@ -158,7 +159,7 @@ def _notes(part: Any, number: int) -> list[Note]:
 
 
 def _beat(measures: list[Any]) -> float:
-    """Of most bars, since music21 gives each incomplete bar of an ABC tune a time signature of its own.
+    """The beat of most bars: music21 gives each incomplete bar of an ABC tune a time signature of its own.
 
     In 3/8, 6/8, 9/16, ... three of the written units make a beat.
     """
@@ -178,29 +179,29 @@ def _chorales(label: str, corpus: Path) -> Iterator[Piece]:
     titles |= {number: entry["title"] for number, entry in ChoraleListRKBWV().byBWV.items()}
     for file in _files(corpus, "bach", r"bwv\d[^/]*\.(mxl|xml)"):
         number = file.stem.removeprefix("bwv")
-        if number == "846":  # a prelude of the Well-Tempered Clavier
+        if number == "846":  # not a chorale: a prelude of the Well-Tempered Clavier
             continue
         title = titles.get(number) or titles.get(number.partition("-")[0])
         group = _plain(title) if title else f"bwv{re.split(r'[.-]', number)[0]}"
-        yield _whole(label, group, file, corpus)
+        yield _piece(label, group, file, corpus)
 
 
 def _masses(label: str, corpus: Path) -> Iterator[Piece]:
     for file in _files(corpus, "palestrina", r"[^/]*\.krn"):
         with file.open(encoding="latin-1") as lines:
             work = next((line[7:].strip() for line in lines if line.startswith("!!!OPR:")), file.stem)
-        yield _whole(label, work, file, corpus)
+        yield _piece(label, work, file, corpus)
 
 
 def _madrigals(label: str, corpus: Path) -> Iterator[Piece]:
     for file in _files(corpus, "monteverdi", r"madrigal\.\d+\.\d+\.mxl"):
-        yield _whole(label, f"book {file.name.split('.')[1]}", file, corpus)
+        yield _piece(label, f"book {file.name.split('.')[1]}", file, corpus)
 
 
 def _trecento(label: str, corpus: Path) -> Iterator[Piece]:
     files = {file.stem: file for file in _files(corpus, "trecento", r"[^/]*(?<!_bak)\.(mxl|xml)")}
     for stem, file in files.items():
-        yield _whole(label, _trecento_group(stem), file, corpus)
+        yield _piece(label, _trecento_group(stem), file, corpus)
 
 
 def _trecento_group(stem: str) -> str:
@@ -219,10 +220,10 @@ def _trecento_group(stem: str) -> str:
 
 
 def _quartets(label: str, corpus: Path) -> Iterator[Piece]:
-    """Those that have a file for each movement; a file with all of them takes ten seconds to parse."""
+    """Those with a file for each movement; a file with all movements takes ten seconds to parse."""
     for composer in ("haydn", "mozart", "beethoven"):
         for file in _files(corpus, composer, r"[^/]+/movement\d\.mxl"):
-            yield _whole(label, f"{composer} {file.parent.name}", file, corpus)
+            yield _piece(label, f"{composer} {file.parent.name}", file, corpus)
 
 
 def _irish(label: str, corpus: Path) -> Iterator[Piece]:
@@ -234,28 +235,21 @@ def _irish(label: str, corpus: Path) -> Iterator[Piece]:
                 yield _tune(label, tune, f"no. {number}", book, corpus)
 
 
-def _german(label: str, corpus: Path) -> Iterator[Piece]:
-    for book in _files(corpus, "essenFolksong", r"(?!han)[^/]*\.abc"):
+def _folk_songs(label: str, corpus: Path, books: str, country: str) -> Iterator[Piece]:
+    for book in _files(corpus, "essenFolksong", books):
         for tune in _tunes(book):
-            if "Deutschland" in _field(tune, "O"):
-                yield _tune(label, tune, _field(tune, "N"), book, corpus)
-
-
-def _chinese(label: str, corpus: Path) -> Iterator[Piece]:
-    for book in _files(corpus, "essenFolksong", r"han\d\.abc"):
-        for tune in _tunes(book):
-            if "China" in _field(tune, "O"):
+            if country in _field(tune, "O"):
                 yield _tune(label, tune, _field(tune, "N"), book, corpus)
 
 
 def _files(corpus: Path, folder: str, pattern: str) -> list[Path]:
-    """The files below ``folder`` whose whole path from there matches, sorted."""
+    """The files below ``folder`` whose path from there matches, sorted."""
     found = (file for file in (corpus / folder).rglob("*") if file.is_file())
     named = {file.relative_to(corpus / folder).as_posix(): file for file in found}
     return [named[name] for name in sorted(named) if re.fullmatch(pattern, name)]
 
 
-def _whole(label: str, group: str, file: Path, corpus: Path) -> Piece:
+def _piece(label: str, group: str, file: Path, corpus: Path) -> Piece:
     path = file.relative_to(corpus).as_posix()
     return Piece(label, f"{label}/{group}", path, path)
 
@@ -278,7 +272,7 @@ def _field(tune: str, letter: str) -> str:
 
 
 def _plain(title: str) -> str:
-    """A title without habits of spelling: ``Silken Cravat., The`` is ``The Silken Cravat, 2nd setting``."""
+    """A title without spelling variants: ``Silken Cravat., The`` equals ``The Silken Cravat, 2nd setting``."""
     text = unicodedata.normalize("NFKD", title.replace("ß", "ss")).encode("ascii", "ignore").decode().lower()
     text = re.sub(r"\(.*?\)|\b\w+ (setting|version)\b|['`]", "", text)
     words = re.findall(r"[a-z]+", text)
@@ -314,8 +308,10 @@ STYLES = {
     "bach-chorale": _Style(
         _chorales, f"most files: 'PDF © 2004 Margaret Greentree, used by permission'; licence: {_UNSTATED}"
     ),
-    "german-folk-song": _Style(_german, _ESSEN),
+    "german-folk-song": _Style(
+        partial(_folk_songs, books=r"(?!han)[^/]*\.abc", country="Deutschland"), _ESSEN
+    ),
     "irish-tune": _Style(_irish, f"the transcriber is named in the file; licence: {_UNSTATED}"),
-    "chinese-folk-song": _Style(_chinese, _ESSEN),
+    "chinese-folk-song": _Style(partial(_folk_songs, books=r"han\d\.abc", country="China"), _ESSEN),
 }
-"""What a style consists of, and under which terms; the slowest to parse come first, so that no core idles."""
+"""By label: its scores and their terms. The slowest to parse come first, so that no core idles."""

@@ -1,4 +1,4 @@
-"""Digits and shapes, which stand in for real pictures, and a person's own folder."""
+"""Digits and shapes, substitutes for real pictures, and a person's own folder."""
 
 from collections import Counter
 from pathlib import Path
@@ -18,7 +18,7 @@ def test_digits_are_those_of_scikit_learn(tmp_path: Path) -> None:
     clips = digits.fetch(tmp_path, tmp_path, Data(source="digits"), 7)
     assert len(clips) == 1797
     assert sorted({clip.label for clip in clips}) == list("0123456789")
-    assert all("stand-in" in clip.origin for clip in clips)
+    assert all("substitute" in clip.origin for clip in clips)
     pixels = [np.asarray(Image.open(tmp_path / Path(clip.path).relative_to(paths.IMAGES))) for clip in clips]
     assert (np.min(pixels), np.max(pixels)) == (0, 255)
     assert pixels[0].shape == (8, 8)

@@ -1,1 +1,0 @@
-"""A trained model at work: audio of any length in, label probabilities out, and what the model knows nothing of."""
