@@ -29,8 +29,7 @@ class Training(Section):
     epochs: Positive
     batch_size: Positive
     ensemble_size: Positive = 1
-    """Above 1, as many models in one: train and valid are dealt anew into as many folds, and each is chosen on one of
-    them and learns from the others."""
+    """Ensemble size k: train and valid are re-split into k folds; model i validates on fold i and trains on the others."""
     windows_per_clip: Positive
     """Windows drawn at random from each clip and epoch."""
     optimizer: Literal["adam", "adamw"]

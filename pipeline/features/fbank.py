@@ -1,7 +1,7 @@
-"""The log-mel filter banks that the Audio Spectrogram Transformer hears, in dB, at its own rate and in its own frames.
+"""Log-mel filter banks for the Audio Spectrogram Transformer, in dB, at its own rate and in its own frames.
 
 Kaldi's fbank features without dither, of samples in [-1, 1], as transformers' ASTFeatureExtractor computes them before it
-normalises. What it fills a short clip up with is neither sound nor silence; here that stands below all sound.
+normalises. Its padding of a short clip is neither sound nor silence; here it is below all sound.
 """
 
 from functools import lru_cache
@@ -23,7 +23,7 @@ PRE_EMPHASIS = 0.97
 LEAST = float(np.finfo(np.float32).eps)
 """Kaldi's least power, -69.2 dB."""
 SILENCE_DB = -100.0
-"""dB of what fills a window up: 30 below all sound, so that no gain of augmentation makes the one the other."""
+"""dB of padding: 30 below all sound, so that no gain of augmentation makes one the other."""
 
 
 def describe(settings: Fbank) -> dict[str, Any]:  # noqa: ARG001

@@ -1,4 +1,4 @@
-"""The mel spectrogram that the musicnn networks hear, in dB, at their own rate and in their own frames.
+"""Mel spectrogram for the musicnn networks, in dB, at their own rate and in their own frames.
 
 Its loudness is absolute: they were trained on sound as it is, not on sound scaled to its loudest point.
 """

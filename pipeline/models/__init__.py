@@ -19,7 +19,7 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 MIN_PROBABILITY = 1e-12
-"""Probability of what a model holds for impossible, for its logarithm to be a number."""
+"""Lower bound of a probability, so that its logarithm is finite."""
 
 
 class Rows(NamedTuple):
@@ -30,7 +30,7 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class Input:
-    """What a model is told of one of its inputs: a batch is (B, *shape)."""
+    """One of a model's inputs: a batch is (B, *shape)."""
 
     shape: tuple[int, ...]
     """(columns,) for a summary of the clip, (bands, frames) for a window, (channels, height, width) for an image."""

@@ -1,4 +1,4 @@
-"""The floor: always answers the training part's label frequencies, so its prediction is the majority label."""
+"""The baseline: always answers the training part's label frequencies, so its prediction is the majority label."""
 
 import numpy as np
 import torch

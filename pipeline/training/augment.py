@@ -10,7 +10,7 @@ from torch.nn import functional
 from pipeline.config.training import Augment
 
 ROUNDING = 1e-3
-"""dB by which silence may differ from the floor between two frames or bands of it."""
+"""dB by which interpolated silence may differ from ``silence_db``."""
 
 
 def mixed(inputs: tuple[Tensor, ...], alpha: float) -> tuple[tuple[Tensor, ...], float]:
@@ -31,7 +31,7 @@ def augment(values: Tensor, settings: Augment, silence_db: float) -> Tensor:
     """Windows (B, bands, frames) in dB shifted, stretched, masked and with a gain; a mask takes the window's mean. Else
     unchanged.
 
-    What is at the floor is silence, as behind a clip's end, and has no gain: amplified it would be heard.
+    Silence, as behind a clip's end, gets no gain: amplified, models would see it.
     """
     if values.ndim != 3:
         return values
