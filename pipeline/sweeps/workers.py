@@ -62,7 +62,7 @@ def _run_trial(study: Study, trial: optuna.Trial, parent: str, threads: int) -> 
             run.set_tags({"state": "complete" if scores else "pruned"})
             if scores:
                 run.log_metrics({SCORE: float(np.mean(scores))})
-        outcome = study.complete(trial, scores) if scores else study.prune(trial)
+        outcome = study.finish(trial, scores)
     except (UserError, OSError):  # not the fault of the values
         raise
     except Exception:
@@ -122,10 +122,10 @@ def _scores(study: Study, experiment: Experiment, folder: Path, progress: Progre
             if not score.exists():
                 data = splits.load(experiment, plan.settings.window, table, split, one.fold)
                 with redirect_stdout(io.StringIO()):  # hides hundreds of progress bars
-                    deal = partial(splits.dealt, experiment, data, plan.settings.window, table, one.seed)
+                    resplit = partial(splits.dealt, experiment, data, plan.settings.window, table, one.seed)
                     checkpoints = folder / one.name / "checkpoints"
                     found = trained(
-                        experiment, data, deal, one.seed, checkpoints, paths.embeddings(), progress.epoch
+                        experiment, data, resplit, one.seed, checkpoints, paths.embeddings(), progress.epoch
                     )
                 write_json(score, _score(found, data, experiment))
             progress.ended(read_json(score))
@@ -138,10 +138,10 @@ def _score(found: Trained, data: Parts, experiment: Experiment) -> float:
     """Of the saved net, on the windows of evaluation; those of a history may overlap more."""
     from pipeline.training.module import macro_f1  # imports Lightning, which some models do not need
 
-    told = found.valid
-    if told is None:
-        told = answers(found.net, data, experiment, paths.embeddings())
-    predicted = torch.tensor(told.drop(columns="clip_id").to_numpy().argmax(axis=1))
+    probabilities = found.valid
+    if probabilities is None:
+        probabilities = answers(found.net, data, experiment, paths.embeddings())
+    predicted = torch.tensor(probabilities.drop(columns="clip_id").to_numpy().argmax(axis=1))
     return float(macro_f1(torch.tensor(data.windows["valid"].targets), predicted, len(data.labels)))
 
 

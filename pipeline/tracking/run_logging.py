@@ -1,7 +1,6 @@
-"""What of an experiment goes into its MLflow runs, for ``train`` and for runs that are made anew from files.
+"""Logging of experiments to MLflow: by ``train``, and again from files for runs that the store has lost.
 
-A single training is one run. Over folds and seeds there is a parent run with the aggregates, and below it a run
-for each trial.
+A single training is one run. With folds or seeds a parent run has the aggregates, and each trial a run below it.
 """
 
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from pipeline.training.trials import Spec, Trial, spec, trials
 
 @contextmanager
 def opened(settings: Params, name: str, run_id: str | None, parent: str | None) -> Iterator[tracking.Run]:
-    """A new run, or the known one continued, with the tags that say what it was made from."""
+    """A new run, or the known one continued, tagged with what it was made from."""
     rows = split.read()
     tags = {**tracking.lineage(clips.source(clips.read())), "split.protocol": split.protocol(rows)}
     if warning := split.leaky(rows):
@@ -37,7 +36,7 @@ def opened(settings: Params, name: str, run_id: str | None, parent: str | None) 
 def trial(
     settings: Params, key: str, run: tracking.Run, one: Trial, run_id: str | None
 ) -> Iterator[tracking.Run]:
-    """The run of one trial: the experiment's own where there is only one."""
+    """The run of one trial: the experiment's own if there is only one."""
     if len(trials(settings)) == 1:
         yield run
         return
@@ -46,7 +45,7 @@ def trial(
 
 
 def described(experiment: Experiment, window: Window, one: Trial) -> dict[str, Any]:
-    """What decides a trial's result: its params, and the features and split as they were made."""
+    """Everything that decides a trial's result: its params, and those of its features and split."""
     return trained_with(experiment, window, one) | split_as_made(one.fold)
 
 
@@ -69,7 +68,7 @@ def trained_with(experiment: Experiment, window: Window, one: Trial) -> dict[str
 
 
 def split_as_made(fold: int) -> dict[str, Any]:
-    """The protocol, and how many clips of this fold are in each part."""
+    """The protocol, and the number of clips in each part of this fold."""
     rows = split.read()
     sizes = rows.loc[rows["fold"] == fold, "part"].value_counts()
     return {
@@ -89,7 +88,7 @@ def model(run: tracking.Run, folder: Path, about: Spec, data: Parts) -> None:
 
 
 def restore(run: tracking.Run, key: str, one: Trial, data: Parts) -> None:
-    """All that ``train`` logged of a trial, from the files it left."""
+    """Log from files what ``train`` logged of a trial."""
     folder = paths.MODELS / key / one.name
     about = spec(folder)
     run.log_params(described(about.experiment, about.window, one))

@@ -5,7 +5,7 @@ A source module has one function::
     fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]
 
 It puts files under ``staging`` (an empty folder that becomes ``data/audio``, or ``data/images``, once ``fetch`` has
-returned), may keep partial work in ``cache`` (survives a killed run), and returns one ``Clip`` per file.
+returned), may store partial work in ``cache`` (survives a killed run), and returns one ``Clip`` per file.
 """
 
 import importlib
@@ -19,15 +19,15 @@ from pipeline.errors import UserError
 
 @dataclass(frozen=True)
 class Clip:
-    """One file that a source offers; nothing is known yet of what it contains."""
+    """One file of a source, before the audit."""
 
     path: str
     """POSIX path relative to the checkout, e.g. ``data/audio/bach/bwv1.6.flac``."""
     label: str
     group: str
-    """What a split must never cut: artist, else recording, else piece, else file."""
+    """Clips of a group stay in the same part: artist, else recording, else piece, else file."""
     origin: str
-    """What it is, for a reader: ``synthesised from the score bach/bwv1.6`` or ``recording``."""
+    """For a reader: ``synthesised from the score bach/bwv1.6`` or ``recording``."""
     licence: str
 
 
