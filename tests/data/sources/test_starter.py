@@ -121,11 +121,11 @@ def test_a_killed_build_leaves_no_process_behind(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from pipeline.data.sources import load
-from pipeline.config import Data
+from pipeline.config.data import Data
 settings = Data.model_validate_json({settings(2).model_dump_json()!r})
 load("starter")(Path("staging"), Path("cache"), settings, 7)
 """
-    environment = os.environ | {"PYTHONPATH": str(Path(starter.__file__).parents[3])}
+    environment = os.environ | {"PYTHONPATH": str(Path(starter.__file__).parents[4])}
     build = subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, start_new_session=True
     )
