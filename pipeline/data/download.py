@@ -5,6 +5,7 @@ Of pooch, which librosa brings, resuming and the size limit would be missing.
 
 import gzip
 import hashlib
+import io
 import logging
 import shutil
 import stat
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO
+from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
@@ -184,14 +185,12 @@ def _root(error: BaseException) -> str:
     return f"{'proxy: ' if isinstance(error, requests.exceptions.ProxyError) else ''}{cause}"
 
 
-@dataclass(frozen=True)
-class _Member:
+class _Member(NamedTuple):
     name: str
     size: int
     kind: str
     """``file``, ``folder``, or what else it is."""
     open: Callable[[], IO[bytes] | None]
-    """Gives None for what is not a file."""
 
 
 @contextmanager
@@ -232,27 +231,20 @@ def _unpack(archive: Path, into: Path, suffix: str, max_bytes: int, max_members:
             if fault:
                 raise ArchiveError(f"{archive} is not unpacked: its member {member.name!r} {fault}")
             if member.kind == "file" and member.name.endswith(suffix) and not _is_junk(member.name):
-                _extract(member, into)
+                path = into / member.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                # only the content: a member's owner, mode and time are ignored
+                with member.open() or io.BytesIO() as source, path.open("wb") as target:
+                    shutil.copyfileobj(source, target)
     except (tarfile.TarError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ArchiveError(f"{archive} is damaged: {error}") from error
-
-
-def _extract(member: _Member, into: Path) -> None:
-    """Only the content: owner, mode and time of a member are ignored."""
-    path = into / member.name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    source = member.open()
-    assert source is not None, member.name
-    with source, path.open("wb") as target:
-        shutil.copyfileobj(source, target)
 
 
 def _tar_members(archive: Path) -> Iterator[_Member]:
     with tarfile.open(archive) as tar:
         for info in tar:
-            kind = "file" if info.isreg() else "folder" if info.isdir() else "link"
-            if info.isdev():
-                kind = "device"
+            kinds = {"file": info.isreg(), "folder": info.isdir(), "device": info.isdev()}
+            kind = next((name for name, found in kinds.items() if found), "link")
             yield _Member(info.name, info.size, kind, partial(tar.extractfile, info))
 
 

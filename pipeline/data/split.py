@@ -115,7 +115,7 @@ def inner_folds(table: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
     """Train and valid re-split into folds: each clip is in valid once, else in train.
 
     Args:
-        table: the clips of train and valid, with their ``protocol``; a leaky one is kept, clip by clip.
+        table: the clips of train and valid, with their ``protocol``; a leaky one splits clip by clip here too.
 
     Raises:
         SplitError: a label has fewer groups than ``folds``.

@@ -32,7 +32,7 @@ class Clip:
     group: str
     """All clips of one group stay in the same part of a split: artist, else recording, else piece, else file."""
     origin: str
-    """What it is, for a reader: ``synthesised from the score bach/bwv1.6`` or ``recording``."""
+    """For a reader: ``synthesised from the score bach/bwv1.6`` or ``recording``."""
     licence: str
 
 

@@ -128,15 +128,15 @@ class Study:
         """Steps that an interrupted trial has reported already."""
         return set(self._study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
-    def complete(self, trial: Trial, scores: list[float]) -> Outcome:
+    def finish(self, trial: Trial, scores: list[float]) -> Outcome:
+        """A trial without scores was pruned."""
+        if not scores:
+            return _outcome(self._study.tell(trial, state=TrialState.PRUNED))
         trial.set_user_attr("scores", scores)
         return _outcome(self._study.tell(trial, float(np.mean(scores))))
 
-    def prune(self, trial: Trial) -> Outcome:
-        return _outcome(self._study.tell(trial, state=TrialState.PRUNED))
-
-    def fail(self, trial: Trial) -> Outcome:
-        return _outcome(self._study.tell(trial, state=TrialState.FAIL))
+    def fail(self, trial: Trial) -> None:
+        self._study.tell(trial, state=TrialState.FAIL)
 
     def outcomes(self) -> list[Outcome]:
         """Of all trials that have ended, by number."""

@@ -63,7 +63,7 @@ def _run_trial(study: Study, trial: optuna.Trial, parent: str, threads: int) -> 
             run.set_tags({"state": "complete" if scores else "pruned"})
             if scores:
                 run.log_metrics({SCORE: float(np.mean(scores))})
-        outcome = study.complete(trial, scores) if scores else study.prune(trial)
+        outcome = study.finish(trial, scores)
     except (UserError, OSError):  # not the fault of the values
         raise
     except Exception:

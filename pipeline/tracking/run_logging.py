@@ -1,7 +1,6 @@
-"""What of an experiment goes into its MLflow runs, for ``train`` and for runs that are made anew from files.
+"""Logging of experiments to MLflow: by ``train``, and again from files for runs that the store has lost.
 
-A single training is one run. Over folds and seeds there is a parent run with the aggregates, and below it a run
-for each trial.
+A single training is one run. With folds or seeds a parent run has the aggregates, and each trial a run below it.
 """
 
 from collections.abc import Iterator
@@ -45,7 +44,7 @@ def trial(settings: BaseParams, key: str, run: tracking.Run, one: Trial, run_id:
 
 
 def described(experiment: Experiment, window: Window, one: Trial) -> dict[str, Any]:
-    """What decides a trial's result: its params, and the features and split as they were made."""
+    """Everything that decides a trial's result: its params, and those of its features and split."""
     return trained_with(experiment, window, one) | split_as_made(one.fold)
 
 
@@ -68,7 +67,7 @@ def trained_with(experiment: Experiment, window: Window, one: Trial) -> dict[str
 
 
 def split_as_made(fold: int) -> dict[str, Any]:
-    """The protocol, and how many clips of this fold are in each part."""
+    """The protocol, and the number of clips in each part of this fold."""
     rows = split.read()
     sizes = rows.loc[rows["fold"] == fold, "part"].value_counts()
     return {

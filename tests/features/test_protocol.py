@@ -13,10 +13,7 @@ from pipeline.features.sound import Sound
 KINDS: list[tuple[Feature, Any]] = [
     (tabular, sections.Tabular(n_fft=1024, hop_length=512)),
     (spectrogram, sections.Spectrogram(n_fft=1024, hop_length=512, bands=32, top_db=80.0)),
-    (
-        wavelet,
-        sections.Wavelet(hop_length=512, bands=32, bands_per_octave=4, omega0=6.0, fmin=32.7, top_db=80.0),
-    ),
+    (wavelet, sections.Wavelet(hop_length=512, bands=32, bands_per_octave=4, omega0=6.0, fmin=32.7, top_db=80.0)),
     (musicnn, sections.MusicnnInput()),
     (fbank, sections.Fbank()),
 ]

@@ -119,7 +119,7 @@ def test_a_killed_build_leaves_no_process_behind(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from pipeline.sources import load
-from pipeline.config import Data
+from pipeline.config.data import Data
 settings = Data.model_validate_json({settings(2).model_dump_json()!r})
 load("starter")(Path("staging"), Path("cache"), settings, 7)
 """

@@ -93,7 +93,7 @@ def played(trials: int, killed: frozenset[int] = frozenset()) -> list[Outcome]:
             one = Study(plan)
             one.resume()
         else:
-            one.complete(trial, [1 - abs(trial.user_attrs["values"][RATE] - 0.01)])
+            one.finish(trial, [1 - abs(trial.user_attrs["values"][RATE] - 0.01)])
     return one.outcomes()
 
 
