@@ -16,7 +16,7 @@ from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import calibration, metrics
 from pipeline.reports import figures
-from pipeline.reports.pages import UNKNOWN, Table, markdown
+from pipeline.reports.pages import UNKNOWN, Table, markdown, table
 from pipeline.serving import manifest, ood_evaluation
 from pipeline.serving.bundle import Candidate, tabular_splits
 from pipeline.serving.manifest import Manifest
@@ -68,7 +68,7 @@ def write(candidate: Candidate, bundle: Path, cost: Cost, version: str, decision
         "noises": ood_evaluation.noises(detector, splits["valid"], known, cost.clip_s, settings.seed),
         "held-out labels": ood_evaluation.held_out_labels(splits, settings.champion.in_distribution),
     }
-    curves = {f"{name} (AUC {roc.auc:.2f})": (roc.fpr, roc.tpr) for name, roc in rocs.items()}
+    curves = {f"{name} (AUROC {roc.auc:.2f})": (roc.fpr, roc.tpr) for name, roc in rocs.items()}
     figures.save(figures.roc(curves), paths.OOD_FIGURE)
     test = candidate.predicted("test")
     tempered = calibration.tempered(test)
@@ -106,24 +106,37 @@ def _data(candidate: Candidate) -> str:
 
 
 def _scores(scores: Mapping[str, float]) -> Table:
-    rows = [["macro F1, validation", f"{scores['valid_macro_f1']:.3f}", UNKNOWN]]
+    rows: list[dict[str, object]] = [{"score": "macro F1, validation", "value": scores["valid_macro_f1"]}]
     for name, words in (("macro_f1", "macro F1, test"), ("accuracy", "accuracy, test")):
-        ends = [scores[f"test_{name}_{end}"] for end in ("low", "high")]
-        interval = f"{ends[0]:.3f} to {ends[1]:.3f}" if np.isfinite(ends).all() else UNKNOWN
-        rows.append([words, f"{scores[f'test_{name}']:.3f}", interval])
-    rows.append(["calibration error, test", f"{scores['test_ece_scaled']:.3f}", UNKNOWN])
-    return Table(["score", "value", "95 % interval"], "lrr", rows)
+        low, high = (scores[f"test_{name}_{end}"] for end in ("low", "high"))
+        interval = f"{low:.3f} to {high:.3f}" if np.isfinite(low) else UNKNOWN
+        rows.append({"score": words, "value": scores[f"test_{name}"], "95 % interval": interval})
+    rows.append({"score": "calibration error, test", "value": scores["test_ece_scaled"]})
+    return table([{"score": "", "value": "", "95 % interval": UNKNOWN} | row for row in rows], "lrr")
 
 
 def _per_label(test: pd.DataFrame) -> str:
-    table = metrics.per_class(test, metrics.label_names(test)).sort_values("f1", ascending=False)
-    scores = [f"{row.label} ({row.f1:.2f})" for row in table.itertuples()]
-    return f"Test F1 by label, best first: {', '.join(scores)}."
+    scores = metrics.per_class(test, metrics.label_names(test)).sort_values("f1", ascending=False)
+    best_first = ", ".join(f"{row.label} ({row.f1:.2f})" for row in scores.itertuples())
+    return f"Test F1 by label: {best_first}."
 
 
 def _ood(rocs: Mapping[str, Roc]) -> Table:
+<<<<<<< HEAD
     rows = [[OOD_SETS[name], str(roc.clips), f"{roc.detected:.0%}", f"{roc.auc:.2f}"] for name, roc in rocs.items()]
     return Table(["not in training", "clips", "detected", "ROC AUC"], "lrrr", rows)
+=======
+    rows = [
+        {
+            "out of distribution": OOD_SETS[name],
+            "clips": roc.clips,
+            "detected": f"{roc.detected:.0%}",
+            "AUROC": f"{roc.auc:.2f}",
+        }
+        for name, roc in rocs.items()
+    ]
+    return table(rows, "lrrr")
+>>>>>>> h3
 
 
 def _ood_note(held_out: Roc) -> str:

@@ -1,14 +1,14 @@
-"""Stages run in this process, with the params.yaml of the working folder, as `python -m pipeline.stages <name>` does."""
+"""Stages run in this process: ``train(config.load(), "mlp")``."""
 
 import importlib
 from collections.abc import Callable
 from functools import partial
 
-from pipeline import config
+from pipeline.config.project import Params
 
 
-def _run(name: str, *keys: str) -> None:
-    getattr(importlib.import_module(f"pipeline.stages.{name}"), name)(config.load(), *keys)
+def _run(name: str, settings: Params, *keys: str) -> None:
+    getattr(importlib.import_module(f"pipeline.stages.{name}"), name)(settings, *keys)
 
 
 audit: Callable[..., None] = partial(_run, "audit")

@@ -7,11 +7,13 @@ import mlflow
 import pandas as pd
 import pytest
 import yaml
+from pipeline.files import read_json
 from running import champion, evaluate, train
 
-from pipeline import config
+from pipeline import config, paths
 from pipeline.base import paths
 from pipeline.base.files import read_json
+from pipeline.config.project import Params
 from pipeline.serving import isolated, manifest, model_card, ood_evaluation, promotion
 from pipeline.serving.isolated import Prediction
 from pipeline.serving.model_card import Cost
@@ -32,6 +34,8 @@ def run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     # the clips have no audio
     monkeypatch.setattr(model_card, "measure", lambda *_: Cost(1.5, 0.1, 1.0))
     monkeypatch.setattr(ood_evaluation, "noises", lambda *_: Roc([0.0, 1.0], [0.0, 1.0], 0.5, 0.0, 1))
+    # a model's page needs features that this checkout does not have
+    monkeypatch.setattr(Params, "model_pages", False)
     setup(leak=[], split={"valid": 0.5, "test": 0.2})
     params = yaml.safe_load(paths.PARAMS.read_text())
     params["experiments"] = MODELS

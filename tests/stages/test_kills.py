@@ -127,7 +127,7 @@ def test_a_full_disk_is_an_error_in_words_and_costs_no_earlier_output(
     before = outputs("mlp")
     monkeypatch.setattr(pd.DataFrame, "to_csv", full)
     with pytest.raises(SystemExit, match="error: no space left"), reported():
-        evaluate("mlp")
+        evaluate(config.load(), "mlp")
     assert outputs("mlp") == before
     assert {path.name for path in paths.EVALUATION.iterdir()} == {"mlp"}
 
