@@ -122,10 +122,6 @@ def _per_label(test: pd.DataFrame) -> str:
 
 
 def _ood(rocs: Mapping[str, Roc]) -> Table:
-<<<<<<< HEAD
-    rows = [[OOD_SETS[name], str(roc.clips), f"{roc.detected:.0%}", f"{roc.auc:.2f}"] for name, roc in rocs.items()]
-    return Table(["not in training", "clips", "detected", "ROC AUC"], "lrrr", rows)
-=======
     rows = [
         {
             "out of distribution": OOD_SETS[name],
@@ -136,7 +132,6 @@ def _ood(rocs: Mapping[str, Roc]) -> Table:
         for name, roc in rocs.items()
     ]
     return table(rows, "lrrr")
->>>>>>> h3
 
 
 def _ood_note(held_out: Roc) -> str:
