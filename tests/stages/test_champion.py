@@ -9,7 +9,7 @@ import pytest
 import yaml
 from running import champion, evaluate, train
 
-from pipeline import config, paths
+from pipeline import paths
 from pipeline.files import read_json
 from pipeline.serving import isolated, manifest, model_card, ood_evaluation, promotion
 from pipeline.serving.isolated import Prediction
@@ -36,14 +36,14 @@ def run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     params["experiments"] = MODELS
     paths.PARAMS.write_text(yaml.safe_dump(params))
     for key in MODELS:
-        train(config.load(), key)
-        evaluate(config.load(), key)
+        train(key)
+        evaluate(key)
 
     def make(*keys: str, **settings: object) -> str:
         params["experiments"] = {key: MODELS[key] for key in keys}
         params["champion"] |= settings
         paths.PARAMS.write_text(yaml.safe_dump(params))
-        champion(config.load())
+        champion()
         return paths.CARD.read_text()
 
     return make

@@ -8,7 +8,7 @@ import pytest
 from running import evaluate, train
 
 from benchmarks import scores
-from pipeline import config, paths
+from pipeline import paths
 from pipeline.files import read_json, write_json
 
 ROOT = Path(__file__).parents[2]
@@ -46,8 +46,8 @@ def test_what_is_collected_is_what_evaluation_found(setup: Callable[..., None]) 
 
     setup(seeds=[1, 2])
     for key in ("logreg", "mlp"):
-        train(config.load(), key)
-        evaluate(config.load(), key)
+        train(key)
+        evaluate(key)
     found = scores.collected(Path())
     assert found["data"]["train"] + found["data"]["valid"] + found["data"]["test"] == 81
     assert found["protocol"] == "grouped"

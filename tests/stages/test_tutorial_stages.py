@@ -12,7 +12,7 @@ import yaml
 from running import evaluate, train
 from stores import write_store
 
-from pipeline import config, paths
+from pipeline import paths
 from pipeline.config.base import ParamsError
 from pipeline.data import clips
 from pipeline.data.tutorial_split import first_to_train
@@ -121,8 +121,8 @@ def test_an_interrupted_training_goes_on_in_its_run_and_ends_the_same(
 @pytest.mark.usefixtures("made")
 def test_the_page_is_written_and_logged_to_mlflow() -> None:
     for key in THEIRS:
-        train(config.load(), key)
-        evaluate(config.load(), key)
+        train(key)
+        evaluate(key)
         their_train(load(), key)
     report(load())
     page = REPORT.read_text()
