@@ -54,7 +54,7 @@ def contents() -> dict[str, bytes]:
 def from_scratch() -> dict[str, bytes]:
     for folder in (paths.FEATURES, paths.cache()):
         shutil.rmtree(folder, ignore_errors=True)
-    features(config.load())
+    features()
     return contents()
 
 
@@ -66,7 +66,7 @@ def test_a_clip_that_fails_is_left_out_and_named(checkout: Path, caplog: pytest.
     """It was good in the audit, and is another file now."""
     (checkout / "audio" / names()[3]).write_text("no music")
     listed(names())
-    features(config.load())
+    features()
     lost = names()[3]
     assert f"{lost} is left out: its features cannot be computed: LibsndfileError" in caplog.text
     table = clips.computed().set_index("clip_id")
@@ -80,7 +80,7 @@ def test_a_clip_that_fails_is_left_out_and_named(checkout: Path, caplog: pytest.
         (checkout / "audio" / name).write_text(f"no music in {name}")
     listed(names())
     with pytest.raises(FeaturesError, match="of no clip can features be computed"):
-        features(config.load())
+        features()
 
 
 def computed(caplog: pytest.LogCaptureFixture) -> int:
@@ -90,11 +90,11 @@ def computed(caplog: pytest.LogCaptureFixture) -> int:
 
 def test_added_clips_alone_are_computed(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    features(config.load())
+    features()
     assert computed(caplog) == 10
     listed([*names()[:3], "high/4.wav", "high/5.wav", *names()[3:]])
     shutil.rmtree(paths.FEATURES)  # as DVC does before it runs the stage
-    features(config.load())
+    features()
     assert computed(caplog) == 2
     grown = contents()
     assert grown == from_scratch()
@@ -103,16 +103,16 @@ def test_added_clips_alone_are_computed(caplog: pytest.LogCaptureFixture) -> Non
 
 def test_removed_renamed_and_relabelled_clips_compute_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    features(config.load())
+    features()
     Path("audio/low/0.wav").rename("audio/high/moved.wav")
     listed(["high/moved.wav", *names()[2:]], label="y")
-    features(config.load())
+    features()
     assert computed(caplog) == 0
     assert contents() == from_scratch()
 
 
 def test_other_params_of_one_kind_compute_that_kind() -> None:
-    features(config.load())
+    features()
     own = config.load().features
     other = own.model_copy(update={"spectrogram": own.spectrogram.model_copy(update={"bands": 64})})
     keys = [{kind: compute.key(kind, s) for kind in KINDS} for s in (own, other)]
@@ -124,18 +124,18 @@ def test_a_kind_that_is_off_costs_nothing_and_changes_no_other(
     checkout: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    features(config.load())
+    features()
     assert list((paths.FEATURES / "musicnn").iterdir()) == []
     assert sorted({place.name.split("-")[0] for place in (paths.cache() / "features").iterdir()}) == sorted(KINDS)
     before = contents()
     file = checkout / "params.yaml"
     off, on = "  musicnn: null ", "  musicnn: {} "
     file.write_text(file.read_text().replace(off, on))
-    features(config.load())
+    features()
     assert contents() == before
     assert Store(paths.FEATURES / "musicnn").spec["shape"][1] == 96
     file.write_text(file.read_text().replace(on, off))
-    features(config.load())
+    features()
     assert computed(caplog) == 0
     assert list((paths.FEATURES / "musicnn").iterdir()) == []
 
@@ -156,7 +156,7 @@ def killing(self, *given):
         os.kill(os.getpid(), signal.SIGKILL)
     done.append(add(self, *given))
 store.Writer.add = killing
-features(config.load())
+features()
 """
 
 
@@ -174,20 +174,20 @@ def test_a_killed_run_goes_on_where_it_was(caplog: pytest.LogCaptureFixture) -> 
     for kind in KINDS:
         unfinished = compute.key(kind, own)
         (paths.cache() / "features" / f"{kind}-{unfinished}" / "0001").mkdir()
-    features(config.load())
+    features()
     assert computed(caplog) == 6  # the fifth lacks two kinds
     assert contents() == from_scratch()
 
 
 def test_what_is_kept_takes_no_space_of_its_own() -> None:
-    features(config.load())
+    features()
     for kind in KINDS:
         (kept,) = (paths.cache() / "features").glob(f"{kind}-*/*/array.bin")
         assert kept.samefile(paths.FEATURES / kind / "array.bin")
 
 
 def test_a_clip_has_the_features_of_its_own_signal() -> None:
-    features(config.load())
+    features()
     settings = config.load().features
     own = extract.blocks(extract.Task(Path("audio/low/3.wav"), KINDS), settings)
     for kind in KINDS:

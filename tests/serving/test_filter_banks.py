@@ -62,8 +62,8 @@ def test_a_champion_predicts_as_it_was_evaluated(checkout: Path, bundle: Path) -
     make_ast(checkout / "hub" / "ast")
     make_music(checkout / "music", clips=6)
     settings, table = configured(checkout), listed()
-    weights(config.load(), "ast")
-    features(config.load())
+    weights("ast")
+    features()
     part = ["train", "train", "train", "valid", "valid", "test"] * 3
     split = pd.DataFrame({"clip_id": table["clip_id"], "fold": 0, "part": part})
     experiment = settings.experiments["transfer-ast"]

@@ -47,7 +47,7 @@ def setup(checkout: Path, tracking_store: str, monkeypatch: pytest.MonkeyPatch) 
         settings = config.load()
         clips.write(a_table())
         good = clips.good(clips.read())
-        split(config.load())
+        split()
         features(good)
         for key in settings.experiments:
             write_json(paths.INPUTS / f"{key}.json", {})

@@ -7,9 +7,10 @@ import mlflow
 import pandas as pd
 import pytest
 import yaml
+from pipeline.files import read_json
 from running import champion, evaluate, train
 
-from pipeline import config
+from pipeline import paths
 from pipeline.base import paths
 from pipeline.base.files import read_json
 from pipeline.config.project import Params
@@ -40,14 +41,14 @@ def run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     params["experiments"] = MODELS
     paths.PARAMS.write_text(yaml.safe_dump(params))
     for key in MODELS:
-        train(config.load(), key)
-        evaluate(config.load(), key)
+        train(key)
+        evaluate(key)
 
     def make(*keys: str, **settings: object) -> str:
         params["experiments"] = {key: MODELS[key] for key in keys}
         params["champion"] |= settings
         paths.PARAMS.write_text(yaml.safe_dump(params))
-        champion(config.load())
+        champion()
         return paths.CARD.read_text()
 
     return make

@@ -9,7 +9,7 @@ from checkouts import make_backbone
 from running import inputs, train
 from stores import write_store
 
-from pipeline import config
+from pipeline import paths
 from pipeline.base import paths
 from pipeline.data import clips
 from pipeline.features.store import Store
@@ -46,7 +46,7 @@ def checkout(checkout: Path, setup: Any) -> Path:
 
 
 def test_an_experiment_without_frozen_backbones_has_none(checkout: Path) -> None:  # noqa: ARG001
-    inputs(config.load(), "table")
+    inputs("table")
     assert list((paths.EMBEDDINGS / "table").iterdir()) == []
 
 
@@ -58,7 +58,7 @@ def test_training_runs_no_backbone_that_has_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As where `dvc pull` has brought the embeddings; with members too, which are asked for answers."""
-    inputs(config.load(), key)
+    inputs(key)
     assert [store.name for store in (paths.EMBEDDINGS / key).glob("*/*")] == ["mobilenet_v2"]
     packed = Store(paths.EMBEDDINGS / key / branch / "mobilenet_v2")
     assert packed.spec["shape"][1] == packed.spec["width"]
@@ -68,5 +68,5 @@ def test_training_runs_no_backbone_that_has_run(
         raise AssertionError("the backbone ran")
 
     monkeypatch.setattr(embeddings, "_on_cpu", runs)
-    train(config.load(), key)
+    train(key)
     assert (paths.MODELS / key / "fold0-seed7" / "model.onnx").exists()

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from pipeline.errors import reported
+from pipeline.files import read_json, remove, write_text
 from processes import PATIENCE_S, ROOT, kill_at
 from running import compare, evaluate, train
 
-from pipeline import config
+from pipeline import paths
 from pipeline.base import paths
 from pipeline.base.errors import reported
 from pipeline.base.files import read_json, remove, write_text
@@ -60,8 +62,8 @@ def test_training_and_evaluation_killed_at_several_points(setup: Setup, checkout
     setup(
         experiments={"mlp": {"features": ["tabular"], "model": MLP, "training": {"epochs": EPOCHS, "patience": None}}}
     )
-    train(config.load(), "mlp")
-    evaluate(config.load(), "mlp")
+    train("mlp")
+    evaluate("mlp")
     expected = outputs("mlp")
     for folder in (paths.MODELS, paths.HISTORY, paths.EVALUATION, paths.METRICS, paths.cache()):
         remove(folder)
@@ -87,7 +89,7 @@ def test_training_and_evaluation_killed_at_several_points(setup: Setup, checkout
     assert (paths.EVALUATION / ".mlp.partial/predictions.parquet").exists()
     assert not (paths.EVALUATION / "mlp").exists()
     assert not paths.METRICS.exists()
-    evaluate(config.load(), "mlp")
+    evaluate("mlp")
     assert outputs("mlp") == expected, "bit for bit, whatever the environment says of threads"
     assert not any((checkout / ".cache/train").iterdir()), "what is done leaves no partial work"
 
@@ -98,9 +100,9 @@ def test_a_comparison_killed_half_way_is_made_again(setup: Setup) -> None:
     content["experiments"] = {"majority": content["experiments"]["majority"]}
     paths.PARAMS.write_text(yaml.safe_dump(content))
     write_text(paths.AUDIT, "# Audit\n")
-    train(config.load(), "majority")
-    evaluate(config.load(), "majority")
-    compare(config.load())
+    train("majority")
+    evaluate("majority")
+    compare()
     expected = {file.name: file.read_bytes() for file in paths.REPORTS.rglob("*.*") if file.is_file()}
     assert {"comparison.html", "comparison.md", "scores.png", "per-class.png"} <= set(expected)
     for file in paths.REPORTS.glob("comparison.*"):
@@ -110,7 +112,7 @@ def test_a_comparison_killed_half_way_is_made_again(setup: Setup) -> None:
     kill_at(".figures.partial/reliability.png", 1, "pipeline.stages", "compare")
     assert (paths.REPORTS / ".figures.partial/scores.png").exists()
     assert {path.name for path in paths.REPORTS.iterdir()} == {paths.AUDIT.name, ".figures.partial"}
-    compare(config.load())
+    compare()
     assert {file.name: file.read_bytes() for file in paths.REPORTS.rglob("*.*") if file.is_file()} == expected
 
 
@@ -122,12 +124,12 @@ def test_a_full_disk_is_an_error_in_words_and_costs_no_earlier_output(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setup(experiments={"mlp": {"features": ["tabular"], "model": MLP, "training": {"epochs": 2}}})
-    train(config.load(), "mlp")
-    evaluate(config.load(), "mlp")
+    train("mlp")
+    evaluate("mlp")
     before = outputs("mlp")
     monkeypatch.setattr(pd.DataFrame, "to_csv", full)
     with pytest.raises(SystemExit, match="error: no space left"), reported():
-        evaluate(config.load(), "mlp")
+        evaluate("mlp")
     assert outputs("mlp") == before
     assert {path.name for path in paths.EVALUATION.iterdir()} == {"mlp"}
 
@@ -137,8 +139,8 @@ def test_the_same_twice_and_another_seed(setup: Setup) -> None:
     found = []
     for seed in (7, 7, 8):
         setup(seed=seed, experiments={"mlp": {"features": ["tabular"], "model": MLP, "training": {"epochs": 3}}})
-        train(config.load(), "mlp")
-        evaluate(config.load(), "mlp")
+        train("mlp")
+        evaluate("mlp")
         table = pd.read_parquet(paths.SPLIT)
         found.append({**outputs("mlp"), "split": table.to_csv().encode()})
     assert found[0] == found[1]

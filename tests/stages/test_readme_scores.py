@@ -5,10 +5,11 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
+from pipeline.files import read_json, write_json
 from running import evaluate, train
 
 from benchmarks import scores
-from pipeline import config
+from pipeline import paths
 from pipeline.base import paths
 from pipeline.base.files import read_json, write_json
 
@@ -47,8 +48,8 @@ def test_what_is_collected_is_what_evaluation_found(setup: Callable[..., None]) 
 
     setup(seeds=[1, 2])
     for key in ("logreg", "mlp"):
-        train(config.load(), key)
-        evaluate(config.load(), key)
+        train(key)
+        evaluate(key)
     found = scores.collected(Path())
     assert found["data"]["train"] + found["data"]["valid"] + found["data"]["test"] == 81
     assert found["protocol"] == "grouped"

@@ -228,8 +228,8 @@ def test_the_score_is_that_of_evaluation(setup: Setup, run: Run, key: str, train
     model = {**MLP["model"], "hidden": [512, 512]}
     swaying = {"epochs": 6, "learning_rate": 0.03, "schedule": "constant", **training}
     setup(sweeps=SWEEPS, experiments={"mlp": {**MLP, "model": model, "training": swaying}})
-    train(config.load(), key)
-    evaluate(config.load(), key)
+    train(key)
+    evaluate(key)
     experiment = config.load().experiments[key]
     found = run(key, 1)
     assert found.present.values == {name: config.at(experiment, name) for name in SWEEPS[key]["space"]}
@@ -253,8 +253,8 @@ def test_the_score_of_a_frozen_backbones_head_is_that_of_evaluation(setup: Setup
     rng = np.random.default_rng(7)
     frames = rng.uniform(-80, 0, (len(ids), 80, 32)).astype(np.float32)
     write_store(paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "silence_db": -80.0})
-    train(config.load(), "tiny")
-    evaluate(config.load(), "tiny")
+    train("tiny")
+    evaluate("tiny")
     score = read_json(paths.METRICS / "tiny.json")["valid_macro_f1"]
     history = pd.read_csv(paths.HISTORY / "tiny.csv")["valid_macro_f1"]
     assert score == pytest.approx(history.max()), "an epoch is kept by the score that it is reported with"

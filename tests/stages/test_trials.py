@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from running import evaluate, leak, train
 
-from pipeline import config
+from pipeline import paths
 from pipeline.base import paths
 from pipeline.base.files import read_json
 from pipeline.data import clips
@@ -53,8 +53,8 @@ def test_shuffled_test_labels_change_no_decision(setup: Setup) -> None:
         if shuffled:
             shuffle_test_labels()
         for key in ("logreg", "mlp"):
-            train(config.load(), key)
-            evaluate(config.load(), key)
+            train(key)
+            evaluate(key)
         found.append({key: decisions(key) for key in ("logreg", "mlp")})
         found[-1]["test"] = {
             key: read_json(paths.EVALUATION / key / paths.SCORES)["test_loss"] for key in ("logreg", "mlp")
@@ -67,8 +67,8 @@ def test_shuffled_test_labels_change_no_decision(setup: Setup) -> None:
 
 def test_folds_and_seeds_are_runs_below_the_experiments_own(setup: Setup) -> None:
     setup(seeds=[1, 2], split={"folds": 3})
-    train(config.load(), "logreg")
-    evaluate(config.load(), "logreg")
+    train("logreg")
+    evaluate("logreg")
     table = runs()
     parent = table.loc["logreg"]
     below = table[table["tags.mlflow.parentRunId"] == parent["run_id"]]
@@ -85,8 +85,8 @@ def test_folds_and_seeds_are_runs_below_the_experiments_own(setup: Setup) -> Non
 
 def test_a_single_training_is_one_plain_run(setup: Setup) -> None:
     setup()
-    train(config.load(), "logreg")
-    evaluate(config.load(), "logreg")
+    train("logreg")
+    evaluate("logreg")
     table = runs()
     assert list(table.index) == ["logreg"]
     assert table.loc["logreg", "tags.split.protocol"] == "grouped"
@@ -95,7 +95,7 @@ def test_a_single_training_is_one_plain_run(setup: Setup) -> None:
 
 def test_a_leaky_protocol_is_marked_in_its_run(setup: Setup) -> None:
     setup(split={"protocol": "random"})
-    train(config.load(), "majority")
+    train("majority")
     run = runs().loc["majority"]
     assert run["tags.split.protocol"] == run["params.split.protocol"] == "random"
     assert "in several parts" in run["tags.leaky"]
@@ -115,8 +115,8 @@ def test_trials_done_before_an_interruption_stay_done(setup: Setup, monkeypatch:
 
     monkeypatch.setattr("pipeline.training.ensemble.train_single", counted)
     with pytest.raises(KeyboardInterrupt):
-        train(config.load(), "logreg")
-    train(config.load(), "logreg")
+        train("logreg")
+    train("logreg")
     assert len(calls) == 4, "the first fold once, the second twice, the third once"
     table = runs()
     assert len(table) == 4, "the second fold went on in its run"
@@ -128,7 +128,7 @@ def test_trials_done_before_an_interruption_stay_done(setup: Setup, monkeypatch:
 
 def test_the_leak_is_the_gap_between_the_two_splits(setup: Setup) -> None:
     setup()
-    leak(config.load(), "logreg")
+    leak("logreg")
     found = read_json(paths.LEAK / "logreg/leak.json")
     assert (found["folds"], found["groups"], found["clips"]) == (5, 27, 81)
     assert found["random"]["value"] > found["grouped"]["value"] + 0.2
@@ -143,5 +143,5 @@ def test_groups_that_are_too_few_leave_the_leak_unmeasured(setup: Setup) -> None
     """One artist for all of a genre, as in gtzan-mini: only the random protocol is possible."""
     setup(split={"protocol": "random"})
     clips.write(clips.read().assign(group=lambda table: table["label"]))
-    leak(config.load(), "logreg")
+    leak("logreg")
     assert "too few groups" in read_json(paths.LEAK / "logreg/leak.json")["impossible"]

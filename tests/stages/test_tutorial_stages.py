@@ -12,7 +12,7 @@ import yaml
 from running import evaluate, train
 from stores import write_store
 
-from pipeline import config
+from pipeline import paths
 from pipeline.base import paths
 from pipeline.base.files import read_json
 from pipeline.config.base import ParamsError
@@ -117,8 +117,8 @@ def test_an_interrupted_training_goes_on_in_its_run_and_ends_the_same(monkeypatc
 @pytest.mark.usefixtures("made")
 def test_the_page_is_written_and_logged_to_mlflow() -> None:
     for key in THEIRS:
-        train(config.load(), key)
-        evaluate(config.load(), key)
+        train(key)
+        evaluate(key)
         their_train(load(), key)
     report(load())
     page = REPORT.read_text()
