@@ -30,9 +30,9 @@ from pipeline.workflow.dependencies import reached
 
 PICTURES = ("sign-language", "animal-faces")
 LESSONS = Path(__file__).parents[2] / "lessons"
-BEFORE = ("download", "audit", "split", "features")
+BEFORE = ("download", "audit", "split", "features", "inputs")
 AFTER = ("describe", "compare")
-EACH = ("inputs", "train", "evaluate")
+EACH = ("train", "evaluate")
 PAGES = LESSONS.parent / "pipeline/reports/templates"
 Ran = Callable[[str, Callable[[dict[str, Any]], object]], Path]
 

@@ -7,10 +7,8 @@ import mlflow
 import pandas as pd
 import pytest
 import yaml
-from pipeline.files import read_json
 from running import champion, evaluate, train
 
-from pipeline import paths
 from pipeline.base import paths
 from pipeline.base.files import read_json
 from pipeline.config.project import Params

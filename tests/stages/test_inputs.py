@@ -9,7 +9,6 @@ from checkouts import make_backbone
 from running import inputs, train
 from stores import write_store
 
-from pipeline import paths
 from pipeline.base import paths
 from pipeline.data import clips
 from pipeline.features.store import Store

@@ -12,12 +12,9 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from pipeline.errors import reported
-from pipeline.files import read_json, remove, write_text
 from processes import PATIENCE_S, ROOT, kill_at
 from running import compare, evaluate, train
 
-from pipeline import paths
 from pipeline.base import paths
 from pipeline.base.errors import reported
 from pipeline.base.files import read_json, remove, write_text

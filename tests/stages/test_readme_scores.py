@@ -5,11 +5,9 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
-from pipeline.files import read_json, write_json
 from running import evaluate, train
 
 from benchmarks import scores
-from pipeline import paths
 from pipeline.base import paths
 from pipeline.base.files import read_json, write_json
 

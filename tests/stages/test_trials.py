@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from running import evaluate, leak, train
 
-from pipeline import paths
 from pipeline.base import paths
 from pipeline.base.files import read_json
 from pipeline.data import clips

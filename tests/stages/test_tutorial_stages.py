@@ -12,7 +12,6 @@ import yaml
 from running import evaluate, train
 from stores import write_store
 
-from pipeline import paths
 from pipeline.base import paths
 from pipeline.base.files import read_json
 from pipeline.config.base import ParamsError
