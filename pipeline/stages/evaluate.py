@@ -33,7 +33,7 @@ def evaluate(settings: BaseParams, key: str) -> None:
             own.to_csv(folder / f"{name}.csv", index=False)
         (folder / "confusion.png").write_bytes(picture)
         write_json(folder / paths.SCORES, found)
-        with run_logging.opened(settings, key, read_json(trained / paths.RUN)["run_id"], None) as run:
+        with run_logging.open_run(settings, key, read_json(trained / paths.RUN)["run_id"], None) as run:
             score_logging.log(settings, key, run, models, predicted, found, (table, rows))
             run.log_file(folder / "confusion.png")
             run.log_tables({f"{name}.json": own for name, own in tables.items()})

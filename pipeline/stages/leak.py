@@ -50,7 +50,7 @@ def _log(settings: BaseParams, experiment: Experiment, key: str, found: dict[str
     """A run of its own, whose metrics have names that no table of models mistakes for scores."""
     tags = {**tracking.lineage(clips.source(clips.read())), "leaky": f"the random score: {LEAKY['random']}"}
     with tracking.run(settings.tracking.experiment, f"leak {key}", None, tags) as run:
-        run.log_params(run_logging.trained_with(experiment, settings.window, Trial(0, settings.seed)))
+        run.log_params(run_logging.training_params(experiment, settings.window, Trial(0, settings.seed)))
         run.log_params({"split.folds": found["folds"]})
         for name in ("grouped", "random", "gap"):
             run.log_metrics({f"leak_{name}_{end}": value for end, value in found[name].items()})

@@ -20,7 +20,7 @@ from pipeline.workflow import checkpoints
 def train(settings: BaseParams, key: str) -> None:
     experiment = hardware.resolved(config.find_experiment(settings, key))
     work = checkpoints.folder("train", key, *recipe(settings, experiment, (paths.CLIPS, paths.SPLIT)))
-    with run_logging.opened(settings, key, checkpoints.run_id(work), None) as run:
+    with run_logging.open_run(settings, key, checkpoints.run_id(work), None) as run:
         write_json(work / paths.RUN, {"run_id": run.id})
         for trial in trials(settings):
             folder = work / trial.name

@@ -44,7 +44,7 @@ def run(plan: Plan, wanted: int, jobs: int) -> Results:
     study = Study(plan)
     with _locked(study):
         study.resume()
-        with run_logging.opened(plan.settings, f"sweep {plan.key}", study.run_id, None) as parent:
+        with run_logging.open_run(plan.settings, f"sweep {plan.key}", study.run_id, None) as parent:
             study.run_id = parent.id
             parent.log_params(_params(plan))
             run_workers(plan, wanted, parent.id, jobs)
@@ -103,7 +103,7 @@ def _process(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
 
 def _params(plan: Plan) -> dict[str, Any]:
     """The params that all trials share, and the space that is searched."""
-    shared = run_logging.described(plan.experiment, plan.settings.window, plan.trainings[0])
+    shared = run_logging.trial_params(plan.experiment, plan.settings.window, plan.trainings[0])
     varied = set(tracking.flat(plan.experiment.model_dump())) - set(plan.fixed)
     same = {name: value for name, value in shared.items() if name not in {*varied, "fold", "seed"}}
     space = {f"space.{name}": values.model_dump(exclude_none=True) for name, values in plan.sweep.space.items()}

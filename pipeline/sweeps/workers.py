@@ -55,7 +55,7 @@ def _run_trial(study: Study, trial: optuna.Trial, parent: str, threads: int) -> 
     experiment = _on_this_machine(plan.varied(trial.user_attrs["values"]), threads)
     name = f"sweep {plan.key} {trial.number:03}"
     try:
-        with run_logging.opened(plan.settings, name, known, parent) as run:
+        with run_logging.open_run(plan.settings, name, known, parent) as run:
             trial.set_user_attr("run_id", run.id)
             run.log_params(_params(plan, experiment, trial))
             run.set_tags({"state": "running"})
@@ -146,7 +146,7 @@ def _score(found: Trained, data: Splits, experiment: Experiment) -> float:
 
 def _params(plan: Plan, experiment: Experiment, trial: optuna.Trial) -> dict[str, object]:
     """The params of a trial's MLflow run."""
-    shared = run_logging.described(experiment, plan.settings.window, plan.trainings[0])
+    shared = run_logging.trial_params(experiment, plan.settings.window, plan.trainings[0])
     seeds = [one.seed for one in plan.trainings if one.fold == 0]
     return {**shared, "fold": "all", "seed": seeds, "trial": trial.number}
 

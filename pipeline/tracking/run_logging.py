@@ -23,7 +23,7 @@ from pipeline.training.trials import Spec, Trial, spec, trials
 
 
 @contextmanager
-def opened(settings: BaseParams, name: str, run_id: str | None, parent: str | None) -> Iterator[tracking.Run]:
+def open_run(settings: BaseParams, name: str, run_id: str | None, parent: str | None) -> Iterator[tracking.Run]:
     """A new run, or the known one continued, with the tags that say what it was made from."""
     rows = split.read()
     tags = {**tracking.lineage(clips.source(clips.read())), "split.protocol": split.protocol(rows)}
@@ -39,16 +39,16 @@ def trial(settings: BaseParams, key: str, run: tracking.Run, one: Trial, run_id:
     if len(trials(settings)) == 1:
         yield run
         return
-    with opened(settings, f"{key} {one.name}", run_id, run.id) as child:
+    with open_run(settings, f"{key} {one.name}", run_id, run.id) as child:
         yield child
 
 
-def described(experiment: Experiment, window: Window, one: Trial) -> dict[str, Any]:
+def trial_params(experiment: Experiment, window: Window, one: Trial) -> dict[str, Any]:
     """Everything that decides a trial's result: its params, and those of its features and split."""
-    return trained_with(experiment, window, one) | split_as_made(one.fold)
+    return training_params(experiment, window, one) | split_params(one.fold)
 
 
-def trained_with(experiment: Experiment, window: Window, one: Trial) -> dict[str, Any]:
+def training_params(experiment: Experiment, window: Window, one: Trial) -> dict[str, Any]:
     """As :func:`described`, without the split."""
     specs = {kind: Store(paths.FEATURES / kind).spec for kind in experiment.features}
     (rates, *_) = [{name: spec[name] for name in ("sample_rate",) if name in spec} for spec in specs.values()]
@@ -66,7 +66,7 @@ def trained_with(experiment: Experiment, window: Window, one: Trial) -> dict[str
     )
 
 
-def split_as_made(fold: int) -> dict[str, Any]:
+def split_params(fold: int) -> dict[str, Any]:
     """The protocol, and the number of clips in each part of this fold."""
     rows = split.read()
     sizes = rows.loc[rows["fold"] == fold, "part"].value_counts()
@@ -90,7 +90,7 @@ def restore(run: tracking.Run, key: str, one: Trial, data: Splits) -> None:
     """All that ``train`` logged of a trial, from the files it left."""
     folder = paths.MODELS / key / one.name
     about = spec(folder)
-    run.log_params(described(about.experiment, about.window, one))
+    run.log_params(trial_params(about.experiment, about.window, one))
     for row in history(key, one).drop(columns=["fold", "seed"]).to_dict("records"):
         epoch = int(row.pop("epoch"))
         run.log_epoch(epoch, row)

@@ -22,7 +22,7 @@ def train_in_run(settings: BaseParams, experiment: Experiment, trial: Trial, wor
     table = clips.computed()
     data = splits.load(experiment, settings.window, table, splitting.read(), trial.fold)
     deal = partial(splits.resplit, experiment, data, settings.window, table, trial.seed)
-    run.log_params(run_logging.described(experiment, settings.window, trial))
+    run.log_params(run_logging.trial_params(experiment, settings.window, trial))
     start = time.monotonic()
     found = train_trial(experiment, data, deal, trial.seed, work / "checkpoints", paths.embeddings(), run.log_epoch)
     spec = Spec(

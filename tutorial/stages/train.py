@@ -43,7 +43,7 @@ def train(settings: Tutorial, key: str) -> None:
     ):
         folder.mkdir()
         write_json(work / paths.RUN, {"run_id": run.id})
-        run.log_params(run_logging.trained_with(experiment, shared.window, Trial(0, shared.seed)))
+        run.log_params(run_logging.training_params(experiment, shared.window, Trial(0, shared.seed)))
         run.log_params({"split.protocol": protocol(rows)})
         history = _trained(experiment, data, shared.seed, work, run)
         answers = _answers(work / "model.onnx", experiment, data, shared.seed)
