@@ -70,7 +70,7 @@ def import_(
     Link (where the file system can) or copy FOLDER/<label>/**/<clip> and `dvc add` it. The folder itself is never
     changed.
     """
-    from pipeline.sources.importing import import_folder
+    from pipeline.sources.folder import import_folder
 
     print(import_folder(folder, groups))
 

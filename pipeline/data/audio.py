@@ -8,8 +8,6 @@ import soundfile
 import soxr
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
-
-
 NO_AUDIO = "there is no audio in it"
 
 
@@ -37,8 +35,7 @@ def decode(file: Path) -> tuple[Samples, int]:
 
 def mono(file: Path, rate: int) -> Samples:
     """The mean of the channels, resampled to ``rate`` Hz (soxr HQ, as librosa.load does)."""
-    samples, own = decode(file)
-    return resampled(samples, own, rate)
+    return resampled(*decode(file), rate)
 
 
 def resampled(samples: Samples, own: int, rate: int) -> Samples:

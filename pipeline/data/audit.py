@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline.base import paths
@@ -17,7 +16,7 @@ from pipeline.base.errors import UserError
 from pipeline.base.files import atomic_write, write_text
 from pipeline.base.parallel import each, workers
 from pipeline.config.data import BaseAudit
-from pipeline.data import clips, gtzan, inspect
+from pipeline.data import clips, fingerprint, gtzan, inspect
 from pipeline.data.groups import join
 from pipeline.data.inspect import Array, Finding, Fingerprints, Pair
 
@@ -36,13 +35,13 @@ class Checks:
 
     inspect: Callable[[Path, str, Any], Finding]
     """The file, its sha256 and the limits; finds the first thing that is wrong."""
-    near: Callable[[Fingerprints], list[Pair]]
+    near: Callable[[Fingerprints], Sequence[Pair]]
     """Clips that are the same but for coding, loudness or size."""
     same: str
     """What such clips are called in the report."""
 
 
-SOUND = Checks(inspect.inspect, inspect.near, "Clips of the same audio")
+SOUND = Checks(inspect.inspect, fingerprint.near, "Clips of the same audio")
 
 
 def run(limits: BaseAudit, folders: Sequence[Path], checks: Checks = SOUND) -> None:
@@ -84,15 +83,16 @@ def audit(files: pd.DataFrame, limits: BaseAudit, checks: Checks = SOUND) -> tup
     for column in ("duration_s", "sample_rate", "sha256", "reason"):
         table[column] = [getattr(finding, column) for finding in findings]
     pairs = _same(table, [finding.fingerprint for finding in findings], checks.near)
-    table["group"] = join(
-        table.set_index("clip_id")["group"], zip(pairs["first"], pairs["second"], strict=True)
-    ).to_numpy()
+    groups = table.set_index("clip_id")["group"]
+    table["group"] = join(groups, zip(pairs["first"], pairs["second"], strict=True)).to_numpy()
     table["reason"] = _reject_copies(table)
-    table["status"] = np.where(table["reason"] == "", "ok", "rejected")
+    table["status"] = table["reason"].eq("").map({True: "ok", False: "rejected"})
     return table, pairs
 
 
-def _same(table: pd.DataFrame, fingerprints: list[Array], near: Callable[[Fingerprints], list[Pair]]) -> pd.DataFrame:
+def _same(
+    table: pd.DataFrame, fingerprints: list[Array], near: Callable[[Fingerprints], Sequence[Pair]]
+) -> pd.DataFrame:
     """Pairs of good clips with the same bytes, and of those that are nearly the same."""
     good = table[table["reason"] == ""]
     label = good.set_index("clip_id")["label"]
@@ -123,15 +123,14 @@ def examine(file: Path, limits: BaseAudit, look: Callable[[Path, str, Any], Find
 def _reject_copies(table: pd.DataFrame) -> list[str]:
     """Reasons, with identical content added: of copies under one label the first stays, under two none does."""
     reasons = table["reason"].tolist()
-    good = table[table["reason"] == ""]
-    for _, copies in good.groupby("sha256"):
-        if copies["label"].nunique() > 1:
-            for row in copies.index:
-                others = ", ".join(f"{c.path} ({c.label})" for c in copies.drop(row).itertuples())
-                reasons[row] = f"identical to {others}: which label is right is not known"
-        else:
+    for _, copies in table[table["reason"] == ""].groupby("sha256"):
+        if copies["label"].nunique() == 1:
             for row in copies.index[1:]:
                 reasons[row] = f"identical to {copies['path'].iloc[0]}"
+            continue
+        for row in copies.index:
+            others = ", ".join(f"{c.path} ({c.label})" for c in copies.drop(row).itertuples())
+            reasons[row] = f"identical to {others}: which label is right is not known"
     return reasons
 
 

@@ -44,11 +44,9 @@ def read(file: Path = paths.CLIPS) -> pd.DataFrame:
     try:
         table = pd.read_parquet(file)
     except (pa.ArrowException, OSError) as error:
-        raise ClipsError(
-            f"{file} cannot be read ({error}): `dvc checkout {file}`, or delete it, and `dvc repro`"
-        ) from None
-    missing = set(COLUMNS) - set(table.columns)
-    if missing:
+        cure = f"`dvc checkout {file}`, or delete it, and `dvc repro`"
+        raise ClipsError(f"{file} cannot be read ({error}): {cure}") from None
+    if missing := set(COLUMNS) - set(table.columns):
         raise ClipsError(f"{file} lacks the columns {sorted(missing)}: delete it and `dvc repro`")
     return table
 

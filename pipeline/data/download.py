@@ -26,6 +26,7 @@ import urllib3
 from tqdm import tqdm
 
 from pipeline.base.errors import UserError
+from pipeline.base.files import remove
 
 TIMEOUT_S = (10.0, 60.0)
 """To connect, and between two pieces of the reply."""
@@ -91,7 +92,9 @@ def download(remote: Remote, folder: Path, *, pause_s: float = 1.0) -> Path:
     for url in remote.urls:
         try:
             _receive(url, part, remote, pause_s)
-            _check(part, remote)
+            if (found := digest(part, "md5")) != remote.md5:
+                part.unlink()
+                raise DownloadError(f"wrong checksum, expected md5 {remote.md5}, found {found}; the file was deleted")
         except DownloadError as error:
             failed.append(f"{urlsplit(url).hostname}: {url}: {error}")
         else:
@@ -122,9 +125,7 @@ def _request(url: str, part: Path, remote: Remote) -> None:
     """Append to ``part`` what is missing."""
     offset = part.stat().st_size if part.exists() else 0
     # of a compressed reply the range would count other bytes than those of the file
-    headers = {"Accept-Encoding": "identity"}
-    if offset:
-        headers["Range"] = f"bytes={offset}-"
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
     try:
         response = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
     except requests.ReadTimeout as error:
@@ -171,12 +172,6 @@ def _write(response: requests.Response, part: Path, offset: int, remote: Remote)
         raise _Interrupted(f"cut off after {size} of {total} bytes")
 
 
-def _check(part: Path, remote: Remote) -> None:
-    if (found := digest(part, "md5")) != remote.md5:
-        part.unlink()
-        raise DownloadError(f"wrong checksum, expected md5 {remote.md5}, found {found}; the file was deleted")
-
-
 def _root(error: BaseException) -> str:
     """The system's message, without those of the libraries around it."""
     cause = error
@@ -208,21 +203,21 @@ def unpacked(archive: Path, cache: Path, *, suffix: str, max_bytes: int, max_mem
             nor folder.
     """
     into = cache / f"{archive.name}.unpacked"
-    shutil.rmtree(into, ignore_errors=True)  # left by a killed run
+    remove(into)  # left by a killed run
     into.mkdir(parents=True)
     try:
         _unpack(archive, into, suffix, max_bytes, max_members)
         yield into
     finally:
-        shutil.rmtree(into, ignore_errors=True)
+        remove(into)
 
 
 def _unpack(archive: Path, into: Path, suffix: str, max_bytes: int, max_members: int) -> None:
     members = _zip_members if archive.suffix == ".zip" else _tar_members
-    count = size = 0
+    size = 0
     try:
-        for member in members(archive):
-            count, size = count + 1, size + member.size
+        for count, member in enumerate(members(archive), 1):
+            size += member.size
             fault = _fault(member)
             if count > max_members:
                 fault = f"is one more than the {max_members} members allowed"
@@ -243,8 +238,7 @@ def _unpack(archive: Path, into: Path, suffix: str, max_bytes: int, max_members:
 def _tar_members(archive: Path) -> Iterator[_Member]:
     with tarfile.open(archive) as tar:
         for info in tar:
-            kinds = {"file": info.isreg(), "folder": info.isdir(), "device": info.isdev()}
-            kind = next((name for name, found in kinds.items() if found), "link")
+            kind = "file" if info.isreg() else "folder" if info.isdir() else "device" if info.isdev() else "link"
             yield _Member(info.name, info.size, kind, partial(tar.extractfile, info))
 
 

@@ -6,8 +6,7 @@ program for this, needs a system library.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.fft
@@ -52,8 +51,7 @@ NEIGHBOURS = 8
 """Clips with a word in common are compared with so many of the next ones, in the order of their names."""
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """Two clips with audio in common; ``first`` sorts before ``second``."""
 
     first: str
@@ -75,9 +73,9 @@ def fingerprint(samples: Samples, rate: float) -> Words:
         return np.zeros(0, np.uint32)
     windows = np.lib.stride_tricks.sliding_window_view(signal, FRAME)[::HOP]
     parts = [_energies(windows[start : start + CHUNK]) for start in range(0, len(windows), CHUNK)]
-    bands, whole = (np.concatenate(part) for part in zip(*parts, strict=True))
-    change, whole = np.diff(bands, axis=0), whole[1:]
-    changing = (whole > QUIET) & (np.abs(change).sum(axis=1) > STEADY * whole)
+    bands, total = (np.concatenate(part) for part in zip(*parts, strict=True))
+    change, total = np.diff(bands, axis=0), total[1:]
+    changing = (total > QUIET) & (np.abs(change).sum(axis=1) > STEADY * total)
     words = np.packbits(np.diff(change, axis=1) < 0, axis=1).view(">u4")[:, 0]
     return np.where(changing, words, 0).astype(np.uint32)
 

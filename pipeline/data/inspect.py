@@ -31,13 +31,7 @@ class Finding:
     sha256: str
     reason: str
     fingerprint: Array = field(default_factory=lambda: np.zeros(0, np.uint32), repr=False)
-    """Of a good clip: what :func:`near` compares."""
-
-
-def near(fingerprints: Fingerprints) -> list[Pair]:
-    """Clips that sound the same."""
-    found = fingerprint.near(fingerprints)
-    return [(match.first, match.second, match.error_rate, match.shift_s) for match in found]
+    """Of a good clip: what shows that another one is the same."""
 
 
 def inspect(file: Path, digest: str, limits: Audit) -> Finding:
@@ -51,7 +45,14 @@ def inspect(file: Path, digest: str, limits: Audit) -> Finding:
         header = soundfile.info(file)
         if audio.is_headerless(header):
             return Finding(0.0, 0, digest, f"cannot be decoded: {audio.NO_AUDIO}")
-        if reason := _header_fault(header.frames, header.duration, limits):
+        # before memory is allocated for the samples: a broken header can announce years
+        if header.frames == UNKNOWN_LENGTH:
+            return Finding(0.0, header.samplerate, digest, "its header gives no length: encode it again")
+        if header.duration > limits.max_seconds:
+            reason = (
+                f"too long: {header.duration:.0f} s, at most {limits.max_seconds:g} s "
+                "(cut it, or raise audit.max_seconds)"
+            )
             return Finding(0.0, header.samplerate, digest, reason)
         samples, rate = decode(file)
     except soundfile.LibsndfileError as error:
@@ -62,15 +63,6 @@ def inspect(file: Path, digest: str, limits: Audit) -> Finding:
     if reason := fault(samples, duration, limits):
         return Finding(duration, rate, digest, reason)
     return Finding(duration, rate, digest, "", fingerprint.fingerprint(samples.mean(axis=1), rate))
-
-
-def _header_fault(frames: int, duration: float, limits: Audit) -> str:
-    """Found before memory is allocated for the samples: a broken header can announce years."""
-    if frames == UNKNOWN_LENGTH:
-        return "its header gives no length: encode it again"
-    if duration > limits.max_seconds:
-        return f"too long: {duration:.0f} s, at most {limits.max_seconds:g} s (cut it, or raise audit.max_seconds)"
-    return ""
 
 
 def fault(samples: Samples, duration: float, limits: Audit) -> str:

@@ -7,7 +7,6 @@ choices are made on valid; reported scores come from test.
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +16,6 @@ from pipeline.base.errors import UserError
 from pipeline.base.files import atomic_write
 from pipeline.config.data import Split
 from pipeline.data import gtzan
-
-Counts = np.ndarray[Any, np.dtype[np.int64]]
 
 PARTS = ("train", "valid", "test")
 COLUMNS = ("clip_id", "fold", "part", "protocol")
@@ -54,8 +51,7 @@ def read(file: Path = paths.SPLIT) -> pd.DataFrame:
         SplitError: the table was made before it had a column for the protocol.
     """
     rows = pd.read_parquet(file)
-    missing = set(COLUMNS) - set(rows.columns)
-    if missing:
+    if missing := set(COLUMNS) - set(rows.columns):
         raise SplitError(f"{file} lacks the columns {sorted(missing)}: make it again with `dvc repro -f split`")
     return rows
 
@@ -180,15 +176,13 @@ def _gtzan_ids(table: pd.DataFrame, protocol: str) -> pd.Series:
 
 
 def _report_missing(ids: pd.Series, wanted: set[str]) -> None:
-    missing = sorted(wanted - set(ids))
-    if missing:
+    if missing := sorted(wanted - set(ids)):
         log.warning("%d ids of the protocol are not in the data: %s", len(missing), ", ".join(missing))
 
 
 def _enough_groups(sizes: pd.DataFrame, needed: int) -> None:
     spread = (sizes > 0).sum()
-    poor = spread[spread < needed]
-    if len(poor):
+    if len(poor := spread[spread < needed]):
         named = ", ".join(f"{label!r} has {count}" for label, count in poor.items())
         raise SplitError(
             f"too few groups to have each label in every part: {named}, {needed} are needed (all clips of one artist, "
@@ -206,15 +200,16 @@ def _parts(groups: pd.Series, sizes: pd.DataFrame, shares: Sequence[float], seed
 def _assign_groups(sizes: pd.DataFrame, shares: Sequence[float], seed: int) -> dict[str, int]:
     """A part, 0 to len(shares) - 1, for each group; ``sizes`` counts clips by group and label.
 
-    Groups come largest first, equal ones in a seeded shuffle, each to the part that lacks most clips of the group's
-    largest label.
+    Groups come largest first, while every part still has room, equal ones in a seeded shuffle; each to the part that
+    lacks most clips of the group's largest label.
     """
     clips = sizes.to_numpy()
     need = np.outer(clips.sum(axis=0), shares)
     absent = np.ones(need.shape, dtype=bool)
     remaining = (clips > 0).sum(axis=0)
     part_of: dict[str, int] = {}
-    for group in _order(clips, seed):
+    shuffled = np.random.default_rng(seed).permutation(len(clips))
+    for group in shuffled[np.argsort(-clips[shuffled].sum(axis=1), kind="stable")]:
         own = clips[group]
         # a label with no more groups left than parts without it decides first, and for one of those parts
         urgent = (own > 0) & (remaining <= absent.sum(axis=1))
@@ -230,12 +225,6 @@ def _assign_groups(sizes: pd.DataFrame, shares: Sequence[float], seed: int) -> d
     return part_of
 
 
-def _order(clips: Counts, seed: int) -> Counts:
-    """Rows by size, largest first, while every part still has room; equal ones in a seeded shuffle."""
-    shuffled = np.random.default_rng(seed).permutation(len(clips))
-    return shuffled[np.argsort(-clips[shuffled].sum(axis=1), kind="stable")]
-
-
 def check(table: pd.DataFrame, rows: pd.DataFrame) -> None:
     """
     Raises:
@@ -246,8 +235,7 @@ def check(table: pd.DataFrame, rows: pd.DataFrame) -> None:
         counts = pd.crosstab(members["label"], members["part"])
         counts = counts.reindex(index=sorted(table["label"].unique()), columns=list(PARTS), fill_value=0)
         for label, row in counts.iterrows():
-            lacking = [part for part in PARTS if not row[part]]
-            if lacking:
+            if lacking := [part for part in PARTS if not row[part]]:
                 raise SplitError(
                     f"label {label!r} has no clip in {' and '.join(lacking)} (fold {fold}): its groups are too few or "
                     "of too unequal size; add clips of other artists, or change split.valid, split.test and split.folds"

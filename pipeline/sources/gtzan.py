@@ -44,13 +44,7 @@ def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]: 
 
 
 def edition(source: str, version: str, archive: str, *copies: str) -> Edition:
-    """One edition by mirdata's keys.
-
-    Args:
-        version: key of ``gtzan_genre.INDEXES``.
-        archive: key of ``gtzan_genre.REMOTES``.
-        copies: URLs of the archive, tried before mirdata's.
-    """
+    """By mirdata's keys ``version`` (of its index) and ``archive``; ``copies`` are URLs to try before mirdata's."""
     from mirdata.datasets import gtzan_genre
 
     audio, index = gtzan_genre.REMOTES[archive], gtzan_genre.INDEXES[version].remote
@@ -72,7 +66,6 @@ def deliver(wanted: Edition, staging: Path, cache: Path, mirror: str | None) -> 
     Raises:
         SourceError: no host delivers, or the archive is not usable.
     """
-    cache.mkdir(parents=True, exist_ok=True)
     # experiments that run at the same time share the cache
     with FileLock(cache / "gtzan.lock"):
         try:
@@ -81,28 +74,33 @@ def deliver(wanted: Edition, staging: Path, cache: Path, mirror: str | None) -> 
                 files = _move(folder, staging)
         except DownloadError as error:
             raise SourceError(
-                f"data.source {wanted.source}: {error}\n{_way_out(archive=cache / wanted.archive.name)}"
+                f"data.source {wanted.source}: {error}\n"
+                "Without a network, set data.source in params.yaml to one that needs none: starter, or folder\n"
+                "(your own music, see `soundtrack import --help`). If you have the archive, put it at\n"
+                f"{cache / wanted.archive.name}, or set data.mirror to the URL of the folder that serves it."
             ) from error
         except ArchiveError as error:
             raise SourceError(f"data.source {wanted.source}: {error}") from error
         if not files:
             raise SourceError(f"{archive} has no genres/<genre>/<genre>.NNNNN.wav")
         _compare(files, _mirrored(wanted.index, mirror), cache)
-    return _clips(files, staging)
+    groups = gtzan.groups()
+    return [
+        Clip(
+            path=(paths.AUDIO / file.relative_to(staging)).as_posix(),
+            label=file.parent.name,
+            group=groups.get(file.stem, file.stem),
+            origin=f"recording (GTZAN {file.stem})",
+            licence=LICENCE,
+        )
+        for file in files
+    ]
 
 
 def _mirrored(remote: Remote, mirror: str | None) -> Remote:
     if mirror is None:
         return remote
     return replace(remote, urls=(f"{mirror.rstrip('/')}/{remote.name}", *remote.urls))
-
-
-def _way_out(archive: Path) -> str:
-    return (
-        "Without a network, set data.source in params.yaml to one that needs none: starter, or folder\n"
-        "(your own music, see `soundtrack import --help`). If you have the archive, put it at\n"
-        f"{archive}, or set data.mirror to the URL of the folder that serves it."
-    )
 
 
 def _move(folder: Path, staging: Path) -> list[Path]:
@@ -131,17 +129,3 @@ def _compare(files: list[Path], index: Remote, cache: Path) -> None:
     if any(odd.values()):
         names = "; ".join(f"{what}: {', '.join(sorted(ids))}" for what, ids in odd.items() if ids)
         log.warning("Clips that differ from the %d in %s (all are used): %s", len(listed), index.name, names)
-
-
-def _clips(files: list[Path], staging: Path) -> list[Clip]:
-    groups = gtzan.groups()
-    return [
-        Clip(
-            path=(paths.AUDIO / file.relative_to(staging)).as_posix(),
-            label=file.parent.name,
-            group=groups.get(file.stem, file.stem),
-            origin=f"recording (GTZAN {file.stem})",
-            licence=LICENCE,
-        )
-        for file in files
-    ]

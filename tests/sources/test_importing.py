@@ -9,7 +9,8 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from pipeline.sources.importing import ImportFailed, import_folder
+from pipeline.sources import SourceError
+from pipeline.sources.folder import import_folder
 
 MUSIC = Path("data/music")
 
@@ -78,20 +79,20 @@ def test_a_folder_is_imported_and_replaced(repo: Path, collection: Path) -> None
 
 @pytest.mark.usefixtures("checkout")
 def test_without_dvc_the_import_fails_with_a_message(collection: Path) -> None:
-    with pytest.raises(ImportFailed, match="`dvc add data/music` failed"):
+    with pytest.raises(SourceError, match="`dvc add data/music` failed"):
         import_folder(collection, None)
 
 
 @pytest.mark.usefixtures("checkout")
 def test_the_folder_must_exist(tmp_path: Path) -> None:
-    with pytest.raises(ImportFailed, match="gone is not a folder"):
+    with pytest.raises(SourceError, match="gone is not a folder"):
         import_folder(tmp_path / "gone", None)
 
 
 def test_a_folder_without_labels_is_refused(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "flat").mkdir()
     (tmp_path / "flat" / "a.wav").touch()
-    with pytest.raises(ImportFailed, match="it needs one sub-folder of audio per label"):
+    with pytest.raises(SourceError, match="it needs one sub-folder of audio per label"):
         import_folder(tmp_path / "flat", None)
     assert not (checkout / "data").exists()
 
@@ -100,14 +101,14 @@ def test_a_folder_without_labels_is_refused(checkout: Path, tmp_path: Path) -> N
 def test_the_checkout_does_not_import_itself(checkout: Path, folder: str) -> None:
     (checkout / "data/music/jazz").mkdir(parents=True)
     (checkout / "data/music/jazz/a.wav").touch()
-    with pytest.raises(ImportFailed, match="contains this checkout's own data/music"):
+    with pytest.raises(SourceError, match="contains this checkout's own data/music"):
         import_folder(Path(folder), None)
     assert (checkout / "data/music/jazz/a.wav").exists()
 
 
 def test_it_runs_in_a_checkout_only(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ImportFailed, match=r"params\.yaml is not here"):
+    with pytest.raises(SourceError, match=r"params\.yaml is not here"):
         import_folder(collection, None)
 
 
@@ -126,7 +127,7 @@ def test_unusable_groups_change_nothing(checkout: Path, collection: Path, table:
     groups = collection.parent / "artists.csv"
     if table is not None:
         groups.write_text(table)
-    with pytest.raises(ImportFailed, match=message):
+    with pytest.raises(SourceError, match=message):
         import_folder(collection, groups)
     assert names(checkout / "data") == {"music/pop/old.wav"}
 
@@ -146,6 +147,6 @@ def test_files_that_cannot_be_copied_are_skipped_and_named(repo: Path, collectio
 def test_a_folder_of_broken_links_only_is_refused(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "music/jazz").mkdir(parents=True)
     (tmp_path / "music/jazz/broken.wav").symlink_to("gone.wav")
-    with pytest.raises(ImportFailed, match=r"(?s)no file can be copied:.*broken\.wav: No such file"):
+    with pytest.raises(SourceError, match=r"(?s)no file can be copied:.*broken\.wav: No such file"):
         import_folder(tmp_path / "music", None)
     assert names(checkout) == {"params.yaml"}

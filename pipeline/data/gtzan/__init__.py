@@ -43,18 +43,14 @@ def groups() -> dict[str, str]:
 @cache
 def filtered() -> dict[str, str]:
     """Part of each of the 1000 ids in the fault-filtered split: train, valid, test or excluded."""
-    table = _read("filtered.csv")
-    return dict(zip(table["id"], table["part"], strict=True))
+    return dict(_read("filtered.csv")[["id", "part"]].itertuples(index=False))
 
 
 @cache
 def faults() -> dict[str, str]:
     """Known faults, by id."""
-    found = {
-        clip: ["excluded from the fault-filtered split (Kereliuk, Sturm and Larsen 2015)"]
-        for clip, part in filtered().items()
-        if part == "excluded"
-    }
+    left_out = "excluded from the fault-filtered split (Kereliuk, Sturm and Larsen 2015)"
+    found = {clip: [left_out] for clip, part in filtered().items() if part == "excluded"}
     for first, second in _read("identical.csv").itertuples(index=False):
         found.setdefault(first, []).append(f"the same bytes as {second}")
         found.setdefault(second, []).append(f"the same bytes as {first}")
@@ -63,5 +59,4 @@ def faults() -> dict[str, str]:
 
 
 def _read(name: str) -> pd.DataFrame:
-    file = Path(__file__).with_name(name)
-    return pd.read_csv(file, comment="#", dtype=str, keep_default_na=False)
+    return pd.read_csv(Path(__file__).with_name(name), comment="#", dtype=str, keep_default_na=False)

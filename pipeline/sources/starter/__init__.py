@@ -62,7 +62,12 @@ def synthesise(
 ) -> list[Clip]:
     """As :func:`fetch`, from the given pieces by label, which are files of ``corpus``."""
     count, seconds = settings.starter.clips_per_style, settings.starter.seconds
-    styles = {label: _begin(label, candidates, count, seed) for label, candidates in pieces.items()}
+    styles = {}
+    for label, candidates in pieces.items():
+        queue = list(candidates)
+        Random(f"{seed} {label}").shuffle(queue)
+        drawn = ((number, render.performance(Random(f"{seed} {label} {number}"))) for number in range(count))
+        styles[label] = _Style(deque(drawn), deque(queue))
     cache.mkdir(parents=True, exist_ok=True)
     # not forked: a fork of a process with threads can hang
     spawn = multiprocessing.get_context("spawn")
@@ -72,8 +77,12 @@ def synthesise(
     ):
         made = _fill(styles, seconds, cache, partial(pool.map, partial(render.render, corpus=corpus)), bar)
     clips = [_deliver(render.clip_file(job, cache), staging, number, job.piece) for number, job, _ in made]
-    joined = _joined(clips, [outcome.opening for _, _, outcome in made])
-    return sorted(joined, key=lambda clip: clip.path)
+    # one group for a tune under several titles, known by its opening
+    first: dict[str, str] = {}
+    openings = [(clip.path, outcome.opening) for clip, (_, _, outcome) in zip(clips, made, strict=True)]
+    pairs = [(path, first.setdefault(opening, path)) for path, opening in openings if opening]
+    groups = join(pd.Series({clip.path: clip.group for clip in clips}), pairs)
+    return sorted((replace(clip, group=groups[clip.path]) for clip in clips), key=lambda clip: clip.path)
 
 
 def _fill(
@@ -108,15 +117,10 @@ def _fill(
             style.queue.append(piece)
             made.append((number, job, outcome))
             bar.update()
-    log.info(_summary(len(made), refused))
+    skipped = f"; skipped {refused.total()} scores:" if refused else ""
+    lines = [f"  {count} x {reason}" for reason, count in sorted(refused.items())]
+    log.info("\n".join([f"{len(made)} clips synthesised{skipped}", *lines]))
     return made
-
-
-def _begin(label: str, pieces: list[Piece], count: int, seed: int) -> _Style:
-    queue = list(pieces)
-    Random(f"{seed} {label}").shuffle(queue)
-    clips = ((number, render.performance(Random(f"{seed} {label} {number}"))) for number in range(count))
-    return _Style(deque(clips), deque(queue))
 
 
 def _turns(label: str, style: _Style, seconds: float) -> list[tuple[int, Job]]:
@@ -145,20 +149,5 @@ def _deliver(made: Path, staging: Path, number: int, piece: Piece) -> Clip:
         label=piece.label,
         group=piece.group,
         origin=f"synthesised from the score {piece.name}",
-        licence=scores.licence(piece.label),
+        licence=scores.STYLES[piece.label].licence,
     )
-
-
-def _joined(clips: list[Clip], openings: list[str]) -> list[Clip]:
-    """The clips, with one group for a tune under several titles, known by its opening."""
-    first: dict[str, str] = {}
-    opened = [(clip.path, opening) for clip, opening in zip(clips, openings, strict=True) if opening]
-    pairs = [(path, first.setdefault(opening, path)) for path, opening in opened]
-    groups = join(pd.Series({clip.path: clip.group for clip in clips}), pairs)
-    return [replace(clip, group=groups[clip.path]) for clip in clips]
-
-
-def _summary(made: int, refused: Counter[str]) -> str:
-    lines = [f"  {count} x {reason}" for reason, count in sorted(refused.items())]
-    skipped = f"; skipped {refused.total()} scores:" if lines else ""
-    return "\n".join([f"{made} clips synthesised{skipped}", *lines])

@@ -15,7 +15,6 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.base.files import read_json
 from pipeline.sources.starter import scores
@@ -89,7 +88,7 @@ def render(job: Job, clip: Path, corpus: Path) -> Outcome:
         outcome = Outcome(str(error))
     else:
         outcome = Outcome(None, span, _fingerprint(score.notes), scores.opening(score))
-        _write(clip, _flac(_play(notes, speed, job.performance.program, job.seconds)))
+        _write(clip, _play(notes, speed, job.performance.program, job.seconds))
     _write(cached, json.dumps(asdict(outcome)).encode())
     return outcome
 
@@ -120,7 +119,7 @@ def _excerpt(score: Score, job: Job, speed: float) -> tuple[tuple[float, float],
 
 
 def _spans(score: Score, length: float, taken: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
-    """All free spans of so many quarter notes that begin at a bar line with a note."""
+    """All free spans of ``length`` quarter notes that begin at a bar line with a note."""
     starts, last = {note.start for note in score.notes}, max(note.end for note in score.notes)
     return [
         (bar, bar + length)
@@ -152,7 +151,8 @@ def _fingerprint(notes: list[Note]) -> str:
     return hashlib.sha256(repr(sounding).encode()).hexdigest()
 
 
-def _play(notes: list[Note], speed: float, program: int, seconds: float) -> NDArray[np.int16]:
+def _play(notes: list[Note], speed: float, program: int, seconds: float) -> bytes:
+    """The excerpt as FLAC."""
     import midirenderer
     import soundfile
     import soxr
@@ -164,7 +164,10 @@ def _play(notes: list[Note], speed: float, program: int, seconds: float) -> NDAr
     samples -= samples.mean()
     samples[-fade:] *= np.linspace(1, 0, fade)
     samples *= min(RMS / np.sqrt(np.mean(samples**2)), PEAK / np.max(np.abs(samples)))
-    return np.asarray(np.round(samples * np.iinfo(np.int16).max), dtype=np.int16)
+    pcm = np.asarray(np.round(samples * np.iinfo(np.int16).max), dtype=np.int16)
+    file = io.BytesIO()
+    soundfile.write(file, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
 
 
 def _midi(notes: list[Note], speed: float, program: int, seconds: float) -> bytes:
@@ -188,14 +191,6 @@ def _soundfont() -> bytes:
     import pretty_midi
 
     return (Path(pretty_midi.__file__).parent / "TimGM6mb.sf2").read_bytes()
-
-
-def _flac(samples: NDArray[np.int16]) -> bytes:
-    import soundfile
-
-    file = io.BytesIO()
-    soundfile.write(file, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    return file.getvalue()
 
 
 def _write(file: Path, content: bytes) -> None:

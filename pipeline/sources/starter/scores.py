@@ -7,7 +7,7 @@ instrument names.
 import re
 import unicodedata
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -57,9 +57,8 @@ class UnusableScore(Exception):
     """No clip can be cut from a score; the message says why in a few words."""
 
 
-def licence(label: str) -> str:
-    """What music21's corpus states of a style's encodings."""
-    return STYLES[label].licence
+BROKEN = (ArithmeticError, AttributeError, BadZipFile, LookupError, ParseError, TypeError, ValueError)
+"""What music21's parsers raise for a broken encoding, beside their own errors."""
 
 
 def pieces(label: str, corpus: Path) -> list[Piece]:
@@ -98,17 +97,7 @@ def read(piece: Piece, corpus: Path) -> Score:
         notes = [note for number, part in enumerate(parts) for note in _notes(part, number)]
         measures = list(parts[0].getElementsByClass("Measure"))
         bars, beat = [float(measure.offset) for measure in measures], _beat(measures)
-    # music21's parsers raise these for a broken encoding
-    except (
-        Music21Exception,
-        ArithmeticError,
-        AttributeError,
-        BadZipFile,
-        LookupError,
-        ParseError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except (Music21Exception, *BROKEN) as error:
         raise UnusableScore(f"music21 cannot parse it ({type(error).__name__})") from error
     if not notes or not bars:
         raise UnusableScore("it has no notes or no bar lines")
@@ -121,10 +110,8 @@ def opening(score: Score) -> str:
 
     Twelve intervals in semitones, with their durations relative to the first; empty for a shorter part.
     """
-    parts: dict[int, list[Note]] = defaultdict(list)
-    for note in score.notes:
-        parts[note.part].append(note)
-    highest = max(parts.values(), key=lambda notes: mean(note.pitch for note in notes))
+    parts = [[note for note in score.notes if note.part == part] for part in dict.fromkeys(n.part for n in score.notes)]
+    highest = max(parts, key=lambda notes: mean(note.pitch for note in notes))
     melody = list({note.start: note for note in highest}.values())[:13]
     if len(melody) < 13:
         return ""
@@ -200,8 +187,7 @@ def _madrigals(label: str, corpus: Path) -> Iterator[Piece]:
 
 def _trecento(label: str, corpus: Path) -> Iterator[Piece]:
     files = {file.stem: file for file in _files(corpus, "trecento", r"[^/]*(?<!_bak)\.(mxl|xml)")}
-    for stem, file in files.items():
-        yield _piece(label, _trecento_group(stem), file, corpus)
+    yield from (_piece(label, _trecento_group(stem), file, corpus) for stem, file in files.items())
 
 
 def _trecento_group(stem: str) -> str:
@@ -283,6 +269,7 @@ def _plain(title: str) -> str:
 class _Style:
     listing: Callable[[str, Path], Iterator[Piece]]
     licence: str
+    """What music21's corpus states of the encodings."""
 
 
 _UNSTATED = (
