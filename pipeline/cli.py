@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from pipeline.base.errors import UserError
+from pipeline.base.errors import reported
 
 app = typer.Typer(
     help="Import music, run the pipeline, search for better params, and use the best model.",
@@ -32,10 +32,8 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # a file's name is not always text that this terminal can show
         sys.stdout.reconfigure(errors="backslashreplace")
-    try:
+    with reported():
         app(prog_name="soundtrack")
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 def _version(wanted: bool) -> None:

@@ -23,7 +23,7 @@ def compare(settings: BaseParams) -> None:
     rows = split.read()
     data = DataSummary.of(clips.computed(), rows, split.explained(rows, settings.group_name))
     comparison(entries, pairs, leaks, data, paths.REPORTS)
-    with run_logging.open_run(settings, "comparison", None, None) as run:
+    with run_logging.open_run(settings, "comparison") as run:
         run.log_folder(paths.REPORTS / "figures", "figures")
         for report in ("comparison.md", "comparison.html", paths.AUDIT.name):
             run.log_file(paths.REPORTS / report)

@@ -1,5 +1,7 @@
 """Score one trained experiment on the validation and test clips."""
 
+import pandas as pd
+
 from pipeline import tracking
 from pipeline.base import paths
 from pipeline.base.files import atomic_write, read_json, write_json
@@ -9,9 +11,16 @@ from pipeline.evaluation import ablation, metrics
 from pipeline.evaluation.scores import scores
 from pipeline.reports import figures
 from pipeline.reports.model_page import model_page
-from pipeline.tracking import run_logging, score_logging
-from pipeline.training.answers import answers, without_branches
-from pipeline.training.trials import specs, summary
+from pipeline.tracking import run_logging
+from pipeline.training.answers import answers, data_of, without_branches
+from pipeline.training.trials import Spec, specs, summary
+
+LOGGED = [name for name, metric in metrics.METRICS.items() if metric.logged]
+VALID = [f"valid_{name}" for name in LOGGED]
+TEST = [f"test_{name}" for name in LOGGED]
+INTERVAL = ["test_macro_f1_low", "test_macro_f1_high"]
+SHOWN = ["valid_macro_f1", "valid_loss", "test_macro_f1", *INTERVAL, "test_accuracy", "test_ece"]
+"""The columns of `dvc metrics show`."""
 
 
 def evaluate(settings: BaseParams, key: str) -> None:
@@ -33,12 +42,36 @@ def evaluate(settings: BaseParams, key: str) -> None:
             own.to_csv(folder / f"{name}.csv", index=False)
         (folder / "confusion.png").write_bytes(picture)
         write_json(folder / paths.SCORES, found)
-        with run_logging.open_run(settings, key, read_json(trained / paths.RUN)["run_id"], None) as run:
-            score_logging.log(settings, key, run, models, predicted, found, (table, rows))
+        with run_logging.open_run(settings, key, read_json(trained / paths.RUN)["run_id"]) as run:
+            _log_trials(settings, key, run, models, predicted, table, rows)
+            several = [*VALID, "test_macro_f1_sd"] if len(models) > 1 else []
+            run.log_metrics({name: found[name] for name in (*TEST, *INTERVAL, *several)})
             run.log_file(folder / "confusion.png")
             run.log_tables({f"{name}.json": own for name, own in tables.items()})
         write_json(folder / "training.json", {"run_id": run.id, **summary(models)})
-    write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in score_logging.SHOWN})
+    write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in SHOWN})
     if settings.model_pages:
         page = paths.MODEL_REPORTS / f"{key}.html"
         model_page(key, predicted, trained, table, rows, paths.FEATURES, picture, page)
+
+
+def _log_trials(
+    settings: BaseParams,
+    key: str,
+    run: tracking.Run,
+    models: list[Spec],
+    predicted: pd.DataFrame,
+    table: pd.DataFrame,
+    rows: pd.DataFrame,
+) -> None:
+    """Each trial's own scores in its run, which is restored where the store does not know it."""
+    for model in models:
+        own = predicted[(predicted["fold"] == model.fold) & (predicted["seed"] == model.seed)]
+        found = {**metrics.mean_scores(own, "valid"), **metrics.mean_scores(own, "test")}
+        with run_logging.trial(settings, key, run, model.trial, model.run_id) as child:
+            if child.restored:
+                run_logging.restore(child, key, model.trial, data_of(model, table, rows))
+            # one step behind the last epoch: a table of runs shows the last step, which is then the delivered model
+            epochs = len(run_logging.history(key, model.trial))
+            child.log_metrics({name: found[name] for name in VALID}, step=epochs)
+            child.log_metrics({name: found[name] for name in TEST})

@@ -19,8 +19,7 @@ from pipeline.reports import figures
 from pipeline.sweeps.figure import figure
 from pipeline.sweeps.params_writer import apply
 from pipeline.sweeps.plan import Plan, SweepError
-from pipeline.sweeps.results import Results
-from pipeline.sweeps.study import Study
+from pipeline.sweeps.study import Results, Study
 from pipeline.tracking import run_logging
 
 
@@ -44,7 +43,7 @@ def run(plan: Plan, wanted: int, jobs: int) -> Results:
     study = Study(plan)
     with _locked(study):
         study.resume()
-        with run_logging.open_run(plan.settings, f"sweep {plan.key}", study.run_id, None) as parent:
+        with run_logging.open_run(plan.settings, f"sweep {plan.key}", study.run_id) as parent:
             study.run_id = parent.id
             parent.log_params(_params(plan))
             run_workers(plan, wanted, parent.id, jobs)
@@ -115,10 +114,9 @@ def _log(run: tracking.Run, plan: Plan, results: Results) -> None:
     counts = {f"trials_{state}": results.count(state) for state in ("complete", "pruned", "fail")}
     scores = {"sweep_best_macro_f1": results.best.score, "sweep_present_macro_f1": results.present.score}
     run.log_metrics({**counts, **scores}, step=len(results.outcomes))
-    run.set_tags({f"best.{name}": str(value) for name, value in results.best.values.items()})
-    run.set_tags({"best.trial": str(results.best.number)})
-    table = results.table()
-    run.log_tables({"trials.json": table.astype(dict.fromkeys(results.best.values, str))})
+    best = {"trial": results.best.number, **results.best.values}
+    run.set_tags({f"best.{name}": str(value) for name, value in best.items()})
+    run.log_tables({"trials.json": results.table().astype(dict.fromkeys(results.best.values, str))})
     with TemporaryDirectory() as folder:
         picture = Path(folder) / "sweep.png"
         figures.save(figure(results, plan.sweep.space), picture)

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from pipeline.config.sweep import Values
 from pipeline.reports.figures import GREY, OKABE_ITO, WIDTH, canvas, tidy
-from pipeline.sweeps.results import Results
+from pipeline.sweeps.study import Results
 
 COLUMNS = 3
 """Panels side by side."""

@@ -1,12 +1,13 @@
-"""The trials of a sweep in Optuna: the next values to try, the outcomes, the pruning."""
+"""The trials of a sweep in Optuna: the next values to try, the outcomes, the pruning, the results."""
 
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import optuna
+import pandas as pd
 from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -44,6 +45,50 @@ class Outcome:
     def score(self) -> float:
         """What the sweep maximises; NaN unless the trial is complete."""
         return float(np.mean(self.scores)) if self.scores else float("nan")
+
+
+@dataclass(frozen=True)
+class Results:
+    """The best trial beside that of the present params."""
+
+    outcomes: list[Outcome]
+    present: Outcome
+    """The trial with the values of params.yaml."""
+    best: Outcome
+
+    @classmethod
+    def of(cls, plan: Plan, outcomes: list[Outcome]) -> Self:
+        complete = [one for one in outcomes if one.scores]
+        present = next(one for one in complete if one.values == plan.present)
+        return cls(outcomes, present, max(complete, key=lambda one: one.score))
+
+    def count(self, state: str) -> int:
+        return sum(one.state == state for one in self.outcomes)
+
+    def table(self) -> pd.DataFrame:
+        """A row for each trial: number, state, macro_f1 (NaN unless complete), and the values."""
+        return pd.DataFrame(
+            [{"trial": one.number, "state": one.state, "macro_f1": one.score, **one.values} for one in self.outcomes]
+        )
+
+    def __str__(self) -> str:
+        failed = f", {self.count('fail')} failed" if self.count("fail") else ""
+        ended = f"{self.count('complete')} complete, {self.count('pruned')} pruned{failed}"
+        counts = f"{len(self.outcomes)} trials: {ended}."
+        if self.best.score <= self.present.score:
+            return f"{counts} None beats params.yaml: validation macro F1 {self.present.score:.4f}."
+        pairs = list(zip(self.best.scores, self.present.scores, strict=True))
+        better = sum(best > present for best, present in pairs)
+        changes = [
+            f"  {name}: {self.present.values[name]} -> {value}"
+            for name, value in self.best.values.items()
+            if value != self.present.values[name]
+        ]
+        best = (
+            f"{counts} Best: trial {self.best.number}, validation macro F1 {self.best.score:.4f} (params.yaml: "
+            f"{self.present.score:.4f}). It is better in {better} of {len(pairs)} trainings."
+        )
+        return "\n".join([best, *changes])
 
 
 class Study:
@@ -96,7 +141,9 @@ class Study:
         present = self.plan.present
         known = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.COMPLETE))
         if not any(trial.user_attrs.get("values") == present for trial in known):
-            encoded = {name: _encoded(value, self.space[name]) for name, value in present.items()}
+            categorical = {n for n, values in self.space.items() if isinstance(values, CategoricalDistribution)}
+            # Optuna knows no lists
+            encoded = {name: json.dumps(value) if name in categorical else value for name, value in present.items()}
             self._study.enqueue_trial(encoded, user_attrs={"values": present})
 
     def ask(self, wanted: int) -> Trial | None:
@@ -157,11 +204,6 @@ def _distribution(values: Values, present: Any) -> BaseDistribution:
     if isinstance(low, int) and isinstance(high, int) and not isinstance(present, float):
         return IntDistribution(low, high, log=values.log)
     return FloatDistribution(low, high, log=values.log)
-
-
-def _encoded(value: Any, distribution: BaseDistribution) -> Any:
-    """As Optuna stores it, which knows no lists."""
-    return json.dumps(value) if isinstance(distribution, CategoricalDistribution) else value
 
 
 def _decoded(value: Any, distribution: BaseDistribution) -> Any:

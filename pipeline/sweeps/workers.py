@@ -28,8 +28,6 @@ from pipeline.training.splits import Splits
 
 CURVES = ("train_loss", "valid_loss", "valid_macro_f1")
 """Logged for each epoch, with the trainings of a trial one after the other."""
-SCORE = "mean_valid_macro_f1"
-"""Logged once for a complete trial: what the sweep maximises."""
 
 
 def run_trials(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
@@ -45,24 +43,30 @@ def run_trials(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
     threads = max(1, min(plan.experiment.training.threads, cores() // jobs))
     study = Study(plan)
     while (trial := study.ask(wanted)) is not None:
-        print(_line(_run_trial(study, trial, parent, threads)), flush=True)
+        outcome = _run_trial(study, trial, parent, threads)
+        score = f"{outcome.score:.4f}" if outcome.scores else outcome.state
+        values = ", ".join(f"{name} {value}" for name, value in outcome.values.items())
+        print(f"trial {outcome.number:3}  {score:8}  {values}", flush=True)
 
 
 def _run_trial(study: Study, trial: optuna.Trial, parent: str, threads: int) -> Outcome:
     """An interrupted trial resumes, in its MLflow run, when the study gives it out again."""
     plan, folder = study.plan, study.folder / f"{trial.number:04}"
-    known = trial.user_attrs.get("run_id")
-    experiment = _on_this_machine(plan.varied(trial.user_attrs["values"]), threads)
+    varied = plan.varied(trial.user_attrs["values"])
+    training = varied.training.model_copy(update={"threads": threads})
+    experiment = resolved(varied.model_copy(update={"training": training}))
     name = f"sweep {plan.key} {trial.number:03}"
     try:
-        with run_logging.open_run(plan.settings, name, known, parent) as run:
+        with run_logging.open_run(plan.settings, name, trial.user_attrs.get("run_id"), parent) as run:
             trial.set_user_attr("run_id", run.id)
-            run.log_params(_params(plan, experiment, trial))
+            params = run_logging.trial_params(experiment, plan.settings.window, plan.trainings[0])
+            seeds = [one.seed for one in plan.trainings if one.fold == 0]
+            run.log_params({**params, "fold": "all", "seed": seeds, "trial": trial.number})
             run.set_tags({"state": "running"})
             scores = _scores(study, experiment, folder, Progress(study, trial, run))
             run.set_tags({"state": "complete" if scores else "pruned"})
             if scores:
-                run.log_metrics({SCORE: float(np.mean(scores))})
+                run.log_metrics({"mean_valid_macro_f1": float(np.mean(scores))})
         outcome = study.finish(trial, scores)
     except (UserError, OSError):  # not the fault of the values
         raise
@@ -108,11 +112,6 @@ class Progress:
             raise optuna.TrialPruned
 
 
-def _on_this_machine(experiment: Experiment, threads: int) -> Experiment:
-    own = experiment.training.model_copy(update={"threads": threads})
-    return resolved(experiment.model_copy(update={"training": own}))
-
-
 def _scores(study: Study, experiment: Experiment, folder: Path, progress: Progress) -> list[float]:
     """Validation macro F1 of each training; empty if the trial is pruned."""
     plan = study.plan
@@ -122,12 +121,10 @@ def _scores(study: Study, experiment: Experiment, folder: Path, progress: Progre
             score = folder / one.name / "score.json"
             if not score.exists():
                 data = splits.load(experiment, plan.settings.window, table, split, one.fold)
+                resplit = partial(splits.resplit, experiment, data, plan.settings.window, table, one.seed)
+                work = folder / one.name / "checkpoints"
                 with redirect_stdout(io.StringIO()):  # a progress bar for each of hundreds of trainings
-                    deal = partial(splits.resplit, experiment, data, plan.settings.window, table, one.seed)
-                    checkpoints = folder / one.name / "checkpoints"
-                    found = train_trial(
-                        experiment, data, deal, one.seed, checkpoints, paths.embeddings(), progress.epoch
-                    )
+                    found = train_trial(experiment, data, resplit, one.seed, work, paths.embeddings(), progress.epoch)
                 write_json(score, _score(found, data, experiment))
             progress.ended(read_json(score))
     except optuna.TrialPruned:
@@ -136,22 +133,7 @@ def _scores(study: Study, experiment: Experiment, folder: Path, progress: Progre
 
 
 def _score(found: Trained, data: Splits, experiment: Experiment) -> float:
-    """Of the net that was kept, on the windows that evaluation sees: a history's may lie closer together."""
-    told = found.valid
-    if told is None:
-        told = answers(found.net, data, experiment, paths.embeddings())
-    predicted = told.drop(columns="clip_id").to_numpy().argmax(axis=1)
+    """Of the chosen network, on the windows that evaluation uses: a history's may lie closer together."""
+    valid = answers(found.net, data, experiment, paths.embeddings()) if found.valid is None else found.valid
+    predicted = valid.drop(columns="clip_id").to_numpy().argmax(axis=1)
     return float(f1.macro_f1(f1.counts(data.windows["valid"].targets, predicted, len(data.labels))))
-
-
-def _params(plan: Plan, experiment: Experiment, trial: optuna.Trial) -> dict[str, object]:
-    """The params of a trial's MLflow run."""
-    shared = run_logging.trial_params(experiment, plan.settings.window, plan.trainings[0])
-    seeds = [one.seed for one in plan.trainings if one.fold == 0]
-    return {**shared, "fold": "all", "seed": seeds, "trial": trial.number}
-
-
-def _line(outcome: Outcome) -> str:
-    score = f"{outcome.score:.4f}" if outcome.scores else outcome.state
-    values = ", ".join(f"{name} {value}" for name, value in outcome.values.items())
-    return f"trial {outcome.number:3}  {score:8}  {values}"

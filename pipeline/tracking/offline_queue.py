@@ -6,6 +6,7 @@ An entry is written atomically, so a killed process leaves none that is incomple
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,22 +66,18 @@ class Queue:
         _top().mkdir(parents=True, exist_ok=True)
         with FileLock(_top().with_suffix(".lock")):
             for entry in self.entries():
-                if not self._is_sent(mlflow, entry):
-                    return
+                try:
+                    if not store.answers(
+                        partial(store.send, mlflow, self.run_id, entry.kind, entry.content, entry.files)
+                    ):
+                        return
+                except mlflow.exceptions.MlflowException as error:
+                    # the server answered: it will not take this entry later either, as of a run deleted since
+                    log.warning("MLflow refuses a %s of run %s, dropped: %s", entry.kind, self.run_id, error)
                 self.remove(entry)
 
-    def _is_sent(self, mlflow: Any, entry: Entry) -> bool:
-        try:
-            return store.answers(lambda: store.send(mlflow, self.run_id, entry.kind, entry.content, entry.files))
-        except mlflow.exceptions.MlflowException as error:
-            # the server answered: it will not take this entry later either, as of a run deleted since
-            log.warning("MLflow refuses a %s of run %s, dropped: %s", entry.kind, self.run_id, error)
-            return True
-
     def _folders(self) -> list[Path]:
-        if not self.folder.is_dir():
-            return []
-        return sorted(folder for folder in self.folder.iterdir() if folder.name.isdigit())
+        return sorted(self.folder.glob("[0-9]*"))
 
 
 def _top() -> Path:
@@ -89,7 +86,7 @@ def _top() -> Path:
 
 def queues() -> list[Queue]:
     """Of all runs with queued entries."""
-    return [Queue(path.name) for path in sorted(_top().iterdir())] if _top().is_dir() else []
+    return [Queue(path.name) for path in sorted(_top().glob("*"))]
 
 
 def send_all(mlflow: Any) -> None:

@@ -99,11 +99,14 @@ def register(name: str, bundle: Path, run_id: str, tags: Mapping[str, str]) -> s
     Returns:
         The version; an earlier one if its content is the same.
     """
+    from mlflow.types import ColSpec, Schema
+
     mlflow = _mlflow()
     client = mlflow.MlflowClient()
     digest = _digest(bundle)
-    if known := _known(client, name, digest):
-        return known
+    for known in client.search_model_versions(f"name = '{name}'"):
+        if known.tags.get("digest") == digest:
+            return str(known.version)
     with (
         tempfile.TemporaryDirectory() as folder,
         mlflow.start_run(run_id=run_id, nested=True),
@@ -117,14 +120,15 @@ def register(name: str, bundle: Path, run_id: str, tags: Mapping[str, str]) -> s
             python_model=str(CODE / "serving/pyfunc.py"),
             artifacts={BUNDLE: str(named)},
             code_paths=[str(CODE)],
-            signature=_signature(mlflow),
+            signature=mlflow.models.ModelSignature(
+                Schema([ColSpec("binary", "audio", required=False), ColSpec("string", "path", required=False)])
+            ),
             pip_requirements=[f"{library}=={version(library)}" for library in REQUIRED],
             registered_model_name=name,
         )
-    found: str = info.registered_model_version
     for key, value in {**tags, "digest": digest}.items():
-        client.set_model_version_tag(name, found, key, value)
-    return str(found)
+        client.set_model_version_tag(name, info.registered_model_version, key, value)
+    return str(info.registered_model_version)
 
 
 def promote(name: str, number: str) -> None:
@@ -148,12 +152,6 @@ def _fetched(uri: str) -> Path:
     return Path(_mlflow().artifacts.download_artifacts(uri))
 
 
-def _known(client: Any, name: str, digest: str) -> str | None:
-    found = client.search_model_versions(f"name = '{name}'")
-    same = [one.version for one in found if one.tags.get("digest") == digest]
-    return str(same[0]) if same else None
-
-
 def _digest(bundle: Path) -> str:
     """Of all that decides a prediction: the bundle and the code."""
     digest = hashlib.sha256()
@@ -161,10 +159,3 @@ def _digest(bundle: Path) -> str:
     for file in sorted(file for file in files if file.is_file() and file.parent.name != "__pycache__"):
         digest.update(f"{file.name}\n".encode() + file.read_bytes())
     return digest.hexdigest()
-
-
-def _signature(mlflow: Any) -> Any:
-    from mlflow.types import ColSpec, Schema
-
-    inputs = [ColSpec("binary", "audio", required=False), ColSpec("string", "path", required=False)]
-    return mlflow.models.ModelSignature(Schema(inputs))

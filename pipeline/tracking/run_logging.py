@@ -23,7 +23,9 @@ from pipeline.training.trials import Spec, Trial, spec, trials
 
 
 @contextmanager
-def open_run(settings: BaseParams, name: str, run_id: str | None, parent: str | None) -> Iterator[tracking.Run]:
+def open_run(
+    settings: BaseParams, name: str, run_id: str | None = None, parent: str | None = None
+) -> Iterator[tracking.Run]:
     """A new run, or the known one continued, with the tags that say what it was made from."""
     rows = split.read()
     tags = {**tracking.lineage(clips.source(clips.read())), "split.protocol": split.protocol(rows)}
@@ -92,8 +94,7 @@ def restore(run: tracking.Run, key: str, one: Trial, data: Splits) -> None:
     about = spec(folder)
     run.log_params(trial_params(about.experiment, about.window, one))
     for row in history(key, one).drop(columns=["fold", "seed"]).to_dict("records"):
-        epoch = int(row.pop("epoch"))
-        run.log_epoch(epoch, row)
+        run.log_epoch(int(row.pop("epoch")), row)
     model(run, folder, about, data)
 
 

@@ -124,9 +124,8 @@ class Run:
     def end(self, status: str) -> None:
         self._last_try = -math.inf
         flushed = self._flushed()
-        ended = store.answers(
-            lambda: self._mlflow.end_run(status)
-        )  # also when queued: MLflow must not take it for active
+        # also when queued: MLflow must not take it for active
+        ended = store.answers(lambda: self._mlflow.end_run(status))
         if not (flushed and ended):
             self._queue.add("end", {"status": status, "time": _milliseconds()})
 
@@ -146,13 +145,14 @@ class Run:
 
     def _is_logged(self, epoch: int, metric: str) -> bool:
         if self._known_epochs is None:
-            self._known_epochs = set()
-            store.answers(lambda: self._ask_epochs(metric))  # an epoch logged twice is better than a training lost
-        return epoch in self._known_epochs
+            known = self._known_epochs = set[int]()
 
-    def _ask_epochs(self, metric: str) -> None:
-        history = self._mlflow.MlflowClient().get_metric_history(self.id, metric)
-        self._known_epochs = {point.step for point in history}
+            def ask() -> None:
+                history = self._mlflow.MlflowClient().get_metric_history(self.id, metric)
+                known.update(point.step for point in history)
+
+            store.answers(ask)  # an epoch logged twice is better than a training lost
+        return epoch in self._known_epochs
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -76,40 +77,33 @@ def send(mlflow: Any, run_id: str, kind: str, content: Mapping[str, Any], files:
 
 def _send_model(mlflow: Any, run_id: str, inputs: list[str], file: Path, arrays: Path) -> None:
     import onnx
-    from mlflow.models import infer_signature
+    from mlflow.models import ModelSignature, infer_signature
+    from mlflow.types import Schema, TensorSpec
 
-    if _has_model(mlflow, run_id):
-        return
-    active = mlflow.active_run()
-    if active is None or active.info.run_id != run_id:
-        with mlflow.start_run(run_id=run_id, nested=True):
-            _send_model(mlflow, run_id, inputs, file, arrays)
+    client = mlflow.MlflowClient()
+    outputs = client.get_run(run_id).outputs
+    models = [client.get_logged_model(item.model_id) for item in (outputs.model_outputs if outputs else [])]
+    if any(model.status == "READY" for model in models):
         return
     with np.load(arrays) as stored:
         output, *values = (stored[name] for name in stored.files)
     examples = dict(zip(inputs, values, strict=True))
-    mlflow.onnx.log_model(
-        onnx.load(str(file)),
-        name="model",
-        signature=_free_batch(infer_signature(examples, output)),
-        input_example=examples,
-        onnx_execution_providers=["CPUExecutionProvider"],
-        pip_requirements=[f"{name}=={version(name)}" for name in ("onnx", "onnxruntime", "numpy")],
+    found = infer_signature(examples, output)
+    # of any batch size
+    signature = ModelSignature(
+        *(
+            Schema([TensorSpec(spec.type, (-1, *spec.shape[1:]), spec.name) for spec in schema])
+            for schema in (found.inputs, found.outputs)
+        )
     )
-
-
-def _has_model(mlflow: Any, run_id: str) -> bool:
-    client = mlflow.MlflowClient()
-    outputs = client.get_run(run_id).outputs
-    models = [client.get_logged_model(item.model_id) for item in (outputs.model_outputs if outputs else [])]
-    return any(model.status == "READY" for model in models)
-
-
-def _free_batch(signature: Any) -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    def freed(schema: Any) -> Any:
-        return Schema([TensorSpec(spec.type, (-1, *spec.shape[1:]), spec.name) for spec in schema])
-
-    return ModelSignature(freed(signature.inputs), freed(signature.outputs))
+    active = mlflow.active_run()
+    is_open = active is not None and active.info.run_id == run_id
+    with nullcontext() if is_open else mlflow.start_run(run_id=run_id, nested=True):
+        mlflow.onnx.log_model(
+            onnx.load(str(file)),
+            name="model",
+            signature=signature,
+            input_example=examples,
+            onnx_execution_providers=["CPUExecutionProvider"],
+            pip_requirements=[f"{name}=={version(name)}" for name in ("onnx", "onnxruntime", "numpy")],
+        )

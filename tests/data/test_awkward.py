@@ -131,7 +131,7 @@ def test_every_file_is_used_or_named_and_good_ones_are_unchanged(
     used = make_used(music, noise)
     alone = audited(checkout, settings)
     assert dict(zip(alone.index, alone["reason"], strict=True)) == dict.fromkeys(used, "")
-    features(settings)
+    features()
     before = Store(paths.FEATURES / "tabular").index(sorted(used))["digest"]
 
     reasons = make_bad(music, noise)
@@ -144,7 +144,7 @@ def test_every_file_is_used_or_named_and_good_ones_are_unchanged(
     text = auditing.summary(table.reset_index(), pd.DataFrame(columns=["first", "second", "kind", "labels_differ"]))
     assert all(" ".join(name.split()) in text for name in reasons)
     remove(paths.cache())
-    features(settings)
+    features()
     assert Store(paths.FEATURES / "tabular").index(sorted(used))["digest"].equals(before)
 
 

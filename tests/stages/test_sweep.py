@@ -32,8 +32,7 @@ from pipeline.models.majority import Majority
 from pipeline.sweeps import command, study, workers
 from pipeline.sweeps.params_writer import apply, changed
 from pipeline.sweeps.plan import Plan, SweepError
-from pipeline.sweeps.results import Results
-from pipeline.sweeps.study import Outcome, Study
+from pipeline.sweeps.study import Outcome, Results, Study
 from pipeline.training import HISTORY, OnEpoch, ensemble
 from pipeline.training.recipe import recipe
 from pipeline.training.single import train_single
