@@ -79,7 +79,7 @@ def end_with_parent() -> None:
 
 
 def blas_threads(count: int) -> AbstractContextManager[object]:
-    """Within the block numpy and scipy multiply matrices on ``count`` threads, in the whole process.
+    """Within the block numpy and scipy multiply matrices on ``count`` threads, everywhere in the process.
 
     The number decides the order of the sums, and so the last bits of a product.
     """

@@ -10,7 +10,6 @@ LOCK = Path("dvc.lock")
 
 MUSIC = Path("data/music")
 """A person's own music, brought in by ``soundtrack import`` and versioned with ``dvc add``."""
-SOURCES = Path("data/sources")
 AUDIO = Path("data/audio")
 FILES = Path("files.csv")
 """The list of the clips, in the folder that the source filled."""
@@ -47,7 +46,7 @@ MODEL_REPORTS = REPORTS / "models"
 
 
 def home() -> Path:
-    """The main checkout, where runs and partial work are kept.
+    """The main checkout, which has the runs and partial work.
 
     DVC_ROOT, which stages see, leads there also from the temporary copy of ``dvc exp run --temp``; within the DVC
     project of a lesson or of the tutorial it is that project's folder. Outside any checkout: the working folder.

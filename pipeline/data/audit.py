@@ -3,23 +3,29 @@
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import soundfile
 
 from pipeline.base import paths
 from pipeline.base.errors import UserError
 from pipeline.base.files import atomic_write, write_text
 from pipeline.base.parallel import each, workers
-from pipeline.config.data import BaseAudit
-from pipeline.data import clips, fingerprint, gtzan, inspect
+from pipeline.config.data import Audit, BaseAudit
+from pipeline.data import audio, clips, fingerprint, gtzan
 from pipeline.data.groups import join
-from pipeline.data.inspect import Array, Finding, Fingerprints, Pair
 
+Array = np.ndarray[Any, np.dtype[Any]]
+Fingerprints = Mapping[str, Array]
+"""By clip."""
+Pair = tuple[str, str, float, float]
+"""Two clips of the same content: first, second, error rate and shift in seconds, as :func:`audit` has them."""
 MOST_PAIRS = 200
 """Pairs of clips that the report names."""
 log = logging.getLogger(__name__)
@@ -27,6 +33,19 @@ log = logging.getLogger(__name__)
 
 class AuditError(UserError):
     """The good clips cannot make a data set; the message says which label lacks what."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What decoding one file showed; ``reason`` is empty for a good clip."""
+
+    duration_s: float
+    """0 where a file has no duration."""
+    sample_rate: int
+    sha256: str
+    reason: str
+    fingerprint: Array = field(default_factory=lambda: np.zeros(0, np.uint32), repr=False)
+    """Of a good clip: what shows that another one is the same."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +60,33 @@ class Checks:
     """What such clips are called in the report."""
 
 
-SOUND = Checks(inspect.inspect, fingerprint.near, "Clips of the same audio")
+def inspect(file: Path, digest: str, limits: Audit) -> Finding:
+    """Decode an audio file, whose sha256 is ``digest``."""
+    if file.suffix.lower() == ".raw":
+        return Finding(0.0, 0, digest, "cannot be decoded: a .raw file does not say its format")
+    try:
+        header = soundfile.info(file)
+        if audio.is_headerless(header):
+            return Finding(0.0, 0, digest, f"cannot be decoded: {audio.NO_AUDIO}")
+        # before memory is allocated for the samples: a broken header can announce years
+        if header.frames == audio.UNKNOWN_LENGTH:
+            return Finding(0.0, header.samplerate, digest, "its header gives no length: encode it again")
+        if header.duration > limits.max_seconds:
+            length = f"{header.duration:.0f} s, at most {limits.max_seconds:g} s"
+            reason = f"too long: {length} (cut it, or raise audit.max_seconds)"
+            return Finding(0.0, header.samplerate, digest, reason)
+        samples, rate = audio.decode(file)
+    except soundfile.LibsndfileError as error:
+        return Finding(0.0, 0, digest, audio.decode_fault(error))
+    except (ArithmeticError, MemoryError, TypeError, ValueError) as error:  # an impossible rate or size
+        return Finding(0.0, 0, digest, f"cannot be decoded: its header is broken ({error})")
+    duration = len(samples) / rate
+    if reason := audio.fault(samples, duration, limits):
+        return Finding(duration, rate, digest, reason)
+    return Finding(duration, rate, digest, "", fingerprint.fingerprint(samples.mean(axis=1), rate))
+
+
+SOUND = Checks(inspect, fingerprint.near, "Clips of the same audio")
 
 
 def run(limits: BaseAudit, folders: Sequence[Path], checks: Checks = SOUND) -> None:
@@ -108,7 +153,7 @@ def _same(
     return pairs.assign(labels_differ=pd.Series(differ, dtype=bool))
 
 
-def examine(file: Path, limits: BaseAudit, look: Callable[[Path, str, Any], Finding] = inspect.inspect) -> Finding:
+def examine(file: Path, limits: BaseAudit, look: Callable[[Path, str, Any], Finding] = inspect) -> Finding:
     """Read and decode one file, and name the first thing that is wrong with it."""
     try:
         content = file.read_bytes()

@@ -10,18 +10,10 @@ from pipeline.base.errors import UserError
 from pipeline.base.files import atomic_write
 
 COLUMNS = {
-    "clip_id": "string",
-    "path": "string",
-    "label": "string",
-    "group": "string",
-    "source": "string",
+    **dict.fromkeys(("clip_id", "path", "label", "group", "source"), "string"),
     "duration_s": "float64",
     "sample_rate": "int64",
-    "sha256": "string",
-    "status": "string",
-    "reason": "string",
-    "origin": "string",
-    "licence": "string",
+    **dict.fromkeys(("sha256", "status", "reason", "origin", "licence"), "string"),
 }
 """``status`` is ``ok`` or ``rejected``; ``reason`` is empty for ``ok``. ``origin`` says what the audio is."""
 

@@ -32,7 +32,6 @@ TIMEOUT_S = (10.0, 60.0)
 """To connect, and between two pieces of the reply."""
 TRIES = 5
 """Per URL; each resumes where the one before was cut off."""
-CHUNK_BYTES = 1 << 16
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +156,7 @@ def _write(response: requests.Response, part: Path, offset: int, remote: Remote)
     ):
         size = offset
         try:
-            for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+            for chunk in response.raw.stream(1 << 16, decode_content=False):
                 size += len(chunk)
                 if size > remote.max_bytes:
                     break
@@ -225,7 +224,10 @@ def _unpack(archive: Path, into: Path, suffix: str, max_bytes: int, max_members:
                 fault = f"brings the unpacked size to {size} bytes, above the {max_bytes} allowed"
             if fault:
                 raise ArchiveError(f"{archive} is not unpacked: its member {member.name!r} {fault}")
-            if member.kind == "file" and member.name.endswith(suffix) and not _is_junk(member.name):
+            place = PurePosixPath(member.name)
+            # files that macOS adds
+            junk = "__MACOSX" in place.parts or place.name.startswith("._") or place.name == ".DS_Store"
+            if member.kind == "file" and member.name.endswith(suffix) and not junk:
                 path = into / member.name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 # only the content: a member's owner, mode and time are ignored
@@ -261,8 +263,3 @@ def _fault(member: _Member) -> str | None:
     if member.kind not in ("file", "folder"):
         return f"is a {member.kind}; only files and folders are taken"
     return None
-
-
-def _is_junk(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1] == ".DS_Store"

@@ -121,8 +121,8 @@ def inner_folds(table: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
     sizes = pd.crosstab(table["group"], table["label"])
     _enough_groups(sizes, folds)
     fold_of = table["group"].map(_assign_groups(sizes, [1 / folds] * folds, seed))
-    parts = [fold_of.eq(fold).map({True: "valid", False: "train"}) for fold in range(folds)]
-    rows = pd.concat([_rows(table, fold, part) for fold, part in enumerate(parts)])
+    names = {True: "valid", False: "train"}
+    rows = pd.concat([_rows(table, fold, fold_of.eq(fold).map(names)) for fold in range(folds)])
     return rows.assign(protocol=protocol(table))
 
 

@@ -12,8 +12,7 @@ import soundfile
 from pipeline.base.errors import UserError
 from pipeline.config.data import Audit
 from pipeline.data import audio
-from pipeline.data.audio import Samples, resampled
-from pipeline.data.inspect import UNKNOWN_LENGTH, fault
+from pipeline.data.audio import UNKNOWN_LENGTH, Samples, fault, resampled
 
 RATES = range(1_000, 1_000_000)
 """Sample rates in Hz that a header may give; one that is broken can give any."""
@@ -77,7 +76,7 @@ def _pieces(file: Path | BinaryIO, longest_s: float) -> Iterator[tuple[float, fl
                     yield start / song.samplerate, stop / song.samplerate, samples, song.samplerate
                 start = stop
     except soundfile.LibsndfileError as error:
-        raise SongError(audio.fault(error)) from None
+        raise SongError(audio.decode_fault(error)) from None
     except OSError as error:
         raise SongError(f"cannot be read: {error.strerror}") from None
     except (ArithmeticError, MemoryError, TypeError, ValueError) as error:  # of a rate or size that cannot be

@@ -23,11 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]:  # noqa: ARG001
-    """List the files; the audio stays where it is.
-
-    Raises:
-        SourceError: there are none.
-    """
+    """As :func:`listed`, of ``data/music``; the audio stays where it is."""
     return listed(paths.MUSIC, "run `soundtrack import FOLDER` on a folder with one sub-folder of audio for each label")
 
 
@@ -40,12 +36,14 @@ def listed(folder: Path, cure: str) -> list[Clip]:
     files = find(folder)
     if not files:
         raise SourceError(f"{folder} holds no <label>/<clip> files: {cure}")
-    groups = read_groups(folder / GROUPS) if (folder / GROUPS).exists() else None
+    # without a CSV each file is a group; with one, the files of a label that it does not name are one
+    own = {file.as_posix(): file.as_posix() for file in files}
+    groups = read_groups(folder / GROUPS) if (folder / GROUPS).exists() else own
     return [
         Clip(
             path=(folder / file).as_posix(),
             label=file.parts[0],
-            group=_group(file, groups),
+            group=groups.get(file.as_posix()) or groups.get(file.stem) or unknown(file.parts[0]),
             origin="file of the user's",
             licence="the user's",
         )
@@ -107,13 +105,6 @@ def read_groups(file: Path) -> dict[str, str]:
         )
     named = table[values[0]].str.strip()
     return dict(zip(table[keys[0]], joint_credits(named) if values[0] == "artist" else named, strict=True))
-
-
-def _group(file: Path, groups: dict[str, str] | None) -> str:
-    """The file's group in the CSV, else one for all unknown ones of its label; without a CSV, the file itself."""
-    if groups is None:
-        return file.as_posix()
-    return groups.get(file.as_posix()) or groups.get(file.stem) or unknown(file.parts[0])
 
 
 def import_folder(folder: Path, groups: Path | None) -> str:

@@ -22,7 +22,6 @@ HUB = "https://huggingface.co/datasets/marsyas/gtzan/resolve/main/data/genres.ta
 LICENCE = "research use; no clear licence (commercial recordings, Tzanetakis and Cook 2002)"
 MAX_BYTES = 2_000_000_000
 """The archive has 1.2 GB, its clips 1.3 GB."""
-INDEX_MAX_BYTES = 10_000_000
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ def edition(source: str, version: str, archive: str, *copies: str) -> Edition:
     return Edition(
         source,
         Remote(audio.filename, (*copies, audio.url), audio.checksum, MAX_BYTES),
-        Remote(index.filename, (index.url,), index.checksum, INDEX_MAX_BYTES),
+        Remote(index.filename, (index.url,), index.checksum, max_bytes=10_000_000),
     )
 
 

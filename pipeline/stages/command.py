@@ -10,7 +10,6 @@ import logging
 import pkgutil
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from pipeline.base.errors import reported
 from pipeline.workflow import prefork
@@ -18,42 +17,34 @@ from pipeline.workflow import prefork
 CORE = "pipeline.stages"
 
 
-def main(package: str, load: "Callable[..., object]", project: str = ".") -> None:
+def main(package: str, load: Callable[..., object], project: str = ".") -> None:
     """Run a stage of ``package``, or of the core's stages where the package has no module of this name.
 
     Args:
         load: reads and checks the params, in the working folder.
         project: the folder of the DVC project, for the example that ``--help`` gives.
     """
-    arguments = _parser(package, project).parse_args()
+    stages = _stages(package)
+    there = "" if project == "." else f"--cd {project} "
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {package}",
+        description="Run one stage of the pipeline. DVC does so, and saves what it writes.",
+        epilog=f"Example: dvc {there}repro train@mlp",
+    )
+    parser.add_argument("stage", choices=stages, metavar="stage", help=", ".join(stages))
+    parser.add_argument("key", nargs="?", help="of the experiment, as params.yaml names it")
+    arguments = parser.parse_args()
     names = [arguments.stage, *([arguments.key] if arguments.key else [])]
     if prefork.serves(arguments.stage):
         sys.exit(prefork.ask(package, names))
     logging.basicConfig(format="%(message)s")
     logging.getLogger("pipeline").setLevel(logging.INFO)
     with reported():
-        _stage(package, arguments.stage)(load(), *names[1:])
-
-
-def _parser(package: str, project: str) -> argparse.ArgumentParser:
-    there = "" if project == "." else f"--cd {project} "
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {package}",
-        description="Run one stage of the pipeline. DVC does so, and keeps what it writes.",
-        epilog=f"Example: dvc {there}repro train@mlp",
-    )
-    parser.add_argument("stage", choices=_stages(package), metavar="stage", help=", ".join(_stages(package)))
-    parser.add_argument("key", nargs="?", help="of the experiment, as params.yaml names it")
-    return parser
+        own = importlib.util.find_spec(f"{package}.{arguments.stage}")
+        module = importlib.import_module(f"{package if own else CORE}.{arguments.stage}")
+        getattr(module, arguments.stage)(load(), *names[1:])
 
 
 def _stages(package: str) -> list[str]:
     folders = [folder for name in {package, CORE} for folder in importlib.import_module(name).__path__]
     return sorted({module.name for module in pkgutil.iter_modules(folders)} - {"__main__", "command"})
-
-
-def _stage(package: str, name: str) -> Callable[..., Any]:
-    own = importlib.util.find_spec(f"{package}.{name}")
-    module = importlib.import_module(f"{package if own else CORE}.{name}")
-    function: Callable[..., Any] = getattr(module, name)
-    return function

@@ -13,8 +13,9 @@ from pipeline.tracking import run_logging
 
 def compare(settings: BaseParams) -> None:
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
+    pages = f"{paths.MODEL_REPORTS.name}/{{}}.html" if settings.model_pages else None
     entries = [
-        Entry.read(key, paths.EVALUATION / key, paths.HISTORY / f"{key}.csv", _page(settings, key))
+        Entry.read(key, paths.EVALUATION / key, paths.HISTORY / f"{key}.csv", pages and pages.format(key))
         for key in settings.experiments
     ]
     answers = {key: tested(paths.EVALUATION / key) for key in settings.experiments}
@@ -27,9 +28,3 @@ def compare(settings: BaseParams) -> None:
         run.log_folder(paths.REPORTS / "figures", "figures")
         for report in ("comparison.md", "comparison.html", paths.AUDIT.name):
             run.log_file(paths.REPORTS / report)
-
-
-def _page(settings: BaseParams, key: str) -> str | None:
-    """The page that the stage ``evaluate`` makes."""
-    page = paths.MODEL_REPORTS / f"{key}.html"
-    return page.relative_to(paths.REPORTS).as_posix() if settings.model_pages else None

@@ -13,7 +13,7 @@ from pipeline.reports import figures
 from pipeline.reports.model_page import model_page
 from pipeline.tracking import run_logging
 from pipeline.training.answers import answers, data_of, without_branches
-from pipeline.training.trials import Spec, specs, summary
+from pipeline.training.trials import specs, summary
 
 LOGGED = [name for name, metric in metrics.METRICS.items() if metric.logged]
 VALID = [f"valid_{name}" for name in LOGGED]
@@ -43,7 +43,7 @@ def evaluate(settings: BaseParams, key: str) -> None:
         (folder / "confusion.png").write_bytes(picture)
         write_json(folder / paths.SCORES, found)
         with run_logging.open_run(settings, key, read_json(trained / paths.RUN)["run_id"]) as run:
-            _log_trials(settings, key, run, models, predicted, table, rows)
+            _log_trials(settings, key, run, predicted, table, rows)
             several = [*VALID, "test_macro_f1_sd"] if len(models) > 1 else []
             run.log_metrics({name: found[name] for name in (*TEST, *INTERVAL, *several)})
             run.log_file(folder / "confusion.png")
@@ -56,16 +56,10 @@ def evaluate(settings: BaseParams, key: str) -> None:
 
 
 def _log_trials(
-    settings: BaseParams,
-    key: str,
-    run: tracking.Run,
-    models: list[Spec],
-    predicted: pd.DataFrame,
-    table: pd.DataFrame,
-    rows: pd.DataFrame,
+    settings: BaseParams, key: str, run: tracking.Run, predicted: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame
 ) -> None:
     """Each trial's own scores in its run, which is restored where the store does not know it."""
-    for model in models:
+    for model in specs(paths.MODELS / key):
         own = predicted[(predicted["fold"] == model.fold) & (predicted["seed"] == model.seed)]
         found = {**metrics.mean_scores(own, "valid"), **metrics.mean_scores(own, "test")}
         with run_logging.trial(settings, key, run, model.trial, model.run_id) as child:

@@ -1,14 +1,12 @@
-"""What an experiment would have claimed: trained with its groups kept together, and again with them ignored."""
+"""What an experiment would have claimed: trained with each group in one part, and again with groups ignored."""
 
 import logging
-from typing import Any
 
 import pandas as pd
 
 from pipeline import config, tracking
 from pipeline.base import paths
 from pipeline.base.files import atomic_write, remove, write_json
-from pipeline.config.experiment import Experiment
 from pipeline.config.project import BaseParams
 from pipeline.data import clips
 from pipeline.data.split import LEAKY, SplitError
@@ -38,19 +36,15 @@ def leak(settings: BaseParams, key: str) -> None:
             name: predicted(settings, experiment, table, rows, work / name, paths.embeddings())
             for name, rows in splits.items()
         }
-        tables = [rows.assign(protocol=name) for name, rows in answers.items()]
-        pd.concat(tables).to_parquet(folder / "predictions.parquet", index=False)
+        every = pd.concat([rows.assign(protocol=name) for name, rows in answers.items()])
+        every.to_parquet(folder / "predictions.parquet", index=False)
         found = gap(answers, settings.seed)
         write_json(folder / "leak.json", found)
-        _log(settings, experiment, key, found)
+        tags = {**tracking.lineage(clips.source(table)), "leaky": f"the random score: {LEAKY['random']}"}
+        # a run of its own, whose metrics have names that no table of models mistakes for scores
+        with tracking.run(settings.tracking.experiment, f"leak {key}", None, tags) as run:
+            run.log_params(run_logging.training_params(experiment, settings.window, Trial(0, settings.seed)))
+            run.log_params({"split.folds": found["folds"]})
+            for name in ("grouped", "random", "gap"):
+                run.log_metrics({f"leak_{name}_{end}": value for end, value in found[name].items()})
     remove(work)
-
-
-def _log(settings: BaseParams, experiment: Experiment, key: str, found: dict[str, Any]) -> None:
-    """A run of its own, whose metrics have names that no table of models mistakes for scores."""
-    tags = {**tracking.lineage(clips.source(clips.read())), "leaky": f"the random score: {LEAKY['random']}"}
-    with tracking.run(settings.tracking.experiment, f"leak {key}", None, tags) as run:
-        run.log_params(run_logging.training_params(experiment, settings.window, Trial(0, settings.seed)))
-        run.log_params({"split.folds": found["folds"]})
-        for name in ("grouped", "random", "gap"):
-            run.log_metrics({f"leak_{name}_{end}": value for end, value in found[name].items()})

@@ -13,9 +13,6 @@ from pipeline import config
 from pipeline.base import paths
 from pipeline.base.files import write_text
 
-WIDEST = 4096
-"""Characters of a line before it is broken."""
-
 
 class Representer(RoundTripRepresenter):
     """Writes None as ``null``; ruamel.yaml leaves it empty."""
@@ -60,7 +57,7 @@ def rewritten(text: str, values: Mapping[tuple[str, ...], Any]) -> str:
     """
     yaml = YAML()
     yaml.Representer = Representer
-    yaml.width = WIDEST
+    yaml.width = 4096  # characters: no line is broken
     yaml.preserve_quotes = True
     tree = yaml.load(text)
     for place, value in values.items():

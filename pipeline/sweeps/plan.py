@@ -66,12 +66,9 @@ class Plan:
     @property
     def fixed(self) -> dict[str, Any]:
         """The rest of the experiment, by dotted keys."""
-        varied = tuple(self.sweep.space)
-        return {
-            name: value
-            for name, value in tracking.flat(self.experiment.model_dump()).items()
-            if not any(f"{name}.".startswith(f"{key}.") for key in varied)
-        }
+        varied = tuple(f"{key}." for key in self.sweep.space)
+        every = tracking.flat(self.experiment.model_dump())
+        return {name: value for name, value in every.items() if not f"{name}.".startswith(varied)}
 
     @property
     def epochs(self) -> int:
@@ -110,12 +107,9 @@ class Plan:
         for experiment in self._corners():
             needed |= {paths.FEATURES / kind / "spec.json": "features" for kind in experiment.features}
             needed |= {paths.WEIGHTS / name: f"weights@{name}" for name in backbones(experiment)}
-        missing = {file: stage for file, stage in needed.items() if not file.exists()}
-        if missing:
-            raise SweepError(
-                f"{', '.join(map(str, missing))} is missing: run `dvc repro {' '.join(sorted(set(missing.values())))}` "
-                "and start again"
-            )
+        if missing := {file: stage for file, stage in needed.items() if not file.exists()}:
+            stages = " ".join(sorted(set(missing.values())))
+            raise SweepError(f"{', '.join(map(str, missing))} is missing: run `dvc repro {stages}` and start again")
         folds = split.read()["fold"].nunique()
         if folds != self.settings.split.folds:
             raise SweepError(

@@ -23,8 +23,6 @@ STARTUP_TRIALS = 10
 PRUNING_CHECKS = 8
 """How often at most a trial may be pruned. Each check can prune a good trial for an unlucky fold: with a check at
 every epoch, hardly any was left."""
-LOCK_TIMEOUT_S = 60.0
-"""How long a process waits while another writes to the database."""
 COUNTED = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 """States that count towards the number of trials; a failed one is replaced."""
 
@@ -108,8 +106,9 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # processes that create the tables of a new database together collide
         with FileLock(paths.cache() / "sweeps.lock"):
+            # the timeout in seconds is for the time in which another process writes
             self._storage = optuna.storages.RDBStorage(
-                f"sqlite:///{paths.sweeps()}", engine_kwargs={"connect_args": {"timeout": LOCK_TIMEOUT_S}}
+                f"sqlite:///{paths.sweeps()}", engine_kwargs={"connect_args": {"timeout": 60.0}}
             )
             self._study = optuna.create_study(
                 storage=self._storage, study_name=self.name, direction="maximize", load_if_exists=True

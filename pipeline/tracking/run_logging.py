@@ -4,7 +4,7 @@ A single training is one run. With folds or seeds a parent run has the aggregate
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,13 @@ def open_run(
         yield run
 
 
-@contextmanager
-def trial(settings: BaseParams, key: str, run: tracking.Run, one: Trial, run_id: str | None) -> Iterator[tracking.Run]:
+def trial(
+    settings: BaseParams, key: str, run: tracking.Run, one: Trial, run_id: str | None
+) -> AbstractContextManager[tracking.Run]:
     """The run of one trial: the experiment's own where there is only one."""
     if len(trials(settings)) == 1:
-        yield run
-        return
-    with open_run(settings, f"{key} {one.name}", run_id, run.id) as child:
-        yield child
+        return nullcontext(run)
+    return open_run(settings, f"{key} {one.name}", run_id, run.id)
 
 
 def trial_params(experiment: Experiment, window: Window, one: Trial) -> dict[str, Any]:

@@ -17,9 +17,8 @@ import numpy as np
 from filelock import FileLock
 
 from pipeline.base import paths
-from pipeline.tracking import offline_queue, store
-from pipeline.tracking.offline_queue import Queue
-from pipeline.tracking.store import TrackingError
+from pipeline.tracking import store
+from pipeline.tracking.store import Queue, TrackingError
 
 RETRY_S = 30.0
 """Seconds until a server that did not answer is asked again."""
@@ -54,7 +53,8 @@ def connect(experiment: str) -> Any:
                 f"the MLflow server {address} does not answer: start it, or unset MLFLOW_TRACKING_URI to log to "
                 f"mlflow.db in the checkout"
             )
-    offline_queue.send_all(mlflow)
+    for queue in store.queues():
+        queue.send(mlflow)
     return mlflow
 
 
@@ -86,7 +86,15 @@ class Run:
 
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """One point of each curve, unless the run had that epoch when it was continued."""
-        if not self._is_logged(epoch, next(iter(values))):
+        if self._known_epochs is None:
+            known = self._known_epochs = set[int]()
+
+            def ask() -> None:
+                history = self._mlflow.MlflowClient().get_metric_history(self.id, next(iter(values)))
+                known.update(point.step for point in history)
+
+            store.answers(ask)  # an epoch logged twice is better than a training lost
+        if epoch not in self._known_epochs:
             self.log_metrics(values, step=epoch)
 
     def log_history(self, rows: Sequence[Mapping[str, float]]) -> None:
@@ -143,17 +151,6 @@ class Run:
             self._last_try = time.monotonic()
         return not len(self._queue)
 
-    def _is_logged(self, epoch: int, metric: str) -> bool:
-        if self._known_epochs is None:
-            known = self._known_epochs = set[int]()
-
-            def ask() -> None:
-                history = self._mlflow.MlflowClient().get_metric_history(self.id, metric)
-                known.update(point.step for point in history)
-
-            store.answers(ask)  # an epoch logged twice is better than a training lost
-        return epoch in self._known_epochs
-
 
 @contextmanager
 def run(
@@ -165,7 +162,7 @@ def run(
     that id: the one there is, else a new one.
     """
     mlflow = connect(experiment)
-    known = run_id if run_id is None or _is_live(mlflow, run_id, experiment) else _restored(mlflow, run_id)
+    known = None if run_id is None else _known(mlflow, run_id, experiment)
     restored = {"restored": run_id} if run_id is not None and known is None else {}
     active = mlflow.start_run(run_id=known, run_name=name, nested=parent is not None, parent_run_id=parent)
     opened = Run(mlflow, active.info.run_id, bool(restored), continued=known is not None)
@@ -182,19 +179,16 @@ def _milliseconds() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _is_live(mlflow: Any, run_id: str, experiment: str) -> bool:
+def _known(mlflow: Any, run_id: str, experiment: str) -> str | None:
+    """The run, if this store has it in this experiment; else the one that was made anew for it."""
     try:
         info = mlflow.get_run(run_id).info
         here = mlflow.get_experiment_by_name(experiment).experiment_id
-        return bool(info.lifecycle_stage == "active" and info.experiment_id == here)
+        if info.lifecycle_stage == "active" and info.experiment_id == here:
+            return run_id
     except mlflow.exceptions.MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        return False
-
-
-def _restored(mlflow: Any, run_id: str) -> str | None:
-    """The run that was made anew for one that this store does not know."""
     found = mlflow.search_runs(filter_string=f"tags.restored = '{run_id}'", output_format="list")
     return found[0].info.run_id if found else None
 

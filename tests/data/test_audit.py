@@ -11,8 +11,7 @@ import pytest
 import soundfile
 
 from pipeline.config.data import Audit
-from pipeline.data.audit import AuditError, audit, check, examine, summary
-from pipeline.data.inspect import Finding
+from pipeline.data.audit import AuditError, Finding, audit, check, examine, summary
 
 RATE = 22050
 Sound = Callable[..., np.ndarray[Any, np.dtype[np.float32]]]

@@ -22,7 +22,7 @@ from checkouts import CHORDS, CLIPS, edit_params, make_music, ran, run, runs
 from documented import Typed
 
 from pipeline.base import paths
-from pipeline.tracking.offline_queue import Queue
+from pipeline.tracking.store import Queue
 
 ROOT = Path(__file__).parents[2]
 

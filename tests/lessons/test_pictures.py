@@ -18,9 +18,8 @@ from lessons.common.pictures.config import Audit
 from lessons.common.pictures.decode import PictureError, decode
 from lessons.common.pictures.inspect import PICTURES, fingerprint, inspect, near
 from lessons.common.pictures.sources.sign_mnist import PIXELS, read
-from pipeline.data.audit import audit, examine, summary
+from pipeline.data.audit import Finding, audit, examine, summary
 from pipeline.data.groups import join
-from pipeline.data.inspect import Finding
 
 LIMITS = Audit(min_side=8, max_pixels=1_000_000, min_clips=2)
 

@@ -251,7 +251,8 @@ def test_the_score_of_a_frozen_backbones_head_is_that_of_evaluation(setup: Setup
     ids = list(pd.read_parquet(paths.SPLIT)["clip_id"])
     rng = np.random.default_rng(7)
     frames = rng.uniform(-80, 0, (len(ids), 80, 32)).astype(np.float32)
-    write_store(paths.FEATURES / "spectrogram", ids, iter(frames), "float32", {"windowed": True, "silence_db": -80.0})
+    spec = {"windowed": True, "silence_db": -80.0, "sample_rate": 22050, "params": {"hop_length": 512}, "bands": "mel"}
+    write_store(paths.FEATURES / "spectrogram", ids, iter(frames), "float32", spec)
     train("tiny")
     evaluate("tiny")
     score = read_json(paths.METRICS / "tiny.json")["valid_macro_f1"]

@@ -23,7 +23,7 @@ from pipeline import cli, tracking
 from pipeline.base import paths
 from pipeline.models.exported import Exported
 from pipeline.tracking import TrackingError, runs, store
-from pipeline.tracking.offline_queue import Queue, queues
+from pipeline.tracking.store import Queue, queues
 
 EXPERIMENT = "music"
 DOUBLED = """

@@ -93,7 +93,7 @@ def test_the_store_of_a_lesson_is_in_the_checkout_around_it(tmp_path: Path, monk
     """Whether DVC runs it, which names the lesson's project, or a person by hand."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     lesson = tmp_path / "lessons/neuron"
-    for folder in (lesson, tmp_path / "pipeline", tmp_path / "elsewhere"):
+    for folder in (lesson, tmp_path / "pipeline/base", tmp_path / "elsewhere"):
         folder.mkdir(parents=True)
     (tmp_path / "pipeline/base/paths.py").touch()
     monkeypatch.setenv("DVC_ROOT", str(lesson))

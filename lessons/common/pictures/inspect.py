@@ -9,8 +9,7 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 
 from lessons.common.pictures.config import Audit
 from lessons.common.pictures.decode import PictureError, decode
-from pipeline.data.audit import Checks
-from pipeline.data.inspect import Array, Finding, Fingerprints, Pair
+from pipeline.data.audit import Array, Checks, Finding, Fingerprints, Pair
 
 THUMBNAIL = 16
 """Pixels of either side of what is compared."""

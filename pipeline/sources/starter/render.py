@@ -154,10 +154,12 @@ def _fingerprint(notes: list[Note]) -> str:
 def _play(notes: list[Note], speed: float, program: int, seconds: float) -> bytes:
     """The excerpt as FLAC."""
     import midirenderer
+    import pretty_midi
     import soundfile
     import soxr
 
-    wave = midirenderer.render_wave_from(_soundfont(), _midi(notes, speed, program, seconds))
+    soundfont = Path(pretty_midi.__file__).with_name("TimGM6mb.sf2").read_bytes()
+    wave = midirenderer.render_wave_from(soundfont, _midi(notes, speed, program, seconds))
     stereo, rate = soundfile.read(io.BytesIO(wave), dtype="float64")
     samples = soxr.resample(stereo.mean(axis=1), rate, SAMPLE_RATE)[: round(seconds * SAMPLE_RATE)]
     fade = round(FADE_S * SAMPLE_RATE)
@@ -184,13 +186,6 @@ def _midi(notes: list[Note], speed: float, program: int, seconds: float) -> byte
     file = io.BytesIO()
     song.write(file)
     return file.getvalue()
-
-
-@functools.cache
-def _soundfont() -> bytes:
-    import pretty_midi
-
-    return (Path(pretty_midi.__file__).parent / "TimGM6mb.sf2").read_bytes()
 
 
 def _write(file: Path, content: bytes) -> None:

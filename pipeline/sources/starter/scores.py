@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import distribution
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
@@ -30,7 +31,7 @@ class Piece:
     """For a reader: the path in the corpus; of a tune in a book also the title."""
     file: str
     text: str | None = None
-    """The ABC notation of a tune in a book; None if the whole file is the piece."""
+    """The ABC notation of a tune in a book; None if the file is one piece."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,8 @@ def pieces(label: str, corpus: Path) -> list[Piece]:
 
 def corpus() -> Path:
     """The folder of scores inside the installed music21."""
-    from importlib.util import find_spec
-
-    spec = find_spec("music21")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("music21 is not installed: run `pip install -e .` in the checkout")
-    return Path(spec.origin).parent / "corpus"
+    # not by an import of music21, which takes a second
+    return Path(str(distribution("music21").locate_file("music21/corpus")))
 
 
 def read(piece: Piece, corpus: Path) -> Score:
@@ -89,10 +86,8 @@ def read(piece: Piece, corpus: Path) -> Score:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MusicXMLWarning)  # slips of notation, which music21 mends
-            if piece.text is None:
-                parsed = converter.parse(corpus / piece.file, forceSource=True)
-            else:
-                parsed = converter.parse(piece.text, format="abc", forceSource=True)
+            kind = None if piece.text is None else "abc"
+            parsed = converter.parse(piece.text or corpus / piece.file, format=kind, forceSource=True)
         parts = list(parsed.parts)
         notes = [note for number, part in enumerate(parts) for note in _notes(part, number)]
         measures = list(parts[0].getElementsByClass("Measure"))
