@@ -13,11 +13,10 @@ from pipeline.tracking import run_logging
 
 def compare(settings: BaseParams) -> None:
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
-    pages = f"{paths.MODEL_REPORTS.name}/{{}}.html" if settings.model_pages else None
-    entries = [
-        Entry.read(key, paths.EVALUATION / key, paths.HISTORY / f"{key}.csv", pages and pages.format(key))
-        for key in settings.experiments
-    ]
+    entries = []
+    for key in settings.experiments:
+        page = f"{paths.MODEL_REPORTS.name}/{key}.html" if settings.model_pages else None
+        entries.append(Entry.read(key, paths.EVALUATION / key, paths.HISTORY / f"{key}.csv", page))
     answers = {key: tested(paths.EVALUATION / key) for key in settings.experiments}
     pairs = bootstrap.compare(answers, settings.seed)
     leaks = {key: read_json(paths.LEAK / key / "leak.json") for key in settings.leak}

@@ -140,9 +140,9 @@ class Study:
         present = self.plan.present
         known = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.COMPLETE))
         if not any(trial.user_attrs.get("values") == present for trial in known):
-            categorical = {n for n, values in self.space.items() if isinstance(values, CategoricalDistribution)}
+            space = self.plan.sweep.space
             # Optuna knows no lists
-            encoded = {name: json.dumps(value) if name in categorical else value for name, value in present.items()}
+            encoded = {name: json.dumps(value) if space[name].choices else value for name, value in present.items()}
             self._study.enqueue_trial(encoded, user_attrs={"values": present})
 
     def ask(self, wanted: int) -> Trial | None:
