@@ -24,7 +24,7 @@ def made(workshop: Workshop) -> Workshop:
         patch.chdir(workshop.home)
         make_networks(paths.WEIGHTS)
         make_features()
-    workshop.make("split", *(f"inputs@{key}" for key in workshop.base["experiments"]))
+    workshop.make("split", "inputs")
     return workshop
 
 
@@ -36,6 +36,6 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
         make_music(shop.home / paths.MUSIC)
         make_networks(shop.home / "networks")
         shop.make("download", "audit", "split", "features")
-        shop.make(*(f"{stage}@{key}" for key in shop.base["experiments"] for stage in ("inputs", "train", "evaluate")))
+        shop.make("inputs", *(f"{stage}@{key}" for key in shop.base["experiments"] for stage in ("train", "evaluate")))
         shop.make("leak@logreg")
         yield shop

@@ -69,7 +69,7 @@ CHOICE = [
     Row("seeds", [1, 2], "train@logreg", WEIGHTS.format("logreg")),
     *of("split", "data/split.parquet:part", {"protocol": "random", "valid": 0.2, "test": 0.4}, "split."),
     Row("window.frames", 64, "train@cnn", CNN),
-    Row("window.frames", 64, "inputs@transfer", "embeddings/transfer/*array.bin"),
+    Row("window.frames", 64, "inputs", "embeddings/transfer/*array.bin"),
     Row("window.musicnn", 64, "train@musicnn", WEIGHTS.format("musicnn")),
     Row("window.fbank", 32, "train@fbank", WEIGHTS.format("fbank")),
 ]

@@ -141,8 +141,9 @@ class Workshop:
                 patch.setattr(sys, "argv", ["soundtrack", name, *keys])
                 error = _ended(cli.main)
             else:
-                patch.setattr(sys, "argv", ["stages", name, *keys])
-                error = _ended(lambda: runpy.run_module("pipeline.stages", run_name="__main__"))
+                package, stage = ("tutorial", "train") if name == "tutorial" else ("pipeline", name)
+                patch.setattr(sys, "argv", ["stages", stage, *keys])
+                error = _ended(lambda: runpy.run_module(f"{package}.stages", run_name="__main__"))
             left = _files()
             if name in ("evaluate", "champion"):
                 left |= _store()
