@@ -1,7 +1,5 @@
 """Score one trained experiment on the validation and test clips."""
 
-import pandas as pd
-
 from pipeline import tracking
 from pipeline.base import paths
 from pipeline.base.files import atomic_write, read_json, write_json
@@ -12,15 +10,8 @@ from pipeline.evaluation.scores import scores
 from pipeline.reports import figures
 from pipeline.reports.model_page import model_page
 from pipeline.tracking import run_logging
-from pipeline.training.answers import answers, data_of, without_branches
+from pipeline.training.answers import answers, without_branches
 from pipeline.training.trials import specs, summary
-
-LOGGED = [name for name, metric in metrics.METRICS.items() if metric.logged]
-VALID = [f"valid_{name}" for name in LOGGED]
-TEST = [f"test_{name}" for name in LOGGED]
-INTERVAL = ["test_macro_f1_low", "test_macro_f1_high"]
-SHOWN = ["valid_macro_f1", "valid_loss", "test_macro_f1", *INTERVAL, "test_accuracy", "test_ece"]
-"""The columns of `dvc metrics show`."""
 
 
 def evaluate(settings: BaseParams, key: str) -> None:
@@ -43,29 +34,13 @@ def evaluate(settings: BaseParams, key: str) -> None:
         (folder / "confusion.png").write_bytes(picture)
         write_json(folder / paths.SCORES, found)
         with run_logging.open_run(settings, key, read_json(trained / paths.RUN)["run_id"]) as run:
-            _log_trials(settings, key, run, predicted, table, rows)
-            several = [*VALID, "test_macro_f1_sd"] if len(models) > 1 else []
-            run.log_metrics({name: found[name] for name in (*TEST, *INTERVAL, *several)})
+            run_logging.log_trials(settings, key, run, predicted, table, rows)
+            several = [*run_logging.VALID, "test_macro_f1_sd"] if len(models) > 1 else []
+            run.log_metrics({name: found[name] for name in (*run_logging.TEST, *run_logging.INTERVAL, *several)})
             run.log_file(folder / "confusion.png")
             run.log_tables({f"{name}.json": own for name, own in tables.items()})
         write_json(folder / "training.json", {"run_id": run.id, **summary(models)})
-    write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in SHOWN})
+    write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in run_logging.SHOWN})
     if settings.model_pages:
         page = paths.MODEL_REPORTS / f"{key}.html"
         model_page(key, predicted, trained, table, rows, paths.FEATURES, picture, page)
-
-
-def _log_trials(
-    settings: BaseParams, key: str, run: tracking.Run, predicted: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame
-) -> None:
-    """Each trial's own scores in its run, which is restored where the store does not know it."""
-    for model in specs(paths.MODELS / key):
-        own = predicted[(predicted["fold"] == model.fold) & (predicted["seed"] == model.seed)]
-        found = {**metrics.mean_scores(own, "valid"), **metrics.mean_scores(own, "test")}
-        with run_logging.trial(settings, key, run, model.trial, model.run_id) as child:
-            if child.restored:
-                run_logging.restore(child, key, model.trial, data_of(model, table, rows))
-            # one step behind the last epoch: a table of runs shows the last step, which is then the delivered model
-            epochs = len(run_logging.history(key, model.trial))
-            child.log_metrics({name: found[name] for name in VALID}, step=epochs)
-            child.log_metrics({name: found[name] for name in TEST})
