@@ -31,8 +31,8 @@ class FeaturesError(UserError):
 
 
 def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> None:
-    """Write the stores and ``features/failed.csv``; only what is not known yet goes through the pool. A kind that is off
-    has an empty folder.
+    """Write the stores and ``features/failed.csv``; only what is not cached goes through the pool. A kind that is off has
+    an empty folder.
 
     Raises:
         FeaturesError: no clip has features.
@@ -41,7 +41,7 @@ def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> None:
     failed: dict[str, str] = {}
     with ExitStack() as stack:
         stores = {
-            kind: stack.enter_context(cache.open_cache(_known(kind, settings), partial(_spec, pool, kind, settings)))
+            kind: stack.enter_context(cache.open_cache(_folder(kind, settings), partial(_spec, pool, kind, settings)))
             for kind in settings.kinds
         }
         tasks = _missing(good, stores)
@@ -57,7 +57,7 @@ def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> None:
                 store.add(clip.clip_id, clip.sha256, fresh.get(kind) or store.read(clip.sha256))
         if len(failed) == len(good):
             raise FeaturesError(f"of no clip can features be computed; of the first, {next(iter(failed.values()))}")
-        # side by side, since to delete an earlier run's large files takes the system its time
+        # in parallel, since deleting an earlier run's large files takes time
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda kind: stores[kind].finish(paths.FEATURES / kind), stores))
     for kind in set(settings.possible) - set(stores):
@@ -72,7 +72,7 @@ def _spec(pool: ProcessPoolExecutor, kind: str, settings: BaseFeatures) -> dict[
 
 
 def _missing(good: pd.DataFrame, stores: dict[str, FeatureCache]) -> dict[int, Task]:
-    """By row, the clips and the kinds of which nothing is known yet."""
+    """By row, the clips and kinds that are not cached."""
     tasks = {}
     for clip in good.itertuples():
         if kinds := [kind for kind, store in stores.items() if clip.sha256 not in store]:
@@ -80,9 +80,8 @@ def _missing(good: pd.DataFrame, stores: dict[str, FeatureCache]) -> dict[int, T
     return tasks
 
 
-def _known(kind: str, settings: BaseFeatures) -> Path:
-    own = key(kind, settings)
-    return paths.cache() / "features" / f"{kind}-{own}"
+def _folder(kind: str, settings: BaseFeatures) -> Path:
+    return paths.cache() / "features" / f"{kind}-{key(kind, settings)}"
 
 
 def key(kind: str, settings: BaseFeatures) -> str:

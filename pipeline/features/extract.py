@@ -28,7 +28,7 @@ def modules(settings: BaseFeatures, *kinds: str) -> list[str]:
 
 
 def spec(kind: str, settings: BaseFeatures) -> dict[str, Any]:
-    """What the store of a kind says of itself."""
+    """The spec of a kind's store."""
     own = getattr(settings, kind)
     described = _module(kind, settings).describe(own)
     return {
@@ -41,7 +41,7 @@ def spec(kind: str, settings: BaseFeatures) -> dict[str, Any]:
 
 
 def attempt(task: Task, settings: BaseFeatures) -> dict[str, Block] | Failure:
-    """As :func:`blocks`; an error of this one clip is returned as a reason, so that it does not stop the others."""
+    """As :func:`blocks`; an error of this one clip is returned, so that it does not stop the others."""
     try:
         return blocks(task, settings)
     except (MemoryError, OSError):

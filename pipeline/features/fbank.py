@@ -14,7 +14,7 @@ from librosa import power_to_db
 from numpy.lib.stride_tricks import sliding_window_view
 
 from pipeline.config.features import Fbank
-from pipeline.features.sound import Array, Sound
+from pipeline.features.sound import Array, Sound, described
 
 RATE, FRAME_LENGTH, HOP_LENGTH, N_FFT, BANDS = 16_000, 400, 160, 512, 128
 FMIN = 20.0
@@ -27,16 +27,10 @@ SILENCE_DB = -100.0
 
 
 def describe(settings: Fbank) -> dict[str, Any]:  # noqa: ARG001
-    return {
-        "windowed": True,
-        "width": BANDS,
-        "bands": "mel",
-        "middles_hz": [round(float(hertz), 1) for hertz in 700 * np.expm1(_edges()[1:-1] / 1127)],
-        "unit": "dB",
-        "silence_db": SILENCE_DB,
-        "sample_rate": RATE,
-        "params": {"frame_length": FRAME_LENGTH, "hop_length": HOP_LENGTH, "n_fft": N_FFT},
-    }
+    middles = [round(float(hertz), 1) for hertz in 700 * np.expm1(_edges()[1:-1] / 1127)]
+    params = {"frame_length": FRAME_LENGTH, "hop_length": HOP_LENGTH, "n_fft": N_FFT}
+    frames = described(BANDS, "mel", "dB", SILENCE_DB)
+    return {**frames, "middles_hz": middles, "sample_rate": RATE, "params": params}
 
 
 def compute(sound: Sound, settings: Fbank) -> Array:  # noqa: ARG001

@@ -1,4 +1,4 @@
-"""What a module in this package has that computes a kind of feature. It is loaded by the kind's name."""
+"""What a module that computes a kind of feature has. It is loaded by the kind's name."""
 
 from typing import Any, Protocol
 

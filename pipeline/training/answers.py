@@ -12,8 +12,8 @@ from pipeline.evaluation import calibration, metrics
 from pipeline.evaluation.ablation import FUSION
 from pipeline.models.exported import LOG_PROBS, Exported
 from pipeline.training import splits
-from pipeline.training.pooling import Array, pooled
-from pipeline.training.predict import FUSION_FILE, averaged, predictions, rows
+from pipeline.training.dataset import Array
+from pipeline.training.predict import FUSION_FILE, Probabilities, averaged, pooled, predictions, rows
 from pipeline.training.splits import Splits
 from pipeline.training.trials import Spec, specs
 
@@ -57,5 +57,5 @@ def without_branches(folder: Path, table: pd.DataFrame, split: pd.DataFrame) -> 
     return {name: pd.concat(own, ignore_index=True) for name, own in found.items()}
 
 
-def _pool(inputs: Sequence[Array], weights: Sequence[float]) -> Array:
+def _pool(inputs: Sequence[Array], weights: Sequence[float]) -> Probabilities:
     return pooled(inputs[0], weights)

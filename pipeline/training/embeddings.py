@@ -26,8 +26,6 @@ from pipeline.workflow.cache_key import cache_key, code, libraries
 
 Run = Callable[[Array], Array]
 """Windows to embeddings (windows, width)."""
-EXAMPLES = 2
-"""Windows that a backbone is exported with."""
 LIBRARIES = ("onnxruntime", "torch", "transformers")
 SPACINGS = TRAIN_SPACING, EVAL_SPACING = 0.5, 1.0
 """Distance between a clip's windows, in windows: of those that a head is trained on, and of those that are averaged."""
@@ -101,8 +99,8 @@ def _open(
     backbone: nn.Module, windows: Windows, settings: Training, cache_dir: Path
 ) -> Iterator[tuple[FeatureCache, Callable[[], Run]]]:
     """A backbone's cache, and the backbone, which is exported or moved to the GPU when first called for."""
-    first = np.zeros(EXAMPLES, dtype=np.int64)
-    example = _feature(windows).cut(first, first)
+    twice = np.zeros(2, dtype=np.int64)
+    example = _feature(windows).cut(twice, twice)
     key = cache_key(_fingerprint(backbone), windows.frames, has_gpu(settings))
 
     @functools.cache
@@ -121,7 +119,7 @@ def _open(
 
 
 def _fingerprint(backbone: nn.Module) -> str:
-    """Identifies a backbone: its modules with their settings, its weights, and its code."""
+    """Key of a backbone: its modules with their settings, its weights, and its code."""
     digest = hashlib.sha256()
     for name, module in backbone.eval().named_modules():
         plain = {key: value for key, value in vars(module).items() if isinstance(value, bool | int | float | str)}
@@ -153,11 +151,10 @@ def _blocks(
 ) -> Iterator[tuple[str, Block, bool]]:
     """For each clip: its key in the cache, its embeddings, and whether they are not in the cache yet."""
     sources = _sources(_feature(windows).digests, pairs)
-    missing = [clip for clip, source in enumerate(sources) if source not in cached]
-    computed = _computed(windows, pairs, missing, run, settings)
-    unknown = set(missing)
+    missing = {clip for clip, source in enumerate(sources) if source not in cached}
+    computed = _computed(windows, pairs, sorted(missing), run, settings)
     for clip, source in enumerate(sources):
-        fresh = clip in unknown
+        fresh = clip in missing
         yield source, block(next(computed), "float32") if fresh else cached.read(source), fresh
 
 

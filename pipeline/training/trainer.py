@@ -82,7 +82,8 @@ def fit(
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a tenth of the time
-    module = learner or Classifier(net, settings, _class_weights(train, settings), _silence_db(train), len(valid), seed)
+    silence_db = [source.silence_db for source in train.sources]
+    module = learner or Classifier(net, settings, _class_weights(train, settings), silence_db, len(valid), seed)
     history = History(on_epoch)
     whole_epochs: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
     mode = "max" if settings.monitor == "valid_macro_f1" else "min"
@@ -135,10 +136,6 @@ def keep_memory() -> None:
 def _loader(windows: Windows, sampler: RandomWindows | EvenWindows) -> DataLoader[Any]:
     generator = torch.Generator().manual_seed(0)  # the loader draws from it, and not from the global one
     return DataLoader(Batches(windows), sampler=sampler, batch_size=None, generator=generator)
-
-
-def _silence_db(windows: Windows) -> list[float]:
-    return [source.silence_db for source in windows.sources]
 
 
 def _class_weights(train: Windows, settings: Training) -> Tensor:
