@@ -34,10 +34,7 @@ def read(file: Path, kind: type[AnySection]) -> AnySection:
 
 
 def read_yaml(file: Path, place: str) -> Any:
-    """
-    Args:
-        place: where commands have to run, for the message.
-    """
+    """``place`` says in messages where commands have to run."""
     try:
         # YAML 1.2, as DVC: `dvc exp run -S` writes 1e-05, which is a text in PyYAML's YAML 1.1
         return YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))

@@ -38,11 +38,8 @@ class ModelSection(Section):
 
     def check_inputs(self, kinds: Sequence[str], forms: Mapping[str, Form]) -> None:
         """
-        Args:
-            forms: of all kinds of feature that there are.
-
         Raises:
-            ValueError: the model does not take these kinds.
+            ValueError: the model does not take these kinds, of all those in ``forms``.
         """
         fit = [kind for kind, form in forms.items() if form in self.takes]
         if len(kinds) != 1 or kinds[0] not in fit:

@@ -3,10 +3,9 @@
 import importlib
 import logging
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -40,10 +39,7 @@ def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> None:
     good = clips.good(clips.read())
     failed: dict[str, str] = {}
     with ExitStack() as stack:
-        stores = {
-            kind: stack.enter_context(cache.open_cache(_folder(kind, settings), partial(_spec, pool, kind, settings)))
-            for kind in settings.kinds
-        }
+        stores = {kind: stack.enter_context(_open(kind, settings, pool)) for kind in settings.kinds}
         tasks = _missing(good, stores)
         log.info("%d of %d clips have features to compute", len(tasks), len(good))
         computed = each(pool, partial(extract.attempt, settings=settings), list(tasks.values()), "features")
@@ -67,8 +63,9 @@ def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> None:
         pd.DataFrame(failed.items(), columns=["clip_id", "reason"]).to_csv(file, index=False)
 
 
-def _spec(pool: ProcessPoolExecutor, kind: str, settings: BaseFeatures) -> dict[str, Any]:
-    return pool.submit(extract.spec, kind, settings).result()
+def _open(kind: str, settings: BaseFeatures, pool: ProcessPoolExecutor) -> AbstractContextManager[FeatureCache]:
+    folder = paths.cache() / "features" / f"{kind}-{key(kind, settings)}"
+    return cache.open_cache(folder, lambda: pool.submit(extract.spec, kind, settings).result())
 
 
 def _missing(good: pd.DataFrame, stores: dict[str, FeatureCache]) -> dict[int, Task]:
@@ -78,10 +75,6 @@ def _missing(good: pd.DataFrame, stores: dict[str, FeatureCache]) -> dict[int, T
         if kinds := [kind for kind, store in stores.items() if clip.sha256 not in store]:
             tasks[clip.Index] = Task(Path(clip.path), kinds)
     return tasks
-
-
-def _folder(kind: str, settings: BaseFeatures) -> Path:
-    return paths.cache() / "features" / f"{kind}-{key(kind, settings)}"
 
 
 def key(kind: str, settings: BaseFeatures) -> str:

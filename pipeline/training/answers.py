@@ -19,16 +19,13 @@ from pipeline.training.trials import Spec, specs
 
 
 def data_of(model: Spec, table: pd.DataFrame, split: pd.DataFrame) -> Splits:
-    """The data that a model was trained on: see :func:`pipeline.training.splits.load`."""
+    """The data that a model was trained on."""
     return splits.load(model.experiment, model.window, table, split, model.fold)
 
 
 def answers(folder: Path, table: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
-    """Validation and test predictions of all trials, each with the temperature fitted on its own validation clips.
-
-    Args:
-        folder: of the experiment's models, with a folder for each trial.
-    """
+    """Validation and test predictions of all trials in the folder of an experiment's models, each with the temperature
+    fitted on its own validation clips."""
     found = []
     for model in specs(folder):
         file = folder / model.trial.name / "model.onnx"

@@ -140,7 +140,7 @@ class Windows:
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Windows that cover every clip, in batches of about equal size."""
-        for pairs in EvenWindows(self.even(self.frames), batch_size):
+        for pairs in even_batches(self.even(self.frames), batch_size):
             yield self[pairs]
 
 
@@ -168,14 +168,6 @@ class RandomWindows:
         yield from np.array_split(pairs, len(self))
 
 
-class EvenWindows:
-    """Batches of the evenly spaced windows, in order."""
-
-    def __init__(self, pairs: Index, batch_size: int) -> None:
-        self.pairs, self.batch_size = pairs, batch_size
-
-    def __len__(self) -> int:
-        return int(np.ceil(len(self.pairs) / self.batch_size))
-
-    def __iter__(self) -> Iterator[Index]:
-        yield from np.array_split(self.pairs, len(self))
+def even_batches(pairs: Index, batch_size: int) -> list[Index]:
+    """Some (clip, offset) pairs in their order, in batches of about equal size; see :meth:`Windows.even`."""
+    return np.array_split(pairs, int(np.ceil(len(pairs) / batch_size)))

@@ -20,7 +20,7 @@ from pipeline.config.training import Training
 from pipeline.features.cache import FeatureCache, open_cache
 from pipeline.features.store import Block, block
 from pipeline.models.exported import Exported, export
-from pipeline.training.dataset import Array, EvenWindows, Feature, Index, Windows
+from pipeline.training.dataset import Array, Feature, Index, Windows, even_batches
 from pipeline.training.hardware import has_gpu
 from pipeline.workflow.cache_key import cache_key, code, libraries
 
@@ -73,11 +73,7 @@ def embed(
 def pack(
     windows: Windows, clips: Sequence[str], backbone: nn.Module, settings: Training, cache_dir: Path, target: Path
 ) -> None:
-    """Put a store of all embeddings that training needs of a frozen backbone at ``target``, where :func:`embed` finds it.
-
-    Args:
-        clips: names of the windows' clips.
-    """
+    """Put a store of all embeddings that training needs of a frozen backbone at ``target``, where :func:`embed` finds it."""
     with _open(backbone, windows, settings, cache_dir) as (cached, run):
         written = set()
         for spacing in SPACINGS:
@@ -181,7 +177,7 @@ def _computed(
     todo = pairs[np.isin(pairs[:, 0], missing)]
     rows: dict[int, list[Array]] = {}
     if len(todo):
-        for batch in tqdm(EvenWindows(todo, settings.batch_size), "embed", unit="batch", dynamic_ncols=True):
+        for batch in tqdm(even_batches(todo, settings.batch_size), "embed", unit="batch", dynamic_ncols=True):
             (inputs,), _, clips = windows[batch]
             for clip, row in zip(clips, run()(inputs), strict=True):
                 rows.setdefault(int(clip), []).append(row)

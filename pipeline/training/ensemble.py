@@ -23,6 +23,7 @@ from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.training import HISTORY, OnEpoch, no_callback
 from pipeline.training.dataset import Array, Windows
+from pipeline.training.embeddings import EVAL_SPACING, embed
 from pipeline.training.predict import (
     FUSION_FILE,
     VALID,
@@ -38,7 +39,7 @@ from pipeline.training.splits import Splits
 BATCH = 32
 
 InnerFolds = Callable[[int], list[Splits]]
-"""Train and valid re-split into so many folds: :func:`pipeline.training.splits.resplit`."""
+"""See :func:`pipeline.training.splits.resplit`."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,6 @@ def answers(net: Any, data: Splits, experiment: Experiment, cache_dir: Path) -> 
     """clip_id and ``p:<label>`` for the validation clips: means over the windows that evaluation uses."""
     windows: Windows = data.windows["valid"]
     if getattr(net, "frozen", False):
-        from pipeline.training.embeddings import EVAL_SPACING, embed
-
         (windows,) = embed([windows], net.backbones, experiment.training, cache_dir, [EVAL_SPACING])
         net = net.head
 

@@ -45,13 +45,10 @@ def _grouped(good: pd.DataFrame, asked: Split, seed: int) -> tuple[Split, pd.Dat
 def predicted(
     settings: BaseParams, experiment: Experiment, table: pd.DataFrame, rows: pd.DataFrame, work: Path, embeddings: Path
 ) -> pd.DataFrame:
-    """Over all folds of a split. The models are not delivered.
+    """Test predictions over all folds of a split (``rows``). The models are not delivered.
 
     Args:
-        table: the clips table.
-        rows: the split.
         work: checkpoints and finished folds; where it holds some, training goes on from there.
-        embeddings: cache of what frozen backbones compute.
     """
     from pipeline.training.ensemble import save_trial, train_trial  # torch takes seconds to import
 

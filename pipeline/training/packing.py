@@ -7,8 +7,7 @@ import numpy as np
 
 from pipeline.base import paths
 from pipeline.base.files import atomic_write, sha256
-from pipeline.config import branches
-from pipeline.config.experiment import Experiment
+from pipeline.config.experiment import Experiment, branches
 from pipeline.config.features import Window
 from pipeline.config.models import Transfer
 from pipeline.data import clips

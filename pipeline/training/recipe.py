@@ -7,8 +7,7 @@ from typing import Any
 from pipeline import evaluation, models, training
 from pipeline.base import paths
 from pipeline.base.files import sha256
-from pipeline.config import backbones, branches
-from pipeline.config.experiment import Experiment
+from pipeline.config.experiment import Experiment, backbones, branches
 from pipeline.config.project import BaseParams
 from pipeline.data import split
 from pipeline.features.store import Store

@@ -36,12 +36,7 @@ class Splits:
 
 
 def load(experiment: Experiment, window: Window, table: pd.DataFrame, split: pd.DataFrame, fold: int) -> Splits:
-    """One fold's splits.
-
-    Args:
-        table: the clips table, with rejected clips.
-        split: the split table.
-    """
+    """One fold's, from the tables of all clips and of the split."""
     labels = clips.labels(table)
     joined = clips.good(table).merge(split[split["fold"] == fold], on="clip_id")
     stores = {kind: Store(paths.FEATURES / kind) for kind in experiment.features}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stores import write_store
 
 from pipeline.features.store import Store
-from pipeline.training.dataset import EvenWindows, Feature, RandomWindows, Windows
+from pipeline.training.dataset import Feature, RandomWindows, Windows, even_batches
 
 SILENCE_DB = -80.0
 FRAMES = 8
@@ -133,7 +133,7 @@ def test_batches_are_the_even_windows_in_order(feature: Feature) -> None:
     windows = Windows([feature], np.array([0, 1, 2]))
     pairs = windows.even(windows.frames)
     batches = list(windows.batches(3))
-    assert len(batches) == len(EvenWindows(pairs, 3)) == 2
+    assert len(batches) == len(even_batches(pairs, 3)) == 2
     assert max(len(batch.targets) for batch in batches) <= 3
     assert np.concatenate([batch.clips for batch in batches]).tolist() == pairs[:, 0].tolist()
     np.testing.assert_array_equal(np.concatenate([b.inputs[0] for b in batches]), feature.cut(*pairs.T))
