@@ -18,7 +18,7 @@ from pipeline.config.features import BaseFeatures
 from pipeline.data import audio, clips
 from pipeline.features import cache, extract
 from pipeline.features.cache import FeatureCache
-from pipeline.features.extract import Failure, Task
+from pipeline.features.extract import Task
 from pipeline.workflow.cache_key import cache_key, code, libraries
 
 log = logging.getLogger(__name__)
@@ -45,9 +45,9 @@ def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> None:
         computed = each(pool, partial(extract.attempt, settings=settings), list(tasks.values()), "features")
         for clip in good.itertuples():
             fresh = next(computed) if clip.Index in tasks else {}
-            if isinstance(fresh, Failure):
-                failed[clip.clip_id] = fresh.reason
-                log.warning("%s is left out: %s", clip.path, fresh.reason)
+            if isinstance(fresh, str):
+                failed[clip.clip_id] = fresh
+                log.warning("%s is left out: %s", clip.path, fresh)
                 continue
             for kind, store in stores.items():
                 store.add(clip.clip_id, clip.sha256, fresh.get(kind) or store.read(clip.sha256))

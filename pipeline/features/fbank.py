@@ -20,6 +20,7 @@ RATE, FRAME_LENGTH, HOP_LENGTH, N_FFT, BANDS = 16_000, 400, 160, 512, 128
 FMIN = 20.0
 """Hz, where the lowest band begins; the highest ends at half of RATE."""
 PRE_EMPHASIS = 0.97
+WINDOW = np.hanning(FRAME_LENGTH).astype(np.float32)
 LEAST = float(np.finfo(np.float32).eps)
 """Kaldi's least power, -69.2 dB."""
 SILENCE_DB = -100.0
@@ -39,15 +40,10 @@ def compute(sound: Sound, settings: Fbank) -> Array:  # noqa: ARG001
     frames = sliding_window_view(signal, FRAME_LENGTH)[::HOP_LENGTH]
     frames = frames - frames.mean(axis=1, keepdims=True)
     before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
-    spectrum = scipy.fft.rfft((frames - np.float32(PRE_EMPHASIS) * before) * _window(), N_FFT, axis=1)
+    spectrum = scipy.fft.rfft((frames - np.float32(PRE_EMPHASIS) * before) * WINDOW, N_FFT, axis=1)
     power = (spectrum.real**2 + spectrum.imag**2) @ _filters()
     decibels: Array = power_to_db(power, amin=LEAST, top_db=None)
     return decibels
-
-
-@lru_cache
-def _window() -> Array:
-    return np.hanning(FRAME_LENGTH).astype(np.float32)
 
 
 @lru_cache

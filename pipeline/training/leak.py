@@ -35,7 +35,8 @@ def both_splits(good: pd.DataFrame, asked: Split, seed: int) -> dict[str, pd.Dat
 
 def _grouped(good: pd.DataFrame, asked: Split, seed: int) -> tuple[Split, pd.DataFrame]:
     """With the folds asked for; else as many as the groups allow, up to MOST_FOLDS, since many folds score all clips."""
-    for folds in range(MOST_FOLDS, 2, -1) if asked.folds == 1 else []:
+    counts = range(MOST_FOLDS, 2, -1) if asked.folds == 1 else []
+    for folds in counts:
         own = asked.model_copy(update={"folds": folds})
         with suppress(SplitError):
             return own, split.split(good, own, seed)

@@ -119,7 +119,7 @@ def test_what_pip_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_name_is_told_the_known_ones(tmp_path: Path) -> None:
+def test_an_unknown_name_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"weights.vgg: .* only \['mobilenet_v2', 'musicnn_msd', 'musicnn_mtt'\]"):
         fetch("vgg", PIP, tmp_path / "out")
 

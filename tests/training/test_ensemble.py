@@ -95,11 +95,11 @@ def test_a_model_in_closed_form_keeps_to_its_threads(
     seen: list[set[int]] = []
     fit = LinearDiscriminantAnalysis.fit
 
-    def told(*given: Any) -> Any:
+    def recorded(*given: Any) -> Any:
         seen.append({lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"})
         return fit(*given)
 
-    monkeypatch.setattr(LinearDiscriminantAnalysis, "fit", told)
+    monkeypatch.setattr(LinearDiscriminantAnalysis, "fit", recorded)
     torch.set_num_threads(3)
     one = experiment(training(threads=threads), ["tabular"], {"name": "lda", "shrinkage": 0.1})
     with blas_threads(3):
@@ -182,7 +182,7 @@ def test_a_branch_may_give_a_label_the_probability_0() -> None:
         np.testing.assert_allclose(net(values).softmax(dim=1), expected, rtol=1e-5, atol=1e-12)
 
 
-def test_a_fusion_and_its_branches_are_told_from_one_run_of_each() -> None:
+def test_a_fusion_without_each_branch_takes_one_run_of_it() -> None:
     runs = []
     branches = [torch.nn.Linear(4, 3), torch.nn.Linear(4, 3)]
     for branch in branches:
