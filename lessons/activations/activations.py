@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lessons.common import lesson
+from lessons.common.table import Table
 from pipeline import tracking
 from pipeline.base.errors import reported
 from pipeline.config.base import Positive, Section, Seed
@@ -26,7 +27,7 @@ from pipeline.models import mlp
 from pipeline.models.layers import activate
 from pipeline.reports.curves import curves
 from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, tidy
-from pipeline.training.dataset import Table, Windows
+from pipeline.training.dataset import Windows
 from pipeline.training.trainer import fit
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 
 from lessons.common import lesson
 from lessons.common.regressor import Regressor
+from lessons.common.table import Table
 from pipeline import tracking
 from pipeline.base.errors import reported
 from pipeline.config.base import Positive, Section, Seed
@@ -27,7 +28,7 @@ from pipeline.config.models import Mlp
 from pipeline.config.training import Training
 from pipeline.models import mlp
 from pipeline.reports.figures import GREY, OKABE_ITO, WIDTH, canvas, scale_loss, tidy
-from pipeline.training.dataset import Table, Windows
+from pipeline.training.dataset import Windows
 from pipeline.training.trainer import fit
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -16,5 +16,4 @@ from pipeline.config.load import find_experiment as find_experiment
 from pipeline.config.load import load as load
 from pipeline.config.load import parse as parse
 from pipeline.config.load import read as read
-from pipeline.config.project import BaseParams as BaseParams
 from pipeline.config.project import Params as Params

@@ -8,11 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.base.errors import UserError
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
-
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
 
 

@@ -41,14 +41,12 @@ def _explain(item: Any, kind: type[Section]) -> str:
     key = ".".join(map(str, keys))
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
-        return f"{key}: {_moved(key) or _unknown(str(keys[-1]), sorted(section.model_fields))}"
+        allowed = sorted(section.model_fields)
+        unknown = f"unknown key{did_you_mean(str(keys[-1]), allowed)}; allowed here: {', '.join(allowed) or 'none'}"
+        return f"{key}: {_moved(key) or unknown}"
     if item["type"] in ("missing", "value_error"):
         return f"{key}: {message}" if key else message
     return f"{key or '(top level)'}: {message}, got {item['input']!r}"
-
-
-def _unknown(key: str, known: list[str]) -> str:
-    return f"unknown key{did_you_mean(key, known)}; allowed here: {', '.join(known) or 'none'}"
 
 
 def _moved(key: str) -> str | None:

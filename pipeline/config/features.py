@@ -10,8 +10,6 @@ from pipeline.config.base import Positive, Section
 
 Form = Literal["columns", "frames", "image"]
 """Columns of a table, frames by bands, or an image of one size for all clips."""
-
-
 ALIGNED = ("spectrogram", "wavelet")
 """Kinds of feature with the same frames."""
 

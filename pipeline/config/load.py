@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -34,10 +34,7 @@ def read(file: Path, kind: type[AnySection]) -> AnySection:
 
 
 def read_yaml(file: Path, place: str) -> Any:
-    """
-    Args:
-        place: where commands have to run, for the message.
-    """
+    """``place`` says in messages where commands have to run."""
     try:
         # YAML 1.2, as DVC: `dvc exp run -S` writes 1e-05, which is a text in PyYAML's YAML 1.1
         return YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
@@ -47,19 +44,12 @@ def read_yaml(file: Path, place: str) -> Any:
         raise ParamsError(f"{file} is not readable as YAML: {error}") from None
 
 
-class _Experiments(Protocol):
-    @property
-    def experiments(self) -> Mapping[str, Experiment]: ...
-
-
-def find_experiment(settings: _Experiments, key: str, file: str = "params.yaml") -> Experiment:
+def find_experiment(experiments: Mapping[str, Experiment], key: str, file: str = "params.yaml") -> Experiment:
     """
     Raises:
         ParamsError: there is none of this name.
     """
-    known = settings.experiments
-    if key not in known:
-        raise ParamsError(
-            f"experiments.{key} is not in {file}; there are {sorted(known)}{did_you_mean(key, list(known))}"
-        )
-    return known[key]
+    if key not in experiments:
+        close = did_you_mean(key, list(experiments))
+        raise ParamsError(f"experiments.{key} is not in {file}; there are {sorted(experiments)}{close}")
+    return experiments[key]

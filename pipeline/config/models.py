@@ -38,11 +38,8 @@ class ModelSection(Section):
 
     def check_inputs(self, kinds: Sequence[str], forms: Mapping[str, Form]) -> None:
         """
-        Args:
-            forms: of all kinds of feature that there are.
-
         Raises:
-            ValueError: the model does not take these kinds.
+            ValueError: the model does not take these kinds, of all those in ``forms``.
         """
         fit = [kind for kind, form in forms.items() if form in self.takes]
         if len(kinds) != 1 or kinds[0] not in fit:
@@ -97,21 +94,19 @@ class Transfer(ModelSection):
     """A key of ``weights`` in params.yaml, or several, whose embeddings are joined."""
     frozen: bool
     shrinkage: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Of a linear discriminant (:class:`Lda`), which then is the head: of a backbone that is not frozen, in place of the
-    linear layer that it was tuned with. Null trains one of ``hidden`` layers."""
+    """Of a linear discriminant (:class:`Lda`), which then is the head, also in place of the linear layer that a backbone was
+    tuned with. Null trains a head of ``hidden`` layers."""
     upsample: Annotated[float, Field(ge=1)] = 1.0
-    """How many times a backbone for pictures sees its input enlarged: it learned from pictures of 160 pixels and more,
-    and looks for what is as large there."""
+    """How many times the input of an image network is enlarged: it was trained on images of 160 pixels and more."""
     feature_maps: Literal["last", "every block"] = "last"
-    """Of a backbone for pictures, the feature maps whose means are its embedding. The last ones tell dogs from cats; those
-    of the blocks before tell patterns apart that a spectrogram has too ("hypercolumns", arXiv:1411.5752). What gets a
-    discriminant after it was tuned is tuned by the last."""
+    """Of an image network, the feature maps whose means are its embedding. The last are of dogs and cats; those of the
+    blocks before of patterns that a spectrogram has too ("hypercolumns", arXiv:1411.5752). Tuning uses the last."""
     unfreeze_from: str | None = None
-    """Of a backbone that is not frozen, its first module to be trained, as PyTorch names it (layer.3 of MobileNetV2);
-    the weights of those before it stay as they are. By default all of it is trained."""
+    """The first module to be trained, as PyTorch names it (layer.3 of MobileNetV2), of a backbone that is not frozen; by
+    default all of it is."""
     wise_ft_alpha: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """How far a backbone that is not frozen goes from the weights it had to the tuned ones: weights on the way are often
-    better than both ("WiSE-FT", arXiv:2109.01903). The head it was tuned with does not fit them, so it needs ``shrinkage``."""
+    """How far to go from the pre-trained weights to the tuned ones: weights between are often better than both ("WiSE-FT",
+    arXiv:2109.01903). The head of the tuning does not fit them, so it needs ``shrinkage``."""
     hidden: list[Positive] = Field(default_factory=list)
     dropout: Fraction = 0.0
 
@@ -121,7 +116,6 @@ class Transfer(ModelSection):
 
     @property
     def closed_form(self) -> bool:
-        """Whether the head is fitted in closed form."""
         return self.shrinkage is not None
 
     @model_validator(mode="after")

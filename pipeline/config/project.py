@@ -1,5 +1,6 @@
 """All of params.yaml."""
 
+from collections.abc import Collection
 from itertools import combinations
 from typing import Annotated, Any, ClassVar, Self
 
@@ -33,7 +34,7 @@ class Champion(Section):
 
 
 class BaseParams(Section):
-    """What any pipeline of this kind needs, whatever its clips are; the lessons on pictures have a subclass too."""
+    """What any pipeline of this kind needs; the lessons on pictures have a subclass too."""
 
     group_name: ClassVar[str]
     """What the clips of one group have in common, for reports."""
@@ -71,18 +72,14 @@ class BaseParams(Section):
 
     def check_experiment(self, place: str, experiment: Experiment) -> None:
         """
-        Args:
-            place: its key, for the message.
-
         Raises:
             ValueError: its features or weights are not there, or its model does not take such features.
         """
         known = self.features.possible
         for kind in experiment.features:
             if kind not in known:
-                raise ValueError(
-                    f"{place}.features: there is no {kind!r}, only {list(known)}{did_you_mean(kind, list(known))}"
-                )
+                close = did_you_mean(kind, list(known))
+                raise ValueError(f"{place}.features: there is no {kind!r}, only {list(known)}{close}")
             if kind not in self.features.kinds:
                 raise ValueError(f"{place}.features: {kind!r} is off; to turn it on, set features.{kind} to {{}}")
         try:
@@ -90,11 +87,7 @@ class BaseParams(Section):
         except ValueError as error:
             raise ValueError(f"{place}.features: {error}") from None
         for name in backbones(experiment):
-            if name not in self.weights:
-                raise ValueError(
-                    f"{place}.model.backbone: {name!r} is not among the weights "
-                    f"{sorted(self.weights)}{did_you_mean(name, list(self.weights))}"
-                )
+            _check_among(f"{place}.model.backbone", name, "weights", self.weights)
 
     @model_validator(mode="after")
     def _leaks_are_experiments(self) -> Self:
@@ -105,11 +98,7 @@ class BaseParams(Section):
         return self
 
     def check_has(self, place: str, key: str) -> None:
-        if key not in self.experiments:
-            raise ValueError(
-                f"{place}: {key!r} is not among the experiments {sorted(self.experiments)}"
-                f"{did_you_mean(key, list(self.experiments))}"
-            )
+        _check_among(place, key, "experiments", self.experiments)
 
     @model_validator(mode="after")
     def _sweeps_try_what_is_possible(self) -> Self:
@@ -124,6 +113,11 @@ class BaseParams(Section):
                 tried = varied(own, dict(some), place)
                 self.check_experiment(place, tried)
         return self
+
+
+def _check_among(place: str, name: str, what: str, names: Collection[str]) -> None:
+    if name not in names:
+        raise ValueError(f"{place}: {name!r} is not among the {what} {sorted(names)}{did_you_mean(name, list(names))}")
 
 
 class Params(BaseParams):

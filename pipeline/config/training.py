@@ -8,8 +8,7 @@ from pipeline.config.base import Fraction, Positive, Section
 
 
 class Augment(Section):
-    """What training windows go through: a shift in pitch, a stretch in time, a gain, and SpecAugment's masks (Park et
-    al. 2019, arXiv:1904.08779)."""
+    """A shift in pitch, a stretch in time, a gain, and SpecAugment's masks (Park et al. 2019, arXiv:1904.08779)."""
 
     time_masks: Annotated[int, Field(ge=0)]
     time_width: Annotated[int, Field(ge=0)]
@@ -49,10 +48,10 @@ class Training(Section):
     arXiv:1710.09412); 0 mixes none."""
     threads: Positive
     accelerator: Literal["auto", "cpu", "cuda", "gpu", "mps"]
-    """What ``auto`` stands for, here and below: ``pipeline/training/hardware.py``."""
+    """``pipeline/training/hardware.py`` chooses where this or ``precision`` is auto."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
     channels_last: bool
-    """Images lie in memory with their channels last, in which convolutions are up to twice as fast."""
+    """Whether images lie in memory with their channels last, which makes convolutions up to twice as fast."""
 
     @model_validator(mode="after")
     def _patience_has_something_to_watch(self) -> Self:

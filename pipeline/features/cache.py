@@ -1,7 +1,7 @@
-"""Nothing is computed twice: features of clips that an earlier run computed, also one that was killed.
+"""A cache of features, also those of a run that was killed, by the content of a clip's file.
 
-They are found by the content of a clip's file, so clips may be added, removed, renamed and relabelled. A folder is
-for one kind of feature, one set of params and one version of the code; all of it may be deleted at any time.
+So clips may be added, removed, renamed and relabelled. A folder is for one kind of feature, one set of params and one
+version of the code; all of it may be deleted at any time.
 """
 
 import csv
@@ -30,35 +30,35 @@ class Location:
 
 
 class FeatureCache:
-    """What is known of one kind of feature, and the store that is being written, which is known from then on."""
+    """What earlier runs computed of one kind of feature, and the store that is being written."""
 
     def __init__(self, folder: Path, spec: Callable[[], dict[str, Any]], stores: Sequence[Path] = ()) -> None:
         self.folder = folder
-        self.known: dict[str, Location] = {}
+        self.cached: dict[str, Location] = {}
         about: dict[str, Any] = {}
         runs = sorted(folder.iterdir()) if folder.is_dir() else []
         for run in [*stores, *runs]:
             if (run / "spec.json").exists():
                 about = {name: value for name, value in read_json(run / "spec.json").items() if name not in SUMS}
-                self.known |= _places(run, about)
+                self.cached |= _places(run, about)
         number = int(runs[-1].name) + 1 if runs else 0
         self.writer = Writer(folder / f"{number:04}", about or spec())
 
     def __contains__(self, source: str) -> bool:
-        return source in self.known
+        return source in self.cached
 
     def add(self, clip_id: str, source: str, clip: Block) -> None:
         start = self.writer.add(clip_id, source, clip)
-        self.known[source] = Location(self.writer.folder / ARRAY, start, len(clip.content), clip.digest)
+        self.cached[source] = Location(self.writer.folder / ARRAY, start, len(clip.content), clip.digest)
 
     def read(self, source: str) -> Block:
-        place = self.known[source]
+        place = self.cached[source]
         with place.file.open("rb") as stream:
             stream.seek(place.start)
             return Block(stream.read(place.size), place.digest)
 
     def finish(self, target: Path) -> None:
-        """Put the written store at ``target``, and keep only it."""
+        """Put the written store at ``target``, and delete those of earlier runs."""
         self.writer.finish()
         with atomic_write(target) as partial:
             shutil.copytree(self.writer.folder, partial, copy_function=link_or_copy)
@@ -74,31 +74,31 @@ def open_cache(
     """While no other process writes there.
 
     Args:
-        spec: gives what the store says of itself, and is asked only where no earlier run has left it.
-        stores: finished ones elsewhere, in which something may be known as well.
+        spec: gives the store's spec; called only where no earlier run has left one.
+        stores: gives finished stores elsewhere that belong to the cache too.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        known = FeatureCache(folder, spec, stores())
-        yield known
-        if known.writer.rows == 0:
-            remove(known.writer.folder)
+        cached = FeatureCache(folder, spec, stores())
+        yield cached
+        if cached.writer.rows == 0:
+            remove(cached.writer.folder)
 
 
 def _places(run: Path, about: dict[str, Any]) -> dict[str, Location]:
-    """By source, what a run wrote whole."""
+    """By source, the clips that a run wrote completely."""
     index, array = run / "index.csv", run / ARRAY
     if not (index.exists() and array.exists()):
         return {}
     row = about["width"] * np.dtype(about["dtype"]).itemsize
-    there = array.stat().st_size
+    size = array.stat().st_size
     with index.open(newline="", encoding="utf-8") as stream:
         text = stream.read()
     # a killed run may have left half a line, or half of a name that has line breaks in it
     lines = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
     places = {}
     for _, start, stop, source, digest in [line for line in lines if len(line) == len(INDEX)][1:]:
-        if int(stop) * row <= there:
+        if int(stop) * row <= size:
             places[source] = Location(array, int(start) * row, (int(stop) - int(start)) * row, digest)
     return places
 

@@ -3,10 +3,9 @@
 import importlib
 import logging
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -19,7 +18,7 @@ from pipeline.config.features import BaseFeatures
 from pipeline.data import audio, clips
 from pipeline.features import cache, extract
 from pipeline.features.cache import FeatureCache
-from pipeline.features.extract import Failure, Task
+from pipeline.features.extract import Task
 from pipeline.workflow.cache_key import cache_key, code, libraries
 
 log = logging.getLogger(__name__)
@@ -31,8 +30,8 @@ class FeaturesError(UserError):
 
 
 def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> None:
-    """Write the stores and ``features/failed.csv``; only what is not known yet goes through the pool. A kind that is off
-    has an empty folder.
+    """Write the stores and ``features/failed.csv``; only what is not cached goes through the pool. A kind that is off has
+    an empty folder.
 
     Raises:
         FeaturesError: no clip has features.
@@ -40,24 +39,21 @@ def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> None:
     good = clips.good(clips.read())
     failed: dict[str, str] = {}
     with ExitStack() as stack:
-        stores = {
-            kind: stack.enter_context(cache.open_cache(_known(kind, settings), partial(_spec, pool, kind, settings)))
-            for kind in settings.kinds
-        }
+        stores = {kind: stack.enter_context(_open(kind, settings, pool)) for kind in settings.kinds}
         tasks = _missing(good, stores)
         log.info("%d of %d clips have features to compute", len(tasks), len(good))
         computed = each(pool, partial(extract.attempt, settings=settings), list(tasks.values()), "features")
         for clip in good.itertuples():
             fresh = next(computed) if clip.Index in tasks else {}
-            if isinstance(fresh, Failure):
-                failed[clip.clip_id] = fresh.reason
-                log.warning("%s is left out: %s", clip.path, fresh.reason)
+            if isinstance(fresh, str):
+                failed[clip.clip_id] = fresh
+                log.warning("%s is left out: %s", clip.path, fresh)
                 continue
             for kind, store in stores.items():
                 store.add(clip.clip_id, clip.sha256, fresh.get(kind) or store.read(clip.sha256))
         if len(failed) == len(good):
             raise FeaturesError(f"of no clip can features be computed; of the first, {next(iter(failed.values()))}")
-        # side by side, since to delete an earlier run's large files takes the system its time
+        # in parallel, since deleting an earlier run's large files takes time
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda kind: stores[kind].finish(paths.FEATURES / kind), stores))
     for kind in set(settings.possible) - set(stores):
@@ -67,22 +63,18 @@ def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> None:
         pd.DataFrame(failed.items(), columns=["clip_id", "reason"]).to_csv(file, index=False)
 
 
-def _spec(pool: ProcessPoolExecutor, kind: str, settings: BaseFeatures) -> dict[str, Any]:
-    return pool.submit(extract.spec, kind, settings).result()
+def _open(kind: str, settings: BaseFeatures, pool: ProcessPoolExecutor) -> AbstractContextManager[FeatureCache]:
+    folder = paths.cache() / "features" / f"{kind}-{key(kind, settings)}"
+    return cache.open_cache(folder, lambda: pool.submit(extract.spec, kind, settings).result())
 
 
 def _missing(good: pd.DataFrame, stores: dict[str, FeatureCache]) -> dict[int, Task]:
-    """By row, the clips and the kinds of which nothing is known yet."""
+    """By row, the clips and kinds that are not cached."""
     tasks = {}
     for clip in good.itertuples():
         if kinds := [kind for kind, store in stores.items() if clip.sha256 not in store]:
             tasks[clip.Index] = Task(Path(clip.path), kinds)
     return tasks
-
-
-def _known(kind: str, settings: BaseFeatures) -> Path:
-    own = key(kind, settings)
-    return paths.cache() / "features" / f"{kind}-{own}"
 
 
 def key(kind: str, settings: BaseFeatures) -> str:

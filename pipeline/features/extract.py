@@ -16,19 +16,13 @@ class Task(NamedTuple):
     kinds: Sequence[str]
 
 
-class Failure(NamedTuple):
-    """In place of a clip's features."""
-
-    reason: str
-
-
 def modules(settings: BaseFeatures, *kinds: str) -> list[str]:
     """Names of the modules that compute these kinds of feature, by default all that are on."""
     return [__name__, settings.decoder, *(f"{settings.package}.{kind}" for kind in kinds or settings.kinds)]
 
 
 def spec(kind: str, settings: BaseFeatures) -> dict[str, Any]:
-    """What the store of a kind says of itself."""
+    """The spec of a kind's store."""
     own = getattr(settings, kind)
     described = _module(kind, settings).describe(own)
     return {
@@ -40,14 +34,14 @@ def spec(kind: str, settings: BaseFeatures) -> dict[str, Any]:
     }
 
 
-def attempt(task: Task, settings: BaseFeatures) -> dict[str, Block] | Failure:
-    """As :func:`blocks`; an error of this one clip is returned as a reason, so that it does not stop the others."""
+def attempt(task: Task, settings: BaseFeatures) -> dict[str, Block] | str:
+    """As :func:`blocks`, or why this one clip has no features, so that it does not stop the others."""
     try:
         return blocks(task, settings)
     except (MemoryError, OSError):
         raise  # of the machine, not of the clip
     except Exception as error:
-        return Failure(f"its features cannot be computed: {type(error).__name__}: {error}")
+        return f"its features cannot be computed: {type(error).__name__}: {error}"
 
 
 def blocks(task: Task, settings: BaseFeatures) -> dict[str, Block]:

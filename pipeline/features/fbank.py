@@ -14,12 +14,13 @@ from librosa import power_to_db
 from numpy.lib.stride_tricks import sliding_window_view
 
 from pipeline.config.features import Fbank
-from pipeline.features.sound import Array, Sound
+from pipeline.features.sound import Array, Sound, described
 
 RATE, FRAME_LENGTH, HOP_LENGTH, N_FFT, BANDS = 16_000, 400, 160, 512, 128
 FMIN = 20.0
 """Hz, where the lowest band begins; the highest ends at half of RATE."""
 PRE_EMPHASIS = 0.97
+WINDOW = np.hanning(FRAME_LENGTH).astype(np.float32)
 LEAST = float(np.finfo(np.float32).eps)
 """Kaldi's least power, -69.2 dB."""
 SILENCE_DB = -100.0
@@ -27,16 +28,10 @@ SILENCE_DB = -100.0
 
 
 def describe(settings: Fbank) -> dict[str, Any]:  # noqa: ARG001
-    return {
-        "windowed": True,
-        "width": BANDS,
-        "bands": "mel",
-        "middles_hz": [round(float(hertz), 1) for hertz in 700 * np.expm1(_edges()[1:-1] / 1127)],
-        "unit": "dB",
-        "silence_db": SILENCE_DB,
-        "sample_rate": RATE,
-        "params": {"frame_length": FRAME_LENGTH, "hop_length": HOP_LENGTH, "n_fft": N_FFT},
-    }
+    middles = [round(float(hertz), 1) for hertz in 700 * np.expm1(_edges()[1:-1] / 1127)]
+    params = {"frame_length": FRAME_LENGTH, "hop_length": HOP_LENGTH, "n_fft": N_FFT}
+    frames = described(BANDS, "mel", "dB", SILENCE_DB)
+    return {**frames, "middles_hz": middles, "sample_rate": RATE, "params": params}
 
 
 def compute(sound: Sound, settings: Fbank) -> Array:  # noqa: ARG001
@@ -45,15 +40,10 @@ def compute(sound: Sound, settings: Fbank) -> Array:  # noqa: ARG001
     frames = sliding_window_view(signal, FRAME_LENGTH)[::HOP_LENGTH]
     frames = frames - frames.mean(axis=1, keepdims=True)
     before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
-    spectrum = scipy.fft.rfft((frames - np.float32(PRE_EMPHASIS) * before) * _window(), N_FFT, axis=1)
+    spectrum = scipy.fft.rfft((frames - np.float32(PRE_EMPHASIS) * before) * WINDOW, N_FFT, axis=1)
     power = (spectrum.real**2 + spectrum.imag**2) @ _filters()
     decibels: Array = power_to_db(power, amin=LEAST, top_db=None)
     return decibels
-
-
-@lru_cache
-def _window() -> Array:
-    return np.hanning(FRAME_LENGTH).astype(np.float32)
 
 
 @lru_cache

@@ -17,11 +17,10 @@ def running_median(values: Array, width: int) -> Array:
 
 @numba.njit(cache=True)
 def _slide(padded: Array, width: int) -> Array:
-    """Keep each column's window sorted as it slides; columns are the lanes that the compiler turns into SIMD.
+    """Each column's window stays sorted as it slides; columns are the lanes that the compiler turns into SIMD.
 
-    A sorted list stays sorted without search when one value leaves and one comes: the list without the leaving
-    value is, place by place, itself or its right neighbour; with the new one, the middle of left neighbour, new
-    value and itself.
+    A sorted list needs no search when one value leaves and one comes: without the leaving value each place holds itself or
+    its right neighbour, and with the new one the middle of left neighbour, new value and itself.
     """
     lanes = 64  # so that the window stays in the nearest cache
     infinity = np.float32(np.inf)
@@ -40,10 +39,10 @@ def _slide(padded: Array, width: int) -> Array:
             for place in range(width):
                 for lane in range(lanes):
                     here = window[place, lane]
-                    kept = here if here < leaving[lane] else window[place + 1, lane]
-                    lower = kept if kept < coming[lane] else coming[lane]
+                    stays = here if here < leaving[lane] else window[place + 1, lane]
+                    lower = stays if stays < coming[lane] else coming[lane]
                     window[place, lane] = lower if lower > left[lane] else left[lane]
-                    left[lane] = kept
+                    left[lane] = stays
             if row >= width - 1:
                 for lane in range(count):
                     medians[row - width + 1, first + lane] = window[width // 2, lane]

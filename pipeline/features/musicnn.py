@@ -9,7 +9,7 @@ import numpy as np
 from librosa import power_to_db
 
 from pipeline.config.features import MusicnnInput
-from pipeline.features.sound import Array, Sound, mel
+from pipeline.features.sound import Array, Sound, described, mel
 
 RATE, N_FFT, HOP_LENGTH, BANDS = 16_000, 512, 256, 96
 """SR, FFT_SIZE, FFT_HOP and N_MELS in configuration.py of the package musicnn 0.1.0."""
@@ -18,15 +18,8 @@ SILENCE_DB = -80.0
 
 
 def describe(settings: MusicnnInput) -> dict[str, Any]:  # noqa: ARG001
-    return {
-        "windowed": True,
-        "width": BANDS,
-        "bands": "mel",
-        "unit": "dB",
-        "silence_db": SILENCE_DB,
-        "sample_rate": RATE,
-        "params": {"n_fft": N_FFT, "hop_length": HOP_LENGTH},
-    }
+    params = {"n_fft": N_FFT, "hop_length": HOP_LENGTH}
+    return {**described(BANDS, "mel", "dB", SILENCE_DB), "sample_rate": RATE, "params": params}
 
 
 def compute(sound: Sound, settings: MusicnnInput) -> Array:  # noqa: ARG001

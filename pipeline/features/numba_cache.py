@@ -1,4 +1,4 @@
-"""Functions that numba compiles as they are first used, librosa's and this package's, are kept beside their code.
+"""numba compiles functions when they are first used, librosa's and this package's, and caches them beside their code.
 
 Processes that do so together in a fresh environment leave that cache broken: every later one crashes in it.
 """

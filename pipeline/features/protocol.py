@@ -1,4 +1,4 @@
-"""What a module in this package has that computes a kind of feature. It is loaded by the kind's name."""
+"""What a module that computes a kind of feature has. It is loaded by the kind's name."""
 
 from typing import Any, Protocol
 
@@ -7,17 +7,10 @@ import numpy as np
 
 class Feature(Protocol):
     def compute(self, clip: Any, settings: Any, /) -> np.ndarray[Any, Any]:
-        """(rows, width) of one decoded clip: one row for a summary, else one for each frame.
-
-        Args:
-            clip: a :class:`pipeline.features.sound.Sound`.
-            settings: the kind's section of ``features`` in params.yaml.
-        """
+        """(rows, width) of one :class:`pipeline.features.sound.Sound`: one row for a summary, else one for each frame."""
         ...
 
     def describe(self, settings: Any, /) -> dict[str, Any]:
-        """What the store's spec says: at least ``width`` and ``windowed``, whether models see windows of the rows.
-
-        Of windowed rows also ``silence_db``, the value that pads a window behind a clip's end.
-        """
+        """The store's spec: at least ``width`` and ``windowed`` (whether models see windows of the rows), and of windowed
+        rows ``silence_db``, the value that pads a window behind a clip's end."""
         ...

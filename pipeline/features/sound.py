@@ -44,6 +44,11 @@ class Sound:
         return self._stft[key]
 
 
+def described(width: int, bands: str, unit: str, silence_db: float) -> dict[str, Any]:
+    """What the stores of all features in frames say of themselves (:meth:`pipeline.features.protocol.Feature.describe`)."""
+    return {"windowed": True, "width": width, "bands": bands, "unit": unit, "silence_db": silence_db}
+
+
 def read(file: Path, settings: Features) -> Sound:
     numba_cache.fill(settings)
     return Sound(mono(file, settings.sample_rate), settings.sample_rate)

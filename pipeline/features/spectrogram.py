@@ -6,21 +6,15 @@ import numpy as np
 from librosa import power_to_db
 
 from pipeline.config.features import Spectrogram
-from pipeline.features.sound import Array, Sound, mel
+from pipeline.features.sound import Array, Sound, described, mel
 
 
 def describe(settings: Spectrogram) -> dict[str, Any]:
-    return {
-        "windowed": True,
-        "width": settings.bands,
-        "bands": "mel",
-        "unit": "dB re maximum",
-        "silence_db": -settings.top_db,
-    }
+    return described(settings.bands, "mel", "dB re maximum", -settings.top_db)
 
 
 def compute(sound: Sound, settings: Spectrogram) -> Array:
-    """(frames, bands), 0 dB at the clip's maximum, floor ``-top_db``; frame t is centred on t * hop_length."""
+    """(frames, bands), 0 dB at the clip's maximum, silence ``-top_db``; frame t is centred on t * hop_length."""
     frames = 1 + len(sound.signal) // settings.hop_length
     spectrum = sound.stft(settings.n_fft, settings.hop_length)[:frames]
     power = mel(spectrum.real**2 + spectrum.imag**2, sound.rate, settings.bands)

@@ -24,7 +24,7 @@ Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 ARRAY = "array.bin"
 INDEX = ("clip_id", "start", "stop", "source", "digest")
 SUMS = ("shape", "digest")
-"""Of a spec, what is known when the last clip is written."""
+"""What a spec has from when the last clip is written."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ class Store:
         Raises:
             KeyError: the store has no such clip.
         """
-        import pandas as pd  # what only asks for the spec does without
+        import pandas as pd  # slow to import, and most callers read the spec alone
 
         index = pd.read_csv(self.folder / "index.csv", dtype={"clip_id": "string"}, keep_default_na=False)
         return index.set_index("clip_id").loc[list(clip_ids)]
 
     def rows(self, clip_ids: Iterable[str]) -> tuple[np.ndarray[Any, np.dtype[np.int64]], ...]:
         """First row and one past the last row of each clip; see :meth:`index`."""
-        asked = self.index(clip_ids)
-        return asked["start"].to_numpy(), asked["stop"].to_numpy()
+        index = self.index(clip_ids)
+        return index["start"].to_numpy(), index["stop"].to_numpy()
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def block(values: Array, dtype: str) -> Block:
 
 
 class Writer:
-    """Writes a store clip by clip; one that is killed leaves all that it was given before."""
+    """Writes a store clip by clip; one that is killed leaves all clips before."""
 
     def __init__(self, folder: Path, spec: dict[str, Any]) -> None:
         """``spec`` has ``dtype`` and ``width``, the number of columns."""

@@ -1,10 +1,9 @@
 """Scalogram: a wavelet transform with Morlet wavelets, in dB below the clip's loudest point.
 
-One wavelet per band, a whole number of bands to the octave, each as many periods long as the others: high bands
-see short times and low bands fine pitches, unlike a mel spectrogram, whose frames are equally long at every
-frequency. In the frequency domain a Morlet wavelet is a Gaussian (Torrence and Compo 1998, table 1), so the
-transform is one FFT of the clip, and per band a product with a short Gaussian and a small inverse FFT at the rate
-that is kept.
+One wavelet per band, each as many periods long as the others: high bands are fine in time and low bands in pitch, unlike a
+mel spectrogram, whose frames are equally long at every frequency. In the frequency domain a Morlet wavelet is a Gaussian
+(Torrence and Compo 1998, table 1), so the transform is one FFT of the clip, and per band a product with a short Gaussian
+and a small inverse FFT at the rate of the frames.
 """
 
 import math
@@ -16,24 +15,18 @@ import scipy.fft
 from librosa import amplitude_to_db
 
 from pipeline.config.features import Wavelet
-from pipeline.features.sound import Array, Sound
+from pipeline.features.sound import Array, Sound, described
 
 REACH = 4.5
 """Standard deviations at which a Gaussian is cut: there it is 88 dB below its top."""
 
 
 def describe(settings: Wavelet) -> dict[str, Any]:
-    return {
-        "windowed": True,
-        "width": settings.bands,
-        "bands": "Morlet wavelets",
-        "unit": "dB re maximum",
-        "silence_db": -settings.top_db,
-    }
+    return described(settings.bands, "Morlet wavelets", "dB re maximum", -settings.top_db)
 
 
 def compute(sound: Sound, settings: Wavelet) -> Array:
-    """(frames, bands) from ``fmin`` upwards, 0 dB at the clip's maximum, floor ``-top_db``.
+    """(frames, bands) from ``fmin`` upwards, 0 dB at the clip's maximum, silence ``-top_db``.
 
     Frames are those of the spectrogram with the same hop length.
     """

@@ -45,7 +45,7 @@ def _block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Se
 class Tutorial(nn.Module):
     """Trunk of Conv 32, Conv 32, Conv 64 (3x3, each ReLU and pooled by 2), dropout, dense 128: (B, width).
 
-    As in the tutorial the picture is seen as a whole, three equal channels scaled to [0, 1]. ReLU comes after the
+    As in the tutorial the input is an image of three equal channels, scaled to [0, 1]. ReLU comes after the
     pooling, which gives the same and leaves it a quarter of the values.
     """
 
@@ -55,9 +55,8 @@ class Tutorial(nn.Module):
         super().__init__()
         bands, frames = source.shape[-2:]
         self.silence_db = source.silence_db
-        widths = (3, 32, 32, 64)
         layers: list[nn.Module] = []
-        for inputs, outputs in pairwise(widths):
+        for inputs, outputs in pairwise((3, 32, 32, 64)):
             layers += [nn.Conv2d(inputs, outputs, 3), nn.MaxPool2d(2), nn.ReLU()]
             bands, frames = (bands - 2) // 2, (frames - 2) // 2
         self.body = nn.Sequential(
@@ -70,7 +69,7 @@ class Tutorial(nn.Module):
 
 
 def _small(source: Input, classes: int, dropout: float) -> nn.Module:
-    """Conv 32, Conv 64, Conv 128 (3x3, each pooled by 2), dropout, logits over what is left of the picture."""
+    """Conv 32, Conv 64, Conv 128 (3x3, each pooled by 2), dropout, one linear layer over all that remains."""
     height, width = (side // 8 for side in source.shape[1:])
     blocks = [_block(source.channels, 32), _block(32, 64), _block(64, 128)]
     flat = nn.Linear(128 * height * width, classes)

@@ -11,21 +11,17 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
-
-
 LOG_PROBS = "log_probs"
 """A second output, of a fusion: (B, branches, labels) log probabilities."""
 
 
 def export(net: Any, examples: Sequence[Any], names: Sequence[str], outputs: Sequence[str], file: Path) -> None:
-    """Write ``net`` as it computes the ``outputs`` from ``examples``, batches of at least two.
-
-    Every input has a free batch size and the name of its feature.
-    """
+    """Write ``net`` with the ``outputs`` that it computes from ``examples``, batches of at least two; the size of a batch
+    is free in the graph. ``names`` are the inputs'."""
     import torch
 
     with warnings.catch_warnings():
-        # the exporter that is to follow this one takes 20 s for MobileNetV2 in place of 1 s, and 8 s to import
+        # the exporter that will replace this one takes 20 s for MobileNetV2 in place of 1 s, and 8 s to import
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         # of attention, that it takes the number of patches for fixed, which it is
         warnings.filterwarnings("ignore", "Converting a tensor", module="transformers")
@@ -44,10 +40,7 @@ class Exported:
     """Runs an exported model on the CPU."""
 
     def __init__(self, file: Path, threads: int, output: str | None = None) -> None:
-        """
-        Args:
-            output: by default the first.
-        """
+        """``output`` is by default the first."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -13,17 +13,12 @@ from pipeline.models import MIN_PROBABILITY
 
 
 class Fusion(nn.Module):
-    """Features to logits."""
-
     pooling_weights: Tensor
 
     def __init__(
         self, branches: Sequence[nn.Module], places: Sequence[Sequence[int]], pooling_weights: Sequence[float]
     ) -> None:
-        """
-        Args:
-            places: for each branch, which of the inputs it takes.
-        """
+        """``places`` says for each branch which of the inputs it takes."""
         super().__init__()
         self.branches, self.places = nn.ModuleList(branches), places
         self.register_buffer("pooling_weights", torch.tensor(pooling_weights, dtype=torch.float32))

@@ -10,10 +10,7 @@ from pipeline.models import MIN_PROBABILITY, Array, Input
 
 
 class Standardise(nn.Module):
-    """Zero mean, unit variance per column, band or channel, by the training part's statistics.
-
-    They are buffers: saved and exported with the model, so that inference cannot scale otherwise.
-    """
+    """Zero mean, unit variance per column, band or channel, by the training part's statistics, which are in the model."""
 
     mean: Tensor
     std: Tensor

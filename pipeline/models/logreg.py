@@ -1,6 +1,6 @@
 """Logistic regression on the standardised tabular features: the reference a network has to beat.
 
-Fitted by scikit-learn; its coefficients become a linear layer, so that it is kept and run like every other model.
+Fitted by scikit-learn; its coefficients become a linear layer, so that it is saved and run like every other model.
 """
 
 from torch import nn

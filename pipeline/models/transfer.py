@@ -35,7 +35,7 @@ def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
     """
     (image,) = inputs
     if settings.closed_form and not settings.frozen:
-        # tuned with its last maps, as it was trained; those of its blocks are for the discriminant (:func:`interpolated`)
+        # tuned with its last maps, as in pre-training; those of its blocks are for the discriminant (:func:`interpolated`)
         settings = settings.model_copy(update={"feature_maps": "last"})
     nets = load_backbones(settings, image)
     example = torch.zeros(1, *image.shape)
@@ -45,7 +45,6 @@ def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
 
 
 def load_backbones(settings: Settings, source: Input) -> list[Backbone]:
-    """See :func:`build`."""
     found = [backbones.build(paths.WEIGHTS / name, source, settings) for name in settings.backbones]
     if not settings.frozen:
         for backbone in found:
@@ -74,11 +73,8 @@ def interpolated(tuned: nn.ModuleList, settings: Settings, source: Input) -> nn.
 
 
 def fit_head(shrinkage: float, train: Rows, valid: Rows, classes: int) -> nn.Module:
-    """A linear discriminant of embeddings, in closed form.
-
-    They are not standardised: their columns have one unit, and where one of MobileNetV2's varies more it says more
-    (docs/training.md).
-    """
+    """A linear discriminant of embeddings, in closed form. They are not standardised: their columns have one unit, and
+    where one of MobileNetV2's varies more it says more (docs/training.md)."""
     return lda.discriminant(shrinkage, train, valid, classes)
 
 

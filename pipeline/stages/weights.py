@@ -2,8 +2,8 @@
 
 from pipeline.base import paths
 from pipeline.config.project import BaseParams
-from pipeline.models.pretrained.fetch import bring
+from pipeline.models.pretrained.fetch import fetch
 
 
 def weights(settings: BaseParams, name: str) -> None:
-    bring(name, settings.weights[name], paths.WEIGHTS / name)
+    fetch(name, settings.weights[name], paths.WEIGHTS / name)

@@ -12,23 +12,20 @@ from pipeline.evaluation import calibration, metrics
 from pipeline.evaluation.ablation import FUSION
 from pipeline.models.exported import LOG_PROBS, Exported
 from pipeline.training import splits
-from pipeline.training.pooling import Array, pooled
-from pipeline.training.predict import FUSION_FILE, averaged, predictions, rows
+from pipeline.training.dataset import Array
+from pipeline.training.predict import FUSION_FILE, Probabilities, averaged, pooled, predictions, rows
 from pipeline.training.splits import Splits
 from pipeline.training.trials import Spec, specs
 
 
 def data_of(model: Spec, table: pd.DataFrame, split: pd.DataFrame) -> Splits:
-    """The data that a model was trained on: see :func:`pipeline.training.splits.load`."""
+    """The data that a model was trained on."""
     return splits.load(model.experiment, model.window, table, split, model.fold)
 
 
 def answers(folder: Path, table: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
-    """Validation and test predictions of all trials, each with the temperature fitted on its own validation clips.
-
-    Args:
-        folder: of the experiment's models, with a folder for each trial.
-    """
+    """Validation and test predictions of all trials in the folder of an experiment's models, each with the temperature
+    fitted on its own validation clips."""
     found = []
     for model in specs(folder):
         file = folder / model.trial.name / "model.onnx"
@@ -57,5 +54,5 @@ def without_branches(folder: Path, table: pd.DataFrame, split: pd.DataFrame) -> 
     return {name: pd.concat(own, ignore_index=True) for name, own in found.items()}
 
 
-def _pool(inputs: Sequence[Array], weights: Sequence[float]) -> Array:
+def _pool(inputs: Sequence[Array], weights: Sequence[float]) -> Probabilities:
     return pooled(inputs[0], weights)

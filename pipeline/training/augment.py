@@ -1,7 +1,4 @@
-"""What training windows go through before a net sees them, so that it sees no window twice.
-
-Every random number is of torch's own generator, which training seeds anew each epoch.
-"""
+"""Augmentation of training windows. Random numbers are from torch's global generator, seeded anew each epoch."""
 
 import torch
 from torch import Tensor
@@ -14,11 +11,10 @@ ROUNDING = 1e-3
 
 
 def mixed(inputs: tuple[Tensor, ...], alpha: float) -> tuple[tuple[Tensor, ...], float]:
-    """Each window mixed with the one before it in the batch, and its own share, at least a half; unchanged and 1 where
-    ``alpha`` is 0.
+    """Mixup: each window mixed with the one before it in the batch, and its own share, at least a half; 1 if ``alpha`` is 0.
 
-    In the paper (Zhang et al. 2018, arXiv:1710.09412) the share is any of Beta(alpha, alpha). In a batch in random order
-    the greater of both shares comes to the same, and leaves each window a label of its own.
+    In the paper (Zhang et al. 2018, arXiv:1710.09412) the share is drawn from Beta(alpha, alpha). In a batch in random order
+    the greater of both shares is equivalent, and leaves each window its own label.
     """
     if not alpha:
         return inputs, 1.0
@@ -28,10 +24,9 @@ def mixed(inputs: tuple[Tensor, ...], alpha: float) -> tuple[tuple[Tensor, ...],
 
 
 def augment(values: Tensor, settings: Augment, silence_db: float) -> Tensor:
-    """Windows (B, bands, frames) in dB shifted, stretched, masked and with a gain; a mask takes the window's mean. Else
-    unchanged.
+    """Windows (B, bands, frames) in dB shifted, stretched, with a gain, and masked by their mean; all else unchanged.
 
-    Silence, as behind a clip's end, gets no gain: amplified, models would see it.
+    Silence, as behind a clip's end, gets no gain: models would see the padding.
     """
     if values.ndim != 3:
         return values

@@ -30,7 +30,7 @@ class Source(Protocol):
 
     frames: int
     silence_db: float
-    """Of windows in dB, their silence; of rows, and of images, it says nothing."""
+    """Of windows in dB; else without meaning."""
 
     def max_offset(self) -> Index:
         """Greatest offset at which a window of each clip may start."""
@@ -48,17 +48,17 @@ class Feature:
         """
         Args:
             array: (rows, columns) of all clips, those of each from ``starts`` to ``stops``.
-            spec: what a store says of such rows.
+            spec: of such rows' store.
         """
         self.array, self.starts, self.stops = array, starts, stops
         self.digests: list[str] = []
-        """What tells a clip's rows from all others; known of stored ones."""
+        """Of each clip's rows; of stored features alone."""
         self.windowed = bool(spec["windowed"])
         self.frames = frames if self.windowed else 1
         self.silence_db = float(spec["silence_db"]) if self.windowed else 0.0
         self.full_scale = float(spec.get("full_scale", 1.0))
-        whole = tuple(spec.get("image", array.shape[1:]))
-        self.shape = (array.shape[1], frames) if self.windowed else whole
+        unwindowed = tuple(spec.get("image", array.shape[1:]))
+        self.shape = (array.shape[1], frames) if self.windowed else unwindowed
 
     @classmethod
     def stored(cls, store: Store, clip_ids: Sequence[str], frames: int) -> Self:
@@ -71,8 +71,7 @@ class Feature:
         return np.maximum(self.stops - self.starts - self.frames, 0)
 
     def cut(self, clips: Index, offsets: Index) -> Array:
-        """(B, columns), images (B, channels, height, width), or windows (B, bands, frames); past a clip's end comes the
-        floor."""
+        """(B, columns), images (B, channels, height, width), or windows (B, bands, frames), padded with silence."""
         if not self.windowed:
             return self._scaled(self.array[self.starts[clips]]).reshape(-1, *self.shape)
         rows = (self.starts[clips] + offsets)[:, None] + np.arange(self.frames)
@@ -94,35 +93,16 @@ class Feature:
         return Input(self.shape, mean.astype(np.float32), std.astype(np.float32), self.silence_db)
 
     def _scaled(self, stored: Any) -> Array:
-        """Bytes as shares of the brightest; all else is stored as it is used."""
+        """Bytes of an image as shares of the brightest."""
         values: Array = stored.astype(np.float32)
         return values if self.full_scale == 1 else values / np.float32(self.full_scale)
-
-
-class Table:
-    """(clips, columns) in memory, one row for each."""
-
-    frames, silence_db = 1, 0.0
-
-    def __init__(self, values: Array) -> None:
-        self.values = values
-
-    def max_offset(self) -> Index:
-        return np.zeros(len(self.values), dtype=np.int64)
-
-    def cut(self, clips: Index, offsets: Index) -> Array:  # noqa: ARG002
-        return self.values[clips]
-
-    def describe(self) -> Input:
-        """Mean and standard deviation per column."""
-        return Input(self.values.shape[1:], self.values.mean(axis=0), self.values.std(axis=0))
 
 
 class Windows:
     """The windows of one part, indexed with the (clip, offset) pairs of a whole batch.
 
-    Sources may have frames of different lengths. Offsets are those of the one that needs most windows to be seen whole;
-    the others' windows lie as far between a clip's start and end. A summary is the same in all of a clip's windows.
+    Sources may have frames of different lengths. Offsets are those of the source that needs most windows to cover its
+    clips; the others' windows lie as far between a clip's start and end. A summary is the same in all of a clip's windows.
     """
 
     def __init__(self, sources: Sequence[Source], targets: Targets) -> None:
@@ -159,19 +139,19 @@ class Windows:
         return np.array(pairs, dtype=np.int64)
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Windows that cover every clip, each batch as large as the rest allows."""
-        for pairs in EvenWindows(self.even(self.frames), batch_size):
+        """Windows that cover every clip, in batches of about equal size."""
+        for pairs in even_batches(self.even(self.frames), batch_size):
             yield self[pairs]
 
 
 class RandomWindows:
     """Batches of (clip, offset): each clip ``windows_per_clip`` times an epoch, at offsets drawn anew.
 
-    The order is a function of seed and epoch alone, so that a resumed run draws what the first would have.
+    They follow from seed and epoch alone, so that a resumed run draws the same.
     """
 
     def __init__(self, max_offset: Index, windows_per_clip: int, batch_size: int, seed: int) -> None:
-        self.max_offset, self.repeats, self.batch_size, self.seed = (max_offset, windows_per_clip, batch_size, seed)
+        self.max_offset, self.repeats, self.batch_size, self.seed = max_offset, windows_per_clip, batch_size, seed
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -188,14 +168,6 @@ class RandomWindows:
         yield from np.array_split(pairs, len(self))
 
 
-class EvenWindows:
-    """Batches of the evenly spaced windows, in order."""
-
-    def __init__(self, pairs: Index, batch_size: int) -> None:
-        self.pairs, self.batch_size = pairs, batch_size
-
-    def __len__(self) -> int:
-        return int(np.ceil(len(self.pairs) / self.batch_size))
-
-    def __iter__(self) -> Iterator[Index]:
-        yield from np.array_split(self.pairs, len(self))
+def even_batches(pairs: Index, batch_size: int) -> list[Index]:
+    """Some (clip, offset) pairs in their order, in batches of about equal size; see :meth:`Windows.even`."""
+    return np.array_split(pairs, int(np.ceil(len(pairs) / batch_size)))

@@ -20,14 +20,12 @@ from pipeline.config.training import Training
 from pipeline.features.cache import FeatureCache, open_cache
 from pipeline.features.store import Block, block
 from pipeline.models.exported import Exported, export
-from pipeline.training.dataset import Array, EvenWindows, Feature, Index, Windows
+from pipeline.training.dataset import Array, Feature, Index, Windows, even_batches
 from pipeline.training.hardware import has_gpu
 from pipeline.workflow.cache_key import cache_key, code, libraries
 
 Run = Callable[[Array], Array]
 """Windows to embeddings (windows, width)."""
-EXAMPLES = 2
-"""Windows that a backbone is exported with."""
 LIBRARIES = ("onnxruntime", "torch", "transformers")
 SPACINGS = TRAIN_SPACING, EVAL_SPACING = 0.5, 1.0
 """Distance between a clip's windows, in windows: of those that a head is trained on, and of those that are averaged."""
@@ -75,11 +73,7 @@ def embed(
 def pack(
     windows: Windows, clips: Sequence[str], backbone: nn.Module, settings: Training, cache_dir: Path, target: Path
 ) -> None:
-    """Put a store of all embeddings that training needs of a frozen backbone at ``target``, where :func:`embed` finds it.
-
-    Args:
-        clips: names of the windows' clips.
-    """
+    """Put a store of all embeddings that training needs of a frozen backbone at ``target``, where :func:`embed` finds it."""
     with _open(backbone, windows, settings, cache_dir) as (cached, run):
         written = set()
         for spacing in SPACINGS:
@@ -101,8 +95,8 @@ def _open(
     backbone: nn.Module, windows: Windows, settings: Training, cache_dir: Path
 ) -> Iterator[tuple[FeatureCache, Callable[[], Run]]]:
     """A backbone's cache, and the backbone, which is exported or moved to the GPU when first called for."""
-    first = np.zeros(EXAMPLES, dtype=np.int64)
-    example = _feature(windows).cut(first, first)
+    twice = np.zeros(2, dtype=np.int64)
+    example = _feature(windows).cut(twice, twice)
     key = cache_key(_fingerprint(backbone), windows.frames, has_gpu(settings))
 
     @functools.cache
@@ -121,7 +115,7 @@ def _open(
 
 
 def _fingerprint(backbone: nn.Module) -> str:
-    """Identifies a backbone: its modules with their settings, its weights, and its code."""
+    """Key of a backbone: its modules with their settings, its weights, and its code."""
     digest = hashlib.sha256()
     for name, module in backbone.eval().named_modules():
         plain = {key: value for key, value in vars(module).items() if isinstance(value, bool | int | float | str)}
@@ -153,11 +147,10 @@ def _blocks(
 ) -> Iterator[tuple[str, Block, bool]]:
     """For each clip: its key in the cache, its embeddings, and whether they are not in the cache yet."""
     sources = _sources(_feature(windows).digests, pairs)
-    missing = [clip for clip, source in enumerate(sources) if source not in cached]
-    computed = _computed(windows, pairs, missing, run, settings)
-    unknown = set(missing)
+    missing = {clip for clip, source in enumerate(sources) if source not in cached}
+    computed = _computed(windows, pairs, sorted(missing), run, settings)
     for clip, source in enumerate(sources):
-        fresh = clip in unknown
+        fresh = clip in missing
         yield source, block(next(computed), "float32") if fresh else cached.read(source), fresh
 
 
@@ -184,7 +177,7 @@ def _computed(
     todo = pairs[np.isin(pairs[:, 0], missing)]
     rows: dict[int, list[Array]] = {}
     if len(todo):
-        for batch in tqdm(EvenWindows(todo, settings.batch_size), "embed", unit="batch", dynamic_ncols=True):
+        for batch in tqdm(even_batches(todo, settings.batch_size), "embed", unit="batch", dynamic_ncols=True):
             (inputs,), _, clips = windows[batch]
             for clip, row in zip(clips, run()(inputs), strict=True):
                 rows.setdefault(int(clip), []).append(row)

@@ -21,16 +21,25 @@ from pipeline.config.experiment import Experiment
 from pipeline.config.experiment import Fusion as FusionSettings
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
-from pipeline.training import HISTORY, OnEpoch, no_callback, pooling
+from pipeline.training import HISTORY, OnEpoch, no_callback
 from pipeline.training.dataset import Array, Windows
-from pipeline.training.predict import FUSION_FILE, VALID, Probabilities, averaged, probability_table
+from pipeline.training.embeddings import EVAL_SPACING, embed
+from pipeline.training.predict import (
+    FUSION_FILE,
+    VALID,
+    Probabilities,
+    averaged,
+    fit_weights,
+    pooled,
+    probability_table,
+)
 from pipeline.training.single import save, train_single
 from pipeline.training.splits import Splits
 
 BATCH = 32
 
 InnerFolds = Callable[[int], list[Splits]]
-"""Train and valid re-split into so many folds: :func:`pipeline.training.splits.resplit`."""
+"""See :func:`pipeline.training.splits.resplit`."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Trained:
     net: nn.Module
     history: pd.DataFrame
     valid: pd.DataFrame | None = None
-    """Where the net itself was trained on valid: clip_id and ``p:<label>``, out of fold."""
+    """Where the net was trained on valid too: clip_id and ``p:<label>``, out of fold."""
     pooling: dict[str, Any] | None = None
     """Of a fusion: ``pooling_weights`` of the branches, and ``without``, the same by branch left out."""
 
@@ -85,8 +94,6 @@ def answers(net: Any, data: Splits, experiment: Experiment, cache_dir: Path) -> 
     """clip_id and ``p:<label>`` for the validation clips: means over the windows that evaluation uses."""
     windows: Windows = data.windows["valid"]
     if getattr(net, "frozen", False):
-        from pipeline.training.embeddings import EVAL_SPACING, embed
-
         (windows,) = embed([windows], net.backbones, experiment.training, cache_dir, [EVAL_SPACING])
         net = net.head
 
@@ -127,13 +134,16 @@ def _fused(
         valid = answers(one.net, own, branch, cache_dir) if one.valid is None else one.valid
         each.append(np.log(valid.drop(columns="clip_id").to_numpy().clip(models.MIN_PROBABILITY)))
     log_probs, targets = np.stack(each, axis=1), data.windows["valid"].targets
-    weights = pooling.fit_weights(log_probs, targets)
-    without = {name: pooling.fit_weights_without(place, log_probs, targets) for place, name in enumerate(branches)}
+    weights = fit_weights(log_probs, targets)
+    without = {}
+    for place, name in enumerate(branches):
+        others = fit_weights(np.delete(log_probs, place, axis=1), targets)
+        without[name] = [*others[:place], 0.0, *others[place:]]
     places = [[data.kinds.index(kind) for kind in branch.features] for branch in branches.values()]
     out_of_fold = any(one.valid is not None for one in found)
     return Trained(
         Fusion([one.net for one in found], places, weights).eval(),
         pd.DataFrame(columns=list(HISTORY)),
-        _table(data, pooling.pooled(log_probs, weights)) if out_of_fold else None,
+        _table(data, pooled(log_probs, weights)) if out_of_fold else None,
         {"pooling_weights": weights, "without": without},
     )

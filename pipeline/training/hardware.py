@@ -4,14 +4,12 @@ import torch
 
 from pipeline.config.base import ParamsError
 from pipeline.config.experiment import Experiment, Fusion
-from pipeline.config.models import Cnn, Multimodal, Transfer
+from pipeline.config.models import Cnn, ModelSection, Multimodal, Transfer
 from pipeline.config.training import Training
-
-FULL = "32-true"
 
 
 def resolved(experiment: Experiment) -> Experiment:
-    """The experiment with every ``auto`` replaced by what this machine takes: what is then trained, and written down.
+    """The experiment with every ``auto`` replaced by what this machine takes.
 
     Sixteen bits hold the products of convolutions alone (autocast); weights, sums and losses stay in 32. A net
     without convolutions gains no time from them, so it keeps 32 throughout.
@@ -19,14 +17,12 @@ def resolved(experiment: Experiment) -> Experiment:
     Raises:
         ParamsError: 16-mixed without a GPU, or a GPU that is not here.
     """
-    settings = experiment.training
-    settings = settings.model_copy(update={"accelerator": _accelerator(settings)})
-    settings = settings.model_copy(update={"precision": _precision(experiment, settings)})
-    model = experiment.model
+    settings, model = experiment.training, experiment.model
+    found = {"accelerator": _accelerator(settings), "precision": _precision(model, settings)}
     if isinstance(model, Fusion):
         branches = {name: resolved(branch) for name, branch in model.branches.items()}
         model = model.model_copy(update={"branches": branches})
-    return experiment.model_copy(update={"training": settings, "model": model})
+    return experiment.model_copy(update={"training": settings.model_copy(update=found), "model": model})
 
 
 def has_gpu(settings: Training) -> bool:
@@ -51,22 +47,17 @@ def _accelerator(settings: Training) -> str:
     return "cuda" if has_gpu(settings) else "cpu"
 
 
-def _precision(experiment: Experiment, settings: Training) -> str:
+def _precision(model: ModelSection, settings: Training) -> str:
     if settings.precision == "16-mixed" and not has_gpu(settings):
         raise ParamsError("training.precision: 16-mixed needs a GPU; auto and bf16-mixed do not")
     if settings.precision != "auto":
         return settings.precision
-    convolves = isinstance(experiment.model, Cnn | Transfer | Multimodal) and not getattr(
-        experiment.model, "frozen", False
-    )
-    return _fastest(settings) if convolves else FULL
-
-
-def _fastest(settings: Training) -> str:
+    if not isinstance(model, Cnn | Transfer | Multimodal) or getattr(model, "frozen", False):
+        return "32-true"
     if has_gpu(settings):
         # bfloat16 has the range of 32 bits and needs no scaling of the loss
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
-    return "bf16-mixed" if has_bf16() else FULL
+    return "bf16-mixed" if has_bf16() else "32-true"
 
 
 def has_bf16() -> bool:

@@ -1,5 +1,6 @@
-"""What leaking groups would claim: an experiment trained with its groups kept together, and again with them ignored."""
+"""What leaking groups would claim: an experiment trained with its groups respected, and again with them ignored."""
 
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -34,27 +35,21 @@ def both_splits(good: pd.DataFrame, asked: Split, seed: int) -> dict[str, pd.Dat
 
 def _grouped(good: pd.DataFrame, asked: Split, seed: int) -> tuple[Split, pd.DataFrame]:
     """With the folds asked for; else as many as the groups allow, up to MOST_FOLDS, since many folds score all clips."""
-    counts = [asked.folds] if asked.folds > 1 else [*range(MOST_FOLDS, 2, -1), 1]
+    counts = range(MOST_FOLDS, 2, -1) if asked.folds == 1 else []
     for folds in counts:
         own = asked.model_copy(update={"folds": folds})
-        try:
+        with suppress(SplitError):
             return own, split.split(good, own, seed)
-        except SplitError:
-            if folds == counts[-1]:
-                raise
-    raise AssertionError("the last count returns or raises")
+    return asked, split.split(good, asked, seed)
 
 
 def predicted(
     settings: BaseParams, experiment: Experiment, table: pd.DataFrame, rows: pd.DataFrame, work: Path, embeddings: Path
 ) -> pd.DataFrame:
-    """Over all folds of a split. The models are not delivered.
+    """Test predictions over all folds of a split (``rows``). The models are not delivered.
 
     Args:
-        table: the clips table.
-        rows: the split.
         work: checkpoints and finished folds; where it holds some, training goes on from there.
-        embeddings: cache of what frozen backbones compute.
     """
     from pipeline.training.ensemble import save_trial, train_trial  # torch takes seconds to import
 
@@ -67,8 +62,8 @@ def predicted(
         folder.mkdir(parents=True, exist_ok=True)
         trial = Trial(int(fold), settings.seed)
         data = splits.load(experiment, settings.window, table, rows, trial.fold)
-        deal = partial(splits.resplit, experiment, data, settings.window, table, trial.seed)
-        found = train_trial(experiment, data, deal, trial.seed, folder / "checkpoints", embeddings, no_callback)
+        inner_folds = partial(splits.resplit, experiment, data, settings.window, table, trial.seed)
+        found = train_trial(experiment, data, inner_folds, trial.seed, folder / "checkpoints", embeddings, no_callback)
         save_trial(found, data, folder)
         answers = predictions(folder / "model.onnx", data, experiment.training, trial)
         with atomic_write(files[-1]) as file:

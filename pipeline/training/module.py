@@ -101,7 +101,7 @@ class Classifier(Learner):
         self.targets = torch.zeros(self.valid_clips, dtype=torch.long, device=self.device)
 
     def validation_step(self, batch: Batch) -> None:
-        # in 32 bits, as evaluation: an epoch is kept by the score that it will be reported with
+        # in 32 bits, as evaluation: an epoch is chosen by the score that is reported
         with torch.autocast(self.device.type, enabled=False):
             probabilities = self.net(*batch.inputs).softmax(dim=1)
         self.summed.index_add_(0, batch.clips, probabilities)

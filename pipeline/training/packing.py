@@ -1,4 +1,4 @@
-"""The embeddings of an experiment's frozen backbones as stores that DVC keeps, where training finds them."""
+"""The embeddings of an experiment's frozen backbones as stores that DVC tracks, where training finds them."""
 
 import shutil
 from pathlib import Path
@@ -7,8 +7,7 @@ import numpy as np
 
 from pipeline.base import paths
 from pipeline.base.files import atomic_write, sha256
-from pipeline.config import branches
-from pipeline.config.experiment import Experiment
+from pipeline.config.experiment import Experiment, branches
 from pipeline.config.features import Window
 from pipeline.config.models import Transfer
 from pipeline.data import clips
@@ -24,11 +23,11 @@ def pack_branches(experiment: Experiment, window: Window, folder: Path) -> None:
         if not (isinstance(branch.model, Transfer) and branch.model.frozen):
             continue
         tables = [sha256(paths.CLIPS), sha256(paths.FAILED)]
-        known = checkpoints.folder("packed", str(number), branch.model, inputs(branch), window, tables)
-        if not known.exists():
-            with atomic_write(known) as partial:
+        packed = checkpoints.folder("packed", str(number), branch.model, inputs(branch), window, tables)
+        if not packed.exists():
+            with atomic_write(packed) as partial:
                 _pack(branch, branch.model, window, partial)
-        shutil.copytree(known, folder / str(number), copy_function=link_or_copy)
+        shutil.copytree(packed, folder / str(number), copy_function=link_or_copy)
 
 
 def _pack(branch: Experiment, model: Transfer, window: Window, folder: Path) -> None:

@@ -1,4 +1,7 @@
-"""A trained model's predictions for the clips of valid and test."""
+"""A trained model's predictions for the clips of valid and test, and the pooling weights of a fusion's branches.
+
+A fusion's probabilities are the product of the branches', each raised to its weight (:mod:`pipeline.models.fusion`).
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -6,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 from tqdm import tqdm
 
 from pipeline.config.training import Training
+from pipeline.models import MIN_PROBABILITY
 from pipeline.models.exported import Exported
 from pipeline.training.dataset import Array, Batch
 from pipeline.training.splits import Splits
@@ -22,6 +27,8 @@ VALID = "valid.parquet"
 """Beside an ensemble's graph: clip_id and ``p:<label>``, each by the member that was not trained on the clip."""
 FUSION_FILE = "fusion.json"
 """Beside a fusion's graph: ``pooling_weights`` of its branches, and ``without``, the same by branch left out."""
+MAX_WEIGHT = 5.0
+"""Of a branch: where every one of a few clips is right, the likelihood rises without end."""
 
 
 def predictions(model: Path, data: Splits, settings: Training, trial: Trial) -> pd.DataFrame:
@@ -59,12 +66,32 @@ def probability_table(probabilities: Probabilities, labels: Sequence[str]) -> pd
     return pd.DataFrame(probabilities, columns=[f"p:{label}" for label in labels])
 
 
-def averaged(
-    run: Callable[[Sequence[Array]], Array], batches: Iterable[Batch], clips: int, labels: int
-) -> Probabilities:
+def averaged(run: Run, batches: Iterable[Batch], clips: int, labels: int) -> Probabilities:
     """(clips, labels): means over the windows of each clip."""
     summed, counts = np.zeros((clips, labels)), np.zeros((clips, 1))
     for batch in batches:
         np.add.at(summed, batch.clips, run(batch.inputs))
         np.add.at(counts, batch.clips, 1)
     return summed / counts
+
+
+def pooled(log_probs: np.ndarray[Any, Any], weights: Sequence[float]) -> Probabilities:
+    """Probabilities (B, labels) from the branches' log probabilities (B, branches, labels)."""
+    return softmax(np.einsum("ijk,j->ik", log_probs, np.asarray(weights)), axis=1)
+
+
+def fit_weights(log_probs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> list[float]:
+    """The weight of each branch that makes the labels most likely: a useless branch gets 0, an overconfident one less than 1.
+
+    Args:
+        log_probs: (clips, branches, labels), of clips that no branch was trained on.
+    """
+    from scipy.optimize import minimize
+
+    def loss(weights: Any) -> float:
+        right = pooled(log_probs, weights)[np.arange(len(targets)), targets]
+        return float(-np.log(right.clip(MIN_PROBABILITY)).mean())
+
+    branches = log_probs.shape[1]
+    start, bounds = np.full(branches, 1 / branches), [(0, MAX_WEIGHT)] * branches
+    return minimize(loss, start, method="L-BFGS-B", bounds=bounds).x.tolist()

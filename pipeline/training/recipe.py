@@ -1,4 +1,4 @@
-"""What decides what a training becomes. Where any of it differs, checkpoints and trials of a sweep belong to another training."""
+"""The ingredients of a training's cache key: where any differs, checkpoints and trials of a sweep are not reused."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,8 +7,7 @@ from typing import Any
 from pipeline import evaluation, models, training
 from pipeline.base import paths
 from pipeline.base.files import sha256
-from pipeline.config import backbones, branches
-from pipeline.config.experiment import Experiment
+from pipeline.config.experiment import Experiment, backbones, branches
 from pipeline.config.project import BaseParams
 from pipeline.data import split
 from pipeline.features.store import Store
@@ -26,7 +25,9 @@ def recipe(settings: BaseParams, experiment: Experiment, tables: Iterable[Path])
 def shared(settings: BaseParams, tables: Iterable[Path]) -> list[Any]:
     """Those of all experiments."""
     data = {file.as_posix(): sha256(file) for file in tables if file.exists()}
-    return [settings.seed, settings.seeds, settings.split, settings.window, data, training_code()]
+    # the loop assigns the clips of an ensemble's members and chooses epochs by macro F1, so split and evaluation count too
+    loop = code(LOOP, within=[training, split, evaluation])
+    return [settings.seed, settings.seeds, settings.split, settings.window, data, loop]
 
 
 def inputs(experiment: Experiment) -> dict[str, str]:
@@ -43,8 +44,3 @@ def inputs(experiment: Experiment) -> dict[str, str]:
 def model_code(name: str) -> dict[str, str]:
     """sha256 by file of a model's module, and of what it and the training loop import of models and evaluation."""
     return code(f"pipeline.models.{name}", LOOP, within=[models, evaluation])
-
-
-def training_code() -> dict[str, str]:
-    """The same of the training loop. It assigns the clips of an ensemble's members, so the split counts too, and it chooses epochs by macro F1."""
-    return code(LOOP, within=[training, split, evaluation])

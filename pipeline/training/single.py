@@ -16,6 +16,7 @@ from pipeline.models.exported import LOG_PROBS, export
 from pipeline.models.fusion import Fusion
 from pipeline.training import HISTORY, OnEpoch
 from pipeline.training.dataset import Windows
+from pipeline.training.embeddings import EVAL_SPACING, TRAIN_SPACING, embed
 from pipeline.training.hardware import resolved
 from pipeline.training.splits import Splits, examples
 
@@ -29,50 +30,41 @@ def train_single(
         checkpoint_dir: where it holds checkpoints, training goes on from there.
         cache_dir: embeddings of frozen backbones, for later trainings.
     """
-    threads = experiment.training.threads
-    torch.set_num_threads(threads)
-    with blas_threads(threads):  # of what is fitted in closed form
-        return _train(experiment, data, seed, checkpoint_dir, cache_dir, on_epoch)
-
-
-def _train(
-    experiment: Experiment, data: Splits, seed: int, checkpoint_dir: Path, cache_dir: Path, on_epoch: OnEpoch
-) -> tuple[nn.Module, pd.DataFrame]:
-    module, model = models.load(experiment.model.name), experiment.model
+    module, model, labels = models.load(experiment.model.name), experiment.model, len(data.labels)
     train, valid = data.windows["train"], data.windows["valid"]
     history = pd.DataFrame(columns=list(HISTORY))
-    if hasattr(module, "fit"):
-        return module.fit(model, _rows(train), _rows(valid), len(data.labels), seed), history
-    # Lightning takes seconds to import, and fitted models do without
-    from pipeline.training.trainer import fit
+    torch.set_num_threads(experiment.training.threads)
+    with blas_threads(experiment.training.threads):  # of what is fitted in closed form
+        if hasattr(module, "fit"):
+            return module.fit(model, _rows(train), _rows(valid), labels, seed), history
+        # Lightning takes seconds to import, and fitted models do without
+        from pipeline.training.trainer import fit
 
-    settings = resolved(experiment).training
-    torch.manual_seed(seed)
-    inputs = [feature.describe() for feature in data.features["train"]]
-    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-    net = module.build(model, inputs, len(data.labels)).to(memory_format=layout)
-    closed_form = model if isinstance(model, Transfer) and model.closed_form else None
-    if getattr(net, "frozen", False):
-        train, valid = _embedded(train, valid, net.backbones, settings, cache_dir)
-        if closed_form is None:
-            history = fit(net.head, train, valid, settings, seed, checkpoint_dir, on_epoch)
-    else:
-        history = fit(net, train, valid, settings, seed, checkpoint_dir, on_epoch)
+        settings = resolved(experiment).training
+        torch.manual_seed(seed)
+        inputs = [feature.describe() for feature in data.features["train"]]
+        layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+        net = module.build(model, inputs, labels).to(memory_format=layout)
+        closed_form = model if isinstance(model, Transfer) and model.closed_form else None
+        if getattr(net, "frozen", False):
+            train, valid = _embedded(train, valid, net.backbones, settings, cache_dir)
+            if closed_form is None:
+                history = fit(net.head, train, valid, settings, seed, checkpoint_dir, on_epoch)
+        else:
+            history = fit(net, train, valid, settings, seed, checkpoint_dir, on_epoch)
+            if closed_form is not None:
+                net.backbones = module.interpolated(net.backbones, closed_form, *inputs).to(memory_format=layout)
+                # cached beside its checkpoints: no other training has these weights
+                train, valid = _embedded(train, valid, net.backbones, settings, checkpoint_dir)
         if closed_form is not None:
-            net.backbones = module.interpolated(net.backbones, closed_form, *inputs).to(memory_format=layout)
-            # cached beside its checkpoints: no other training has these weights
-            train, valid = _embedded(train, valid, net.backbones, settings, checkpoint_dir)
-    if closed_form is not None:
-        net.head = module.fit_head(closed_form.shrinkage, _rows(train), _rows(valid), len(data.labels))
-    return net.cpu().eval(), history
+            net.head = module.fit_head(closed_form.shrinkage, _rows(train), _rows(valid), labels)
+        return net.cpu().eval(), history
 
 
 def _embedded(
     train: Windows, valid: Windows, backbones: Iterable[nn.Module], settings: Training, cache_dir: Path
 ) -> tuple[Windows, Windows]:
     """Train in overlapping windows; valid in those of evaluation, so that the best epoch is chosen by that score."""
-    from pipeline.training.embeddings import EVAL_SPACING, TRAIN_SPACING, embed
-
     train, valid = embed([train, valid], backbones, settings, cache_dir, [TRAIN_SPACING, EVAL_SPACING])
     return train, valid
 

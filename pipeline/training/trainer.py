@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipeline.config.training import Training
 from pipeline.training import OnEpoch
-from pipeline.training.dataset import EvenWindows, Index, RandomWindows, Windows
+from pipeline.training.dataset import Index, RandomWindows, Windows, even_batches
 from pipeline.training.module import Batch, Classifier, Learner
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -82,7 +82,8 @@ def fit(
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a tenth of the time
-    module = learner or Classifier(net, settings, _class_weights(train, settings), _silence_db(train), len(valid), seed)
+    silence_db = [source.silence_db for source in train.sources]
+    module = learner or Classifier(net, settings, _class_weights(train, settings), silence_db, len(valid), seed)
     history = History(on_epoch)
     whole_epochs: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
     mode = "max" if settings.monitor == "valid_macro_f1" else "min"
@@ -112,7 +113,7 @@ def fit(
         trainer.fit(
             module,
             _loader(train, RandomWindows(train.max_offset, settings.windows_per_clip, settings.batch_size, seed)),
-            _loader(valid, EvenWindows(valid.even(valid.frames), settings.batch_size)),
+            _loader(valid, even_batches(valid.even(valid.frames), settings.batch_size)),
             ckpt_path=str(begun) if begun.exists() else None,
             weights_only=True,
         )
@@ -123,22 +124,17 @@ def fit(
 
 
 def keep_memory() -> None:
-    """Let glibc keep freed memory: by default it gives large blocks back to the system, and the next step, which
-    needs as much, has them zeroed page by page (a quarter of a CNN's time on the CPU). Elsewhere it does nothing.
-    """
+    """By default glibc returns large freed blocks to the system, and the next step, which needs as much, has them zeroed
+    page by page (a quarter of a CNN's time on the CPU). Without glibc this does nothing."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         libc.mallopt(M_MMAP_THRESHOLD, 2**30)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _loader(windows: Windows, sampler: RandomWindows | EvenWindows) -> DataLoader[Any]:
+def _loader(windows: Windows, sampler: RandomWindows | list[Index]) -> DataLoader[Any]:
     generator = torch.Generator().manual_seed(0)  # the loader draws from it, and not from the global one
     return DataLoader(Batches(windows), sampler=sampler, batch_size=None, generator=generator)
-
-
-def _silence_db(windows: Windows) -> list[float]:
-    return [source.silence_db for source in windows.sources]
 
 
 def _class_weights(train: Windows, settings: Training) -> Tensor:

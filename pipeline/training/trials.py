@@ -1,4 +1,4 @@
-"""An experiment's trials: one training per fold of the split and seed; and what each leaves beside its model."""
+"""An experiment's trials, one training per fold of the split and seed, and what each leaves beside its model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ def trials(settings: BaseParams) -> list[Trial]:
 
 
 class Spec(Section):
-    """What a trained model is: whoever speaks of it reads it here, and not in params.yaml, which may have changed."""
+    """What a trained model is. It is read from here and not from params.yaml, which may have changed."""
 
     run_id: str
     """Of the MLflow run that trained it."""
@@ -77,7 +77,6 @@ def specs(folder: Path) -> list[Spec]:
 
 
 def spec(folder: Path) -> Spec:
-    """The one in a trial's folder; see :func:`specs`."""
     return read(folder / SPEC, Spec)
 
 

@@ -144,8 +144,6 @@ KILLED = """
 import os, signal
 from pipeline.features import store
 from running import features
-from pipeline import config
-from pipeline.stages.features import features
 add, done = store.Writer.add, []
 def killing(self, *given):
     if len(done) == 4 * 3 + 1:
@@ -163,7 +161,8 @@ features()
 def test_a_killed_run_goes_on_where_it_was(caplog: pytest.LogCaptureFixture) -> None:
     """Killed while the fifth clip's second kind is written, and once more right at the start."""
     caplog.set_level("INFO")
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests/helpers")])}
     # reading to the end of what they print waits for the workers too: they must not outlive the run
     done = subprocess.run(
         [sys.executable, "-c", KILLED], env=environment, capture_output=True, timeout=PATIENCE_S, check=False

@@ -74,7 +74,7 @@ def test_a_tone_lights_its_band(tone: Make, own: Wavelet, band: int) -> None:
     assert (values[20:-20].argmax(axis=1) == band).all()
 
 
-def test_tones_a_band_apart_are_told_apart_at_every_pitch(tone: Make, own: Wavelet) -> None:
+def test_tones_a_band_apart_differ_at_every_pitch(tone: Make, own: Wavelet) -> None:
     """As a mel spectrogram of the same window cannot do in the bass."""
     for band in (8, 56):
         near, far = (

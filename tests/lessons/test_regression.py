@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from lessons.common.regressor import Regressor
+from lessons.common.table import Table
 from pipeline.config.base import ParamsError
 from pipeline.config.check import check
 from pipeline.config.training import Training
-from pipeline.training.dataset import Array, Table, Windows
+from pipeline.training.dataset import Array, Windows
 from pipeline.training.trainer import fit
 
 Trainings = Callable[..., Training]

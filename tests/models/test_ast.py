@@ -26,7 +26,7 @@ from pipeline.models import Input, Rows, transfer
 from pipeline.models.backbones import load
 from pipeline.models.backbones.audio_spectrogram_transformer import AudioBackbone, Preprocessor, read_preprocessor
 from pipeline.models.pretrained import WeightsError
-from pipeline.models.pretrained.fetch import bring
+from pipeline.models.pretrained.fetch import fetch
 from pipeline.training.dataset import Feature, Windows
 from pipeline.training.embeddings import TRAIN_SPACING, embed
 from pipeline.training.trainer import Batches
@@ -54,7 +54,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def weights(origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Brought into a working folder."""
     monkeypatch.chdir(tmp_path)
-    bring("ast", PathWeights(source="path", path=str(origin)), tmp_path / "weights" / "ast")
+    fetch("ast", PathWeights(source="path", path=str(origin)), tmp_path / "weights" / "ast")
     return tmp_path / "weights" / "ast"
 
 
@@ -207,7 +207,7 @@ def test_filter_banks_that_are_not_the_feature_are_refused_before_training(
         (other / file.name).write_bytes(file.read_bytes())
     (other / "preprocessor_config.json").write_text(content)
     with pytest.raises(WeightsError, match=rf"preprocessor_config\.json asks for .*{named}"):
-        bring("other", PathWeights(source="path", path=str(other)), tmp_path / "weights" / "other")
+        fetch("other", PathWeights(source="path", path=str(other)), tmp_path / "weights" / "other")
     assert not (tmp_path / "weights" / "other").exists()
 
 

@@ -192,7 +192,7 @@ def test_logreg_is_scikit_learns(classes: int) -> None:
     with torch.no_grad():
         found = net(torch.from_numpy(values)).softmax(dim=1)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
-    assert expected.max(axis=1).std() > 0.05, "rows are told apart"
+    assert expected.max(axis=1).std() > 0.05, "rows differ"
 
 
 @pytest.mark.parametrize("classes", [2, CLASSES])
@@ -209,7 +209,7 @@ def test_lda_is_scikit_learns_at_the_temperature_that_suits_valid(classes: int) 
     t = best(sure, valid.targets)
     np.testing.assert_allclose(found, softmax(sure / t, axis=1), rtol=0, atol=1e-3)
     assert abs(t - 1) > 0.05, "what is learned on valid makes a difference"
-    assert found.max(dim=1).values.std() > 0.05, "rows are told apart"
+    assert found.max(dim=1).values.std() > 0.05, "rows differ"
 
 
 def test_columns_that_say_the_same_do_not_make_a_discriminant_sure() -> None:
@@ -254,7 +254,7 @@ def test_the_tutorial_net_is_the_tutorials() -> None:
     seen: list[Tensor] = []
     layers[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     net(torch.tensor([-80.0, -20.0]).reshape(2, 1, 1).expand(2, 256, 256))
-    assert (seen[0][0] == 0).all(), "the floor is black"
+    assert (seen[0][0] == 0).all(), "silence is black"
     assert (seen[0][1] == 0.75).all()
     in_its_order = nn.Sequential(*(layers[place] for place in (0, 2, 1, 3, 5, 4, 6, 8, 7, *range(9, len(layers)))))
     pictures = torch.rand(2, 256, 256, generator=torch.Generator().manual_seed(7)) * -80

@@ -41,6 +41,7 @@ def checkout(checkout: Path, setup: Any) -> Path:
     ids = list(clips.good(clips.read())["clip_id"])
     rows = (rng.uniform(-80, 0, (rng.integers(10, 50), BANDS)).astype(np.float16) for _ in ids)
     write_store(paths.FEATURES / "spectrogram", ids, rows, "float16", {"windowed": True, "silence_db": -80.0})
+    paths.FAILED.write_text("clip_id,reason\n")
     return checkout
 
 
@@ -56,7 +57,7 @@ def test_training_runs_no_backbone_that_has_run(
     branch: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As where `dvc pull` has brought the embeddings; with members too, which are asked for answers."""
+    """As where `dvc pull` has fetched the embeddings; also with an ensemble, whose members predict valid."""
     inputs()
     assert [store.name for store in (paths.EMBEDDINGS / key).glob("*/*")] == ["mobilenet_v2"]
     packed = Store(paths.EMBEDDINGS / key / branch / "mobilenet_v2")

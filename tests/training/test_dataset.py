@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stores import write_store
 
 from pipeline.features.store import Store
-from pipeline.training.dataset import EvenWindows, Feature, RandomWindows, Windows
+from pipeline.training.dataset import Feature, RandomWindows, Windows, even_batches
 
 SILENCE_DB = -80.0
 FRAMES = 8
@@ -67,19 +67,19 @@ def test_a_summary_is_its_row(tmp_path: Path) -> None:
 
 def test_statistics_are_those_of_the_rows_of_these_clips(feature: Feature) -> None:
     rows = np.concatenate([content(5)[clip] for clip in "cab"]).astype(np.float64)
-    told = feature.describe()
-    assert (told.shape, told.silence_db) == ((5, FRAMES), SILENCE_DB)
-    np.testing.assert_allclose(told.mean, rows.mean(axis=0), rtol=1e-6)
-    np.testing.assert_allclose(told.std, rows.std(axis=0), rtol=1e-6)
+    described = feature.describe()
+    assert (described.shape, described.silence_db) == ((5, FRAMES), SILENCE_DB)
+    np.testing.assert_allclose(described.mean, rows.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(described.std, rows.std(axis=0), rtol=1e-6)
 
 
 def test_a_column_that_never_varies_has_no_deviation_at_all(tmp_path: Path) -> None:
     """Else the rounding of large numbers would pass for one, and scale noise up."""
     rows = [np.array([[3000.1, float(clip)]], np.float32) for clip in range(7)]
     write_store(tmp_path / "s", list("abcdefg"), rows, "float32", {"windowed": False})
-    told = Feature.stored(Store(tmp_path / "s"), list("abcdefg"), FRAMES).describe()
-    np.testing.assert_array_equal(told.mean, np.array([3000.1, 3.0], np.float32))
-    np.testing.assert_array_equal(told.std, np.array([0.0, 2.0], np.float32))
+    described = Feature.stored(Store(tmp_path / "s"), list("abcdefg"), FRAMES).describe()
+    np.testing.assert_array_equal(described.mean, np.array([3000.1, 3.0], np.float32))
+    np.testing.assert_array_equal(described.std, np.array([0.0, 2.0], np.float32))
 
 
 def test_a_batch_has_the_same_place_of_every_feature(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_batches_are_the_even_windows_in_order(feature: Feature) -> None:
     windows = Windows([feature], np.array([0, 1, 2]))
     pairs = windows.even(windows.frames)
     batches = list(windows.batches(3))
-    assert len(batches) == len(EvenWindows(pairs, 3)) == 2
+    assert len(batches) == len(even_batches(pairs, 3)) == 2
     assert max(len(batch.targets) for batch in batches) <= 3
     assert np.concatenate([batch.clips for batch in batches]).tolist() == pairs[:, 0].tolist()
     np.testing.assert_array_equal(np.concatenate([b.inputs[0] for b in batches]), feature.cut(*pairs.T))

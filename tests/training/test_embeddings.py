@@ -37,8 +37,8 @@ class Told(nn.Module):
         self.factor = nn.Parameter(torch.tensor(factor))
 
     def forward(self, image: Tensor) -> Tensor:
-        told: Tensor = self.dropout(torch.stack([image.sum(dim=(1, 2)), image[:, 0, 0]], dim=1) * self.factor)
-        return told
+        embedding: Tensor = self.dropout(torch.stack([image.sum(dim=(1, 2)), image[:, 0, 0]], dim=1) * self.factor)
+        return embedding
 
 
 def rows(clip: str) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -119,7 +119,7 @@ def test_what_is_packed_is_not_run_again(
 ) -> None:
     """On another machine, which has the versioned store alone; by another backbone it is not taken for its own."""
     monkeypatch.setattr(paths, "EMBEDDINGS", tmp_path / "tracked")
-    target = paths.EMBEDDINGS / "transfer" / "0" / "told"
+    target = paths.EMBEDDINGS / "transfer" / "0" / "backbone"
     pack(windows(store, "abcd"), list("abcd"), Told(), training(), tmp_path / "here", target)
     packed = Store(target)
     assert packed.spec["shape"] == [4 + 1 + 1 + 2 + 3, 2], (

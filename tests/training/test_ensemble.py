@@ -30,10 +30,10 @@ from pipeline.models import MIN_PROBABILITY
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.models.majority import Majority
-from pipeline.training import no_callback, pooling, splits
+from pipeline.training import no_callback, splits
 from pipeline.training.answers import without_branches
 from pipeline.training.ensemble import save_trial, train_trial
-from pipeline.training.predict import VALID, predictions
+from pipeline.training.predict import VALID, fit_weights, pooled, predictions
 from pipeline.training.single import Probabilities
 from pipeline.training.trials import Spec, Trial
 
@@ -76,9 +76,9 @@ def run(one: Experiment, table: pd.DataFrame, split: pd.DataFrame, folder: Path)
     """Its predictions; model and all that stands beside it are in ``folder``."""
     window = config.Window(frames=32, musicnn=187, fbank=1024)
     data = splits.load(one, window, table, split, 0)
-    deal = partial(splits.resplit, one, data, window, table, 7)
+    inner_folds = partial(splits.resplit, one, data, window, table, 7)
     folder.mkdir()
-    save_trial(train_trial(one, data, deal, 7, folder / "work", folder / "kept", no_callback), data, folder)
+    save_trial(train_trial(one, data, inner_folds, 7, folder / "work", folder / "kept", no_callback), data, folder)
     return predictions(folder / "model.onnx", data, one.training, TRIAL)
 
 
@@ -95,11 +95,11 @@ def test_a_model_in_closed_form_keeps_to_its_threads(
     seen: list[set[int]] = []
     fit = LinearDiscriminantAnalysis.fit
 
-    def told(*given: Any) -> Any:
+    def recorded(*given: Any) -> Any:
         seen.append({lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"})
         return fit(*given)
 
-    monkeypatch.setattr(LinearDiscriminantAnalysis, "fit", told)
+    monkeypatch.setattr(LinearDiscriminantAnalysis, "fit", recorded)
     torch.set_num_threads(3)
     one = experiment(training(threads=threads), ["tabular"], {"name": "lda", "shrinkage": 0.1})
     with blas_threads(3):
@@ -157,32 +157,32 @@ def test_an_ensemble_is_the_mean_of_its_members() -> None:
     torch.testing.assert_close(Ensemble(members)(values).softmax(dim=1), expected)
 
 
-def test_powers_are_those_that_make_the_labels_most_probable() -> None:
-    """A branch that knows nothing counts for nothing, and of two equal ones that together are sure enough neither more."""
+def test_pooling_weights_make_the_labels_most_likely() -> None:
+    """A branch that guesses gets the weight 0."""
     rng = np.random.default_rng(7)
     targets = rng.integers(0, 3, 200)
     knows = np.log(np.where(np.eye(3)[targets] > 0, 0.8, 0.1))
     wrong = rng.random(200) < 0.2
     knows[wrong] = knows[wrong][:, [1, 2, 0]]
     guesses = np.log(rng.dirichlet(np.ones(3), 200))
-    weights = pooling.fit_weights(np.stack([knows, guesses], axis=1), targets)
+    weights = fit_weights(np.stack([knows, guesses], axis=1), targets)
     assert weights[0] == pytest.approx(1.0, abs=0.15)
     assert weights[1] == pytest.approx(0.0, abs=0.1)
 
 
-def test_what_a_branch_holds_for_impossible_is_a_number() -> None:
-    """Whether its power is 0 or not, as where the powers are learned."""
+def test_a_branch_may_give_a_label_the_probability_0() -> None:
+    """Whether its pooling weight is 0 or not."""
     impossible = Majority(torch.tensor([0.0, -torch.inf, -torch.inf]))
     values = torch.randn(5, 3, generator=torch.Generator().manual_seed(7))
-    for power in (0.0, 1.0):
-        net = Fusion([impossible, torch.nn.Identity()], [[0], [0]], [power, 1.0])
+    for weight in (0.0, 1.0):
+        net = Fusion([impossible, torch.nn.Identity()], [[0], [0]], [weight, 1.0])
         logs = net.log_probs(values).numpy()
         assert logs[:, 0].min() == pytest.approx(np.log(MIN_PROBABILITY))
-        expected = pooling.pooled(logs, [power, 1.0])
+        expected = pooled(logs, [weight, 1.0])
         np.testing.assert_allclose(net(values).softmax(dim=1), expected, rtol=1e-5, atol=1e-12)
 
 
-def test_a_fusion_and_its_branches_are_told_from_one_run_of_each() -> None:
+def test_a_fusion_without_each_branch_takes_one_run_of_it() -> None:
     runs = []
     branches = [torch.nn.Linear(4, 3), torch.nn.Linear(4, 3)]
     for branch in branches:

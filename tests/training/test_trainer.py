@@ -62,14 +62,14 @@ def pictures(folder: Path, seed: int, clips: int = 18) -> tuple[list[Feature], W
 
 
 class Job:
-    """One kind of training on the toy data, as often as one likes: what it leaves, its history, what was told."""
+    """One kind of training on the toy data, as often as one likes: what it leaves, its history, what it reported."""
 
     def __init__(self, folder: Path, kind: str, settings: Training) -> None:
         make = {"mlp": table, "cnn": pictures}[kind]
         self.folder, self.kind, self.settings = folder, kind, settings
         (features, self.train), (_, self.valid) = make(folder, 1), make(folder, 2)
         self.inputs = [feature.describe() for feature in features]
-        self.told: list[tuple[int, dict[str, float]]] = []
+        self.reported: list[tuple[int, dict[str, float]]] = []
         self.number = itertools.count()
 
     def net(self, seed: int) -> nn.Module:
@@ -82,7 +82,7 @@ class Job:
         def sink(epoch: int, metrics: dict[str, float]) -> None:
             if epoch == stop_at:
                 raise Stopped
-            self.told.append((epoch, metrics))
+            self.reported.append((epoch, metrics))
 
         net = self.net(seed)
         place = folder or self.folder / f"run {next(self.number)}"
@@ -104,7 +104,7 @@ def test_a_separable_problem_is_learnt(tmp_path: Path, training: Trainings) -> N
     assert history["valid_macro_f1"].max() > 0.9
     assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0] / 2
     assert not net.training
-    assert [{"epoch": epoch, **metrics} for epoch, metrics in job.told] == history.to_dict("records")
+    assert [{"epoch": epoch, **metrics} for epoch, metrics in job.reported] == history.to_dict("records")
 
 
 def test_mixed_precision_learns_as_well(tmp_path: Path, training: Trainings) -> None:
@@ -183,22 +183,24 @@ def test_the_same_seed_gives_the_same_weights(job: Job) -> None:
 def test_an_interrupted_run_ends_as_if_it_had_not_been(job: Job, tmp_path: Path) -> None:
     straight, history = job.run()
     assert len(history) > 4
-    job.told.clear()
+    job.reported.clear()
     with pytest.raises(Stopped):
         job.run(folder=tmp_path / "interrupted", stop_at=3)
     torch.manual_seed(123)
     resumed, joined = job.run(folder=tmp_path / "interrupted")
     pd.testing.assert_frame_equal(history, joined, check_exact=True)
     assert same(straight, resumed)
-    assert [epoch for epoch, _ in job.told] == list(history["epoch"]), "each epoch is told once: none is trained again"
+    assert [epoch for epoch, _ in job.reported] == list(history["epoch"]), (
+        "each epoch is reported once: none is trained again"
+    )
 
 
 def test_a_finished_run_is_not_trained_further(tmp_path: Path, training: Trainings) -> None:
     """As when the process is killed between the last epoch and the export."""
     job = Job(tmp_path, "mlp", training(epochs=40, learning_rate=0.3, patience=3, schedule="constant"))
     net, history = job.run(folder=tmp_path / "work")
-    again, told = job.run(folder=tmp_path / "work")
-    pd.testing.assert_frame_equal(history, told, check_exact=True)
+    again, resumed = job.run(folder=tmp_path / "work")
+    pd.testing.assert_frame_equal(history, resumed, check_exact=True)
     assert same(net, again)
 
 

