@@ -24,8 +24,7 @@ from pipeline.config.models import Activation, Mlp
 from pipeline.config.training import Training
 from pipeline.models import mlp
 from pipeline.models.layers import activate
-from pipeline.reports.curves import curves
-from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, tidy
+from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, curves, tidy
 from pipeline.training.dataset import Table, Windows
 from pipeline.training.trainer import fit
 

@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from pipeline.base import files
 
@@ -115,6 +115,49 @@ def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
         label = f"{plain(baseline)}, test"
         handles.append(axes.axvline(level, color="black", linestyle="--", linewidth=1, label=label))
     figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=9)
+    return figure
+
+
+def curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
+    """Loss, accuracy and macro F1 by epoch: training above, validation below, all models in each.
+
+    Columns as in ``history/<key>.csv``, one line for each fold and seed. Models with no epochs are left out.
+    """
+    figure = canvas(WIDTH, 6.0)
+    grid = figure.subplots(2, 3, sharex=True)
+    looks = styles(histories)
+    trained = {key: history for key, history in histories.items() if len(history)}
+    for axes, column, title in (
+        (grid[0, 0], "train_loss", "training loss"),
+        (grid[0, 1], "train_accuracy", "training accuracy"),
+        (grid[1, 0], "valid_loss", "validation loss"),
+        (grid[1, 1], "valid_accuracy", "validation accuracy"),
+        (grid[1, 2], "valid_macro_f1", "validation macro F1"),
+    ):
+        for key, history in trained.items():
+            trainings = [rows for _, rows in history.groupby(["fold", "seed"])]
+            faint = 1.0 if len(trainings) == 1 else 0.5
+            for rows in trainings:
+                marker = "o" if len(rows) == 1 else None
+                axes.plot(rows["epoch"], rows[column], marker=marker, linewidth=1.3, alpha=faint, **looks[key])
+        axes.set_title(title, fontsize=11, loc="left")
+        tidy(axes)
+    for axes in grid[:, 0]:
+        scale_loss(axes)
+    for axes in (*grid[:, 1], grid[1, 2]):
+        axes.set_ylim(0, 1)
+    for axes in grid[1]:
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    grid[0, 2].set_axis_off()
+    grid[0, 2].legend(
+        [Line2D([], [], linewidth=2.5, **looks[key]) for key in trained],
+        [plain(key) for key in trained],
+        loc="center",
+        title=None if trained else "no model was trained by epochs",
+        frameon=False,
+        fontsize=10,
+    )
     return figure
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from pipeline.reports import figures
@@ -85,10 +86,12 @@ def environment(*packages: str) -> Environment:
 
 
 def markdown() -> Environment:
-    """Every value that a template prints is escaped for Markdown, as autoescape does for HTML."""
-    return environment().overlay(
-        autoescape=False, finalize=lambda value: escape_markdown(value) if isinstance(value, str) else value
-    )
+    """Every value that a template prints is escaped for Markdown, as autoescape does for HTML, unless marked as safe."""
+
+    def escaped(value: object) -> object:
+        return escape_markdown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    return environment().overlay(autoescape=False, finalize=escaped)
 
 
 def escape_markdown(text: str) -> str:
