@@ -17,13 +17,13 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := help
 .PHONY: help install repro tutorial sweep lessons test test-commands lint bench scores audit ui serve page clean
 
-help: ## list what there is
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: $(INSTALLED) ## run the pipeline: data, features, models, comparison (JOBS=1: one stage at a time)
 	$(if $(filter 1,$(JOBS)),dvc repro,soundtrack repro --jobs $(JOBS))
 
-tutorial: repro ## the tutorial's models by its own protocol, beside this project's: reports/tutorial.html (an hour and more)
+tutorial: repro ## rerun the tutorial's models and compare them with this project's: reports/tutorial.html (an hour and more)
 	dvc --cd tutorial repro
 
 sweep: $(INSTALLED) ## search for better params of EXPERIMENT=mlp (TRIALS=n in all; APPLY=1 changes params.yaml, after asking)
@@ -33,17 +33,17 @@ lessons: $(INSTALLED) ## run the six small lessons, from the perceptron to anima
 	soundtrack repro --jobs $(JOBS) lessons/*/dvc.yaml
 
 PYTEST := pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
-# whole pipelines by plain `dvc repro`, and DVC's views of them: minutes of cold stage processes
+# whole pipelines by plain `dvc repro`, and DVC's views of them: minutes of stages without a preforked process
 WHOLE := tests/end_to_end/test_dvc_views.py tests/end_to_end/test_jobs.py
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
 	$(PYTEST) -m "not documented" $(addprefix --ignore=,$(WHOLE))
 
-test-commands: $(INSTALLED) ## run the commands of README and docs as they stand there (half as long as the tests)
+test-commands: $(INSTALLED) ## run the commands of README and docs, and whole pipelines (half as long as the tests)
 	$(PYTEST) -m documented tests/end_to_end
 	$(PYTEST) $(WHOLE)
 
-bench: $(INSTALLED) ## how fast it is, beside what people do otherwise (CLIPS=folder; data/audio by default)
+bench: $(INSTALLED) ## measure speed against common alternatives (CLIPS=folder; data/audio by default)
 	python -m benchmarks $(if $(CLIPS),--clips $(CLIPS))
 
 lint: $(INSTALLED) ## ruff, the layers of imports, mypy
@@ -52,17 +52,17 @@ lint: $(INSTALLED) ## ruff, the layers of imports, mypy
 	lint-imports
 	mypy
 
-scores: $(INSTALLED) ## README's table of scores: every experiment with five seeds, in a clone of this commit
+scores: $(INSTALLED) ## measure README's table of scores: every experiment with five seeds, in a clone of this commit
 	python -m benchmarks.scores starter
 
-audit: $(INSTALLED) ## known faults of the locked packages, asked of the package index
+audit: $(INSTALLED) ## look up known vulnerabilities of the locked packages
 	$(PIP) install pip-audit
 	pip-audit --strict --requirement requirements.lock --no-deps --disable-pip
 
-ui: $(INSTALLED) ## MLflow on http://127.0.0.1:5000
+ui: $(INSTALLED) ## show the runs: MLflow on http://127.0.0.1:5000
 	mlflow ui --host 127.0.0.1 --port 5000
 
-serve: $(INSTALLED) ## the champion as a server on http://127.0.0.1:5001 (README, Use the champion)
+serve: $(INSTALLED) ## serve the champion on http://127.0.0.1:5001 (README, Use the winner)
 	soundtrack serve
 
 page: $(INSTALLED) ## try the champion: drop a song on http://127.0.0.1:8000
@@ -70,13 +70,13 @@ page: $(INSTALLED) ## try the champion: drop a song on http://127.0.0.1:8000
 
 install: $(INSTALLED) ## make .venv with the pinned packages
 
-clean: ## remove the environment and what can be computed again (not the DVC cache, not the runs)
+clean: ## remove the environment and all outputs (not the DVC cache, not the runs)
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	for folder in . tutorial lessons/*/; do (cd $$folder && rm -rf $(OUTPUTS)); done
 
-# Made anew when missing or older than what it was made from. Resolving is left out, which takes pip minutes: the lock
-# is complete, and the last pip adds what a CUDA build of torch needs beyond it. Compiling is done on all cores; a few
-# packages carry files for other versions of Python, which do not compile. numba's part is compiled as well.
+# Remade when missing or older than its sources. --no-deps, since resolving takes pip minutes: the lock is complete, and the
+# last pip adds what a CUDA build of torch needs beyond it. Compiling uses all cores; a few packages carry files for other
+# versions of Python, which do not compile. numba's functions are compiled as well.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.x ..."; exit 1; }
 	rm -rf .venv

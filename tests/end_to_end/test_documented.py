@@ -41,6 +41,7 @@ NOT_RUN = {
     ),
     "make test": NotRun("it runs this test", ".ci/run", "pytest --numprocesses"),
     "make test-commands": NotRun("it runs these tests", ".ci/run", "-m documented"),
+    "make lint": NotRun("`make test` runs it", ".ci/run", "lint-imports"),
     "make audit": NotRun("a network", "tests/test_security.py", "pip-audit --strict"),
     "make bench CLIPS=<folder>": NotRun(
         "half an hour", "tests/features/test_tabular.py", "python -m benchmarks --clips"

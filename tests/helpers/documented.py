@@ -14,7 +14,7 @@ SHELL = ("", "sh", "bash", "shell", "console")
 """What a block of commands is fenced as."""
 PROGRAMS = "cd|curl|dvc|git|ln|make|mlflow|mypy|pip|pytest|python3?|rm|ruff|soundtrack|source"
 
-FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^ *```(\w*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 COMMENT = re.compile(r"(^|\s+)# .*$")
 HEREDOC = re.compile(r"<<'?(\w+)'?")

@@ -1,14 +1,14 @@
-"""Stages run in this process: ``train(config.load(), "mlp")``."""
+"""Stages run in this process, on params.yaml of the working folder: ``train("mlp")``."""
 
 import importlib
 from collections.abc import Callable
 from functools import partial
 
-from pipeline.config.project import Params
+from pipeline import config
 
 
-def _run(name: str, settings: Params, *keys: str) -> None:
-    getattr(importlib.import_module(f"pipeline.stages.{name}"), name)(settings, *keys)
+def _run(name: str, *keys: str) -> None:
+    getattr(importlib.import_module(f"pipeline.stages.{name}"), name)(config.load(), *keys)
 
 
 audit: Callable[..., None] = partial(_run, "audit")
