@@ -19,13 +19,12 @@ from pipeline.reports.entries import DataSummary, Entry
 from pipeline.reports.figures import number
 from pipeline.reports.pages import UNKNOWN, Table, data_uri, environment, markdown, table
 
-Found = Mapping[str, Any]
 BASELINE = "majority"
 """Key of the model that always predicts the most frequent label of the training set."""
 
 
 def comparison(
-    entries: list[Entry], pairs: list[Comparison], leaks: Mapping[str, Found], data: DataSummary, out: Path
+    entries: list[Entry], pairs: list[Comparison], leaks: Mapping[str, Mapping[str, Any]], data: DataSummary, out: Path
 ) -> None:
     """Write ``comparison.md``, ``comparison.html`` (self-contained) and ``figures/*.png`` to ``out``.
 
@@ -177,7 +176,7 @@ def _clips(counts: pd.DataFrame) -> Table:
     return table([dict(zip(["label", *whole.columns], row, strict=True)) for row in rows], "l" + "r" * whole.shape[1])
 
 
-def _figures(ranked: list[Entry], leaks: Mapping[str, Found]) -> dict[str, Figure]:
+def _figures(ranked: list[Entry], leaks: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
     """By name; that of the leak only if it was measured."""
     scores = pd.DataFrame([entry.metrics for entry in ranked], index=[entry.key for entry in ranked])
     drawn = {

@@ -14,7 +14,7 @@ from pipeline.data.split import PARTS
 from pipeline.features.store import Store
 from pipeline.reports import data_figures, figures
 from pipeline.reports.data_figures import NO_PART
-from pipeline.reports.examples import SECONDS, Example, examples, floor, reader_name
+from pipeline.reports.examples import PICTURES, SECONDS, Example, examples, floor
 from pipeline.reports.pages import UNKNOWN, Table, data_uri, environment
 
 EXAMPLES = 3
@@ -63,11 +63,11 @@ def data_report(data: DataSet, stores: Mapping[str, Store], seed: int, out: Path
         seed: decides which clips are the examples.
     """
     good = clips.good(data.clips)
-    rejected = data.clips[data.clips["status"] == "rejected"]
     shown = sorted(good["label"].unique())[:MOST_LABELS]
     content = {
         **common(data, "clip"),
-        "sentences": _sentences(good, rejected),
+        "good": good,
+        "count": count,
         "labels": _labels(good),
         "durations": data_uri("image/png", figures.png(data_figures.durations(good["duration_s"]))),
         "examples": _examples(good[good["label"].isin(shown)], stores, seed),
@@ -75,7 +75,7 @@ def data_report(data: DataSet, stores: Mapping[str, Store], seed: int, out: Path
         "seconds": SECONDS,
         "floor": f"{floor(stores):g}",
         "scale": data_uri("image/png", data_figures.scale()),
-        "kinds": [f"{reader_name(kind)} ({store.spec['bands']})" for kind, store in stores.items()],
+        "kinds": [f"{PICTURES.get(kind, kind)} ({store.spec['bands']})" for kind, store in stores.items()],
         "duplicates": _duplicates(data.duplicates),
     }
     files.write_text(out, environment().get_template("data.html.j2").render(content))
@@ -102,14 +102,6 @@ def common(data: DataSet, thing: str) -> dict[str, Any]:
         "contradictions": int(data.duplicates["labels_differ"].astype(bool).sum()),
         "most_rows": MOST_ROWS,
     }
-
-
-def _sentences(good: pd.DataFrame, rejected: pd.DataFrame) -> list[str]:
-    return [
-        f"{count(len(good), 'clip')} with {count(good['label'].nunique(), 'label')} in "
-        f"{count(good['group'].nunique(), 'group')}, {good['duration_s'].sum() / 60:,.1f} minutes in all.",
-        f"Rejected: {count(len(rejected), 'more clip')}." if len(rejected) else "No clip was rejected.",
-    ]
 
 
 def _kinds(texts: pd.Series, name: str, thing: str) -> Table:
@@ -145,17 +137,12 @@ def _parts(parted: pd.DataFrame, thing: str) -> Table:
     """Clips and groups by label and part; a group that lies in several parts counts in each."""
     present = set(parted["part"])
     parts = [*PARTS, *({NO_PART} & present)]
-    rows = [_part_cells(str(label), own, parts) for label, own in parted.groupby("label")]
+    rows = []
+    for label, own in [*parted.groupby("label"), ("all", parted)]:
+        members = [own.loc[own["part"] == part, "group"] for part in parts]
+        rows.append([str(label), *(f"{size:,}" for groups in members for size in (len(groups), groups.nunique()))])
     columns = [f"{part}: {what}" for part in parts for what in (f"{thing}s", "groups")]
-    return Table(["label", *columns], "l" + "r" * len(columns), [*rows, _part_cells("all", parted, parts)])
-
-
-def _part_cells(name: str, own: pd.DataFrame, parts: list[str]) -> list[str]:
-    cells = [name]
-    for part in parts:
-        members = own.loc[own["part"] == part, "group"]
-        cells += [f"{len(members):,}", f"{members.nunique():,}"]
-    return cells
+    return Table(["label", *columns], "l" + "r" * len(columns), rows)
 
 
 def _examples(good: pd.DataFrame, stores: Mapping[str, Store], seed: int) -> dict[str, list[Example]]:

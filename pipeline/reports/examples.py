@@ -71,10 +71,6 @@ def floor(stores: Mapping[str, Store]) -> float:
     return min(float(store.spec["silence_db"]) for store in stores.values())
 
 
-def reader_name(kind: str) -> str:
-    return PICTURES.get(kind, kind)
-
-
 def sound(file: Path, start_s: float = 0.0, seconds: float = SECONDS) -> str | None:
     """A piece of the file, mixed to one channel, as MP3 in a data URI; none if it cannot be read."""
     try:
@@ -100,7 +96,10 @@ def ticks(seconds: float, start_s: float = 0.0) -> list[tuple[float, str]]:
 
 def _pictures(kind: str, store: Store, clip_ids: pd.Series, lowest: float) -> list[Picture]:
     """Of the start of each clip."""
-    name, frames = reader_name(kind), round(SECONDS * store.spec["sample_rate"] / store.spec["params"]["hop_length"])
+    name, frames = (
+        PICTURES.get(kind, kind),
+        round(SECONDS * store.spec["sample_rate"] / store.spec["params"]["hop_length"]),
+    )
     return [
         Picture(
             name,

@@ -199,8 +199,11 @@ def reliability(tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figu
     for number, (key, (before, after)) in enumerate(tables.items()):
         axes, colour = panels[number], looks[key]["color"]
         axes.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
-        _draw_reliability(axes, before, edgecolor=colour, facecolor="none", linestyle=":")
-        _draw_reliability(axes, after, edgecolor=colour, facecolor=colour, linestyle="-")
+        for table, facecolor, line in ((before, "none", ":"), (after, colour, "-")):
+            ends = table["confidence"], table["accuracy"]
+            axes.plot(*ends, color=colour, linestyle=line, linewidth=1)
+            area = LARGEST_DOT * table["clips"] / table["clips"].sum()
+            axes.scatter(*ends, s=area, edgecolor=colour, facecolor=facecolor, alpha=0.7, clip_on=False)
         axes.set_title(plain(key), fontsize=11, loc="left")
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=ticks, yticks=ticks, aspect="equal")
         axes.set_xlabel("confidence" if number + columns >= len(tables) else "")
@@ -309,13 +312,6 @@ def _draw_confusion(axes: Any, matrix: pd.DataFrame, fontsize: float) -> None:
     for (row, column), count in np.ndenumerate(counts):
         if count:
             _write_in_cell(axes, row, column, str(count), shares[row, column], fontsize)
-
-
-def _draw_reliability(axes: Any, table: pd.DataFrame, edgecolor: str, facecolor: str, linestyle: str) -> None:
-    confidence, accuracy = table["confidence"], table["accuracy"]
-    axes.plot(confidence, accuracy, color=edgecolor, linestyle=linestyle, linewidth=1)
-    area = LARGEST_DOT * table["clips"] / table["clips"].sum()
-    axes.scatter(confidence, accuracy, s=area, edgecolor=edgecolor, facecolor=facecolor, alpha=0.7, clip_on=False)
 
 
 def _write_in_cell(axes: Any, row: int, column: int, text: str, shade: float, fontsize: float) -> None:

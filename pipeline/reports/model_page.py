@@ -17,7 +17,7 @@ from pipeline.data.split import leaky
 from pipeline.evaluation import calibration, metrics
 from pipeline.features.store import Store
 from pipeline.reports import data_figures, saliency_figures
-from pipeline.reports.examples import SECONDS, examples, floor, reader_name, sound, ticks
+from pipeline.reports.examples import PICTURES, SECONDS, examples, floor, sound, ticks
 from pipeline.reports.pages import Picture, data_uri, environment
 from pipeline.reports.saliency import Patches, Saliency, saliencies
 from pipeline.training.trials import specs
@@ -138,9 +138,8 @@ def confusions(matrix: pd.DataFrame) -> list[str]:
 
 def _by_confidence(rows: pd.DataFrame) -> pd.DataFrame:
     """With the ``probability`` of the prediction, the highest first."""
-    columns = [metrics.PROBABILITY + label for label in metrics.label_names(rows)]
     # of equals, an order that does not depend on the table's
-    return rows.assign(probability=rows[columns].max(axis=1)).sort_values(
+    return rows.assign(probability=calibration.confidence(rows)).sort_values(
         ["probability", "clip_id", "fold", "seed"], ascending=[False, True, True, True]
     )
 
@@ -164,7 +163,7 @@ def _view(answer: Any, own: Saliency, file: Path) -> dict[str, Any]:
 
 def _plot(shown: Patches, own: Saliency, limit: float, clip_id: str) -> dict[str, Any]:
     """A window, with the parts that the answer depends on in colour, and the numbers of its axes."""
-    name = reader_name(shown.kind)
+    name = PICTURES.get(shown.kind, shown.kind)
     png = saliency_figures.window(shown.window, shown.falls, limit, float(shown.spec["silence_db"]))
     return {
         "picture": Picture(name, f"Parts of the {name} of {clip_id} that the prediction depends on", name, png),
