@@ -8,10 +8,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.evaluation import metrics
 from pipeline.evaluation.bootstrap import Interval, compare, interval
-from pipeline.reports import curves, figures
+from pipeline.reports import figures
 from pipeline.reports.pages import Picture, Table, environment, tabulated
 
 CNN, TRANSFER, MULTIMODAL = "cnn", "transfer", "multimodal"
@@ -107,9 +110,7 @@ def page(theirs: Mapping[str, Side], ours: Mapping[str, Side], protocol: str, se
     """
     ways = dict(zip(WAYS, (theirs, ours), strict=True))
     sides = {f"{key}, {way}": every[key] for key in theirs for way, every in ways.items()}
-    shown = curves.beside(
-        {WAYS[way]: {key: side.history for key, side in every.items()} for way, every in ways.items()}
-    )
+    shown = beside({WAYS[way]: {key: side.history for key, side in every.items()} for way, every in ways.items()})
     by_label = {name: labelled(side.test) for name, side in sides.items()}
     parts = [
         (
@@ -138,6 +139,41 @@ def page(theirs: Mapping[str, Side], ours: Mapping[str, Side], protocol: str, se
     ]
     title, found = "The tutorial, reproduced", findings(theirs, ours, seed)
     return environment().get_template("findings.html.j2").render(title=title, findings=found, parts=parts)
+
+
+def beside(histories: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
+    """Loss and accuracy by epoch of the same models trained in several ways: dotted in training, solid on validation.
+
+    Args:
+        histories: by way, a column of panels, and by model; as for :func:`pipeline.reports.figures.curves`.
+    """
+    figure = figures.canvas(figures.WIDTH, 6.4)
+    grid = figure.subplots(2, len(histories), sharex="col", sharey="row", squeeze=False)
+    looks = figures.styles({key for every in histories.values() for key in every})
+    for column, (way, every) in enumerate(histories.items()):
+        for row, name in enumerate(("loss", "accuracy")):
+            axes = grid[row, column]
+            for key, history in every.items():
+                for _, rows in history.groupby(["fold", "seed"]):
+                    colour = looks[key]["color"]
+                    axes.plot(rows["epoch"], rows[f"train_{name}"], color=colour, linestyle=":", linewidth=1.2)
+                    axes.plot(rows["epoch"], rows[f"valid_{name}"], color=colour, linewidth=1.2)
+            figures.tidy(axes)
+            axes.tick_params(labelleft=True)
+        grid[0, column].set_title(figures.plain(way, 3 * figures.LONGEST), fontsize=11, loc="left")
+        grid[1, column].set_xlabel("epoch")
+        grid[1, column].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    figures.scale_loss(grid[0, 0])
+    grid[1, 0].set_ylim(0, 1)
+    for row, name in enumerate(("loss", "accuracy")):
+        grid[row, 0].set_ylabel(name)
+    handles = [Line2D([], [], linewidth=2.5, color=looks[key]["color"], label=figures.plain(key)) for key in looks]
+    handles += [
+        Line2D([], [], color=figures.GREY, linestyle=":", label="training"),
+        Line2D([], [], color=figures.GREY, label="validation"),
+    ]
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False, fontsize=9)
+    return figure
 
 
 def numbers(theirs: Mapping[str, Side], ours: Mapping[str, Side], seed: int) -> dict[str, float]:

@@ -19,7 +19,8 @@ from pipeline.base import paths
 from pipeline.base.files import atomic_write, write_json
 from pipeline.config.base import AnySection
 from pipeline.config.load import read
-from pipeline.reports.pages import environment, picture, tabulated
+from pipeline.reports import figures
+from pipeline.reports.pages import Picture, environment, tabulated
 
 RESULTS = Path("results")
 METRICS = Path("metrics.json")
@@ -68,9 +69,10 @@ def publish(
     """
     with atomic_write(RESULTS) as folder:
         folder.mkdir()
-        pictures = [picture(folder / f"{part.name}.png", part.figure, part.alt, part.caption) for part in parts]
-        for part in parts:
+        pictures = [Picture(part.name, part.alt, part.caption, figures.png(part.figure)) for part in parts]
+        for part, image in zip(parts, pictures, strict=True):
             part.table.to_csv(folder / f"{part.name}.csv", index=False)
+            (folder / f"{part.name}.png").write_bytes(image.png)
         shown = [(part, tabulated(part.table), image) for part, image in zip(parts, pictures, strict=True)]
         page = environment().get_template("findings.html.j2").render(title=title, findings=findings, parts=shown)
         (folder / "report.html").write_text(page, encoding="utf-8")

@@ -6,7 +6,7 @@ Occlusion (Zeiler and Fergus 2014, Visualizing and understanding convolutional n
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,14 +75,10 @@ def pieces(length: int) -> list[slice]:
 
 
 def _falls(run: Run, inputs: Sequence[Array], place: int, label: int, hidden: Array) -> Array:
-    before = run(inputs)[0, label]
-    after = [run(given)[:, label] for given in _batches(inputs, place, hidden)]
-    return before - np.concatenate(after)
-
-
-def _batches(inputs: Sequence[Array], place: int, hidden: Array) -> Iterator[list[Array]]:
+    before, after = run(inputs)[0, label], []
     for start in range(0, len(hidden), BATCH):
         batch = hidden[start : start + BATCH]
         given = [np.repeat(values, len(batch), axis=0) for values in inputs]
         given[place] = batch
-        yield given
+        after.append(run(given)[:, label])
+    return before - np.concatenate(after)

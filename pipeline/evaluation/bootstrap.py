@@ -85,7 +85,10 @@ def compare(
         ValueError: two models are not scored on the same clips, or the seeds of one are not.
     """
     pairs = list(combinations(predictions, 2))
-    clips = {key: _clips(rows) for key, rows in predictions.items()}
+    clips = {
+        key: rows[["clip_id", "group", "label"]].drop_duplicates().sort_values("clip_id").to_numpy().tolist()
+        for key, rows in predictions.items()
+    }
     for one, other in pairs:
         if clips[one] != clips[other]:
             raise ValueError(f"{one!r} and {other!r} are not scored on the same clips, groups and labels")
@@ -157,11 +160,6 @@ def _interval(value: float, drawn: Array, groups: int, level: float) -> Interval
     error = float(drawn.std()) * np.sqrt(groups / (groups - 1))
     margin = float(stats.t.ppf((1 + level) / 2, groups - 1) * error)
     return Interval(value, value - margin, value + margin)
-
-
-def _clips(rows: pd.DataFrame) -> list[list[str]]:
-    """Each clip with its group and label, by ``clip_id``."""
-    return rows[["clip_id", "group", "label"]].drop_duplicates().sort_values("clip_id").to_numpy().tolist()
 
 
 def _above_zero(interval: Interval) -> list[str]:

@@ -12,6 +12,8 @@ from pipeline.evaluation.temperature import Matrix, at_temperature, best, logits
 
 BINS = 15
 """As in Guo et al. 2017."""
+NEVER = 1.01
+"""A confidence threshold that no probability reaches."""
 
 
 def ece(rows: pd.DataFrame, bins: int = BINS) -> float:
@@ -82,3 +84,22 @@ def scaled(rows: pd.DataFrame, t: float) -> pd.DataFrame:
 def tempered(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows, each scaled by the temperature in its column ``temperature``."""
     return pd.concat([scaled(own, float(str(t))) for t, own in rows.groupby("temperature")])
+
+
+def confidence_threshold(valid: pd.DataFrame, precision: float) -> tuple[float, float]:
+    """For selective prediction: the lowest threshold with this precision, and its coverage (the share of rows at or above it).
+
+    Args:
+        valid: clips the model was not trained on: label, predicted, and the latter's calibrated probability.
+        precision: share of right predictions among the confident ones.
+    """
+    confidence = valid["probability"].to_numpy()
+    order = np.argsort(-confidence, kind="stable")
+    right = (valid["label"] == valid["predicted"]).to_numpy()[order]
+    precise = np.cumsum(right) / np.arange(1, len(right) + 1) >= precision
+    # clips of equal probability are accepted together
+    ends = np.append(np.diff(confidence[order]) != 0, True)
+    enough = np.flatnonzero(precise & ends)
+    if not len(enough):
+        return NEVER, 0.0
+    return float(confidence[order][enough[-1]]), float((enough[-1] + 1) / len(right))

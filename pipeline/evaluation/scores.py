@@ -1,8 +1,13 @@
-"""All scores of an experiment, from the predictions of all its trials."""
+"""All scores of an experiment, from the predictions of all its trials, and the ablation of a fusion."""
+
+from collections.abc import Mapping
 
 import pandas as pd
 
 from pipeline.evaluation import bootstrap, calibration, metrics
+
+FUSION = "whole"
+"""Key of the fusion with all its branches, among the branches that are left out."""
 
 
 def scores(answers: pd.DataFrame, seed: int) -> dict[str, float]:
@@ -27,3 +32,18 @@ def scores(answers: pd.DataFrame, seed: int) -> dict[str, float]:
         "test_ece_scaled": calibration.ece(calibration.tempered(test)),
         "temperature": float(test.groupby(["fold", "seed"])["temperature"].first().mean()),
     }
+
+
+def ablation(answers: Mapping[str, pd.DataFrame], seed: int) -> pd.DataFrame:
+    """branch, macro_f1 without it, and its worth: the difference to the fusion, with its 95 % interval (low, high).
+
+    Args:
+        answers: test predictions of the fusion (FUSION), and without each branch by the branch's name.
+    """
+    rows = []
+    for name, without in answers.items():
+        if name != FUSION:
+            gain = bootstrap.difference(answers[FUSION], without, seed)
+            score = bootstrap.interval(without, "macro_f1", seed).value
+            rows.append({"branch": name, "macro_f1": score, "worth": gain.value, "low": gain.low, "high": gain.high})
+    return pd.DataFrame(rows)

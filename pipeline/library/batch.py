@@ -53,9 +53,6 @@ class Song:
         """The guess's probability."""
         return self.probabilities.get(self.guess)
 
-    def top(self, count: int) -> list[tuple[str, float]]:
-        return sorted(self.probabilities.items(), key=lambda pair: -pair[1])[:count]
-
     def at_threshold(self, confidence_threshold: float) -> "Song":
         """The song with the verdict that another confidence threshold gives it."""
         if self.reason or self.verdict == "out-of-distribution":

@@ -10,10 +10,11 @@ import pandas as pd
 from pipeline import config
 from pipeline.base import paths
 from pipeline.base.errors import UserError
+from pipeline.evaluation import calibration
 from pipeline.library import batch, output, tags
 from pipeline.library.batch import Song
 from pipeline.library.output import counted
-from pipeline.serving import manifest, selective
+from pipeline.serving import manifest
 from pipeline.tracking import registry
 from pipeline.tracking.registry import Registered
 
@@ -40,7 +41,7 @@ def classify(
     songs = batch.classify(files, model, paths.cache() / "classified")
     if precision is not None:
         seen = pd.read_parquet(model.bundle / manifest.SEEN)
-        threshold, _ = selective.threshold(seen[seen["part"] == "valid"], precision)
+        threshold, _ = calibration.confidence_threshold(seen[seen["part"] == "valid"], precision)
         known = known.model_copy(update={"target_precision": precision, "confidence_threshold": threshold})
         songs = [song.at_threshold(threshold) for song in songs]
     print(*output.lines(songs, folder, top, known), sep="\n")

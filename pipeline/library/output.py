@@ -50,15 +50,12 @@ def counted(number: int, noun: str) -> str:
 
 
 def _explain_uncertain(model: Summary) -> str:
+    right = f"{model.target_precision:.0%} of predictions"
     if model.confidence_threshold > 1:
-        return (
-            f"uncertain: at no confidence threshold were {model.target_precision:.0%} of predictions right on validation "
-            f"clips. A lower --precision gives more labels."
-        )
-    return (
-        f"uncertain: the best guess is below {model.confidence_threshold:.0%}. Above that, {model.target_precision:.0%} of "
-        f"predictions were right on validation clips. A lower --precision gives more labels."
-    )
+        why = f"at no confidence threshold were {right} right on validation clips"
+    else:
+        why = f"the best guess is below {model.confidence_threshold:.0%}. Above that, {right} were right on validation clips"
+    return f"uncertain: {why}. A lower --precision gives more labels."
 
 
 def _line(song: Song, top: int, model: Summary) -> str:
@@ -66,7 +63,8 @@ def _line(song: Song, top: int, model: Summary) -> str:
         return f"not read: {song.reason}"
     if song.verdict == "out-of-distribution":
         return f"out-of-distribution (distance {song.distance:.1f}, limit {model.ood_threshold:.1f})"
-    ranking = ", ".join(f"{label} {probability:.2f}" for label, probability in song.top(top))
+    best = sorted(song.probabilities.items(), key=lambda pair: -pair[1])[:top]
+    ranking = ", ".join(f"{label} {probability:.2f}" for label, probability in best)
     return ranking if song.confident else f"uncertain: {ranking}"
 
 
@@ -89,14 +87,9 @@ def write_csv(songs: Sequence[Song], model: Summary, file: Path) -> None:
 
 
 def write_json(songs: Sequence[Song], file: Path) -> None:
+    fields = (*FIELDS, "probabilities")
     objects = [
-        {"file": str(song.file), "reason": song.reason}
-        if song.reason
-        else {
-            "file": str(song.file),
-            **{name: getattr(song, name) for name in FIELDS},
-            "probabilities": song.probabilities,
-        }
+        {"file": str(song.file)} | {name: getattr(song, name) for name in (["reason"] if song.reason else fields)}
         for song in songs
     ]
     # ASCII: a file name need not be UTF-8

@@ -71,10 +71,6 @@ def restore(backup: Path) -> Iterator[TagError | Path]:
 
 
 def genres(file: Path) -> list[str]:
-    """
-    Raises:
-        TagError: as above.
-    """
     tags = _opened(file).tags
     if isinstance(tags, ID3):
         return [genre for frame in tags.getall("TCON") for genre in frame.genres]
@@ -87,7 +83,7 @@ def write(file: Path, values: Sequence[str]) -> None:
     For a symbolic link, the file it leads to is replaced.
 
     Raises:
-        TagError: as above.
+        TagError: the file's tags cannot be read or written.
     """
     kind = type(_opened(file))
     try:

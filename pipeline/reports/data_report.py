@@ -14,8 +14,8 @@ from pipeline.data.split import PARTS
 from pipeline.features.store import Store
 from pipeline.reports import data_figures, figures
 from pipeline.reports.data_figures import NO_PART
-from pipeline.reports.examples import SECONDS, Example, examples, floor, reader_name
-from pipeline.reports.pages import UNKNOWN, Picture, Table, data_uri, environment
+from pipeline.reports.examples import PICTURES, SECONDS, Example, examples, floor
+from pipeline.reports.pages import UNKNOWN, Table, data_uri, environment
 
 EXAMPLES = 3
 """Of each label."""
@@ -63,20 +63,19 @@ def data_report(data: DataSet, stores: Mapping[str, Store], seed: int, out: Path
         seed: decides which clips are the examples.
     """
     good = clips.good(data.clips)
-    rejected = data.clips[data.clips["status"] == "rejected"]
-    parted = with_parts(good, data.split)
     shown = sorted(good["label"].unique())[:MOST_LABELS]
     content = {
         **common(data, "clip"),
-        "sentences": _sentences(good, rejected),
+        "good": good,
+        "count": count,
         "labels": _labels(good),
-        "pictures": {"groups": groups(parted, "clip"), "durations": _durations(parted)},
+        "durations": data_uri("image/png", figures.png(data_figures.durations(good["duration_s"]))),
         "examples": _examples(good[good["label"].isin(shown)], stores, seed),
         "without_examples": good["label"].nunique() - len(shown),
         "seconds": SECONDS,
         "floor": f"{floor(stores):g}",
         "scale": data_uri("image/png", data_figures.scale()),
-        "kinds": [f"{reader_name(kind)} ({store.spec['bands']})" for kind, store in stores.items()],
+        "kinds": [f"{PICTURES.get(kind, kind)} ({store.spec['bands']})" for kind, store in stores.items()],
         "duplicates": _duplicates(data.duplicates),
     }
     files.write_text(out, environment().get_template("data.html.j2").render(content))
@@ -86,12 +85,15 @@ def common(data: DataSet, thing: str) -> dict[str, Any]:
     """What the page of any data set shows. ``thing`` is what a page calls a file."""
     good = clips.good(data.clips)
     rejected = data.clips[data.clips["status"] == "rejected"]
+    first = data.split.loc[data.split["fold"] == 0, ["clip_id", "part"]]
+    parted = good.merge(first, on="clip_id", how="left").fillna({"part": NO_PART})
     return {
         "source": ", ".join(sorted(data.clips["source"].unique())),
         "protocol": data.protocol,
         "origins": _kinds(good["origin"].str.split(" ").str[:4].str.join(" "), "origin", thing),
         "licences": _kinds(good["licence"], "licence", thing),
-        "parts": _parts(with_parts(good, data.split), thing),
+        "parts": _parts(parted, thing),
+        "groups": data_uri("image/png", figures.png(data_figures.groups(parted, thing))),
         "folds": data.split["fold"].nunique(),
         "rejected": _rejected(rejected, thing),
         "rejections": len(rejected),
@@ -100,21 +102,6 @@ def common(data: DataSet, thing: str) -> dict[str, Any]:
         "contradictions": int(data.duplicates["labels_differ"].astype(bool).sum()),
         "most_rows": MOST_ROWS,
     }
-
-
-def with_parts(good: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
-    """The good clips with their part in the first fold."""
-    first = split.loc[split["fold"] == 0, ["clip_id", "part"]]
-    parted = good.merge(first, on="clip_id", how="left")
-    return parted.assign(part=parted["part"].fillna(NO_PART))
-
-
-def _sentences(good: pd.DataFrame, rejected: pd.DataFrame) -> list[str]:
-    return [
-        f"{count(len(good), 'clip')} with {count(good['label'].nunique(), 'label')} in "
-        f"{count(good['group'].nunique(), 'group')}, {good['duration_s'].sum() / 60:,.1f} minutes in all.",
-        f"Rejected: {count(len(rejected), 'more clip')}." if len(rejected) else "No clip was rejected.",
-    ]
 
 
 def _kinds(texts: pd.Series, name: str, thing: str) -> Table:
@@ -150,35 +137,12 @@ def _parts(parted: pd.DataFrame, thing: str) -> Table:
     """Clips and groups by label and part; a group that lies in several parts counts in each."""
     present = set(parted["part"])
     parts = [*PARTS, *({NO_PART} & present)]
-    rows = [_part_cells(str(label), own, parts) for label, own in parted.groupby("label")]
+    rows = []
+    for label, own in [*parted.groupby("label"), ("all", parted)]:
+        members = [own.loc[own["part"] == part, "group"] for part in parts]
+        rows.append([str(label), *(f"{size:,}" for groups in members for size in (len(groups), groups.nunique()))])
     columns = [f"{part}: {what}" for part in parts for what in (f"{thing}s", "groups")]
-    return Table(["label", *columns], "l" + "r" * len(columns), [*rows, _part_cells("all", parted, parts)])
-
-
-def _part_cells(name: str, own: pd.DataFrame, parts: list[str]) -> list[str]:
-    cells = [name]
-    for part in parts:
-        members = own.loc[own["part"] == part, "group"]
-        cells += [f"{len(members):,}", f"{members.nunique():,}"]
-    return cells
-
-
-def groups(parted: pd.DataFrame, thing: str) -> Picture:
-    return Picture(
-        "groups",
-        f"Bars of {thing}s by label, cut into groups and coloured by part",
-        f"{thing.capitalize()}s by label. A segment is a group, or its share in one part; the largest come first.",
-        figures.png(data_figures.groups(parted, thing)),
-    )
-
-
-def _durations(parted: pd.DataFrame) -> Picture:
-    return Picture(
-        "durations",
-        "Histogram of the clips' durations",
-        "Durations of all good clips.",
-        figures.png(data_figures.durations(parted["duration_s"])),
-    )
+    return Table(["label", *columns], "l" + "r" * len(columns), rows)
 
 
 def _examples(good: pd.DataFrame, stores: Mapping[str, Store], seed: int) -> dict[str, list[Example]]:

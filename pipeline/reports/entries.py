@@ -41,7 +41,7 @@ class Entry:
     parameters: int
     """Trainable weights."""
     ablation: pd.DataFrame | None = None
-    """Of a fusion, from :func:`pipeline.evaluation.ablation.table`."""
+    """Of a fusion, from :func:`pipeline.evaluation.scores.ablation`."""
     page: str | None = None
     """Path of the page on its mistakes, from the report's folder; models of pictures have none."""
 

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import soundfile
 import soxr
@@ -52,15 +50,15 @@ def examples(chosen: pd.DataFrame, stores: Mapping[str, Store]) -> list[Example]
     Args:
         stores: by feature kind, all with frames of dB; an example has a picture from each.
     """
-    decibels = {kind: _starts(store, chosen["clip_id"]) for kind, store in stores.items()}
     lowest = floor(stores)
+    pictures = [_pictures(kind, store, chosen["clip_id"], lowest) for kind, store in stores.items()]
     with ThreadPoolExecutor() as pool:  # MP3 takes 0.2 s each, and other threads may run meanwhile
         sounds = list(pool.map(sound, map(Path, chosen["path"])))
     return [
         Example(
             clip.clip_id,
             clip.group,
-            [_picture(kind, clip.clip_id, blocks[number], lowest) for kind, blocks in decibels.items()],
+            [of_kind[number] for of_kind in pictures],
             ticks(min(clip.duration_s, SECONDS)),
             sounds[number],
         )
@@ -71,10 +69,6 @@ def examples(chosen: pd.DataFrame, stores: Mapping[str, Store]) -> list[Example]
 def floor(stores: Mapping[str, Store]) -> float:
     """The dB of the darkest colour in all pictures."""
     return min(float(store.spec["silence_db"]) for store in stores.values())
-
-
-def reader_name(kind: str) -> str:
-    return PICTURES.get(kind, kind)
 
 
 def sound(file: Path, start_s: float = 0.0, seconds: float = SECONDS) -> str | None:
@@ -100,15 +94,18 @@ def ticks(seconds: float, start_s: float = 0.0) -> list[tuple[float, str]]:
     return [(100 * (time - start_s) / seconds, f"{time:g}") for time in times]
 
 
-def _picture(kind: str, clip_id: str, decibels: Any, lowest: float) -> Picture:
-    name = reader_name(kind)
-    return Picture(name, f"{name} of {clip_id}", name, data_figures.bands(decibels, lowest))
-
-
-def _starts(store: Store, clip_ids: pd.Series) -> list[Any]:
-    """What of each clip is shown, (frames, bands)."""
-    frames = round(SECONDS * store.spec["sample_rate"] / store.spec["params"]["hop_length"])
+def _pictures(kind: str, store: Store, clip_ids: pd.Series, lowest: float) -> list[Picture]:
+    """Of the start of each clip."""
+    name, frames = (
+        PICTURES.get(kind, kind),
+        round(SECONDS * store.spec["sample_rate"] / store.spec["params"]["hop_length"]),
+    )
     return [
-        np.asarray(store.array[start : min(stop, start + frames)])
-        for start, stop in zip(*store.rows(clip_ids), strict=True)
+        Picture(
+            name,
+            f"{name} of {clip_id}",
+            name,
+            data_figures.bands(store.array[start : min(stop, start + frames)], lowest),
+        )
+        for clip_id, start, stop in zip(clip_ids, *store.rows(clip_ids), strict=True)
     ]

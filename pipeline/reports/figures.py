@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from pipeline.base import files
 
@@ -118,6 +118,49 @@ def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
     return figure
 
 
+def curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
+    """Loss, accuracy and macro F1 by epoch: training above, validation below, all models in each.
+
+    Columns as in ``history/<key>.csv``, one line for each fold and seed. Models with no epochs are left out.
+    """
+    figure = canvas(WIDTH, 6.0)
+    grid = figure.subplots(2, 3, sharex=True)
+    looks = styles(histories)
+    trained = {key: history for key, history in histories.items() if len(history)}
+    for axes, column, title in (
+        (grid[0, 0], "train_loss", "training loss"),
+        (grid[0, 1], "train_accuracy", "training accuracy"),
+        (grid[1, 0], "valid_loss", "validation loss"),
+        (grid[1, 1], "valid_accuracy", "validation accuracy"),
+        (grid[1, 2], "valid_macro_f1", "validation macro F1"),
+    ):
+        for key, history in trained.items():
+            trainings = [rows for _, rows in history.groupby(["fold", "seed"])]
+            faint = 1.0 if len(trainings) == 1 else 0.5
+            for rows in trainings:
+                marker = "o" if len(rows) == 1 else None
+                axes.plot(rows["epoch"], rows[column], marker=marker, linewidth=1.3, alpha=faint, **looks[key])
+        axes.set_title(title, fontsize=11, loc="left")
+        tidy(axes)
+    for axes in grid[:, 0]:
+        scale_loss(axes)
+    for axes in (*grid[:, 1], grid[1, 2]):
+        axes.set_ylim(0, 1)
+    for axes in grid[1]:
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    grid[0, 2].set_axis_off()
+    grid[0, 2].legend(
+        [Line2D([], [], linewidth=2.5, **looks[key]) for key in trained],
+        [plain(key) for key in trained],
+        loc="center",
+        title=None if trained else "no model was trained by epochs",
+        frameon=False,
+        fontsize=10,
+    )
+    return figure
+
+
 def per_class_heatmap(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """F1 of every label (rows, the highest mean on top) and model (columns).
 
@@ -156,8 +199,11 @@ def reliability(tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figu
     for number, (key, (before, after)) in enumerate(tables.items()):
         axes, colour = panels[number], looks[key]["color"]
         axes.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
-        _draw_reliability(axes, before, edgecolor=colour, facecolor="none", linestyle=":")
-        _draw_reliability(axes, after, edgecolor=colour, facecolor=colour, linestyle="-")
+        for table, facecolor, line in ((before, "none", ":"), (after, colour, "-")):
+            ends = table["confidence"], table["accuracy"]
+            axes.plot(*ends, color=colour, linestyle=line, linewidth=1)
+            area = LARGEST_DOT * table["clips"] / table["clips"].sum()
+            axes.scatter(*ends, s=area, edgecolor=colour, facecolor=facecolor, alpha=0.7, clip_on=False)
         axes.set_title(plain(key), fontsize=11, loc="left")
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=ticks, yticks=ticks, aspect="equal")
         axes.set_xlabel("confidence" if number + columns >= len(tables) else "")
@@ -266,13 +312,6 @@ def _draw_confusion(axes: Any, matrix: pd.DataFrame, fontsize: float) -> None:
     for (row, column), count in np.ndenumerate(counts):
         if count:
             _write_in_cell(axes, row, column, str(count), shares[row, column], fontsize)
-
-
-def _draw_reliability(axes: Any, table: pd.DataFrame, edgecolor: str, facecolor: str, linestyle: str) -> None:
-    confidence, accuracy = table["confidence"], table["accuracy"]
-    axes.plot(confidence, accuracy, color=edgecolor, linestyle=linestyle, linewidth=1)
-    area = LARGEST_DOT * table["clips"] / table["clips"].sum()
-    axes.scatter(confidence, accuracy, s=area, edgecolor=edgecolor, facecolor=facecolor, alpha=0.7, clip_on=False)
 
 
 def _write_in_cell(axes: Any, row: int, column: int, text: str, shade: float, fontsize: float) -> None:

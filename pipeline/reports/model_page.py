@@ -7,7 +7,7 @@ probabilities and the columns ``fold`` and ``seed``.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,9 @@ from pipeline.data.split import leaky
 from pipeline.evaluation import calibration, metrics
 from pipeline.features.store import Store
 from pipeline.reports import data_figures, saliency_figures
-from pipeline.reports.examples import SECONDS, examples, floor, reader_name, sound, ticks
+from pipeline.reports.examples import PICTURES, SECONDS, examples, floor, sound, ticks
 from pipeline.reports.pages import Picture, data_uri, environment
-from pipeline.reports.saliency import Columns, Patches, Saliency, saliencies
+from pipeline.reports.saliency import Patches, Saliency, saliencies
 from pipeline.training.trials import specs
 
 MISTAKES = 8
@@ -41,17 +41,6 @@ class Model:
     """Model and features, e.g. ``cnn on spectrogram``."""
     leak: str | None
     """Why its scores are too optimistic, where its split is leaky."""
-
-
-class Bar(NamedTuple):
-    """A family of columns. ``left`` and ``width`` are in percent of the widest bars on either side together."""
-
-    name: str
-    left: float
-    width: float
-    text: str
-    """By how much the probability changes when the family is hidden."""
-    rises: bool
 
 
 def mistakes(test: pd.DataFrame) -> pd.DataFrame:
@@ -126,7 +115,7 @@ def write(
         "floor": f"{floor(stores):g}",
         "scale": data_uri("image/png", data_figures.scale()),
         "confusions": confusions(metrics.confusion(test, metrics.label_names(test))),
-        "confusion": _confusion(confusion, model.key),
+        "confusion": data_uri("image/png", confusion),
         "views": {
             "Mistakes": [view for view, hit in zip(views, right, strict=True) if not hit],
             "Correct predictions": [view for view, hit in zip(views, right, strict=True) if hit],
@@ -139,60 +128,42 @@ def write(
 
 def confusions(matrix: pd.DataFrame) -> list[str]:
     """The most frequent ones in words, from counts as :func:`pipeline.evaluation.metrics.confusion` gives them."""
-    counts = matrix.to_numpy()
-    off = counts - np.diag(np.diag(counts))
-    order = np.argsort(-off, axis=None, kind="stable")[:CONFUSIONS]
-    pairs = [divmod(int(place), len(counts)) for place in order]
+    wrong = matrix.mul(1 - np.eye(len(matrix), dtype=int)).stack()
+    most = wrong[wrong > 0].sort_values(ascending=False, kind="stable").head(CONFUSIONS)
     return [
-        f"{matrix.index[actual]} was predicted as {matrix.columns[predicted]} "
-        f"{off[actual, predicted]} of {counts[actual].sum()} times"
-        for actual, predicted in pairs
-        if off[actual, predicted]
+        f"{actual} was predicted as {predicted} {count} of {matrix.loc[actual].sum()} times"
+        for (actual, predicted), count in most.items()
     ]
 
 
 def _by_confidence(rows: pd.DataFrame) -> pd.DataFrame:
     """With the ``probability`` of the prediction, the highest first."""
-    columns = [metrics.PROBABILITY + label for label in metrics.label_names(rows)]
     # of equals, an order that does not depend on the table's
-    return rows.assign(probability=rows[columns].max(axis=1)).sort_values(
+    return rows.assign(probability=calibration.confidence(rows)).sort_values(
         ["probability", "clip_id", "fold", "seed"], ascending=[False, True, True, True]
-    )
-
-
-def _confusion(png: bytes, key: str) -> Picture:
-    return Picture(
-        "confusion",
-        f"Confusion matrix of {key} on the test set",
-        "Rows are the true labels, columns the predictions. A cell's shade is its share of the row.",
-        png,
     )
 
 
 def _view(answer: Any, own: Saliency, file: Path) -> dict[str, Any]:
     """What one answer depends on, as the page shows it; neither plots nor bars if on nothing."""
-    largest = max(_largest(shown) for shown in own.inputs)
+    falls = [shown.falls if isinstance(shown, Patches) else list(shown.values()) for shown in own.inputs]
+    largest = max(float(np.abs(some).max()) for some in falls)
     given = own.inputs if largest > NONE else []
     limit = max(largest, FAINTEST)
     plots = [_plot(shown, own, limit, answer["clip_id"]) for shown in given if isinstance(shown, Patches)]
     return {
         "answer": answer,
         "plots": plots,
-        "bars": [bar for shown in given if isinstance(shown, Columns) for bar in bars(shown.falls)],
+        "bars": [bar for shown in given if not isinstance(shown, Patches) for bar in bars(shown)],
         "limit": f"{limit:.2f}",
         "span": f"{own.start_s:.1f} to {own.start_s + own.seconds:.1f}",
         "sound": sound(file, own.start_s, own.seconds) if plots else None,
     }
 
 
-def _largest(shown: Patches | Columns) -> float:
-    falls = list(shown.falls.values()) if isinstance(shown, Columns) else shown.falls
-    return float(np.abs(falls).max())
-
-
 def _plot(shown: Patches, own: Saliency, limit: float, clip_id: str) -> dict[str, Any]:
     """A window, with the parts that the answer depends on in colour, and the numbers of its axes."""
-    name = reader_name(shown.kind)
+    name = PICTURES.get(shown.kind, shown.kind)
     png = saliency_figures.window(shown.window, shown.falls, limit, float(shown.spec["silence_db"]))
     return {
         "picture": Picture(name, f"Parts of the {name} of {clip_id} that the prediction depends on", name, png),
@@ -201,12 +172,22 @@ def _plot(shown: Patches, own: Saliency, limit: float, clip_id: str) -> dict[str
     }
 
 
-def bars(falls: Mapping[str, float]) -> list[Bar]:
-    """Drops go to the right of a common line, rises to the left."""
+def bars(falls: Mapping[str, float]) -> list[dict[str, Any]]:
+    """A bar for each family of columns: drops go to the right of a common line, rises to the left.
+
+    ``left`` and ``width`` are in percent of the widest bars on either side together; ``text`` says by how much the
+    probability changes when the family is hidden.
+    """
     low, high = min(0.0, *falls.values()), max(0.0, *falls.values())
     scale = 100 / max(high - low, FAINTEST)
     return [
-        Bar(name, scale * (min(fall, 0) - low), scale * abs(fall), _signed(-fall), fall < 0)
+        {
+            "name": name,
+            "left": scale * (min(fall, 0) - low),
+            "width": scale * abs(fall),
+            "text": _signed(-fall),
+            "rises": fall < 0,
+        }
         for name, fall in falls.items()
     ]
 

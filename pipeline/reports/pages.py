@@ -6,14 +6,11 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
-
-from pipeline.reports import figures
+from markupsafe import Markup
 
 
 @dataclass(frozen=True)
@@ -36,8 +33,7 @@ def table(rows: Sequence[Mapping[str, object]], align: str) -> Table:
 def tabulated(frame: pd.DataFrame) -> Table:
     """The frame without its index; numbers on the right, with three decimals where they are fractions."""
     align = "".join("r" if pd.api.types.is_numeric_dtype(frame[name]) else "l" for name in frame)
-    rows = [[_shown(cell) for cell in row] for row in frame.itertuples(index=False)]
-    return Table(list(frame.columns), align, rows)
+    return table(frame.to_dict("records"), align)
 
 
 def _shown(cell: object) -> str:
@@ -56,12 +52,6 @@ class Picture:
     @property
     def data_uri(self) -> str:
         return data_uri("image/png", self.png)
-
-
-def picture(file: Path, figure: Figure, alt: str, caption: str) -> Picture:
-    """The figure as a page shows it, also saved to ``file``."""
-    figures.save(figure, file)
-    return Picture(file.stem, alt, caption, file.read_bytes())
 
 
 def data_uri(kind: str, content: bytes) -> str:
@@ -85,10 +75,12 @@ def environment(*packages: str) -> Environment:
 
 
 def markdown() -> Environment:
-    """Every value that a template prints is escaped for Markdown, as autoescape does for HTML."""
-    return environment().overlay(
-        autoescape=False, finalize=lambda value: escape_markdown(value) if isinstance(value, str) else value
-    )
+    """Every value that a template prints is escaped for Markdown, as autoescape does for HTML, unless marked as safe."""
+
+    def escaped(value: object) -> object:
+        return escape_markdown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    return environment().overlay(autoescape=False, finalize=escaped)
 
 
 def escape_markdown(text: str) -> str:

@@ -33,13 +33,6 @@ class Patches:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Drops of an answer's probability by family of columns."""
-
-    falls: dict[str, float]
-
-
-@dataclass(frozen=True)
 class Saliency:
     """What one answer depends on."""
 
@@ -47,7 +40,8 @@ class Saliency:
     """Of the window in the clip; 0 where no input has windows."""
     seconds: float
     """The window's length; 0 where no input has windows."""
-    inputs: Sequence[Patches | Columns]
+    inputs: Sequence[Patches | dict[str, float]]
+    """By family of columns where the input has no windows."""
 
 
 def saliencies(
@@ -95,10 +89,10 @@ def _saliency(answer: Any, data: Splits, specs: Mapping[Any, dict[str, Any]], gr
 
 def _drops(
     run: attribution.Run, inputs: Sequence[Array], place: int, label: int, data: Splits, spec: dict[str, Any]
-) -> Patches | Columns:
+) -> Patches | dict[str, float]:
     if spec["windowed"]:
         falls = attribution.of_patches(run, inputs, place, label)
         return Patches(data.kinds[place], spec, inputs[place][0], falls)
     means = data.features["train"][place].describe().mean
     families = attribution.families(spec["columns"])
-    return Columns(attribution.of_columns(run, inputs, place, label, means, families))
+    return attribution.of_columns(run, inputs, place, label, means, families)

@@ -7,11 +7,9 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 
-from pipeline.evaluation.attribution import pieces
+from pipeline.evaluation.attribution import Array, pieces
 from pipeline.reports.data_figures import indexed_png
 from pipeline.reports.figures import OKABE_ITO
-
-Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 GREYS = 16
 DARKEST = 0.75

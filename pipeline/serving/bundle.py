@@ -21,11 +21,8 @@ from pipeline.evaluation import bootstrap, calibration, metrics
 from pipeline.features.store import Store
 from pipeline.serving import manifest
 from pipeline.serving.manifest import INTERFACE, Manifest
-from pipeline.serving.ood import KIND, OodDetector
-from pipeline.serving.selective import threshold
+from pipeline.serving.ood import KIND, Array, OodDetector
 from pipeline.training.trials import Trial, spec
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def write(candidate: Candidate, settings: Params, folder: Path) -> None:
     detector.save(folder / manifest.OOD)
     trained = spec(model)
     precision = settings.champion.precision
-    confidence_threshold, coverage = threshold(seen[seen["part"] == "valid"], precision)
+    confidence_threshold, coverage = calibration.confidence_threshold(seen[seen["part"] == "valid"], precision)
     distances = detector.distances(splits["valid"].values)
     found = Manifest(
         interface=INTERFACE,

@@ -29,10 +29,7 @@ class OodDetector:
 
     @classmethod
     def fit(cls, training: Array) -> Self:
-        """
-        Args:
-            training: (clips, columns).
-        """
+        """For the training set's features, (clips, columns)."""
         # a served model does without scikit-learn
         from sklearn.covariance import ledoit_wolf
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score, roc_curve
@@ -12,9 +11,8 @@ from pipeline.features import extract
 from pipeline.features.sound import Sound
 from pipeline.serving.bundle import TabularSplit
 from pipeline.serving.manifest import Manifest
-from pipeline.serving.ood import KIND, OodDetector
+from pipeline.serving.ood import KIND, Array, OodDetector
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
 NOISES = 5
 """Of each kind."""
 

@@ -15,12 +15,10 @@ from pipeline.features.store import Block
 from pipeline.models.exported import Exported
 from pipeline.serving import manifest
 from pipeline.serving.manifest import Verdict
-from pipeline.serving.ood import KIND, OodDetector
+from pipeline.serving.ood import KIND, Array, OodDetector
 from pipeline.serving.segments import Segment, SongError, segments
 from pipeline.training.dataset import Feature, Windows
 from pipeline.training.predict import averaged
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -78,11 +76,9 @@ class SongPrediction:
 
 
 class Predictor:
+    """Predicts with a bundle that :mod:`pipeline.serving.bundle` wrote. Songs without usable audio raise a SongError."""
+
     def __init__(self, bundle: Path, threads: int = 1) -> None:
-        """
-        Args:
-            bundle: as :mod:`pipeline.serving.bundle` writes it.
-        """
         self.manifest = manifest.load(bundle)
         self._graph = Exported(bundle / manifest.GRAPH, threads)
         self._ood = OodDetector.load(bundle / manifest.OOD)
@@ -90,17 +86,13 @@ class Predictor:
         self._specs = {kind: extract.spec(kind, self.manifest.features) for kind in kinds}
 
     def __call__(self, file: Path | BinaryIO) -> SongPrediction:
-        """
-        Raises:
-            SongError: the file has no usable audio; the message says why.
-        """
         return self.combine([self.predict_segment(*decoded) for decoded in self.decode(file)])
 
     def decode(self, file: Path | BinaryIO) -> Iterator[tuple[Segment, Sound]]:
         """The song's usable segments, one in memory at a time.
 
         Raises:
-            SongError: as above.
+            SongError: the file has no usable audio; the message says why.
         """
         known = self.manifest
         numba_cache.fill(known.features)

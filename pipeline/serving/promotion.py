@@ -62,7 +62,9 @@ def decide(
     same = candidate[candidate["clip_id"].isin(champion["clip_id"])]
     if same["group"].nunique() < 2:
         return Decision(True, f"{reached}; not compared, the previous champion was trained on these clips")
-    (pair,) = bootstrap.compare({"candidate": same, "champion": _as_run(champion, same)}, seed)
+    # under the candidate's fold and seed: the same clips, one run each
+    beside = same.drop(columns="predicted").merge(champion[["clip_id", "predicted"]], on="clip_id")
+    (pair,) = bootstrap.compare({"candidate": same, "champion": beside}, seed)
     difference = pair.difference
     amount = f"{difference.value:.3f} ({difference.low:.3f} to {difference.high:.3f}) on {pair.clips} clips"
     if pair.better == "champion" and pair.distinct:
@@ -70,12 +72,6 @@ def decide(
     if pair.distinct:
         return Decision(True, f"{reached}; better than the previous champion by {amount}")
     return Decision(True, f"{reached}; not significantly different from the previous champion: {amount}")
-
-
-def _as_run(champion: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:
-    """The champion's predictions under the candidate's fold and seed: the same clips, one run each."""
-    columns = candidate[["clip_id", "group", "label", "fold", "seed"]]
-    return columns.merge(champion[["clip_id", "predicted"]], on="clip_id")
 
 
 def champion_predictions(champion: Registered, valid: pd.DataFrame) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from pipeline.features.sound import Sound, mel
 from pipeline.reports import data_figures, pages
 from pipeline.reports.figures import OKABE_ITO
 from pipeline.serving.manifest import Manifest
-from pipeline.serving.predictor import Array, Predictor, SongPrediction
+from pipeline.serving.predictor import Predictor, SongPrediction
 from pipeline.serving.segments import SongError
 
 MAX_BYTES = 200_000_000
@@ -36,10 +36,7 @@ NOTHING_FROM_OUTSIDE = {
 
 
 def app(bundle: Path) -> FastAPI:
-    """
-    Args:
-        bundle: as :mod:`pipeline.serving.bundle` writes it.
-    """
+    """Of a bundle as :mod:`pipeline.serving.bundle` writes it."""
     predictor = Predictor(bundle)
     template = pages.environment().get_template("page.html.j2")
     shown = template.render(known=predictor.manifest, colours=OKABE_ITO, max_bytes=MAX_BYTES)
@@ -101,15 +98,15 @@ def predict(predictor: Predictor, file: BinaryIO) -> dict[str, Any]:
         "sentence": sentence(prediction, known),
         "ranking": prediction.ranking,
         "segments": [
-            {"start_s": one.start_s, "stop_s": one.stop_s, "probabilities": _by_label(one.probabilities, known)}
+            {
+                "start_s": one.start_s,
+                "stop_s": one.stop_s,
+                "probabilities": dict(zip(known.labels, one.probabilities.tolist(), strict=True)),
+            }
             for one in found
         ],
         "spectrogram": pages.data_uri("image/png", spectrogram.png()),
     }
-
-
-def _by_label(probabilities: Array, known: Manifest) -> dict[str, float]:
-    return dict(zip(known.labels, map(float, probabilities), strict=True))
 
 
 def headline(prediction: SongPrediction) -> str:
@@ -140,9 +137,8 @@ class SongSpectrogram:
 
     def __init__(self, features: Features) -> None:
         self._settings = features.spectrogram
-        self._power = np.zeros((MAX_COLUMNS, self._settings.bands))
-        self._frames = np.zeros(MAX_COLUMNS, np.int64)
-        """In each column's sum."""
+        self._sums = np.zeros((MAX_COLUMNS, self._settings.bands + 1))
+        """Of the power in each band, and the number of frames in these sums."""
         self._span = 1
         """Frames per column."""
 
@@ -153,23 +149,18 @@ class SongSpectrogram:
         first = round(start_s * sound.rate / self._settings.hop_length)
         places = first + np.arange(len(power))
         while places[-1] // self._span >= MAX_COLUMNS:
-            self._join()
-        np.add.at(self._power, places // self._span, power)
-        np.add.at(self._frames, places // self._span, 1)
+            pairs = self._sums.reshape(MAX_COLUMNS // 2, 2, -1).sum(axis=1)
+            self._sums = np.concatenate([pairs, np.zeros_like(pairs)])
+            self._span *= 2
+        np.add.at(self._sums, places // self._span, np.c_[power, np.ones(len(power))])
 
     def png(self) -> bytes:
         """Time to the right, low bands at the bottom; from the song's loudest point down to ``top_db`` below."""
-        columns = int(np.flatnonzero(self._frames)[-1]) + 1
-        power = self._power[:columns] / np.maximum(self._frames[:columns, None], 1)
+        frames = self._sums[:, -1:]
+        columns = int(np.flatnonzero(frames)[-1]) + 1
+        power = (self._sums[:, :-1] / np.maximum(frames, 1))[:columns]
         decibels = power_to_db(power, ref=np.max, top_db=self._settings.top_db)
         return data_figures.bands(decibels, -self._settings.top_db)
-
-    def _join(self) -> None:
-        pairs = self._power.reshape(MAX_COLUMNS // 2, 2, -1).sum(axis=1)
-        self._power = np.concatenate([pairs, np.zeros_like(pairs)])
-        counts = self._frames.reshape(MAX_COLUMNS // 2, 2).sum(axis=1)
-        self._frames = np.concatenate([counts, np.zeros_like(counts)])
-        self._span *= 2
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ from pipeline.base import paths
 from pipeline.base.files import atomic_write, read_json, write_json
 from pipeline.config.project import BaseParams
 from pipeline.data import clips, split
-from pipeline.evaluation import ablation, metrics
-from pipeline.evaluation.scores import scores
+from pipeline.evaluation import metrics
+from pipeline.evaluation.scores import ablation, scores
 from pipeline.reports import figures
 from pipeline.reports.model_page import model_page
 from pipeline.tracking import run_logging
@@ -24,7 +24,7 @@ def evaluate(settings: BaseParams, key: str) -> None:
     picture = figures.png(figures.confusion(confusion, f"{key}: test clips"))
     tables = {"per_class": metrics.per_class(test, labels), "confusion": confusion.reset_index()}
     if without := without_branches(trained, table, rows):
-        tables["ablation"] = ablation.table(without, settings.seed)
+        tables["ablation"] = ablation(without, settings.seed)
 
     with atomic_write(paths.EVALUATION / key) as folder:
         folder.mkdir()

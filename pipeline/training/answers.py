@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.base.files import read_json
 from pipeline.config.experiment import Fusion
 from pipeline.evaluation import calibration, metrics
-from pipeline.evaluation.ablation import FUSION
+from pipeline.evaluation.scores import FUSION
 from pipeline.models.exported import LOG_PROBS, Exported
 from pipeline.training import splits
 from pipeline.training.dataset import Array

@@ -58,7 +58,7 @@ def ran(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> R
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         folder = tmp_path / "lessons" / lesson
         folder.mkdir(parents=True)
-        (tmp_path / paths.TOP).parent.mkdir()
+        (tmp_path / paths.TOP).parent.mkdir(parents=True)
         (tmp_path / paths.TOP).touch()
         monkeypatch.setenv("DVC_ROOT", str(folder))
         shutil.copytree(LESSONS / lesson / "data/sources", folder / "data/sources", symlinks=True)

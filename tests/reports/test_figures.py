@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from PIL import Image
 
-from pipeline.reports import curves, figures
+from pipeline.reports import figures
+from tutorial.report import beside
 
 LABELS = ["bach-chorale", "irish-tune", r"$\no{formula}$ but a rather long name"]
 """The last one makes matplotlib raise if it takes the dollars for a formula."""
@@ -78,8 +79,8 @@ def some_bins(count: int) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
 DRAW: dict[str, Callable[[], Figure]] = {
     "confusion": lambda: figures.confusion(a_matrix(), "cnn, $test$"),
     "confusion_grid": lambda: figures.confusion_grid({key: a_matrix() for key in "abcde"}),
-    "curves": lambda: curves.curves({"cnn": history(20), "majority": history(0), "mlp": history(1)}),
-    "beside": lambda: curves.beside({"theirs": {"cnn": history(20)}, "ours": {"cnn": history(1)}}),
+    "curves": lambda: figures.curves({"cnn": history(20), "majority": history(0), "mlp": history(1)}),
+    "beside": lambda: beside({"theirs": {"cnn": history(20)}, "ours": {"cnn": history(1)}}),
     "scores": lambda: figures.scores(score_table()),
     "leak": lambda: figures.leak(leak_table()),
     "reliability": lambda: figures.reliability(some_bins(3)),
@@ -161,8 +162,8 @@ def test_a_grid_shows_every_model_and_hides_the_empty_places() -> None:
 def test_a_model_has_the_same_colour_in_any_order_and_untrained_models_have_no_line() -> None:
     keys = ["cnn", "mlp", "majority", "transfer"]
     histories = {key: history(0 if key == "majority" else 5) for key in keys}
-    one = colour_of_lines(curves.curves(histories))
-    other = colour_of_lines(curves.curves({key: histories[key] for key in reversed(keys)}))
+    one = colour_of_lines(figures.curves(histories))
+    other = colour_of_lines(figures.curves({key: histories[key] for key in reversed(keys)}))
     assert one == other
     assert list(one) == ["cnn", "mlp", "transfer"]
     assert len(set(one.values())) == 3
@@ -174,14 +175,14 @@ def test_a_model_has_the_same_colour_in_any_order_and_untrained_models_have_no_l
 
 
 def test_more_models_than_colours_differ_by_line() -> None:
-    figure = curves.curves({f"model-{number:02d}": history(4) for number in range(20)})
+    figure = figures.curves({f"model-{number:02d}": history(4) for number in range(20)})
     lines = figure.axes[0].get_lines()
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 20
 
 
 def test_curves_show_each_column_of_the_history() -> None:
     given = history(6)
-    axes = curves.curves({"cnn": given}).axes
+    axes = figures.curves({"cnn": given}).axes
     shown = {panel.get_title(loc="left"): panel.get_lines()[0].get_ydata() for panel in axes if panel.get_lines()}
     assert list(shown) == [
         "training loss",
@@ -199,18 +200,18 @@ def test_curves_survive_losses_of_zero_infinity_and_nan() -> None:
     odd = history(6)
     odd["train_loss"] = 0.0
     odd["valid_loss"] = [1.0, math.inf, math.nan, 1e6, 2.0, 1.0]
-    figure = curves.curves({"odd": odd})
+    figure = figures.curves({"odd": odd})
     figure.draw_without_rendering()
     assert [figure.axes[place].get_yscale() for place in (0, 3)] == ["linear", "log"]
 
 
 def test_curves_say_when_there_are_none() -> None:
-    assert "no model was trained by epochs" in texts(curves.curves({"majority": history(0)}))
+    assert "no model was trained by epochs" in texts(figures.curves({"majority": history(0)}))
 
 
 def test_ways_of_training_stand_side_by_side_in_the_same_colours() -> None:
     theirs = {"cnn": history(30), "transfer": history(20)}
-    figure = curves.beside({"$theirs$": theirs, "ours": {"transfer": history(5), "majority": history(0)}})
+    figure = beside({"$theirs$": theirs, "ours": {"transfer": history(5), "majority": history(0)}})
     loss, others, accuracy, _ = figure.axes
     assert [len(line.get_xdata()) for line in loss.get_lines()] == [30, 30, 20, 20]
     assert [len(line.get_xdata()) for line in others.get_lines()] == [5, 5]

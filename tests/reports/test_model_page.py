@@ -19,7 +19,7 @@ from pipeline.evaluation import metrics
 from pipeline.features.store import Store
 from pipeline.reports import figures
 from pipeline.reports.model_page import Model, bars, confusions, explained, mistakes, write
-from pipeline.reports.saliency import Columns, Patches, Saliency
+from pipeline.reports.saliency import Patches, Saliency
 
 RATE = 22050
 EVIL = "<img src=x onerror=alert(1)>"
@@ -224,17 +224,17 @@ def test_a_window_is_grey_with_its_falls_in_colour(page: Made) -> None:
 
 
 def test_columns_are_bars_and_have_no_player(page: Made) -> None:
-    found = page(answers(wrong=10), [Saliency(0.0, 1.0, [Columns({"rms": 0.3, "mfcc": -0.1})])] * 6)
+    found = page(answers(wrong=10), [Saliency(0.0, 1.0, [{"rms": 0.3, "mfcc": -0.1}])] * 6)
     assert len(found.all("audio")) == 8
     assert "family of columns" in found.text
     fall, rise = bars({"rms": 0.3, "mfcc": -0.1})
-    assert [fall.left, fall.width, rise.left, rise.width] == pytest.approx([25, 75, 0, 25])
-    assert (fall.text, fall.rises) == ("−0.30", False)
-    assert (rise.text, rise.rises) == ("+0.10", True)
+    assert [bar[side] for bar in (fall, rise) for side in ("left", "width")] == pytest.approx([25, 75, 0, 25])
+    assert (fall["text"], fall["rises"]) == ("−0.30", False)
+    assert (rise["text"], rise["rises"]) == ("+0.10", True)
 
 
 def test_where_nothing_falls_a_sentence_says_so(page: Made) -> None:
-    flat = Saliency(0.0, 1.0, [Columns({"rms": 0.0, "mfcc": 1e-9})])
+    flat = Saliency(0.0, 1.0, [{"rms": 0.0, "mfcc": 1e-9}])
     found = page(answers(wrong=10), [flat] * 6)
     assert "On no part of the input: whichever part is hidden, the predictions stay the same." in found.text
     assert "Correct predictions" not in found.text

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.evaluation.calibration import NEVER, confidence_threshold
 from pipeline.serving import promotion
-from pipeline.serving.selective import NEVER, threshold
 
 LABELS = ("jazz", "polka", "rock")
 
@@ -90,9 +90,9 @@ def test_the_threshold_is_the_lowest_that_is_precise_enough(
 ) -> None:
     rows = pd.DataFrame({"probability": [0.9, 0.8, 0.7, 0.6], "label": "a"})
     rows["predicted"] = np.where(right, "a", "b")
-    assert threshold(rows.sample(frac=1, random_state=3), precision) == pytest.approx((lowest, coverage))
+    assert confidence_threshold(rows.sample(frac=1, random_state=3), precision) == pytest.approx((lowest, coverage))
 
 
 def test_clips_of_equal_probability_are_accepted_together() -> None:
     rows = pd.DataFrame({"probability": [0.9, 0.5, 0.5], "label": "a", "predicted": ["a", "a", "b"]})
-    assert threshold(rows, 0.9) == pytest.approx((0.9, 1 / 3))
+    assert confidence_threshold(rows, 0.9) == pytest.approx((0.9, 1 / 3))

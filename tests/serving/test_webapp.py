@@ -270,7 +270,7 @@ def test_a_long_song_takes_no_more_columns(settings: Params, tone: Sounds) -> No
     for start_s in (0.0, 298.0):
         seen.add(start_s, Sound(tone(440.0, 2.0), RATE))
     assert 300 * RATE / hop / seen._span < webapp.MAX_COLUMNS
-    bright = np.flatnonzero(seen._power.sum(axis=1))
+    bright = np.flatnonzero(seen._sums.sum(axis=1))
     gaps = np.flatnonzero(np.diff(bright) > 1)
     assert len(gaps) == 1
     seconds = bright[[gaps[0], gaps[0] + 1, -1]] * seen._span * hop / RATE

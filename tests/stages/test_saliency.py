@@ -15,7 +15,7 @@ from pipeline.data import clips, split
 from pipeline.evaluation import metrics
 from pipeline.reports import figures
 from pipeline.reports.model_page import explained, model_page
-from pipeline.reports.saliency import Columns, saliencies
+from pipeline.reports.saliency import saliencies
 from pipeline.training.hardware import resolved
 from pipeline.training.trials import Spec
 
@@ -89,8 +89,8 @@ def test_an_answer_is_explained_by_the_trial_that_gave_it(setup: Callable[..., N
     assert len(set(folds)) == 2, "else this shows nothing"
     for saliency, fold in zip(found, folds, strict=True):
         (columns,) = saliency.inputs
-        assert isinstance(columns, Columns)
-        assert [name for name, fall in columns.falls.items() if fall] == [f"c{3 + fold}"]
+        assert isinstance(columns, dict)
+        assert [name for name, fall in columns.items() if fall] == [f"c{3 + fold}"]
 
     picture = (folder / "confusion.png").read_bytes()
     target = paths.MODEL_REPORTS / "logreg.html"

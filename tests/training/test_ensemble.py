@@ -23,8 +23,8 @@ from pipeline.config.experiment import Experiment
 from pipeline.config.project import Params
 from pipeline.config.training import Training
 from pipeline.data.split import SplitError, inner_folds
-from pipeline.evaluation.ablation import FUSION
-from pipeline.evaluation.ablation import table as ablation_table
+from pipeline.evaluation.scores import FUSION
+from pipeline.evaluation.scores import ablation as ablation_table
 from pipeline.evaluation.temperature import best
 from pipeline.models import MIN_PROBABILITY
 from pipeline.models.fusion import Fusion

@@ -11,7 +11,7 @@ from pipeline.base import files
 from pipeline.data import clips
 from pipeline.features.store import Store
 from pipeline.reports import figures
-from pipeline.reports.data_report import DataSet, common, count, first_duplicates, groups, with_parts
+from pipeline.reports.data_report import DataSet, common, count, first_duplicates
 from pipeline.reports.pages import Picture, Table, environment
 
 SHOWN = 20
@@ -36,7 +36,6 @@ def picture_report(data: DataSet, store: Store, seed: int, out: Path) -> None:
             f"Rejected: {count(rejected, 'more picture')}." if rejected else "No picture was rejected.",
         ],
         "shown": _shown(good, store, seed),
-        "groups": groups(with_parts(good, data.split), "picture"),
         "duplicates": _duplicates(data.duplicates),
     }
     files.write_text(out, environment("lessons.common.pictures").get_template("pictures.html.j2").render(content))
