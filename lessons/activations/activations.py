@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from pipeline.reports.curves import curves
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -27,7 +26,7 @@ from pipeline.config.training import Training
 from pipeline.models import mlp
 from pipeline.models.layers import activate
 from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, curves, tidy
-from pipeline.training.dataset import Table, Windows
+from pipeline.training.dataset import Windows
 from pipeline.training.trainer import fit
 
 Array = np.ndarray[Any, np.dtype[Any]]
