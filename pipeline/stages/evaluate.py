@@ -9,7 +9,7 @@ from pipeline.evaluation import metrics
 from pipeline.evaluation.scores import ablation, scores
 from pipeline.reports import figures
 from pipeline.reports.model_page import model_page
-from pipeline.tracking import run_logging
+from pipeline.tracking import run_logging, score_logging
 from pipeline.training.answers import answers, without_branches
 from pipeline.training.trials import specs, summary
 
@@ -34,13 +34,13 @@ def evaluate(settings: BaseParams, key: str) -> None:
         (folder / "confusion.png").write_bytes(picture)
         write_json(folder / paths.SCORES, found)
         with run_logging.open_run(settings, key, read_json(trained / paths.RUN)["run_id"]) as run:
-            run_logging.log_trials(settings, key, run, predicted, table, rows)
-            several = [*run_logging.VALID, "test_macro_f1_sd"] if len(models) > 1 else []
-            run.log_metrics({name: found[name] for name in (*run_logging.TEST, *run_logging.INTERVAL, *several)})
+            score_logging.log_trials(settings, key, run, predicted, table, rows)
+            several = [*score_logging.VALID, "test_macro_f1_sd"] if len(models) > 1 else []
+            run.log_metrics({name: found[name] for name in (*score_logging.TEST, *score_logging.INTERVAL, *several)})
             run.log_file(folder / "confusion.png")
             run.log_tables({f"{name}.json": own for name, own in tables.items()})
         write_json(folder / "training.json", {"run_id": run.id, **summary(models)})
-    write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in run_logging.SHOWN})
+    write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in score_logging.SHOWN})
     if settings.model_pages:
         page = paths.MODEL_REPORTS / f"{key}.html"
         model_page(key, predicted, trained, table, rows, paths.FEATURES, picture, page)

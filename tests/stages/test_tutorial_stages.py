@@ -44,7 +44,7 @@ def made(setup: Setup) -> None:
     setup(experiments={key: {**CNN, "training": {"epochs": 2}} for key in THEIRS}, window={"frames": FRAMES})
     write_params(training=of_epochs, experiments=THEIRS)
     rng = np.random.default_rng(3)
-    spec = {"windowed": True, "silence_db": -80.0}
+    spec = {"windowed": True, "silence_db": -80.0, "bands": "mel", "sample_rate": 22050, "params": {"hop_length": 512}}
     names = list(clips.good(clips.read())["clip_id"])
     for kind in ("spectrogram", "wavelet"):
         rows = (rng.normal(-40, 9, (FRAMES + 4, 32)).astype(np.float32) for _ in names)
