@@ -4,7 +4,7 @@ PYTHON ?= python3
 JOBS ?= 2
 EXPERIMENT ?= mlp
 BIN := .venv/bin
-OUTPUTS := data/audio data/images data/clips.parquet data/split.parquet data/duplicates.csv data/code data/inputs \
+OUTPUTS := data/audio data/images data/clips.parquet data/split.parquet data/duplicates.csv data/inputs \
 	features weights embeddings models history evaluation candidate reports results
 INSTALLED := .venv/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -34,7 +34,7 @@ lessons: $(INSTALLED) ## run the six small lessons, from the perceptron to anima
 
 PYTEST := pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
 # whole pipelines by plain `dvc repro`, and DVC's views of them: minutes of stages without a preforked process
-WHOLE := tests/end_to_end/test_dvc_views.py tests/end_to_end/test_jobs.py
+WHOLE := $(addprefix tests/end_to_end/,test_dvc_views.py test_jobs.py test_extending.py)
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
 	$(PYTEST) -m "not documented" $(addprefix --ignore=,$(WHOLE))

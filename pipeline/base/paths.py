@@ -17,7 +17,6 @@ CLIPS = Path("data/clips.parquet")
 DUPLICATES = Path("data/duplicates.csv")
 SPLIT = Path("data/split.parquet")
 
-CODE = Path("data/code")
 INPUTS = Path("data/inputs")
 FEATURES = Path("features")
 FAILED = FEATURES / "failed.csv"

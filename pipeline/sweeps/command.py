@@ -125,11 +125,11 @@ def _log(run: tracking.Run, plan: Plan, results: Results) -> None:
     run.log_tables({"trials.json": results.table().astype(dict.fromkeys(results.best.values, str))})
     with TemporaryDirectory() as folder:
         picture = Path(folder) / "sweep.png"
-        save(_figure(results, plan.sweep.space), picture)
+        save(draw(results, plan.sweep.space), picture)
         run.log_file(picture)
 
 
-def _figure(found: Results, space: Mapping[str, Values]) -> Figure:
+def draw(found: Results, space: Mapping[str, Values]) -> Figure:
     """How the best score grew, and where in the space the good scores lie.
 
     Macro F1 on validation of each complete trial: above by its number, below by each value that was tried.

@@ -45,7 +45,7 @@ def _tracked_data() -> dict[str, str]:
         stages = _yaml(paths.LOCK).get("stages", {})
         for out in [out for stage in stages.values() for out in stage.get("outs", [])]:
             place = Path(out["path"])
-            if place.parts[0] in ("data", "features") and place.parent not in (paths.CODE, paths.INPUTS):
+            if place.parts[0] in ("data", "features") and place != paths.INPUTS:
                 found[out["path"]] = out["md5"]
     pointer = paths.MUSIC.with_suffix(".dvc")
     if pointer.exists():
