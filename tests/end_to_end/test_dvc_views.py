@@ -111,7 +111,7 @@ IN_LESSON = documented.of(f"lessons/{LESSON}/README.md")
 def test_a_lesson_is_a_project_whose_runs_stand_in_the_checkouts_store(checkout: Path, typed: Typed) -> None:
     lesson = checkout / "lessons" / LESSON
     before = runs(checkout)
-    assert ran(typed(checkout, *IN_LESSON)) == ["code", "run"]
+    assert ran(typed(checkout, *IN_LESSON)) == ["run"]
     new = runs(checkout).drop(before.index)
     assert LESSON in set(new["name"])
     assert not (lesson / "mlflow.db").exists()
@@ -140,7 +140,7 @@ def test_lessons_run_beside_each_other_from_the_root(checkout: Path) -> None:
     lessons = ("neuron", LESSON)
     files = [f"lessons/{lesson}/dvc.yaml" for lesson in lessons]
     output = run(checkout, "python", "-m", "pipeline.cli", "repro", "--jobs", "2", *files)
-    assert sorted(ran(output)) == ["code", "code", "run", "run"]
+    assert sorted(ran(output)) == ["run", "run"]
     assert set(lessons) <= set(runs(checkout)["name"])
     assert new_in_git(checkout) == {
         f"lessons/{lesson}/{file}" for lesson in lessons for file in ("dvc.lock", "metrics.json")

@@ -156,6 +156,6 @@ def test_weights_from_the_hub_are_used(checkout: Path, tmp_path: Path) -> None:
     wanted = marked("ast")["ast"]
     with hub(tmp_path / "ast", wanted["id"], wanted["revision"], wanted["revision"]) as address:
         env = {**NO_PROXY, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hub")}
-        run(checkout, "dvc", "repro", "inputs@transfer-ast", variables=env)
+        run(checkout, "dvc", "repro", "inputs", variables=env)
     assert wanted["revision"] in (checkout / "weights/ast/SOURCE.md").read_text()
     assert list((checkout / "embeddings/transfer-ast").rglob("array.bin")), "it has heard every clip"

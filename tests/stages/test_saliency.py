@@ -1,4 +1,4 @@
-"""The stage `explain` with several folds, whose models are made up."""
+"""A model page with several folds, whose models are made up."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -258,10 +258,10 @@ stages:
     cmd: x
     outs:
     - {path: data/audio, md5: aaa.dir}
-  inputs@cnn:
+  inputs:
     cmd: x
     outs:
-    - {path: data/inputs/cnn.json, md5: bbb}
+    - {path: data/inputs, md5: bbb.dir}
   features@tabular:
     cmd: x
     outs:

@@ -12,7 +12,7 @@ from pipeline.workflow.scheduler import StageFailed, repro
 
 STAGE = """
 import pathlib, sys, time
-name, running = sys.argv[1], pathlib.Path("running")
+name = sys.argv[1]
 log = pathlib.Path("log")
 def write(word):
     with log.open("a") as file:
@@ -20,7 +20,10 @@ def write(word):
 write("begin")
 if name in pathlib.Path("failing").read_text().split():
     sys.exit("it failed")
-time.sleep(0.6 if name.startswith("train") else 0)
+together = int(pathlib.Path("together").read_text())
+end = time.monotonic() + 60
+while name.startswith("train") and log.read_text().count("begin train") < together and time.monotonic() < end:
+    time.sleep(0.05)
 pathlib.Path(name).write_text(name)
 write("end")
 """
@@ -39,6 +42,7 @@ def _project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "stage.py").write_text(STAGE)
     (folder / "source").write_text("1")
     (folder / "failing").touch()
+    (folder / "together").write_text("1")
     stages = "".join(
         f"  {name}:\n    cmd: python stage.py {name}\n    deps: [{', '.join(deps)}]\n    outs: [{name}]\n"
         for name, deps in DEPENDS.items()
@@ -73,6 +77,8 @@ def most_at_once(lines: list[str]) -> int:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_every_stage_runs_once_behind_what_it_depends_on(project: Path, jobs: int) -> None:
+    """A training waits until as many have begun as may run at once."""
+    (project / "together").write_text(str(jobs))
     assert repro(jobs, [Path("dvc.yaml")]) == len(DEPENDS)
     lines = log(project)
     assert sorted(lines) == sorted(f"{word} {name}" for name in DEPENDS for word in ("begin", "end"))
