@@ -152,7 +152,7 @@ def test_a_folder_of_songs_is_classified_and_tagged(checkout: Path, typed: Typed
     assert mutagen.File(low)["TCON"].genres == ["low"]
     [backup] = checkout.glob("genres-before-*.jsonl")
     assert f"soundtrack restore-tags {backup.name}" in output
-    assert "have their genres back" in typed(checkout, RESTORE, instead={"<backup>": backup.name})
+    assert "Genres restored in" in typed(checkout, RESTORE, instead={"<backup>": backup.name})
     assert "TCON" not in (mutagen.File(low) or {})
 
     majority = {"majority": {"features": ["tabular"], "model": {"name": "majority"}}}
@@ -203,7 +203,7 @@ def test_a_moved_checkout_has_its_artifacts_and_its_champion(
     moved = tmp_path / "moved"
     checkout.rename(moved)
     typed(moved, MOVE, instead={"/old/place": str(checkout), "/new/place": str(moved)})
-    assert "1 files: " in run(moved, "soundtrack", "classify", "data/music/low/low 0.wav")
+    assert "1 file: " in run(moved, "soundtrack", "classify", "data/music/low/low 0.wav")
     table = runs(moved)
     [majority] = table.index[table["name"] == "majority"]
     assert "confusion.png" in run(moved, sys.executable, "-c", LISTED, majority)
