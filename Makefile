@@ -15,7 +15,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro tutorial sweep lessons test test-commands lint bench scores audit ui serve page clean
+.PHONY: help install repro tutorial sweep lessons test test-pipelines test-commands lint bench scores audit ui serve page clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,15 +33,17 @@ lessons: $(INSTALLED) ## run the six small lessons, from the perceptron to anima
 	soundtrack repro --jobs $(JOBS) lessons/*/dvc.yaml
 
 PYTEST := pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
-# whole pipelines by plain `dvc repro`, and DVC's views of them: minutes of stages without a preforked process
-WHOLE := $(addprefix tests/end_to_end/,test_dvc_views.py test_jobs.py test_extending.py)
+# whole pipelines by cold stage processes, which take minutes
+PIPELINES := $(addprefix tests/end_to_end/test_,dvc_views.py jobs.py extending.py split_protocols.py sources.py)
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
-	$(PYTEST) -m "not documented" $(addprefix --ignore=,$(WHOLE))
+	$(PYTEST) -m "not documented" $(addprefix --ignore=,$(PIPELINES))
 
-test-commands: $(INSTALLED) ## run the commands of README and docs, and whole pipelines (half as long as the tests)
+test-pipelines: $(INSTALLED) ## run whole pipelines on tiny data: split protocols, sources, what docs/extending.md adds
+	$(PYTEST) -m "not documented" $(PIPELINES)
+
+test-commands: $(INSTALLED) ## run the commands of README and docs as they are written there
 	$(PYTEST) -m documented tests/end_to_end
-	$(PYTEST) $(WHOLE)
 
 bench: $(INSTALLED) ## measure speed against common alternatives (CLIPS=folder; data/audio by default)
 	python -m benchmarks $(if $(CLIPS),--clips $(CLIPS))

@@ -40,7 +40,8 @@ NOT_RUN = {
         "a network and minutes", ".ci/run", "python -m pip --disable-pip-version-check --quiet install"
     ),
     "make test": NotRun("it runs this test", ".ci/run", "pytest --numprocesses"),
-    "make test-commands": NotRun("it runs these tests", ".ci/run", "-m documented"),
+    "make test-commands": NotRun("it runs these tests", "tests/end_to_end/test_documented.py", "-m documented"),
+    "make test-pipelines": NotRun("it runs tests", ".ci/run", "tests/end_to_end/test_extending.py"),
     "make lint": NotRun("`make test` runs it", ".ci/run", "lint-imports"),
     "make audit": NotRun("a network", "tests/test_security.py", "pip-audit --strict"),
     "make bench CLIPS=<folder>": NotRun(
