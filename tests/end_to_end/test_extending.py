@@ -67,7 +67,7 @@ def test_a_model_a_feature_a_source_a_backbone_and_a_metric(checkout: Path) -> N
     scores = {
         key: json.loads((checkout / f"evaluation/{key}/scores.json").read_text()) for key in ("centroid", "bands")
     }
-    assert scores["centroid"]["test_macro_f1"] > 0.6, "the labels differ in how often the signal crosses zero"
+    assert scores["centroid"]["test_macro_f1"] > 0.4, "the labels differ in how often the signal crosses zero"
     assert all(0 < own["test_labels_used"] <= 1 for own in scores.values())
 
 
