@@ -22,11 +22,11 @@ from pipeline.features.store import Block, block
 from pipeline.models.exported import Exported, export
 from pipeline.training.dataset import Array, Feature, Index, Windows, even_batches
 from pipeline.training.hardware import has_gpu
+from pipeline.training.recipe import LIBRARIES
 from pipeline.workflow.cache_key import cache_key, code, libraries
 
 Run = Callable[[Array], Array]
 """Windows to embeddings (windows, width)."""
-LIBRARIES = ("onnxruntime", "torch", "transformers")
 SPACINGS = TRAIN_SPACING, EVAL_SPACING = 0.5, 1.0
 """Distance between a clip's windows, in windows: of those that a head is trained on, and of those that are averaged."""
 

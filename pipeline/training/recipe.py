@@ -15,6 +15,8 @@ from pipeline.models.backbones import family
 from pipeline.workflow.cache_key import code
 
 LOOP = "pipeline.training.ensemble"
+LIBRARIES = ("onnxruntime", "torch", "transformers")
+"""Those that compute embeddings."""
 
 
 def recipe(settings: BaseParams, experiment: Experiment, tables: Iterable[Path]) -> list[Any]:
