@@ -13,8 +13,9 @@ from pipeline.config.models import Transfer
 from pipeline.data import clips
 from pipeline.features.cache import link_or_copy
 from pipeline.features.store import Store
-from pipeline.training.recipe import inputs
+from pipeline.training.recipe import LIBRARIES, inputs, training_code
 from pipeline.workflow import checkpoints
+from pipeline.workflow.cache_key import libraries
 
 
 def pack_branches(experiment: Experiment, window: Window, folder: Path) -> None:
@@ -23,7 +24,9 @@ def pack_branches(experiment: Experiment, window: Window, folder: Path) -> None:
         if not (isinstance(branch.model, Transfer) and branch.model.frozen):
             continue
         tables = [sha256(paths.CLIPS), sha256(paths.FAILED)]
-        packed = checkpoints.folder("packed", str(number), branch.model, inputs(branch), window, tables)
+        computed_by = [training_code(), libraries(*LIBRARIES)]
+        given = [branch.model, branch.training, inputs(branch), window, tables]
+        packed = checkpoints.folder("packed", str(number), *given, *computed_by)
         if not packed.exists():
             with atomic_write(packed) as partial:
                 _pack(branch, branch.model, window, partial)
