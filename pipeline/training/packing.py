@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline import training
 from pipeline.base import paths
 from pipeline.base.files import atomic_write, sha256
 from pipeline.config.experiment import Experiment, branches
@@ -13,9 +14,9 @@ from pipeline.config.models import Transfer
 from pipeline.data import clips
 from pipeline.features.cache import link_or_copy
 from pipeline.features.store import Store
-from pipeline.training.recipe import LIBRARIES, inputs, training_code
+from pipeline.training.recipe import LIBRARIES, inputs
 from pipeline.workflow import checkpoints
-from pipeline.workflow.cache_key import libraries
+from pipeline.workflow.cache_key import code, libraries
 
 
 def pack_branches(experiment: Experiment, window: Window, folder: Path) -> None:
@@ -24,7 +25,7 @@ def pack_branches(experiment: Experiment, window: Window, folder: Path) -> None:
         if not (isinstance(branch.model, Transfer) and branch.model.frozen):
             continue
         tables = [sha256(paths.CLIPS), sha256(paths.FAILED)]
-        computed_by = [training_code(), libraries(*LIBRARIES)]
+        computed_by = [code("pipeline.training.embeddings", within=[training]), libraries(*LIBRARIES)]
         given = [branch.model, branch.training, inputs(branch), window, tables]
         packed = checkpoints.folder("packed", str(number), *given, *computed_by)
         if not packed.exists():
