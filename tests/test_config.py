@@ -302,7 +302,7 @@ def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
 
 def test_an_unknown_experiment_is_named_with_the_one_meant(settings: Params) -> None:
     with pytest.raises(ParamsError, match="did you mean 'multimodal'"):
-        config.find_experiment(settings.experiments, "multimodel")
+        config.find_block("experiments", settings.experiments, "multimodel")
 
 
 KEYS = st.text(max_size=8) | st.integers()

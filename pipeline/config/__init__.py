@@ -12,7 +12,7 @@ from pipeline.config.experiment import branches as branches
 from pipeline.config.experiment import varied as varied
 from pipeline.config.features import ALIGNED as ALIGNED
 from pipeline.config.features import Window as Window
-from pipeline.config.load import find_experiment as find_experiment
+from pipeline.config.load import find_block as find_block
 from pipeline.config.load import load as load
 from pipeline.config.load import parse as parse
 from pipeline.config.load import read as read

@@ -10,7 +10,6 @@ from ruamel.yaml.error import YAMLError
 from pipeline.base import paths
 from pipeline.config.base import AnySection, ParamsError, did_you_mean
 from pipeline.config.check import check
-from pipeline.config.experiment import Experiment
 from pipeline.config.project import Params
 
 
@@ -44,12 +43,12 @@ def read_yaml(file: Path, place: str) -> Any:
         raise ParamsError(f"{file} is not readable as YAML: {error}") from None
 
 
-def find_experiment(experiments: Mapping[str, Experiment], key: str, file: str = "params.yaml") -> Experiment:
+def find_block(section: str, blocks: Mapping[str, AnySection], key: str, file: str = "params.yaml") -> AnySection:
     """
     Raises:
-        ParamsError: there is none of this name.
+        ParamsError: the section has no block of this name.
     """
-    if key not in experiments:
-        close = did_you_mean(key, list(experiments))
-        raise ParamsError(f"experiments.{key} is not in {file}; there are {sorted(experiments)}{close}")
-    return experiments[key]
+    if key not in blocks:
+        close = did_you_mean(key, list(blocks))
+        raise ParamsError(f"{section}.{key} is not in {file}; there are {sorted(blocks)}{close}")
+    return blocks[key]

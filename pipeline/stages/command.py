@@ -6,6 +6,7 @@ its experiment.
 
 import argparse
 import importlib.util
+import inspect
 import logging
 import pkgutil
 import sys
@@ -39,10 +40,15 @@ def main(package: str, load: Callable[..., object], project: str = ".") -> None:
         sys.exit(prefork.ask(package, names))
     logging.basicConfig(format="%(message)s")
     logging.getLogger("pipeline").setLevel(logging.INFO)
+    own = importlib.util.find_spec(f"{package}.{arguments.stage}")
+    module = importlib.import_module(f"{package if own else CORE}.{arguments.stage}")
+    stage = getattr(module, arguments.stage)
+    has_key = len(inspect.signature(stage).parameters) == 2
+    if has_key != bool(arguments.key):
+        wanted = "needs the name of an experiment or of weights" if has_key else "is one for all experiments"
+        parser.error(f"the stage {arguments.stage} {wanted}")
     with reported():
-        own = importlib.util.find_spec(f"{package}.{arguments.stage}")
-        module = importlib.import_module(f"{package if own else CORE}.{arguments.stage}")
-        getattr(module, arguments.stage)(load(), *names[1:])
+        stage(load(), *names[1:])
 
 
 def _stages(package: str) -> list[str]:

@@ -20,7 +20,7 @@ log = logging.getLogger("pipeline.stages")
 
 
 def leak(settings: BaseParams, key: str) -> None:
-    experiment = config.find_experiment(settings.experiments, key)
+    experiment = config.find_block("experiments", settings.experiments, key)
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     table = clips.computed()
     work = checkpoints.folder("leak", key, *recipe(settings, experiment, (paths.CLIPS, paths.SPLIT)))

@@ -18,7 +18,7 @@ from pipeline.workflow import checkpoints
 
 
 def train(settings: BaseParams, key: str) -> None:
-    experiment = hardware.resolved(config.find_experiment(settings.experiments, key))
+    experiment = hardware.resolved(config.find_block("experiments", settings.experiments, key))
     work = checkpoints.folder("train", key, *recipe(settings, experiment, (paths.CLIPS, paths.SPLIT)))
     with run_logging.open_run(settings, key, checkpoints.run_id(work)) as run:
         write_json(work / paths.RUN, {"run_id": run.id})

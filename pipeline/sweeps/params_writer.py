@@ -44,7 +44,7 @@ def changed(text: str, key: str, values: Mapping[str, Any]) -> str:
 
     Values that the experiment already has, also by a default of ``training``, are not written.
     """
-    present = config.find_experiment(_parsed(text).experiments, key)
+    present = config.find_block("experiments", _parsed(text).experiments, key)
     new = {name: value for name, value in values.items() if value != config.at(present, name)}
     return rewritten(text, {("experiments", key, *name.split(".")): value for name, value in new.items()})
 

@@ -32,7 +32,7 @@ class Plan:
     """Of the experiment."""
 
     def __post_init__(self) -> None:
-        config.find_experiment(self.settings.experiments, self.key)
+        config.find_block("experiments", self.settings.experiments, self.key)
         if self.key not in self.settings.sweeps:
             raise ParamsError(
                 f"sweeps.{self.key} is not in params.yaml, which has {sorted(self.settings.sweeps)}: add the space to "

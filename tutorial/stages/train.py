@@ -9,7 +9,7 @@ from pipeline import tracking
 from pipeline.base import paths
 from pipeline.base.files import atomic_write, read_json, remove, write_json
 from pipeline.config.experiment import Experiment
-from pipeline.config.load import find_experiment
+from pipeline.config.load import find_block
 from pipeline.data import clips
 from pipeline.data.split import leaky, protocol
 from pipeline.models.exported import Exported
@@ -29,7 +29,7 @@ SPENT = "seconds.json"
 
 
 def train(settings: Tutorial, key: str) -> None:
-    experiment, shared = find_experiment(settings.experiments, key, PARAMS.as_posix()), settings.shared
+    experiment, shared = find_block("experiments", settings.experiments, key, PARAMS.as_posix()), settings.shared
     tracking.connect(shared.tracking.experiment)  # a server that is down is an error before the work
     table = clips.computed()
     rows = first_to_train(clips.good(table))
