@@ -26,7 +26,7 @@ def pack_branches(experiment: Experiment, window: Window, folder: Path) -> None:
             continue
         tables = [sha256(paths.CLIPS), sha256(paths.FAILED)]
         computed_by = [code("pipeline.training.embeddings", within=[training]), libraries(*LIBRARIES)]
-        given = [branch.model, branch.training, inputs(branch), window, tables]
+        given = [branch.model, branch.training.accelerator, inputs(branch), window, tables]
         packed = checkpoints.folder("packed", str(number), *given, *computed_by)
         if not packed.exists():
             with atomic_write(packed) as partial:

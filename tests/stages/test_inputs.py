@@ -1,18 +1,22 @@
 """The stage `inputs` leaves all that training asks of an experiment's frozen backbones."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from checkouts import make_backbone
+from processes import ROOT
 from running import inputs, train
 from stores import write_store
 
 from pipeline.base import paths
+from pipeline.base.files import sha256
 from pipeline.data import clips
 from pipeline.features.store import Store
 from pipeline.training import embeddings
+from pipeline.workflow import cache_key, dependencies
 
 BANDS = 32
 FROZEN = {"name": "transfer", "backbone": "mobilenet_v2", "frozen": True, "hidden": [], "dropout": 0.0}
@@ -70,3 +74,30 @@ def test_training_runs_no_backbone_that_has_run(
     monkeypatch.setattr(embeddings, "_on_cpu", runs)
     train(key)
     assert (paths.MODELS / key / "fold0-seed7" / "model.onnx").exists()
+
+
+def packed() -> set[str]:
+    return {folder.name for folder in (paths.cache() / "packed").iterdir()}
+
+
+def test_embeddings_are_packed_once(checkout: Path) -> None:  # noqa: ARG001
+    inputs()
+    before = packed()
+    inputs()
+    assert packed() == before
+
+
+def test_other_code_or_another_library_packs_embeddings_anew(
+    checkout: Path,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inputs()
+    before = packed()
+    monkeypatch.setattr(cache_key, "version", lambda name: "99" if name == "onnxruntime" else version(name))
+    inputs()
+    upgraded = packed()
+    assert len(upgraded) == 2 * len(before)
+    changed = ROOT / "pipeline/training/embeddings.py"
+    monkeypatch.setattr(dependencies, "sha256", lambda file: "other" if file == changed else sha256(file))
+    inputs()
+    assert len(packed()) == 3 * len(before)
