@@ -15,7 +15,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro tutorial sweep lessons test test-pipelines test-commands lint bench scores audit ui serve page clean
+.PHONY: help install repro tutorial sweep lessons test test-pipelines test-commands test-browser lint bench scores audit ui serve page clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ test-pipelines: $(INSTALLED) ## run whole pipelines on tiny data: split protocol
 
 test-commands: $(INSTALLED) ## run the commands of README and docs as they are written there
 	$(PYTEST) -m documented tests/end_to_end
+
+test-browser: $(INSTALLED) ## look at MLflow, reports and page in headless Chromium (apt install chromium)
+	$(PIP) install --no-compile --constraint requirements.lock --editable '.[browser]'
+	pytest tests/browser
 
 bench: $(INSTALLED) ## measure speed against common alternatives (CLIPS=folder; data/audio by default)
 	python -m benchmarks $(if $(CLIPS),--clips $(CLIPS))

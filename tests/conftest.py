@@ -1,5 +1,6 @@
 """What many tests need: seeded sounds, a checkout of their own, the default params, real clips."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
+from checkouts import finish
+from filelock import FileLock
 
 from lessons.common.pictures import inspect as pictures
 from pipeline import config
@@ -152,3 +155,16 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no real clips: {folder / 'data'} is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Not to be changed: made by the first worker that needs it."""
+    own = tmp_path_factory.getbasetemp()
+    top = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "finished"
+    with FileLock(top.with_suffix(".lock")):
+        if not (top / "done").exists():
+            shutil.rmtree(top, ignore_errors=True)
+            finish(top)
+            (top / "done").touch()
+    return top / "checkout"

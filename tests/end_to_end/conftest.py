@@ -1,28 +1,12 @@
-"""One finished checkout for all end-to-end tests, in all of pytest's workers; and commands of the documents, typed there."""
+"""Commands of the documents, typed in a checkout as a user would."""
 
-import os
 import shutil
 from collections.abc import Generator
 from pathlib import Path
 
 import documented
 import pytest
-from checkouts import finish
 from documented import Typed
-from filelock import FileLock
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Not to be changed: made by the first worker that needs it."""
-    own = tmp_path_factory.getbasetemp()
-    top = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "finished"
-    with FileLock(top.with_suffix(".lock")):
-        if not (top / "done").exists():
-            shutil.rmtree(top, ignore_errors=True)
-            finish(top)
-            (top / "done").touch()
-    return top / "checkout"
 
 
 @pytest.fixture
