@@ -13,9 +13,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from PIL import Image
 
 from pipeline.data.split import PARTS
-from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, short, tidy
+from pipeline.reports.figures import OKABE_ITO, WIDTH, Array, canvas, short, tidy
 
-Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Levels = np.ndarray[Any, np.dtype[np.uint8]]
 
 NO_PART = "no part"
