@@ -12,6 +12,7 @@ from pipeline.base.files import read_json
 from pipeline.data import clips, split
 from pipeline.evaluation import calibration, metrics
 from pipeline.evaluation.bootstrap import Interval
+from pipeline.evaluation.scores import macro_f1
 
 BASELINE = "majority"
 """Key of the model that always predicts the most frequent label of the training set."""
@@ -50,7 +51,7 @@ class Entry:
     @property
     def interval(self) -> Interval:
         """Of macro F1 on the test set."""
-        return Interval(*(self.metrics[f"test_macro_f1{end}"] for end in ("", "_low", "_high")))
+        return macro_f1(self.metrics)
 
     @classmethod
     def read(cls, key: str, evaluation: Path, history: Path, page: str | None, address: Callable[[str], str]) -> Self:

@@ -87,7 +87,7 @@ def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
             ``test_macro_f1_low`` and ``test_macro_f1_high`` a line over the bar shows the interval.
         baseline: the model whose test score is drawn as a line across; without it there is no line.
     """
-    figure = canvas(_narrow(table.index), 1.1 + 0.55 * len(table))
+    figure = canvas(narrow(table.index), 1.1 + 0.55 * len(table))
     axes = figure.add_subplot()
     looks = styles(table.index)
     for place, (key, row) in enumerate(table.iterrows()):
@@ -112,7 +112,7 @@ def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
         level = float(table.loc[baseline, "test_macro_f1"])
         label = f"{plain(baseline)}, test"
         handles.append(axes.axvline(level, color="black", linestyle="--", linewidth=1, label=label))
-    figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=9)
+    figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False, fontsize=9)
     return figure
 
 
@@ -213,7 +213,7 @@ def reliability(tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figu
         Line2D([], [], color=GREY, linestyle=":", marker="o", markerfacecolor="white", label="before"),
         Line2D([], [], color=AFTER, marker="o", label="after temperature scaling"),
     ]
-    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
@@ -231,7 +231,7 @@ def leak(table: pd.DataFrame) -> Figure:
     Args:
         table: indexed by model; ``grouped`` and ``random`` with their intervals in ``<name>_low``, ``<name>_high``.
     """
-    figure = canvas(_narrow(table.index), 1.3 + 0.6 * len(table))
+    figure = canvas(narrow(table.index), 1.3 + 0.6 * len(table))
     axes = figure.add_subplot()
     for offset, name, label, colour in (
         (-0.15, "grouped", "groups kept together", OKABE_ITO[0]),
@@ -247,7 +247,7 @@ def leak(table: pd.DataFrame) -> Figure:
     axes.set_xlim(0, 1)
     axes.set_xlabel("test macro F1")
     tidy(axes, grid="x")
-    figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
@@ -287,7 +287,7 @@ def canvas(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
 
 
-def _narrow(names: Iterable[object]) -> float:
+def narrow(names: Iterable[object]) -> float:
     """Inches: of bars with such names a width that a telephone can show."""
     return 4.2 + 0.08 * min(LONGEST, max(len(str(name)) for name in names))
 

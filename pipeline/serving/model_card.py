@@ -16,6 +16,7 @@ from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap, calibration, metrics
 from pipeline.evaluation.bootstrap import Interval
+from pipeline.evaluation.scores import macro_f1
 from pipeline.reports import answer, figures
 from pipeline.reports.answer import percent
 from pipeline.reports.pages import UNKNOWN, Table, markdown, table
@@ -48,23 +49,16 @@ def measure(bundle: Path, candidate: Candidate) -> Cost:
 
 
 def write(
-    candidate: Candidate,
-    bundle: Path,
-    cost: Cost,
-    version: str,
-    decision: str,
-    links: Mapping[str, str],
-    settings: Params,
+    candidate: Candidate, bundle: Path, cost: Cost, decision: str, links: Mapping[str, str], settings: Params
 ) -> str:
     """Write the card and its figure.
 
     Args:
-        version: in MLflow's registry.
         decision: the promotion gate's, a sentence.
-        links: addresses of MLflow's pages on the ``run`` and the ``version``, and there of the ``figure``.
+        links: addresses of MLflow's pages on the run and on the version, by the name to show.
 
     Returns:
-        The card for MLflow's registry, which has none of the files beside the card.
+        The card for a place that has no other report.
     """
     known, detector = manifest.load(bundle), OodDetector.load(bundle / manifest.OOD)
     splits = tabular_splits(candidate.clips)
@@ -81,17 +75,13 @@ def write(
     content = {
         "known": known,
         "cost": cost,
-        "name": settings.champion.name,
-        "version": version,
         "decision": decision,
         "description": model.description,
         "parameters": model.parameters,
         "train": candidate.of_part("train"),
         "source": clips.source(candidate.clips),
         "protocol": split.explained(rows),
-        "macro_f1": answer.estimate(
-            Interval(*(scores[f"test_macro_f1{end}"] for end in ("", "_low", "_high"))), "95 % interval "
-        ),
+        "macro_f1": answer.estimate(macro_f1(scores), "95 % interval "),
         "valid_macro_f1": answer.two(scores["valid_macro_f1"]),
         "percent": percent,
         "promise": promise(test, known, settings.seed),
@@ -107,8 +97,8 @@ def write(
         "links": links,
     }
     template = markdown().get_template("card.md.j2")
-    files.write_text(paths.CARD, template.render(content, figure=paths.OOD_FIGURE.name, local=True))
-    return template.render(content, figure=links["figure"], local=False)
+    files.write_text(paths.CARD, template.render(content, beside_reports=True))
+    return template.render(content, beside_reports=False)
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,15 @@ def champion(settings: Params) -> None:
     with tracking.run(settings.tracking.experiment, candidate.key, run_id, {}) as run:
         version = registry.register(name, paths.CANDIDATE, run.id, {"experiment": candidate.key})
         run.log_metrics({"model_mb": cost.size_mb, "latency_ms": 1000 * cost.latency_s})
+        if decision.passed:
+            registry.promote(name, version)
         sentence = decision.sentence(version, present)
         print(f"{name} {version} ({candidate.key}): {sentence}")
         pages = {
-            "run": links.run_page(settings.tracking.experiment, run.id),
-            "version": links.version_page(name, version),
-            "figure": links.artifact(run.id, paths.OOD_FIGURE.name),
+            f"run {run.id}": links.run_page(settings.tracking.experiment, run.id),
+            f"model {name}, version {version}": links.version_page(name, version),
         }
-        card = model_card.write(candidate, paths.CANDIDATE, cost, version, sentence, pages, settings)
-        run.log_file(paths.OOD_FIGURE)
-    if decision.passed:
-        registry.promote(name, version)
-    registry.describe(name, version, card)
+        card = model_card.write(candidate, paths.CANDIDATE, cost, sentence, pages, settings)
+        for file in (paths.CARD, paths.OOD_FIGURE):
+            run.log_file(file)
+    registry.describe(name, version, card, run.id)

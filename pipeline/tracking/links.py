@@ -22,10 +22,5 @@ def version_page(name: str, version: str) -> str:
     return f"{_server()}/#/models/{quote(name)}/versions/{version}"
 
 
-def artifact(run_id: str, name: str) -> str:
-    """Of a file that was logged to a run, as MLflow's own pages can show it."""
-    return f"get-artifact?path={quote(name)}&run_uuid={run_id}"
-
-
 def _server() -> str:
     return uri().rstrip("/") if uri().startswith("http") else UI
