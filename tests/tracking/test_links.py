@@ -1,5 +1,6 @@
 """Links to MLflow's pages."""
 
+import shutil
 from pathlib import Path
 
 import mlflow
@@ -9,11 +10,12 @@ from pipeline.tracking import links
 
 
 def test_pages_of_the_store_of_this_machine_are_where_make_ui_serves_them(
-    tracking_store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    checkout: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_store)
-    address = links.run_page(tmp_path.name, "abc")
-    number = mlflow.get_experiment_by_name(tmp_path.name).experiment_id
+    shutil.copy(empty_store, checkout / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{checkout / 'mlflow.db'}")
+    address = links.run_page("mine", "abc")
+    number = mlflow.get_experiment_by_name("mine").experiment_id
     assert address == f"http://127.0.0.1:5000/#/experiments/{number}/runs/abc"
 
 
