@@ -68,7 +68,7 @@ audit: $(INSTALLED) ## look up known vulnerabilities of the locked packages
 ui: $(INSTALLED) ## show the runs: MLflow on http://127.0.0.1:5000
 	mlflow ui --host 127.0.0.1 --port 5000
 
-serve: $(INSTALLED) ## serve the champion on http://127.0.0.1:5001 (README, Use the winner)
+serve: $(INSTALLED) ## serve the champion on http://127.0.0.1:5001 (docs/classify.md)
 	soundtrack serve
 
 page: $(INSTALLED) ## try the champion: drop a song on http://127.0.0.1:8000

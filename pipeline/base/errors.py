@@ -22,5 +22,5 @@ def reported() -> Iterator[None]:
             raise
         what = f" to write {error.filename}" if error.filename else ""
         sys.exit(
-            f"error: no space left{what}: free some (README, Space) and run the same command again; finished work is saved"
+            f"error: no space left{what}: free some (docs/questions.md) and run the same command again; finished work is saved"
         )

@@ -40,7 +40,7 @@ def summary(songs: Sequence[Song], model: Summary) -> list[str]:
     if verdicts["out-of-distribution"]:
         text.append(
             f"out-of-distribution: unlike all training clips (labels: {', '.join(model.labels)}). "
-            f"Train a model on music like yours (README, Your own music)."
+            f"Train a model on music like yours (docs/music.md)."
         )
     return text
 
