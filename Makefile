@@ -33,13 +33,14 @@ lessons: $(INSTALLED) ## run the six small lessons, from the perceptron to anima
 	soundtrack repro --jobs $(JOBS) lessons/*/dvc.yaml
 
 PYTEST := pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
-# whole pipelines by cold stage processes, which take minutes
-PIPELINES := $(addprefix tests/end_to_end/test_,dvc_views.py jobs.py extending.py split_protocols.py sources.py)
+# whole pipelines by cold stage processes, and stages that are killed, which take minutes
+PIPELINES := tests/stages/test_kills.py \
+	$(addprefix tests/end_to_end/test_,dvc_views.py jobs.py extending.py split_protocols.py sources.py ways_in.py)
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
 	$(PYTEST) -m "not documented" $(addprefix --ignore=,$(PIPELINES))
 
-test-pipelines: $(INSTALLED) ## run whole pipelines on tiny data: split protocols, sources, what docs/extending.md adds
+test-pipelines: $(INSTALLED) ## run whole pipelines on tiny data, and kill some: sources, split protocols, docs/extending.md
 	$(PYTEST) -m "not documented" $(PIPELINES)
 
 test-commands: $(INSTALLED) ## run the commands of README and docs as they are written there
