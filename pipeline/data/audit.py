@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import soundfile
 
 from pipeline.base import paths
 from pipeline.base.errors import UserError
@@ -62,28 +61,17 @@ class Checks:
 
 def inspect(file: Path, digest: str, limits: Audit) -> Finding:
     """Decode an audio file, whose sha256 is ``digest``."""
-    if file.suffix.lower() == ".raw":
-        return Finding(0.0, 0, digest, "cannot be decoded: a .raw file does not say its format")
     try:
-        header = soundfile.info(file)
-        if audio.is_headerless(header):
-            return Finding(0.0, 0, digest, f"cannot be decoded: {audio.NO_AUDIO}")
-        # before memory is allocated for the samples: a broken header can announce years
-        if header.frames == audio.UNKNOWN_LENGTH:
-            return Finding(0.0, header.samplerate, digest, "its header gives no length: encode it again")
-        if header.duration > limits.max_seconds:
-            length = f"{header.duration:.0f} s, at most {limits.max_seconds:g} s"
-            reason = f"too long: {length} (cut it, or raise audit.max_seconds)"
-            return Finding(0.0, header.samplerate, digest, reason)
-        samples, rate = audio.decode(file)
-    except soundfile.LibsndfileError as error:
-        return Finding(0.0, 0, digest, audio.decode_fault(error))
-    except (ArithmeticError, MemoryError, TypeError, ValueError) as error:  # an impossible rate or size
-        return Finding(0.0, 0, digest, f"cannot be decoded: its header is broken ({error})")
+        samples, rate = audio.decode(file, limits.max_seconds)
+    except audio.DecodeError as error:
+        return Finding(0.0, 0, digest, str(error))
     duration = len(samples) / rate
+    if duration > limits.max_seconds:
+        reason = f"too long: more than {limits.max_seconds:g} s (cut it, or raise audit.max_seconds)"
+        return Finding(duration, rate, digest, reason)
     if reason := audio.fault(samples, duration, limits):
         return Finding(duration, rate, digest, reason)
-    return Finding(duration, rate, digest, "", fingerprint.fingerprint(samples.mean(axis=1), rate))
+    return Finding(duration, rate, digest, "", fingerprint.fingerprint(audio.mixed(samples), rate))
 
 
 SOUND = Checks(inspect, fingerprint.near, "Clips of the same audio")

@@ -15,14 +15,14 @@ from pipeline.base.errors import UserError
 from pipeline.base.files import atomic_write
 from pipeline.base.parallel import each
 from pipeline.config.features import BaseFeatures
-from pipeline.data import audio, clips
+from pipeline.data import audio, clips, ffmpeg, sndfile
 from pipeline.features import cache, extract
 from pipeline.features.cache import FeatureCache
 from pipeline.features.extract import Task
 from pipeline.workflow.cache_key import cache_key, code, libraries
 
 log = logging.getLogger(__name__)
-LIBRARIES = ("librosa", "numpy", "pillow", "scipy", "soundfile", "soxr")
+LIBRARIES = ("av", "librosa", "numpy", "pillow", "scipy", "soundfile", "soxr")
 
 
 class FeaturesError(UserError):
@@ -80,6 +80,6 @@ def _missing(good: pd.DataFrame, stores: dict[str, FeatureCache]) -> dict[int, T
 def key(kind: str, settings: BaseFeatures) -> str:
     """What decides a clip's features besides the clip: params, code and the libraries' versions."""
     shared = settings.model_dump(exclude=set(settings.possible))
-    packages = [features, audio, importlib.import_module(settings.package)]
+    packages = [features, audio, ffmpeg, sndfile, importlib.import_module(settings.package)]
     own_code = code(*extract.modules(settings, kind), within=packages)
     return cache_key(shared, getattr(settings, kind), own_code, libraries(*LIBRARIES))

@@ -15,6 +15,7 @@ import pandas as pd
 
 from pipeline.base import paths
 from pipeline.base.files import read_json, write_json
+from pipeline.config.features import longest_s
 from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap, calibration, metrics
@@ -83,7 +84,7 @@ def write(candidate: Candidate, settings: Params, folder: Path) -> None:
         window=trained.window,
         batch_size=trained.experiment.training.batch_size,
         audit=settings.audit,
-        longest_s=float(candidate.clips["duration_s"].max()),
+        longest_s=_segment_s(candidate, settings),
         temperature=float(valid["temperature"].iloc[0]),
         confidence_threshold=confidence_threshold,
         target_precision=precision,
@@ -91,6 +92,12 @@ def write(candidate: Candidate, settings: Params, folder: Path) -> None:
         ood_threshold=float(np.quantile(distances, settings.champion.in_distribution)),
     )
     write_json(folder / manifest.FILE, found.model_dump())
+
+
+def _segment_s(candidate: Candidate, settings: Params) -> float:
+    """One very long clip must not make all segments as long."""
+    longest_clip = float(candidate.clips["duration_s"].max())
+    return min(longest_clip, longest_s(settings.features.excerpt), settings.champion.segment_seconds)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class Manifest(Summary):
     batch_size: int
     audit: Audit
     longest_s: float = Field(gt=0)
-    """Longest clip of the data set; longer songs are cut into segments."""
+    """Of a segment; longer songs are cut into segments of about this length."""
     temperature: float = Field(gt=0)
     coverage: float
     """Share of validation clips with a confident prediction."""

@@ -23,7 +23,7 @@ OLD_BUNDLE = "package"
 """Its name in models of interface 0, see :mod:`pipeline.serving.manifest`."""
 CODE = Path(__file__).parents[1]
 REQUIRED = (
-    "mlflow", "librosa", "numba", "numpy", "onnxruntime", "pandas", "pydantic", "ruamel.yaml", "scipy", "soundfile", "soxr",
+    "mlflow", "av", "librosa", "numba", "numpy", "onnxruntime", "pandas", "pydantic", "ruamel.yaml", "scipy", "soundfile", "soxr",
     "filelock", "threadpoolctl", "tqdm",
 )  # fmt: skip
 """What a registered model needs to be served."""

@@ -23,6 +23,7 @@ NOTHING = "Data and pipelines are up to date."
 
 TINY_FEATURES: dict[str, Any] = {
     "sample_rate": RATE,
+    "excerpt": "whole",
     "tabular": {"n_fft": 2048, "hop_length": 512},
     "spectrogram": {"n_fft": 2048, "hop_length": 512, "bands": 32, "top_db": 80.0},
     "wavelet": {"hop_length": 512, "bands": 32, "bands_per_octave": 4, "omega0": 6.0, "fmin": 32.703, "top_db": 80.0},
