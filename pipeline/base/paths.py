@@ -38,6 +38,7 @@ CANDIDATE = Path("candidate")
 """The best model as a bundle, whether or not it became the champion."""
 REPORTS = Path("reports")
 AUDIT = REPORTS / "audit.md"
+COMPARISON = REPORTS / "comparison.html"
 CARD = REPORTS / "model-card.md"
 OOD_FIGURE = REPORTS / "ood.png"
 DATA_REPORT = REPORTS / "data.html"

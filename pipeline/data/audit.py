@@ -184,7 +184,9 @@ def check(table: pd.DataFrame, limits: BaseAudit) -> None:
 def summary(table: pd.DataFrame, pairs: pd.DataFrame, same: str = SOUND.same) -> str:
     """A short Markdown text: good clips by label, rejected files with reasons, and clips that occur twice."""
     counts = pd.crosstab(table["label"], table["status"]).reindex(columns=["ok", "rejected"], fill_value=0)
-    lines = ["# Audit", "", "| label | good clips | rejected |", "|---|---|---|"]
+    good, bad = (int(counts[status].sum()) for status in counts)
+    told = f"{len(table)} files: {good} good clips, {bad or 'none'} rejected."
+    lines = ["# Audit", "", told, "", "| label | good clips | rejected |", "|---|---|---|"]
     lines += [f"| {_cell(label)} | {row.ok} | {row.rejected} |" for label, row in counts.iterrows()]
     rejected = table[table["status"] == "rejected"]
     if len(rejected):

@@ -6,10 +6,10 @@ from pipeline.base.files import atomic_write, read_json, write_json
 from pipeline.config.project import BaseParams
 from pipeline.data import clips, split
 from pipeline.evaluation import metrics
-from pipeline.evaluation.scores import ablation, scores
+from pipeline.evaluation.scores import ablation, macro_f1, scores
 from pipeline.reports import figures
 from pipeline.reports.model_page import model_page
-from pipeline.tracking import run_logging, score_logging
+from pipeline.tracking import links, run_logging, score_logging
 from pipeline.training.answers import answers, without_branches
 from pipeline.training.trials import specs, summary
 
@@ -39,8 +39,13 @@ def evaluate(settings: BaseParams, key: str) -> None:
             run.log_metrics({name: found[name] for name in (*score_logging.TEST, *score_logging.INTERVAL, *several)})
             run.log_file(folder / "confusion.png")
             run.log_tables({f"{name}.json": own for name, own in tables.items()})
+            if settings.model_pages:
+                others = {
+                    "Comparison": f"../{paths.COMPARISON.name}",
+                    "Data": f"../{paths.DATA_REPORT.name}",
+                    "MLflow run": links.run_page(settings.tracking.experiment, run.id),
+                }
+                page = paths.MODEL_REPORTS / f"{key}.html"
+                model_page(key, predicted, trained, table, rows, paths.FEATURES, picture, macro_f1(found), others, page)
         write_json(folder / "training.json", {"run_id": run.id, **summary(models)})
     write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in score_logging.SHOWN})
-    if settings.model_pages:
-        page = paths.MODEL_REPORTS / f"{key}.html"
-        model_page(key, predicted, trained, table, rows, paths.FEATURES, picture, page)

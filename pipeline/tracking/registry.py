@@ -4,6 +4,7 @@ Only this module, :mod:`pipeline.tracking` and the pyfunc model (``serving/pyfun
 """
 
 import hashlib
+import re
 import shutil
 import tempfile
 import warnings
@@ -124,9 +125,11 @@ def promote(name: str, number: str) -> None:
     _mlflow().MlflowClient().set_registered_model_alias(name, ALIAS, number)
 
 
-def describe(name: str, number: str, text: str) -> None:
-    """Set the version's description, in Markdown."""
-    _mlflow().MlflowClient().update_model_version(name, number, text)
+def describe(name: str, number: str, text: str, run_id: str) -> None:
+    """Set the version's description, in Markdown; its pictures are artifacts of the run."""
+    # relative to a page of MLflow's, not to the file
+    shown = re.sub(r"(!\[[^]]*\])\(([^):]+)\)", rf"\1(get-artifact?run_uuid={run_id}&path=\2)", text)
+    _mlflow().MlflowClient().update_model_version(name, number, shown)
 
 
 def _mlflow() -> Any:

@@ -1,0 +1,26 @@
+"""Addresses of MLflow's pages on a run and on a registered model."""
+
+from urllib.parse import quote
+
+from pipeline.tracking.runs import connect
+from pipeline.tracking.store import uri
+
+UI = "http://127.0.0.1:5000"
+"""Where `make ui` serves the store of this machine."""
+
+
+def run_page(experiment: str, run_id: str) -> str:
+    """
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    number = connect(experiment).get_experiment_by_name(experiment).experiment_id
+    return f"{_server()}/#/experiments/{number}/runs/{run_id}"
+
+
+def version_page(name: str, version: str) -> str:
+    return f"{_server()}/#/models/{quote(name)}/versions/{version}"
+
+
+def _server() -> str:
+    return uri().rstrip("/") if uri().startswith("http") else UI
