@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.base import files, paths
 from pipeline.config.project import Params
-from pipeline.data import clips, split
+from pipeline.data import split
 from pipeline.evaluation import calibration, metrics
 from pipeline.reports import figures
 from pipeline.reports.pages import UNKNOWN, Table, markdown, table
@@ -73,7 +73,7 @@ def write(candidate: Candidate, bundle: Path, cost: Cost, version: str, decision
         "description": model.description,
         "parameters": model.parameters,
         "train": candidate.of_part("train"),
-        "source": clips.source(candidate.clips),
+        "source": known.source,
         "protocol": split.explained(rows),
         "scores": _scores(files.read_json(paths.EVALUATION / candidate.key / paths.SCORES)),
         "per_label": metrics.per_class(test, metrics.label_names(test)).sort_values("f1", ascending=False),
@@ -83,7 +83,7 @@ def write(candidate: Candidate, bundle: Path, cost: Cost, version: str, decision
         "rocs": rocs,
         "shortest_s": candidate.clips["duration_s"].min(),
         "leaky": split.leaky(rows),
-        "synthesised": candidate.clips["origin"].str.startswith("synth").any(),
+        "synthesised": known.synthesised,
     }
     files.write_text(paths.CARD, markdown().get_template("card.md.j2").render(content))
 
