@@ -1,6 +1,7 @@
 """``soundtrack classify``, ``page``, ``serve`` and ``restore-tags``: using the champion."""
 
 import os
+import socket
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -63,8 +64,9 @@ def page(uri: str | None, port: int) -> None:
     """Become the process that serves the page, with the model's own code.
 
     Raises:
-        UserError: there is no model, or its code has no page.
+        UserError: there is no model, its code has no page, or the port is in use.
     """
+    check_free(port)
     model = chosen(uri)
     known = manifest.summary(model.bundle)
     module = known.interface.page
@@ -85,12 +87,25 @@ def serve(uri: str | None, port: int, workers: int) -> None:
     """Become MLflow's server of the model, which runs the model's own code.
 
     Raises:
-        UserError: there is no model.
+        UserError: there is no model, or the port is in use.
     """
+    check_free(port)
     model = chosen(uri)
     program = str(Path(sys.executable).with_name("mlflow"))
     place = ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     os.execv(program, [program, "models", "serve", "--model-uri", str(model.folder), "--env-manager", "local", *place])
+
+
+def check_free(port: int) -> None:
+    """
+    Raises:
+        UserError: a program listens on this port.
+    """
+    with socket.socket() as caller:
+        if caller.connect_ex(("127.0.0.1", port)) == 0:
+            raise UserError(
+                f"port {port} is in use, perhaps by an earlier one of these: stop it, or choose another with --port"
+            )
 
 
 def chosen(uri: str | None) -> Registered:

@@ -62,11 +62,26 @@ class Summary(Section):
     """Distance to the training clips above which a song is out of distribution."""
 
 
+class Example(Section):
+    """A test clip that the page offers."""
+
+    path: str
+    """Relative to the checkout; the clip itself stays there."""
+    label: str
+    sha256: str
+
+
 class Manifest(Summary):
     model_config = ConfigDict(extra="forbid")
 
     run_id: str
     """MLflow run that trained the model."""
+    source: str
+    """Data source of its clips, as in params.yaml."""
+    synthesised: bool
+    """Whether its clips are synthesised from scores: then it does not know recordings."""
+    test_accuracy: float
+    examples: list[Example]
     kinds: list[str]
     """In the order of the graph's inputs."""
     features: Features
