@@ -8,7 +8,7 @@ from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap
 from pipeline.reports.comparison import comparison
 from pipeline.reports.entries import DataSummary, Entry, tested
-from pipeline.tracking import run_logging
+from pipeline.tracking import run_logging, views
 
 
 def compare(settings: BaseParams) -> None:
@@ -23,7 +23,9 @@ def compare(settings: BaseParams) -> None:
     rows = split.read()
     data = DataSummary.of(clips.computed(), rows, split.explained(rows, settings.group_name))
     comparison(entries, pairs, leaks, data, paths.REPORTS)
-    with run_logging.open_run(settings, "comparison") as run:
+    about = "All experiments side by side: open comparison.html below Artifacts."
+    with run_logging.open_run(settings, "comparison", "comparison", about) as run:
         run.log_folder(paths.REPORTS / "figures", "figures")
         for report in ("comparison.md", "comparison.html", paths.AUDIT.name):
             run.log_file(paths.REPORTS / report)
+    views.publish(settings.tracking.experiment)
