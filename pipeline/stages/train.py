@@ -22,7 +22,7 @@ def train(settings: BaseParams, key: str) -> None:
     work = checkpoints.folder("train", key, *recipe(settings, experiment, (paths.CLIPS, paths.SPLIT)))
     with run_logging.open_experiment(settings, key, experiment, checkpoints.run_id(work)) as run:
         write_json(work / paths.RUN, {"run_id": run.id})
-        run_logging.log_shared(settings, run, experiment)
+        run_logging.log_shared(settings, key, run, experiment)
         for trial in trials(settings):
             folder = work / trial.name
             # a trial that was done before an interruption stays done

@@ -109,7 +109,7 @@ def _process(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
 
 def _params(plan: Plan) -> dict[str, Any]:
     """The params that all trials share, and the space that is searched."""
-    shared = run_logging.training_params(plan.experiment, plan.settings.window, plan.trainings[0])
+    shared = run_logging.training_params(plan.key, plan.experiment, plan.settings.window, plan.trainings[0])
     varied = set(tracking.flat(plan.experiment.model_dump())) - set(plan.fixed)
     same = {name: value for name, value in shared.items() if name not in {*varied, "fold", "seed"}}
     space = {f"space.{name}": values.model_dump(exclude_none=True) for name, values in plan.sweep.space.items()}

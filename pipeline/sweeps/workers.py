@@ -61,7 +61,7 @@ def _run_trial(study: Study, trial: optuna.Trial, parent: str, threads: int) -> 
         known = trial.user_attrs.get("run_id")
         with run_logging.open_run(plan.settings, name, "sweep trial", about, known, parent) as run:
             trial.set_user_attr("run_id", run.id)
-            params = run_logging.training_params(experiment, plan.settings.window, plan.trainings[0])
+            params = run_logging.training_params(plan.key, experiment, plan.settings.window, plan.trainings[0])
             seeds = [one.seed for one in plan.trainings if one.fold == 0]
             tried = trial.user_attrs["values"]
             run.log_params({**params, **tried, "fold": "all", "seed": seeds, "trial": trial.number})

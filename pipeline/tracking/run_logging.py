@@ -67,16 +67,19 @@ def trial(
     return open_run(settings, f"{key} {one.name}", "trial", about, run_id, run.id)
 
 
-def log_shared(settings: BaseParams, run: tracking.Run, experiment: Experiment) -> None:
+def log_shared(settings: BaseParams, key: str, run: tracking.Run, experiment: Experiment) -> None:
     """Params of an experiment whose trials have runs of their own."""
     every = trials(settings)
     if run.new and len(every) > 1:
-        params = training_params(experiment, settings.window, every[0])
+        params = training_params(key, experiment, settings.window, every[0])
         run.log_params({**params, "fold": "all", "seed": sorted({one.seed for one in every})})
 
 
-def training_params(experiment: Experiment, window: Window, one: Trial) -> dict[str, Any]:
-    """What decides a trial's result, apart from the data, by the names of params.yaml.
+def training_params(key: str, experiment: Experiment, window: Window, one: Trial) -> dict[str, Any]:
+    """What decides a trial's result, apart from the data, by the names of params.yaml (``model`` is model.name).
+
+    MLflow's compare page draws the first three params that differ, by alphabet: experiment, features, model, which all
+    runs have.
 
     Left out is what has no effect: ``training`` of a model that is fitted in one step, ``training.augment`` where all of
     it is off, windows of other features.
@@ -88,8 +91,9 @@ def training_params(experiment: Experiment, window: Window, one: Trial) -> dict[
         for kind, spec in specs.items()
         if spec["windowed"]
     }
-    return tracking.flat(
+    every = tracking.flat(
         {
+            "experiment": key,
             **_effective(experiment),
             "seed": one.seed,
             "fold": one.fold,
@@ -98,11 +102,12 @@ def training_params(experiment: Experiment, window: Window, one: Trial) -> dict[
             **{kind: spec.get("params", {}) for kind, spec in specs.items()},
         }
     )
+    return {name.removesuffix(".name"): value for name, value in every.items()}
 
 
 def _effective(experiment: Experiment) -> dict[str, Any]:
     model, training = experiment.model, experiment.training.model_dump(exclude=MACHINE)
-    described = model.model_dump()
+    described = model.model_dump(exclude_none=True)
     if isinstance(model, Fusion):
         described["branches"] = {name: _effective(branch) for name, branch in model.branches.items()}
     if isinstance(model, Fusion) or hasattr(models.load(model.name), "fit"):
@@ -124,7 +129,7 @@ def restore(run: tracking.Run, key: str, one: Trial, data: Splits) -> None:
     """All that ``train`` logged of a trial, from the files it left."""
     folder = paths.MODELS / key / one.name
     about = spec(folder)
-    run.log_params(training_params(about.experiment, about.window, one))
+    run.log_params(training_params(key, about.experiment, about.window, one))
     for row in history(key, one).drop(columns=["fold", "seed"]).to_dict("records"):
         run.log_epoch(int(row.pop("epoch")), row)
     model(run, key, folder, about, data)

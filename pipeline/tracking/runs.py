@@ -93,7 +93,9 @@ class Run:
         self._log("batch", {"params": {key: str(value) for key, value in values.items()}})
 
     def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        points = [(metric_name(key), float(value), _milliseconds(), step) for key, value in values.items()]
+        # MLflow's compare page draws the first metric that all runs have
+        order = sorted(values, key=lambda name: not name.endswith("macro_f1"))
+        points = [(metric_name(name), float(values[name]), _milliseconds(), step) for name in order]
         self._log("batch", {"metrics": points})
 
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:

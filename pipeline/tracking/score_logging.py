@@ -1,7 +1,7 @@
 """Scores and costs of an evaluated experiment in its MLflow run, and each trial's own in the trial's."""
 
 import timeit
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def log_scores(
 ) -> None:
     """To the experiment's run ``found``, and to each trial's its own; runs that the store does not know are restored."""
     models, costs = specs(paths.MODELS / key), []
-    run_logging.log_shared(settings, run, models[0].experiment)
+    run_logging.log_shared(settings, key, run, models[0].experiment)
     for model in models:
         own = predicted[(predicted["fold"] == model.fold) & (predicted["seed"] == model.seed)]
         scores = {**metrics.mean_scores(own, "valid"), **metrics.mean_scores(own, "test")}
@@ -54,22 +54,30 @@ def log_scores(
                 run_logging.restore(child, key, model.trial, data)
             # one step behind the last epoch: a table of runs shows the last step, which is then the delivered model
             epochs = len(run_logging.history(key, model.trial))
-            child.log_metrics({name: scores[name] for name in VALID}, step=epochs)
-            child.log_metrics({name: scores[name] for name in TEST} | costs[-1])
+            child.log_metrics(_rounded(scores, VALID), step=epochs)
+            child.log_metrics(_rounded(scores, TEST) | costs[-1])
             child.took(model.train_seconds)
-    run.log_metrics({name: found[name] for name in (*TEST, *INTERVAL, "test_ece")})
+    run.log_metrics(_rounded(found, (*TEST, *INTERVAL, "test_ece")))
     if len(models) > 1:
         every = pd.DataFrame(costs)
         run.log_metrics({**every.mean(), "cost/train_seconds": every["cost/train_seconds"].sum()})
-        run.log_metrics({name: found[name] for name in (*VALID, "test_macro_f1_sd")})
+        run.log_metrics(_rounded(found, (*VALID, "test_macro_f1_sd")))
         run.took(every["cost/train_seconds"].sum())
+
+
+def _rounded(scores: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    """To what a column of MLflow's table shows; the files of ``evaluation`` have all digits."""
+    return {name: round(scores[name], 4) for name in names}
 
 
 def _measured(file: Path, inputs: list[Any]) -> dict[str, float]:
     """Size of an exported model, and its time for one window (one clip, for tabular features) on one thread."""
     model = Exported(file, threads=1)
     times = timeit.repeat(lambda: model(inputs), number=1, repeat=LATENCY_RUNS)
-    return {"cost/model_mb": file.stat().st_size / 1e6, "cost/latency_ms": 1000 * float(np.median(times))}
+    return {
+        "cost/model_mb": round(file.stat().st_size / 1e6, 3),
+        "cost/latency_ms": float(f"{1000 * np.median(times):.3g}"),
+    }
 
 
 def log_leak(settings: BaseParams, key: str, found: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ def train_in_run(
     table = clips.computed()
     data = splits.load(experiment, settings.window, table, split.read(), trial.fold)
     resplit = partial(splits.resplit, experiment, data, settings.window, table, trial.seed)
-    run.log_params(run_logging.training_params(experiment, settings.window, trial))
+    run.log_params(run_logging.training_params(key, experiment, settings.window, trial))
     start = time.monotonic()
     found = train_trial(experiment, data, resplit, trial.seed, work / "checkpoints", paths.embeddings(), run.log_epoch)
     spec = Spec(

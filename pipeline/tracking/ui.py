@@ -45,13 +45,18 @@ def _check_free(port: int) -> None:
 
 def _serve(address: str, port: int, link: str) -> None:
     artifacts = (paths.home() / "mlartifacts").as_uri()
-    store_options = ["--backend-store-uri", address, "--default-artifact-root", artifacts]
-    place = ["--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
+    where = ["--backend-store-uri", address, "--default-artifact-root", artifacts]
+    place = ["--host", HOST, "--port", str(port), "--workers", "1"]
+    output = paths.cache() / "mlflow-ui.log"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    print(f"Starting MLflow (its output goes to {output})", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the server is ended too
     server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", *store_options, *place],
+        [sys.executable, "-m", "mlflow", "server", *where, *place],
         # spares eight processes, for jobs that are not used here
         env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=output.open("w"),
+        stderr=subprocess.STDOUT,
         start_new_session=True,
     )
     try:
@@ -61,7 +66,7 @@ def _serve(address: str, port: int, link: str) -> None:
             _show(link)
             print("Ctrl+C stops it.", flush=True)
         if server.wait():
-            raise UserError(f"MLflow's server ended with exit code {server.returncode}; its message is above")
+            raise UserError(f"MLflow's server ended with exit code {server.returncode}: see {output}")
     except KeyboardInterrupt:
         pass
     finally:

@@ -48,7 +48,7 @@ def train(settings: Tutorial, key: str) -> None:
     ):
         folder.mkdir()
         write_json(work / paths.RUN, {"run_id": run.id})
-        run.log_params(run_logging.training_params(experiment, shared.window, Trial(0, shared.seed)))
+        run.log_params(run_logging.training_params(key, experiment, shared.window, Trial(0, shared.seed)))
         history = _trained(experiment, data, shared.seed, work, run)
         answers = _answers(work / "model.onnx", experiment, data, shared.seed)
         history.to_csv(folder / "history.csv", index=False)
