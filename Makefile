@@ -66,8 +66,8 @@ audit: $(INSTALLED) ## look up known vulnerabilities of the locked packages
 	$(PIP) install pip-audit
 	pip-audit --strict --requirement requirements.lock --no-deps --disable-pip
 
-ui: $(INSTALLED) ## show the runs: MLflow on http://127.0.0.1:5000
-	mlflow ui --host 127.0.0.1 --port 5000
+ui: $(INSTALLED) ## compare the models in MLflow, on http://127.0.0.1:5000 (the command prints the link)
+	soundtrack ui
 
 serve: $(INSTALLED) ## serve the champion on http://127.0.0.1:5001 (docs/classify.md)
 	soundtrack serve

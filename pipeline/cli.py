@@ -183,6 +183,19 @@ def restore_tags(backup: Annotated[Path, Argument(help="The file that `classify 
     commands.restore_tags(backup)
 
 
+@app.command(epilog="Example: soundtrack ui --port 5002")
+def ui(port: Port = 5000) -> None:
+    """Open MLflow on the table of all models.
+
+    Print (and on a desktop open) the link to the training runs with their scores, sorted by validation macro F1. The
+    pages are served to this machine only. Where MLFLOW_TRACKING_URI names a server, the link leads there.
+    """
+    from pipeline import config
+    from pipeline.tracking.ui import ui as serve_ui
+
+    serve_ui(config.load().tracking.experiment, port)
+
+
 @app.command(epilog="Example: MLFLOW_TRACKING_URI=http://127.0.0.1:5000 soundtrack sync")
 def sync() -> None:
     """Send queued log entries to MLflow.

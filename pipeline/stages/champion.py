@@ -20,8 +20,8 @@ def champion(settings: Params) -> None:
     run_id = manifest.load(paths.CANDIDATE).run_id
     # the run's tags stay: they say what it was trained from, and this may be another experiment of DVC's
     with tracking.run(settings.tracking.experiment, candidate.key, run_id, {}) as run:
-        version = registry.register(name, paths.CANDIDATE, run.id, {"experiment": candidate.key})
-        run.log_metrics({"model_mb": cost.size_mb, "latency_ms": 1000 * cost.latency_s})
+        version = registry.register(name, candidate.key, paths.CANDIDATE, run.id)
+        run.log_metrics({"cost/bundle_mb": cost.size_mb, "cost/audio_to_label_ms": 1000 * cost.latency_s})
         if decision.passed:
             registry.promote(name, version)
         sentence = decision.sentence(version, present)

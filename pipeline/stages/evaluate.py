@@ -1,5 +1,7 @@
 """Score one trained experiment on the validation and test clips."""
 
+import pandas as pd
+
 from pipeline import tracking
 from pipeline.base import paths
 from pipeline.base.files import atomic_write, read_json, write_json
@@ -22,6 +24,9 @@ def evaluate(settings: BaseParams, key: str) -> None:
     test, labels = metrics.of_part(predicted, "test"), metrics.label_names(predicted)
     found, confusion = scores(predicted, settings.seed), metrics.confusion(test, labels)
     picture = figures.png(figures.confusion(confusion, f"{key}: test clips"))
+    page = paths.MODEL_REPORTS / f"{key}.html"
+    if settings.model_pages:
+        model_page(key, predicted, trained, table, rows, paths.FEATURES, picture, page)
     tables = {"per_class": metrics.per_class(test, labels), "confusion": confusion.reset_index()}
     if without := without_branches(trained, table, rows):
         tables["ablation"] = ablation(without, settings.seed)
@@ -33,11 +38,13 @@ def evaluate(settings: BaseParams, key: str) -> None:
             own.to_csv(folder / f"{name}.csv", index=False)
         (folder / "confusion.png").write_bytes(picture)
         write_json(folder / paths.SCORES, found)
-        with run_logging.open_run(settings, key, read_json(trained / paths.RUN)["run_id"]) as run:
-            score_logging.log_trials(settings, key, run, predicted, table, rows)
-            several = [*score_logging.VALID, "test_macro_f1_sd"] if len(models) > 1 else []
-            run.log_metrics({name: found[name] for name in (*score_logging.TEST, *score_logging.INTERVAL, *several)})
-            run.log_file(folder / "confusion.png")
+        if len(history := pd.read_csv(paths.HISTORY / f"{key}.csv")):
+            figures.save(figures.curves({key: history}), folder / "curves.png")
+        run_id = read_json(trained / paths.RUN)["run_id"]
+        with run_logging.open_experiment(settings, key, models[0].experiment, run_id) as run:
+            score_logging.log_scores(settings, key, run, found, predicted, table, rows)
+            for file in (*folder.glob("*.png"), *([page] if settings.model_pages else [])):
+                run.log_file(file)
             run.log_tables({f"{name}.json": own for name, own in tables.items()})
             if settings.model_pages:
                 others = {

@@ -20,15 +20,16 @@ from pipeline.workflow import checkpoints
 def train(settings: BaseParams, key: str) -> None:
     experiment = hardware.resolved(config.find_block("experiments", settings.experiments, key))
     work = checkpoints.folder("train", key, *recipe(settings, experiment, (paths.CLIPS, paths.SPLIT)))
-    with run_logging.open_run(settings, key, checkpoints.run_id(work)) as run:
+    with run_logging.open_experiment(settings, key, experiment, checkpoints.run_id(work)) as run:
         write_json(work / paths.RUN, {"run_id": run.id})
+        run_logging.log_shared(settings, key, run, experiment)
         for trial in trials(settings):
             folder = work / trial.name
             # a trial that was done before an interruption stays done
             if not (folder / "result").exists():
                 with run_logging.trial(settings, key, run, trial, checkpoints.run_id(folder)) as own:
                     write_json(folder / paths.RUN, {"run_id": own.id})
-                    train_in_run(settings, experiment, trial, folder, own)
+                    train_in_run(settings, key, experiment, trial, folder, own)
         _write(key, trials(settings), work, run.id)
     remove(work)
 

@@ -8,7 +8,6 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +22,12 @@ BUNDLE = "bundle"
 OLD_BUNDLE = "package"
 """Its name in models of interface 0, see :mod:`pipeline.serving.manifest`."""
 CODE = Path(__file__).parents[1]
+ABOUT = """\
+Gives a song the probability of each label. Each version is the best experiment of one run of the pipeline: its tag \
+`experiment` says which, its description is the model card. The alias `champion` marks the version in use by \
+`soundtrack classify`, `soundtrack page` and `soundtrack serve`.
+"""
+"""Description of a new registered model."""
 REQUIRED = (
     "mlflow", "av", "librosa", "numba", "numpy", "onnxruntime", "pandas", "pydantic", "ruamel.yaml", "scipy", "soundfile", "soxr",
     "filelock", "threadpoolctl", "tqdm",
@@ -82,8 +87,11 @@ def model(uri: str) -> Registered:
     return found
 
 
-def register(name: str, bundle: Path, run_id: str, tags: Mapping[str, str]) -> str:
+def register(name: str, experiment: str, bundle: Path, run_id: str) -> str:
     """Log the bundle to the run as a pyfunc model, and register it as a new version of ``name``.
+
+    Args:
+        experiment: whose model it is.
 
     Returns:
         The version; an earlier one if its content is the same.
@@ -105,7 +113,7 @@ def register(name: str, bundle: Path, run_id: str, tags: Mapping[str, str]) -> s
         # an example would be a song, and its check takes as long as the rest
         warnings.filterwarnings("ignore", message=".*input example was not provided.*")
         info = mlflow.pyfunc.log_model(
-            name=name,
+            name=f"{experiment}-{BUNDLE}",
             python_model=str(CODE / "serving/pyfunc.py"),
             artifacts={BUNDLE: str(named)},
             code_paths=[str(CODE)],
@@ -115,8 +123,10 @@ def register(name: str, bundle: Path, run_id: str, tags: Mapping[str, str]) -> s
             pip_requirements=[f"{library}=={version(library)}" for library in REQUIRED],
             registered_model_name=name,
         )
-    for key, value in {**tags, "digest": digest}.items():
+    for key, value in {"experiment": experiment, "digest": digest}.items():
         client.set_model_version_tag(name, info.registered_model_version, key, value)
+    if not client.get_registered_model(name).description:  # a person may have written one
+        client.update_registered_model(name, ABOUT)
     return str(info.registered_model_version)
 
 

@@ -98,8 +98,8 @@ def test_the_run_knows_size_latency_and_version(run: Callable[..., str], checkou
     run("logreg", name=checkout.parent.name)
     made = read_json(paths.CANDIDATE / "manifest.json")
     logged = mlflow.get_run(made["run_id"]).data.metrics
-    assert logged["latency_ms"] == 100.0
-    assert logged["model_mb"] == 1.5
+    assert logged["cost/audio_to_label_ms"] == 100.0
+    assert logged["cost/bundle_mb"] == 1.5
     (version,) = mlflow.MlflowClient().search_model_versions(f"name = '{checkout.parent.name}'")
     assert version.run_id == made["run_id"]
     assert "## Scores" in version.description
