@@ -8,7 +8,7 @@ from pipeline.serving import bundle, manifest, model_card, promotion
 from pipeline.tracking import registry
 
 
-def champion(settings: Params) -> None:
+def champion(settings: Params) -> str:
     name = settings.champion.name
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     candidate = bundle.best(settings)
@@ -25,6 +25,6 @@ def champion(settings: Params) -> None:
     if decision.passed:
         registry.promote(name, version)
     sentence = decision.sentence(version, present)
-    print(f"{name} {version} ({candidate.key}): {sentence}")
     model_card.write(candidate, paths.CANDIDATE, cost, version, sentence, settings)
     registry.describe(name, version, paths.CARD.read_text(encoding="utf-8"))
+    return f"{name} version {version} ({candidate.key}). {sentence}"

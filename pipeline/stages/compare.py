@@ -11,7 +11,7 @@ from pipeline.reports.entries import DataSummary, Entry, tested
 from pipeline.tracking import run_logging
 
 
-def compare(settings: BaseParams) -> None:
+def compare(settings: BaseParams) -> str:
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     entries = []
     for key in settings.experiments:
@@ -27,3 +27,4 @@ def compare(settings: BaseParams) -> None:
         run.log_folder(paths.REPORTS / "figures", "figures")
         for report in ("comparison.md", "comparison.html", paths.AUDIT.name):
             run.log_file(paths.REPORTS / report)
+    return str(paths.COMPARISON)

@@ -3,6 +3,7 @@
 from pipeline import tracking
 from pipeline.base import paths
 from pipeline.base.files import atomic_write, read_json, write_json
+from pipeline.base.text import interval
 from pipeline.config.project import BaseParams
 from pipeline.data import clips, split
 from pipeline.evaluation import metrics
@@ -14,7 +15,7 @@ from pipeline.training.answers import answers, without_branches
 from pipeline.training.trials import specs, summary
 
 
-def evaluate(settings: BaseParams, key: str) -> None:
+def evaluate(settings: BaseParams, key: str) -> str:
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     trained, models = paths.MODELS / key, specs(paths.MODELS / key)
     table, rows = clips.computed(), split.read()
@@ -40,7 +41,11 @@ def evaluate(settings: BaseParams, key: str) -> None:
             run.log_file(folder / "confusion.png")
             run.log_tables({f"{name}.json": own for name, own in tables.items()})
         write_json(folder / "training.json", {"run_id": run.id, **summary(models)})
+    with atomic_write(paths.CONFUSION / f"{key}.csv") as file:
+        test.rename(columns={"label": "actual"})[["actual", "predicted"]].to_csv(file, index=False)
     write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in score_logging.SHOWN})
     if settings.model_pages:
         page = paths.MODEL_REPORTS / f"{key}.html"
         model_page(key, predicted, trained, table, rows, paths.FEATURES, picture, page)
+    ends = interval(*(found[name] for name in score_logging.INTERVAL))
+    return f"test macro F1 {found['test_macro_f1']:.3f} ({ends}), validation {found['valid_macro_f1']:.3f}"

@@ -5,6 +5,7 @@ hand (a fresh clone after ``dvc pull``), is made anew from the files and tagged 
 """
 
 import json
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ def connect(experiment: str) -> Any:
     import mlflow
 
     address = store.uri()
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of each table that it makes
     mlflow.set_tracking_uri(address)
     lock = paths.cache() / "mlflow.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
