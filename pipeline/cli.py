@@ -78,14 +78,33 @@ def repro(
     files: Annotated[list[Path] | None, Argument(help="Pipelines to run.", show_default="dvc.yaml")] = None,
     jobs: Annotated[int, Option(metavar="N", min=1, help="Stages at a time.")] = 1,
 ) -> None:
-    """Run `dvc repro` with several stages at a time.
+    """Run `dvc repro` with several stages at a time, one line for each.
 
-    The results are the same as those of `dvc repro`.
+    The results are the same as those of `dvc repro`. It ends with the scores and where to look.
     """
+    from pipeline.reports import summary
     from pipeline.workflow import scheduler
 
-    if not scheduler.repro(jobs, files or [Path("dvc.yaml")]):
+    chosen = files or [summary.PIPELINE]
+    if not scheduler.repro(jobs, chosen):
         print("Data and pipelines are up to date.")
+    print("", *summary.after(chosen), sep="\n")
+
+
+@app.command(epilog="Example: soundtrack status")
+def status() -> None:
+    """Show the scores of all experiments, which stages would run again, and where to look."""
+    from pipeline.reports import summary
+
+    print(*summary.status(), sep="\n")
+
+
+@app.command(epilog="Example: soundtrack report")
+def report() -> None:
+    """Open the report that compares all experiments, where there is a desktop; print its path."""
+    from pipeline.reports import summary
+
+    print(summary.open_report())
 
 
 @app.command(epilog="Example: soundtrack sweep mlp --trials 80 --jobs 2 --apply")

@@ -16,6 +16,7 @@ from pipeline.base import paths
 from pipeline.base.errors import UserError
 from pipeline.base.files import atomic_write, write_text
 from pipeline.base.parallel import each, workers
+from pipeline.base.text import counted
 from pipeline.config.data import Audit, BaseAudit
 from pipeline.data import audio, clips, fingerprint, gtzan
 from pipeline.data.groups import join
@@ -77,12 +78,15 @@ def inspect(file: Path, digest: str, limits: Audit) -> Finding:
 SOUND = Checks(inspect, fingerprint.near, "Clips of the same audio")
 
 
-def run(limits: BaseAudit, folders: Sequence[Path], checks: Checks = SOUND) -> None:
+def run(limits: BaseAudit, folders: Sequence[Path], checks: Checks = SOUND) -> str:
     """Audit the files that the stage `download` listed, and write the clips table, the pairs and the report.
 
     Args:
         folders: what the source downloaded, which has the list of files, and where a person's own files are; a clip is
             named by its path without them.
+
+    Returns:
+        The numbers of good and rejected clips, in words.
 
     Raises:
         AuditError: the good clips cannot make a data set.
@@ -93,12 +97,16 @@ def run(limits: BaseAudit, folders: Sequence[Path], checks: Checks = SOUND) -> N
         names = names.str.removeprefix(f"{folder.as_posix()}/")
     table, pairs = audit(files.assign(clip_id=list(names)), limits, checks)
     report = summary(table, pairs, checks.same)
-    log.info(report)
     write_text(paths.AUDIT, report)
     check(table, limits)
     clips.write(table)
     with atomic_write(paths.DUPLICATES) as file:
         pairs.to_csv(file, index=False)
+    good = int(table["status"].eq("ok").sum())
+    if rejected := table.loc[table["status"] == "rejected", "reason"].str.split(":").str[0].value_counts().to_dict():
+        reasons = ", ".join(f"{count} {reason}" for reason, count in rejected.items())
+        log.warning("%s rejected (%s): see %s", counted(len(table) - good, "clip"), reasons, paths.AUDIT)
+    return f"{counted(good, 'good clip')}, {len(table) - good} rejected"
 
 
 def audit(files: pd.DataFrame, limits: BaseAudit, checks: Checks = SOUND) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -24,6 +24,10 @@ NOT_AUDIO = frozenset([
 """Suffixes of files that are skipped. Any other file is tried."""
 
 
+NOT_READ = "not read"
+"""The verdict on a file without a prediction; the others are the model's."""
+
+
 @dataclass(frozen=True)
 class Song:
     file: Path
@@ -32,7 +36,7 @@ class Song:
     """Why it has no prediction; empty if it has one."""
     guess: str = ""
     """The most probable label."""
-    verdict: str = ""
+    verdict: str = NOT_READ
     distance: float = 0.0
     """OOD score."""
     seconds: float = 0.0
@@ -52,6 +56,11 @@ class Song:
     def confidence(self) -> float | None:
         """The guess's probability."""
         return self.probabilities.get(self.guess)
+
+    @property
+    def training_clip(self) -> bool:
+        """The model was trained on this very song."""
+        return not self.reason and self.distance == 0
 
     def at_threshold(self, confidence_threshold: float) -> "Song":
         """The song with the verdict that another confidence threshold gives it."""

@@ -11,10 +11,10 @@ import pandas as pd
 from pipeline import config
 from pipeline.base import paths
 from pipeline.base.errors import UserError
+from pipeline.base.text import counted
 from pipeline.evaluation import calibration
 from pipeline.library import batch, output, tags
 from pipeline.library.batch import Song
-from pipeline.library.output import counted
 from pipeline.serving import manifest
 from pipeline.tracking import registry
 from pipeline.tracking.registry import Registered
@@ -48,16 +48,20 @@ def classify(
     print(*output.lines(songs, folder, top, known), sep="\n")
     if others:
         print(f"{counted(others, 'other file')} skipped (not audio).")
-    print(f"Model: {known.experiment}, version {model.version}.")
+    print(f"Model: {model.uri} ({known.experiment}).")
     if csv:
         output.write_csv(songs, known, csv)
+        print(f"Table: {csv}")
     if json:
-        output.write_json(songs, json)
+        output.write_json(songs, known, model.uri, json)
+        print(f"JSON: {json}")
     if m3u:
         written = output.write_playlists(songs, m3u)
         print(f"{counted(len(written), 'playlist')} in {m3u}.")
     if genres:
         write_tags(songs, yes)
+    if not (csv or json or m3u or genres) and any(song.confident for song in songs):
+        print("Next: --playlists FOLDER writes a playlist for each label, --csv FILE a table, --write-tags genre tags.")
 
 
 def page(uri: str | None, port: int) -> None:
@@ -72,7 +76,7 @@ def page(uri: str | None, port: int) -> None:
     module = known.interface.page
     if not (model.code / module.replace(".", "/")).with_suffix(".py").is_file():
         raise UserError(f"the code of model {model.version} has no page: `make repro` makes a model that has")
-    print(f"Model: {known.experiment}, version {model.version}.")
+    print(f"Model: {model.uri} ({known.experiment}).")
     print(f"Open http://127.0.0.1:{port} in a few seconds (Ctrl+C stops it)", flush=True)
     path = os.pathsep.join(filter(None, [str(model.code), os.environ.get("PYTHONPATH")]))
     # -P: else the working folder, perhaps a checkout of other code, would come before that path

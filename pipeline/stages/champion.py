@@ -8,7 +8,7 @@ from pipeline.serving import bundle, manifest, model_card, promotion
 from pipeline.tracking import links, registry
 
 
-def champion(settings: Params) -> None:
+def champion(settings: Params) -> str:
     name = settings.champion.name
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     candidate = bundle.best(settings)
@@ -25,7 +25,6 @@ def champion(settings: Params) -> None:
         if decision.passed:
             registry.promote(name, version)
         sentence = decision.sentence(version, present)
-        print(f"{name} {version} ({candidate.key}): {sentence}")
         pages = {
             f"run {run.id}": links.run_page(settings.tracking.experiment, run.id),
             f"model {name}, version {version}": links.version_page(name, version),
@@ -34,3 +33,4 @@ def champion(settings: Params) -> None:
         for file in (paths.CARD, paths.OOD_FIGURE):
             run.log_file(file)
     registry.describe(name, version, card, run.id)
+    return f"{name} version {version} ({candidate.key}). {sentence}"

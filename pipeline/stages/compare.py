@@ -13,7 +13,7 @@ from pipeline.reports.entries import DataSummary, Entry, tested
 from pipeline.tracking import links, run_logging, views
 
 
-def compare(settings: BaseParams) -> None:
+def compare(settings: BaseParams) -> str:
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     address = partial(links.run_page, settings.tracking.experiment)
     entries = []
@@ -33,3 +33,4 @@ def compare(settings: BaseParams) -> None:
         for report in (paths.COMPARISON.with_suffix(".md").name, paths.COMPARISON.name, paths.AUDIT.name):
             run.log_file(paths.REPORTS / report)
     views.publish(settings.tracking.experiment)
+    return str(paths.COMPARISON)

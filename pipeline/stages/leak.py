@@ -18,7 +18,7 @@ from pipeline.workflow import checkpoints
 log = logging.getLogger("pipeline.stages")
 
 
-def leak(settings: BaseParams, key: str) -> None:
+def leak(settings: BaseParams, key: str) -> str:
     experiment = config.find_block("experiments", settings.experiments, key)
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     table = clips.computed()
@@ -30,7 +30,7 @@ def leak(settings: BaseParams, key: str) -> None:
         except SplitError as error:
             log.warning("The leak cannot be measured: %s", error)
             write_json(folder / "leak.json", {"impossible": str(error)})
-            return
+            return "not measured"
         answers = {
             name: predicted(settings, experiment, table, rows, work / name, paths.embeddings())
             for name, rows in splits.items()
@@ -41,3 +41,4 @@ def leak(settings: BaseParams, key: str) -> None:
         write_json(folder / "leak.json", found)
         score_logging.log_leak(settings, key, found)
     remove(work)
+    return f"test macro F1 {found['grouped']['value']:.2f} with groups kept together, {found['random']['value']:.2f} without"

@@ -1,8 +1,6 @@
 """A worker process of a sweep: it runs trials, each over all folds and seeds, each an MLflow run."""
 
 import io
-import logging
-import warnings
 from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -37,9 +35,6 @@ def run_trials(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
         parent: the sweep's MLflow run.
         jobs: processes that share the cores.
     """
-    # Lightning repeats itself for each of hundreds of trainings
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     threads = max(1, min(plan.experiment.training.threads, cores() // jobs))
     study = Study(plan)
     while (trial := study.ask(wanted)) is not None:

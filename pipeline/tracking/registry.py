@@ -44,6 +44,8 @@ class Registered:
     version: str
     folder: Path
     """MLflow's folder of the model, on this machine."""
+    uri: str
+    """By which `--model` finds it."""
 
     @property
     def bundle(self) -> Path:
@@ -65,7 +67,8 @@ def champion(name: str) -> Registered | None:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         return None
-    return Registered(str(found.version), _fetched(f"models:/{name}/{found.version}"))
+    uri = f"models:/{name}/{found.version}"
+    return Registered(str(found.version), _fetched(uri), uri)
 
 
 def model(uri: str) -> Registered:
@@ -78,7 +81,7 @@ def model(uri: str) -> Registered:
         folder = _fetched(uri)
     except (_mlflow().exceptions.MlflowException, OSError) as error:
         raise RegistryError(f"no model {uri}: {str(error).splitlines()[0]}") from None
-    found = Registered(uri, folder)
+    found = Registered(uri, folder, uri)
     if not found.bundle.is_dir():
         raise RegistryError(
             f"{uri} is not a registered model, it has no {found.bundle.relative_to(folder)}: "
@@ -121,13 +124,15 @@ def register(name: str, experiment: str, bundle: Path, run_id: str) -> str:
                 Schema([ColSpec("binary", "audio", required=False), ColSpec("string", "path", required=False)])
             ),
             pip_requirements=[f"{library}=={version(library)}" for library in REQUIRED],
-            registered_model_name=name,
         )
-    for key, value in {"experiment": experiment, "digest": digest}.items():
-        client.set_model_version_tag(name, info.registered_model_version, key, value)
+    # not by log_model, which prints that it does so
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name, description=ABOUT)
+    tags = {"experiment": experiment, "digest": digest}
+    made = client.create_model_version(name, f"models:/{info.model_id}", run_id, tags=tags, model_id=info.model_id)
     if not client.get_registered_model(name).description:  # a person may have written one
         client.update_registered_model(name, ABOUT)
-    return str(info.registered_model_version)
+    return str(made.version)
 
 
 def promote(name: str, number: str) -> None:

@@ -5,6 +5,7 @@ hand (a fresh clone after ``dvc pull``), is made anew from the files and tagged 
 """
 
 import json
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ def connect(experiment: str) -> Any:
     import mlflow
 
     address = store.uri()
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of each table that it makes
     mlflow.set_tracking_uri(address)
 
     def prepare() -> None:

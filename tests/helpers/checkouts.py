@@ -15,6 +15,8 @@ import pandas as pd
 import soundfile
 import yaml
 
+from pipeline.workflow.console import DVC_SKIPPED
+
 ROOT = Path(__file__).parents[2]
 RATE = 22050
 CHORDS = {"low": (110.0, 165.0), "middle": (440.0, 554.0), "high": (1760.0, 2637.0)}
@@ -66,8 +68,10 @@ def run(
 
 
 def ran(output: str) -> list[str]:
-    """Names of the stages that DVC ran."""
-    return re.findall(r"Running stage '(.+?)'", output)
+    """Names of the stages that ran, by what DVC or `soundtrack repro` printed."""
+    ended = re.findall(r"^\[ *\d+/\d+\] (?:\S+:)?(\S+) +(.*)", output, re.MULTILINE)
+    ours = [stage for stage, rest in ended if not rest.endswith(tuple(DVC_SKIPPED.values()))]
+    return [*re.findall(r"Running stage '(.+?)'", output), *ours]
 
 
 def commit(folder: Path, message: str) -> str:

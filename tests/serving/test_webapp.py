@@ -320,6 +320,6 @@ def test_a_model_whose_code_has_no_page_is_refused(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(bundle, tmp_path / "artifacts" / registry.BUNDLE)
-    monkeypatch.setattr(commands, "chosen", lambda _: Registered("3", tmp_path))
+    monkeypatch.setattr(commands, "chosen", lambda _: Registered("3", tmp_path, "models:/soundtrack/3"))
     with pytest.raises(UserError, match="the code of model 3 has no page"):
         commands.page(None, free_port())

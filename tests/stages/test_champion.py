@@ -181,7 +181,7 @@ def test_the_champion_is_not_compared_on_clips_that_it_was_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clips are matched by content: ids and parts may differ from when the champion was trained."""
-    present = Registered("1", tmp_path)
+    present = Registered("1", tmp_path, "models:/soundtrack/1")
     present.bundle.mkdir(parents=True)
     seen = pd.DataFrame(
         [("trained", "train", None), ("judged", "valid", "jazz")], columns=["sha256", "part", "predicted"]
