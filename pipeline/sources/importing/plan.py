@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import config
+from pipeline.sources import SourceError
 from pipeline.sources.importing import changes, checks, labels, mapping, recipes, tables
 from pipeline.sources.importing.files import GROUPS, counted, scan, shown
 from pipeline.sources.importing.labels import Folder, Reading
@@ -108,6 +109,8 @@ def make(path: Path, wish: Wish) -> Plan:
     named, mapping_notes = _mapped(reading.labels, wish)
     unreadable = {file: why for file in named if (why := _unreadable(path / file))}
     named = {file: label for file, label in named.items() if file not in unreadable}
+    if not named:
+        raise SourceError("no file can be read: " + shown(f"{file}: {why}" for file, why in unreadable.items()))
     named, small = mapping.large(named, wish.min_clips)
     credits = {file: groups.names.get(file, "") for file in named} if groups else {}
     joined = _known(credits, groups.are_artists) if groups else None
