@@ -2,23 +2,13 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from dvc.repo import Repo
+from typed_import import Import, Outcome
 
 from pipeline import cli
-
-
-class Outcome(NamedTuple):
-    code: int
-    text: str
-    """What it printed, and its error message."""
-
-
-Import = Callable[..., Outcome]
 
 
 @pytest.fixture

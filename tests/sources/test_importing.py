@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import songs
 import yaml
-from conftest import Import
 from documented import TERMINAL
 from dvc.repo import Repo
+from typed_import import Import
 
 from pipeline.tracking import provenance
 

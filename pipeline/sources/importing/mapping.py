@@ -40,7 +40,10 @@ def mapped(labels: Labels, table: Path) -> tuple[dict[Path, str], list[str]]:
         named = shown(f"{label} ({counted(counts[label], 'clip')})" for label in dropped)
         notes.append(f"Dropped by {table}: {named}.")
     renamed = {file: new.get(label, label) for file, label in labels.items()}
-    return {file: label for file, label in renamed.items() if label}, notes
+    kept = {file: label for file, label in renamed.items() if label}
+    if not kept:
+        raise SourceError(f"{table} drops every label")
+    return kept, notes
 
 
 def _by(form: Callable[[str], str], labels: Labels) -> dict[str, list[str]]:

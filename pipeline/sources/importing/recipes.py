@@ -129,7 +129,7 @@ def ismir2004(folder: Folder, lists: Sequence[Path]) -> Reading:
 
 def ballroom(folder: Folder) -> Reading:
     """The tracks of one album are a group; those from the web (``Media-103402``) are each their own."""
-    clips = [file for file in folder.found.audio if len(file.parts) > 1 and file.suffix]
+    clips = [file for file in folder.found.audio if len(file.parts) > 1 and file.suffix.lower() == ".wav"]
     albums = {file: re.sub(r"^Albums-(.+)-\d+$", r"\1", file.stem) for file in clips}
     how = "Labels: folders of Ballroom. Groups: the albums in the files' names."
     labels = {file: file.parent.name for file in clips}
