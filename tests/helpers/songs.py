@@ -48,7 +48,7 @@ def make(
         subtype = {".opus": ("OGG", "OPUS")}.get(file.suffix, (None, None))
         soundfile.write(file, samples, RATE, format=subtype[0], subtype=subtype[1])
     if file.suffix not in (".aac", ".mka", ".webm"):
-        _tag(file, genres, artist, album_artist, compilation)
+        tag(file, genres, artist, album_artist, compilation)
     return file
 
 
@@ -68,11 +68,12 @@ def _encode(file: Path, samples: Any, values: dict[str, str]) -> None:
             out.mux(stream.encode(piece))
 
 
-def _tag(file: Path, genres: list[str], artist: str, album_artist: str, compilation: bool) -> None:
+def tag(file: Path, genres: Sequence[str], artist: str = "", album_artist: str = "", compilation: bool = False) -> None:
+    """Write these tags; others stay."""
     audio = mutagen.File(file)
     if audio.tags is None:
         audio.add_tags()
-    given = [genres, [artist] if artist else [], [album_artist] if album_artist else []]
+    given = [list(genres), [artist] if artist else [], [album_artist] if album_artist else []]
     if isinstance(audio.tags, ID3):
         for frame, values in zip((TCON, TPE1, TPE2), given, strict=True):
             if any(values):

@@ -106,6 +106,31 @@ def test_a_second_import_says_what_changed_by_content(repo: Path, collection: Pa
     assert names(repo / MUSIC) == {"jazz/a.wav", "jazz/live/b.flac", "rock/a.wav"}
 
 
+def test_a_changed_tag_is_no_other_recording(repo: Path, tmp_path: Path, soundtrack_import: Import) -> None:
+    """A genre written into the file changes its bytes, and not its sound."""
+    suffixes = ("mp3", "flac", "m4a", "ogg", "opus", "wma", "aiff", "wav")
+    for suffix in suffixes:
+        songs.make(tmp_path / f"m/{suffix}/1.{suffix}", "Jazz", "Ella", seed=1)
+        songs.make(tmp_path / f"m/{suffix}/2.{suffix}", "Rock", "Bo", seed=2)
+    soundtrack_import(tmp_path / "m", "--labels", "tags", "--yes")
+    for suffix in suffixes:
+        songs.tag(tmp_path / f"m/{suffix}/1.{suffix}", ["Swing"], "Ella Fitzgerald")
+    (tmp_path / "m/flac/2.flac").unlink()
+    text = soundtrack_import(tmp_path / "m", "--labels", "tags", "--dry-run").text
+    assert "0 added, 8 relabelled, 1 removed, 7 unchanged" in text
+    assert names(repo / MUSIC)
+
+
+@pytest.mark.usefixtures("repo")
+def test_copies_are_counted_one_by_one(collection: Path, soundtrack_import: Import) -> None:
+    (collection / "rock/copy.wav").write_bytes((collection / "rock/a.wav").read_bytes())
+    soundtrack_import(collection, "--yes")
+    (collection / "rock/copy.wav").rename(collection / "jazz/copy.wav")
+    assert "0 added, 1 relabelled, 0 removed, 3 unchanged" in soundtrack_import(collection, "--dry-run").text
+    (collection / "jazz/more.wav").write_bytes((collection / "rock/a.wav").read_bytes())
+    assert "1 added, 1 relabelled, 0 removed, 3 unchanged" in soundtrack_import(collection, "--dry-run").text
+
+
 def test_a_last_version_that_is_not_here_is_said(repo: Path, collection: Path, soundtrack_import: Import) -> None:
     soundtrack_import(collection, "--yes")
     (repo / MUSIC).rename(repo / "gone")

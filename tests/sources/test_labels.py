@@ -8,6 +8,8 @@ import pytest
 import songs
 from typed_import import Import
 
+from pipeline import config
+from pipeline.sources.folder import fetch
 from pipeline.sources.importing import plan
 from pipeline.sources.importing.plan import Wish
 
@@ -79,15 +81,8 @@ def test_files_without_a_genre_are_named_and_those_without_an_artist_are_a_group
     table = pd.read_csv(repo / "data/music/groups.csv", index_col="path")["group"]
     assert table["Jazz/jazz 1.flac"] == "Ella 1"
     assert len(table) == 9
-    clips = {clip.path: clip.group for clip in _fetched()}
+    clips = {clip.path: clip.group for clip in fetch(Path(), Path(), config.load().data, 7)}
     assert clips["data/music/Rock/rock 4.flac"] == clips["data/music/Rock/rock 5.flac"] == "unknown (Rock)"
-
-
-def _fetched() -> list[object]:
-    from pipeline import config
-    from pipeline.sources.folder import fetch
-
-    return list(fetch(Path(), Path(), config.load().data, 7))
 
 
 def test_without_a_genre_anywhere_the_other_command_is_named(tmp_path: Path, soundtrack_import: Import) -> None:

@@ -59,7 +59,7 @@ def test_fma(fma: Path, at: str, above: str, soundtrack_import: Import) -> None:
         f"Old-Time - Historic/{above}000/000137.mp3": ("Old-Time - Historic", "Nicky Cook, Ed"),
     }
     text = soundtrack_import(fma / at, "--dry-run").text
-    assert "FMA: column genre_top of" in text
+    assert "Labels: FMA's top genres, " in text
     assert "`--labels folders` takes the names of the folders instead" in text
     assert f"{above}001/001040.mp3" in text, "it has no genre_top"
 
@@ -75,6 +75,17 @@ def test_fma_without_its_metadata_names_the_command(fma: Path, soundtrack_import
     assert set(made.labels.values()) == {"Hip-Hop", "Old-Time - Historic"}
 
 
+def test_fma_beside_other_music_is_not_taken_for_its_metadata(fma: Path) -> None:
+    touch(fma / "mine", "jazz/000002.mp3", "jazz/2.mp3", "rock/5.mp3")
+    assert set(plan.make(fma / "mine", Wish()).labels.values()) == {"jazz", "rock"}
+
+
+def test_a_data_sets_table_without_these_files_is_refused(fma: Path, soundtrack_import: Import) -> None:
+    touch(fma / "mine", "jazz/2.mp3")
+    text = soundtrack_import(fma / "mine", "--labels", fma / "fma_metadata/tracks.csv").text
+    assert f"tracks.csv has a label for none of the 1 file of {fma}/mine" in text
+
+
 def test_fma_of_another_form_is_refused_in_words(fma: Path, soundtrack_import: Import) -> None:
     (fma / "fma_metadata/tracks.csv").write_text(",album,album\n,comments,title\ntrack_id,,\n2,0,x\n")
     assert "lacks FMA's columns track, genre_top and artist, name" in soundtrack_import(fma / "fma_small").text
@@ -86,8 +97,8 @@ def test_fma_of_another_form_is_refused_in_words(fma: Path, soundtrack_import: I
         ("Data/genres_original", "", "the copy on Kaggle"),
         ("Data/genres_original", "Data", "the copy on Kaggle"),
         ("Data/genres_original", "Data/genres_original", "the copy on Kaggle"),
-        ("genres", "", "folders of GTZAN."),
-        ("genres", "genres", "folders of GTZAN."),
+        ("genres", "", "Labels: GTZAN's folders."),
+        ("genres", "genres", "Labels: GTZAN's folders."),
     ],
 )
 def test_gtzan(tmp_path: Path, layout: str, at: str, told: str, soundtrack_import: Import) -> None:
@@ -180,7 +191,7 @@ def test_mtg_jamendo(tmp_path: Path, suffix: str, at: str, soundtrack_import: Im
         ("rock", "artist_000087"),
     ]
     text = soundtrack_import(top / at, "--dry-run").text
-    assert "MTG-Jamendo: genres of" in text
+    assert "Labels: MTG-Jamendo's genres, " in text
     assert "1 track with several genres: not used, since none is the first." in text
     assert "Not used, not one genre: 2 files" in text
 
@@ -202,7 +213,7 @@ def test_ballroom(tmp_path: Path, at: str, soundtrack_import: Import) -> None:
         "Waltz/Albums-Ballroom_Magic-03.wav": ("Waltz", "Ballroom_Magic"),
         "Waltz/Media-104705.wav": ("Waltz", "Media-104705"),
     }
-    assert "folders of Ballroom" in soundtrack_import(top / at, "--dry-run").text
+    assert "Labels: Ballroom's folders." in soundtrack_import(top / at, "--dry-run").text
 
 
 def test_a_known_data_set_can_be_taken_by_its_folders_and_with_other_groups(fma: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 from pipeline.data import gtzan as published
 from pipeline.sources import SourceError
 from pipeline.sources.importing.files import counted, spelling
-from pipeline.sources.importing.labels import Folder, Reading
+from pipeline.sources.importing.labels import ENOUGH, Folder, Reading
 from pipeline.sources.importing.matching import Files
 from pipeline.sources.importing.tables import Groups
 
@@ -48,33 +48,46 @@ BEST = ("autotagging_genre.tsv", "autotagging.tsv")
 
 
 def recognised(folder: Folder) -> Reading | None:
-    """The reading of the data set that the folder is, if it is a known one."""
+    """The reading of the data set that the folder is, if it is a known one: half of its files have to be of it."""
     near = list(_near(folder))
-    if found := [file for file in near if _is_fma(file)]:
-        return fma(folder, found[0])
-    if found := sorted((file for file in near if _is_jamendo(file)), key=_preference):
-        return jamendo(folder, found[0])
-    if found := [file for file in near if _is_contest(file)]:
-        return ismir2004(folder, found)
+    tables = [file for file in near if _is_fma(file)]
+    tables += sorted((file for file in near if _is_jamendo(file)), key=_preference)
+    lists = [file for file in near if _is_contest(file)]
+    for found in (*([table] for table in tables), *([lists] if lists else [])):
+        reading = _of(folder, found)
+        if reading and len(reading.groups.names if reading.groups else ()) >= ENOUGH * len(folder.found.audio):
+            return reading
     if "BallroomData" in _folders(folder) or any(file.name == "allBallroomFiles" for file in folder.found.audio):
         return ballroom(folder)
     clips = [file for file in folder.found.audio if published.id_of(file.name) and len(file.parts) > 1]
-    return gtzan(folder, clips) if len(clips) * 2 > len(folder.found.audio) else None
+    return gtzan(folder, clips) if len(clips) > ENOUGH * len(folder.found.audio) else None
 
 
 def by_table(folder: Folder, table: Path) -> Reading | None:
-    """As :func:`recognised`, where the user names the data set's own table."""
-    if _is_fma(table):
-        return fma(folder, table)
-    if _is_jamendo(table):
-        return jamendo(folder, table)
-    return ismir2004(folder, [table]) if _is_contest(table) else None
+    """As :func:`recognised`, where the user names the data set's own table.
+
+    Raises:
+        SourceError: it has none of the files.
+    """
+    if not (_is_fma(table) or _is_jamendo(table) or _is_contest(table)):
+        return None
+    if reading := _of(folder, [table]):
+        return reading
+    raise SourceError(
+        f"{table} has a label for none of the {counted(len(folder.found.audio), 'file')} of {folder.path}"
+    )
 
 
-def fma(folder: Folder, table: Path) -> Reading:
+def _of(folder: Folder, lists: Sequence[Path]) -> Reading | None:
+    if _is_fma(lists[0]):
+        return fma(folder, lists[0])
+    return jamendo(folder, lists[0]) if _is_jamendo(lists[0]) else ismir2004(folder, lists)
+
+
+def fma(folder: Folder, table: Path) -> Reading | None:
     """
     Raises:
-        SourceError: the table lacks the columns, or has none of the files.
+        SourceError: the table lacks the columns.
     """
     header = _rows(table)
     names = list(zip(next(header), next(header), strict=False))
@@ -85,17 +98,14 @@ def fma(folder: Folder, table: Path) -> Reading:
     rows = pd.read_csv(
         table, skiprows=3, header=None, usecols=[0, genre, artist], dtype="string", keep_default_na=False
     )
-    tracks = {int(row[0]): (row[genre], row[artist]) for row in rows.to_dict("records") if row[0].isdigit()}
-    found = {file: tracks.get(int(file.stem), ("", "")) for file in folder.found.audio if file.stem.isdecimal()}
-    return _reading(folder, f"FMA: column genre_top of {table}", found, "no genre_top")
+    tracks = {row[0].zfill(6): (row[genre], row[artist]) for row in rows.to_dict("records")}
+    clips = [file for file in folder.found.audio if file.stem[:3] == file.parent.name and file.stem in tracks]
+    found = {file: tracks[file.stem] for file in clips}
+    return _reading(folder, f"FMA's top genres, {table}", found, "no top genre")
 
 
-def jamendo(folder: Folder, table: Path) -> Reading:
-    """Tracks of one genre; of several, none is said to be the first.
-
-    Raises:
-        SourceError: the table has none of the files.
-    """
+def jamendo(folder: Folder, table: Path) -> Reading | None:
+    """Tracks of one genre; of several, none is said to be the first."""
     tracks = {}
     for row in _rows(table, "\t"):
         genres = [tag.removeprefix("genre---") for tag in row[5:] if tag.startswith("genre---")]
@@ -104,62 +114,56 @@ def jamendo(folder: Folder, table: Path) -> Reading:
     known = {file: tracks[track] for file in folder.found.audio if (track := _track(file)) in tracks}
     several = sum(number > 1 for _, _, number in known.values())
     found = {file: (genre, artist) for file, (genre, artist, _) in known.items()}
-    reading = _reading(folder, f"MTG-Jamendo: genres of {table}", found, "not one genre")
-    if several:
+    reading = _reading(folder, f"MTG-Jamendo's genres, {table}", found, "not one genre")
+    if reading and several:
         reading.notes.append(f"{counted(several, 'track')} with several genres: not used, since none is the first.")
     return reading
 
 
-def ismir2004(folder: Folder, lists: Sequence[Path]) -> Reading:
-    """
-    Raises:
-        SourceError: the lists have none of the files.
-    """
+def ismir2004(folder: Folder, lists: Sequence[Path]) -> Reading | None:
     found: dict[Path, tuple[str, str]] = {}
     for table in lists:
         # training, development and evaluation have a list each, in a folder of the same name
         part = [file for file in folder.found.audio if table.parent.name in file.parts]
         known = Files(folder.path, part or folder.found.audio)
         for row in _rows(table):
-            path, genre, artist = (row[5], row[0], row[1]) if len(row) > 5 else (row[0], row[1], "")
+            path, genre, artist = (row[5], row[0], row[1]) if len(row) > 5 else (row[0], row[-1], "")
             if len(files := known.find(path)) == 1:
                 found[files[0]] = (genre, artist)
-    return _reading(folder, f"ISMIR 2004: classes of {lists[0]}", found, "no class")
+    return _reading(folder, f"ISMIR 2004's classes, {lists[0]}", found, "no class")
 
 
 def ballroom(folder: Folder) -> Reading:
     """The tracks of one album are a group; those from the web (``Media-103402``) are each their own."""
     clips = [file for file in folder.found.audio if len(file.parts) > 1 and file.suffix.lower() == ".wav"]
     albums = {file: re.sub(r"^Albums-(.+)-\d+$", r"\1", file.stem) for file in clips}
-    how = "Labels: folders of Ballroom. Groups: the albums in the files' names."
-    labels = {file: file.parent.name for file in clips}
-    return Reading(how, labels, Groups("", albums, are_artists=False), notes=[KNOWN])
+    groups = Groups("Groups: the albums in the files' names.", albums, are_artists=False)
+    return Reading("Labels: Ballroom's folders.", {file: file.parent.name for file in clips}, groups, notes=[KNOWN])
 
 
 def gtzan(folder: Folder, clips: Sequence[Path]) -> Reading:
     """The published artists are the groups."""
-    groups = published.groups()
-    names = {file: groups[published.id_of(file.name) or ""] for file in clips}
+    published_groups = published.groups()
+    names = {file: published_groups[published.id_of(file.name) or ""] for file in clips}
     kaggle = any("genres_original" in file.parts for file in clips) or folder.path.resolve().name == "genres_original"
-    how = f"Labels: folders of GTZAN{' (the copy on Kaggle)' if kaggle else ''}. Groups: its published artists."
     rest = [file.as_posix() for file in folder.found.audio if file not in names]
     return Reading(
-        how,
+        f"Labels: GTZAN's folders{' (the copy on Kaggle)' if kaggle else ''}.",
         {file: file.parent.name for file in clips},
-        Groups("", names, are_artists=False),
+        Groups("Groups: GTZAN's artists, as published.", names, are_artists=False),
         {"not a clip of GTZAN": rest} if rest else {},
         [KNOWN],
     )
 
 
-def _reading(folder: Folder, how: str, found: dict[Path, tuple[str, str]], why: str) -> Reading:
+def _reading(folder: Folder, how: str, found: dict[Path, tuple[str, str]], why: str) -> Reading | None:
     """Of label and artist by file, where both may be blank."""
     labels = {file: label for file, (label, _) in found.items() if label}
     if not labels:
-        raise SourceError(f"none of the {counted(len(folder.found.audio), 'file')} of {folder.path} has a label. {how}")
+        return None
     rest = [file.as_posix() for file in folder.found.audio if file not in labels]
-    groups = Groups("", {file: artist for file, (_, artist) in found.items()})
-    return Reading(f"Labels: {how}. Groups: its artists.", labels, groups, {why: rest} if rest else {}, [KNOWN])
+    groups = Groups("Groups: its artists.", {file: artist for file, (_, artist) in found.items()})
+    return Reading(f"Labels: {how}.", labels, groups, {why: rest} if rest else {}, [KNOWN])
 
 
 def _near(folder: Folder) -> Iterator[Path]:
