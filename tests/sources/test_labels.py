@@ -3,6 +3,7 @@
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import songs
@@ -44,6 +45,19 @@ def test_genre_and_artist_are_read_of_every_format(tmp_path: Path, suffix: str) 
     assert found == {f"Ella/Live/1{suffix}": "Vocal Jazz", f"Hits/2{suffix}": "Rock", f"Hits/3{suffix}": "Rock"}
     by = groups(tmp_path / "m", labels="tags")
     assert by == {f"Ella/Live/1{suffix}": "Ella Fitzgerald", f"Hits/2{suffix}": "Björk", f"Hits/3{suffix}": "Bo"}
+
+
+def test_damaged_files_have_no_tags_and_stop_nothing(tmp_path: Path, soundtrack_import: Import) -> None:
+    random = np.random.default_rng(1)
+    for suffix in TAGGED:
+        content = np.frombuffer(songs.make(tmp_path / f"m/good{suffix}", "Jazz", "Ella").read_bytes(), np.uint8)
+        for number in range(20):
+            damaged = content.copy()
+            damaged[random.integers(0, 400, 8)] = random.integers(0, 256, 8)
+            (tmp_path / f"m/{number}{suffix}").write_bytes(damaged[: random.integers(1, len(damaged))].tobytes())
+    done = soundtrack_import(tmp_path / "m", "--labels", "tags", "--dry-run")
+    assert done.code == 0
+    assert "Jazz" in done.text
 
 
 @pytest.mark.parametrize("suffix", [".mp3", ".m4a", ".flac", ".wma"])

@@ -49,7 +49,7 @@ def read(file: Path) -> Tags:
         return Tags()
     try:
         audio = mutagen.File(file)
-    except (mutagen.MutagenError, OSError, ValueError):
+    except Exception:  # mutagen's parsers raise all sorts of errors on damaged files, which the audit will name
         audio = None
     tags = _tags(audio.tags) if audio is not None and audio.tags is not None else Tags()
     return tags if tags.genres or tags.artist else _by_ffmpeg(file)
