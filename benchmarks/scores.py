@@ -73,7 +73,7 @@ def starter() -> Results:
 def leak(music: Path, groups: Path) -> Results:
     """What the experiments of `leak` in params.yaml score with groups kept together, and with groups ignored."""
     folder = _clone()
-    _run(folder, sys.executable, "-m", "pipeline.cli", "import", str(music), "--groups", str(groups))
+    _run(folder, sys.executable, "-m", "pipeline.cli", "import", str(music), "--groups", str(groups), "--yes")
     _change(folder, {("data", "source"): "folder", ("split", "folds"): FOLDS})
     keys = config.load(folder / paths.PARAMS).leak
     _run(folder, "dvc", "repro", *(f"leak@{key}" for key in keys))

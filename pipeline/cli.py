@@ -51,26 +51,48 @@ def _options(
     pass
 
 
-@app.command("import", epilog="Example: soundtrack import ~/Music/genres --groups artists.csv")
+@app.command("import", epilog="Example: soundtrack import ~/Music --labels tags --min-clips 20")
 def import_(
-    folder: Annotated[Path, Argument(help="One sub-folder of audio files per label.")],
+    folder: Annotated[Path, Argument(help="Music in folders of any depth.")],
+    labels: Annotated[
+        str | None,
+        Option(
+            metavar="folders|tags|CSV",
+            help="Where labels are: the names of the folders, the genres in the files' tags, or a table with the columns "
+            "path (or id), label and optionally artist.",
+            show_default="as a known data set (FMA, GTZAN, ISMIR 2004, MTG-Jamendo, Ballroom), else folders",
+        ),
+    ] = None,
     groups: Annotated[
         Path | None,
         Option(
             metavar="CSV",
             help="Clips that must stay in the same part: columns path (or id) and group (or artist). "
             "Clips of a label without a group form one group.",
+            show_default="by the artists in the tags",
         ),
     ] = None,
+    map_: Annotated[
+        Path | None,
+        Option("--map", metavar="CSV", help="Rename, merge or drop labels: columns from and to; a blank to drops."),
+    ] = None,
+    merge_spellings: Annotated[
+        bool, Option("--merge-spellings", help="Make one label of Hip-Hop, hip hop and HipHop.")
+    ] = False,
+    min_clips: Annotated[int, Option(metavar="N", min=0, help="Drop labels with fewer clips.")] = 0,
+    yes: Annotated[bool, Option("--yes", help="Import without asking, also where something looks wrong.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show the plan and change nothing.")] = False,
 ) -> None:
     """Import a folder of music as data/music, versioned with DVC.
 
-    Link (where the file system can) or copy FOLDER/<label>/**/<clip> and `dvc add` it. The folder itself is never
-    changed.
+    Show what was understood and what looks wrong, ask, then link (where the file system can) or copy the clips and
+    `dvc add` them. The folder itself is never changed. Import again for a new version.
     """
-    from pipeline.sources.folder import import_folder
+    from pipeline.sources.importing import command
+    from pipeline.sources.importing.plan import Wish
 
-    print(import_folder(folder, groups))
+    wish = Wish(labels, groups, map_, merge_spellings, min_clips)
+    command.import_music(folder, wish, yes=yes, dry_run=dry_run)
 
 
 @app.command(epilog="Example: soundtrack repro --jobs 2")

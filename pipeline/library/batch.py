@@ -8,21 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.base.errors import UserError
+from pipeline.data.suffixes import NOT_AUDIO
 from pipeline.serving import isolated
 from pipeline.serving.isolated import Prediction
 from pipeline.serving.manifest import INTERFACE
 from pipeline.tracking.registry import Registered
-
-# fmt: off
-NOT_AUDIO = frozenset([
-    ".accurip", ".asx", ".avif", ".bmp", ".cue", ".db", ".doc", ".docx", ".ffp", ".gif", ".htm",
-    ".html", ".ico", ".ini", ".jpeg", ".jpg", ".json", ".log", ".lrc", ".lnk", ".m3u", ".m3u8", ".md",
-    ".md5", ".nfo", ".pdf", ".plist", ".pls", ".png", ".rtf", ".sfv", ".sha256", ".srt", ".svg", ".tif",
-    ".tiff", ".torrent", ".txt", ".url", ".webp", ".xml", ".xspf", ".yaml", ".yml",
-])
-# fmt: on
-"""Suffixes of files that are skipped. Any other file is tried."""
-
 
 NOT_READ = "not read"
 """The verdict on a file without a prediction; the others are the model's."""

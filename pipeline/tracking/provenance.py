@@ -1,10 +1,13 @@
 """What a run was made from: the git commit, DVC's md5 of data and features, the versions of libraries."""
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +67,22 @@ def _tracked_data() -> dict[str, str]:
         for out in [out for stage in stages.values() for out in stage.get("outs", [])]:
             place = Path(out["path"])
             if place.parts[0] in ("data", "features") and place != paths.INPUTS:
-                found[out["path"]] = out["md5"]
+                found[out["path"]] = _version(out)
     pointer = paths.MUSIC.with_suffix(".dvc")
     if pointer.exists():
-        found[paths.MUSIC.as_posix()] = _yaml(pointer)["outs"][0]["md5"]
+        found[paths.MUSIC.as_posix()] = _version(_yaml(pointer)["outs"][0])
     return found
+
+
+def _version(out: Mapping[str, Any]) -> str:
+    """DVC's md5 of an output. After a push to a cloud-versioned remote DVC lists a folder's files in its place."""
+    if "md5" in out:
+        return str(out["md5"])
+    files = sorted(out.get("files", []), key=itemgetter("relpath"))
+    if all("md5" in file for file in files):
+        # as DVC makes it of the folder
+        files = [{"md5": file["md5"], "relpath": file["relpath"]} for file in files]
+    return f"{hashlib.md5(json.dumps(files, sort_keys=True).encode()).hexdigest()}.dir"
 
 
 def _yaml(file: Path) -> dict[str, Any]:

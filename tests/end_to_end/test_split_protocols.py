@@ -28,7 +28,7 @@ def named_like_gtzan(checkout: Path, tmp_path: Path) -> Path:
     artists = tmp_path / "artists.csv"
     pd.DataFrame({"id": ids, "artist": [gtzan.groups()[clip] for clip in ids]}).to_csv(artists, index=False)
     folder = str(tmp_path / "gtzan")
-    run(checkout, sys.executable, "-m", "pipeline.cli", "import", folder, "--groups", str(artists))
+    run(checkout, sys.executable, "-m", "pipeline.cli", "import", folder, "--groups", str(artists), "--yes")
     return checkout
 
 
