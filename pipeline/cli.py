@@ -88,11 +88,12 @@ def import_(
     Show what was understood and what looks wrong, ask, then link (where the file system can) or copy the clips and
     `dvc add` them. The folder itself is never changed. Import again for a new version.
     """
+    from pipeline.features import cost
     from pipeline.sources.importing import command
     from pipeline.sources.importing.plan import Wish
 
     wish = Wish(labels, groups, map_, merge_spellings, min_clips)
-    command.import_music(folder, wish, yes=yes, dry_run=dry_run)
+    command.import_music(folder, wish, cost.in_words, yes=yes, dry_run=dry_run)
 
 
 @app.command(epilog="Example: soundtrack repro --jobs 2")
