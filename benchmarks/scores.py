@@ -1,8 +1,8 @@
-"""README's tables of scores: run in a clean clone of this commit, kept in docs/results, written into README.
+"""The documents' tables of scores: run in a clean clone of this commit, kept in docs/results, written into the documents.
 
 ``python -m benchmarks.scores starter`` (`make scores`) trains every experiment with five seeds on the starter data.
 ``python -m benchmarks.scores leak --clips FOLDER --groups CSV`` measures the leak on a folder of clips.
-``python -m benchmarks.scores readme`` writes the tables again from what is in docs/results.
+``python -m benchmarks.scores tables`` writes the tables again from what is in docs/results.
 """
 
 import argparse
@@ -32,7 +32,6 @@ from pipeline.training.trials import specs
 SEEDS = (1, 2, 3, 4, 5)
 FOLDS = 5
 RESULTS = Path("docs/results")
-README = Path("README.md")
 Results = dict[str, Any]
 
 
@@ -43,7 +42,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="Example: python -m benchmarks.scores starter",
     )
-    parser.add_argument("what", choices=["starter", "leak", "readme"])
+    parser.add_argument("what", choices=["starter", "leak", "tables"])
     parser.add_argument("--clips", type=Path, help="for leak: a folder with a sub-folder of clips for each label")
     parser.add_argument("--groups", type=Path, help="for leak: CSV of the clips' artists")
     given = parser.parse_args()
@@ -54,10 +53,13 @@ def main() -> None:
             write_json(RESULTS / "starter.json", starter())
         elif given.what == "leak":
             write_json(RESULTS / "leak.json", leak(given.clips.resolve(), given.groups.resolve()))
-        write_text(README, updated(README.read_text(encoding="utf-8"), RESULTS))
+        for name, (document, _) in TABLES.items():
+            if (RESULTS / f"{name}.json").exists():
+                write_text(document, updated(document.read_text(encoding="utf-8"), name, RESULTS))
     except UserError as error:
         sys.exit(f"error: {error}")
-    print(f"{README} has the tables of {RESULTS}. Look at them with: git diff")
+    documents = ", ".join(str(document) for document, _ in TABLES.values())
+    print(f"{documents}: these have the tables of {RESULTS}. Look at them with: git diff")
 
 
 def starter() -> Results:
@@ -71,7 +73,7 @@ def starter() -> Results:
 def leak(music: Path, groups: Path) -> Results:
     """What the experiments of `leak` in params.yaml score with groups kept together, and with groups ignored."""
     folder = _clone()
-    _run(folder, sys.executable, "-m", "pipeline.cli", "import", str(music), "--groups", str(groups))
+    _run(folder, sys.executable, "-m", "pipeline.cli", "import", str(music), "--groups", str(groups), "--yes")
     _change(folder, {("data", "source"): "folder", ("split", "folds"): FOLDS})
     keys = config.load(folder / paths.PARAMS).leak
     _run(folder, "dvc", "repro", *(f"leak@{key}" for key in keys))
@@ -109,21 +111,18 @@ def _experiment(folder: Path, key: str) -> Results:
     }
 
 
-def updated(readme: str, results: Path) -> str:
-    """The README with the tables of what is in ``results``, between their marks.
+def updated(text: str, name: str, results: Path) -> str:
+    """A document's text with the table of ``results/<name>.json`` between its marks.
 
     Raises:
         UserError: a mark is missing.
     """
-    for name, table in TABLES.items():
-        file = results / f"{name}.json"
-        if file.exists():
-            begin, end = f"<!-- {name}: made by benchmarks/scores.py -->\n", f"<!-- end of {name} -->\n"
-            if begin not in readme or end not in readme:
-                raise UserError(f"{README} lacks the line {begin.strip()} or {end.strip()}: put both back")
-            before, rest = readme.split(begin)
-            readme = before + begin + "\n" + table(read_json(file)) + "\n" + end + rest.split(end)[1]
-    return readme
+    document, table = TABLES[name]
+    begin, end = f"<!-- {name}: made by benchmarks/scores.py -->\n", f"<!-- end of {name} -->\n"
+    if begin not in text or end not in text:
+        raise UserError(f"{document} lacks the line {begin.strip()} or {end.strip()}: put both back")
+    before, rest = text.split(begin)
+    return before + begin + "\n" + table(read_json(results / f"{name}.json")) + "\n" + end + rest.split(end)[1]
 
 
 def starter_table(found: Results) -> str:
@@ -162,7 +161,11 @@ def leak_table(found: Results) -> str:
     return "\n".join(lines) + f"\n\nMeasured at commit {found['commit'][:10]} on {found['processor']}.\n"
 
 
-TABLES: dict[str, Callable[[Results], str]] = {"starter": starter_table, "leak": leak_table}
+TABLES: dict[str, tuple[Path, Callable[[Results], str]]] = {
+    "starter": (Path("README.md"), starter_table),
+    "leak": (Path("docs/evaluation.md"), leak_table),
+}
+"""Of each file in docs/results, the document that shows it, and how."""
 
 
 def _spread(values: Sequence[float]) -> str:

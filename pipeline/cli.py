@@ -51,26 +51,49 @@ def _options(
     pass
 
 
-@app.command("import", epilog="Example: soundtrack import ~/Music/genres --groups artists.csv")
+@app.command("import", epilog="Example: soundtrack import ~/Music --labels tags --min-clips 20")
 def import_(
-    folder: Annotated[Path, Argument(help="One sub-folder of audio files per label.")],
+    folder: Annotated[Path, Argument(help="Music in folders of any depth.")],
+    labels: Annotated[
+        str | None,
+        Option(
+            metavar="folders|tags|CSV",
+            help="Where labels are: the names of the folders, the genres in the files' tags, or a table with the columns "
+            "path (or id), label and optionally artist.",
+            show_default="as a known data set (FMA, GTZAN, ISMIR 2004, MTG-Jamendo, Ballroom), else folders",
+        ),
+    ] = None,
     groups: Annotated[
         Path | None,
         Option(
             metavar="CSV",
             help="Clips that must stay in the same part: columns path (or id) and group (or artist). "
             "Clips of a label without a group form one group.",
+            show_default="by the artists in the tags",
         ),
     ] = None,
+    map_: Annotated[
+        Path | None,
+        Option("--map", metavar="CSV", help="Rename, merge or drop labels: columns from and to; a blank to drops."),
+    ] = None,
+    merge_spellings: Annotated[
+        bool, Option("--merge-spellings", help="Make one label of Hip-Hop, hip hop and HipHop.")
+    ] = False,
+    min_clips: Annotated[int, Option(metavar="N", min=0, help="Drop labels with fewer clips.")] = 0,
+    yes: Annotated[bool, Option("--yes", help="Import without asking, also where something looks wrong.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show the plan and change nothing.")] = False,
 ) -> None:
     """Import a folder of music as data/music, versioned with DVC.
 
-    Link (where the file system can) or copy FOLDER/<label>/**/<clip> and `dvc add` it. The folder itself is never
-    changed.
+    Show what was understood and what looks wrong, ask, then link (where the file system can) or copy the clips and
+    `dvc add` them. The folder itself is never changed. Import again for a new version.
     """
-    from pipeline.sources.folder import import_folder
+    from pipeline.features import cost
+    from pipeline.sources.importing import command
+    from pipeline.sources.importing.plan import Wish
 
-    print(import_folder(folder, groups))
+    wish = Wish(labels, groups, map_, merge_spellings, min_clips)
+    command.import_music(folder, wish, cost.in_words, yes=yes, dry_run=dry_run)
 
 
 @app.command(epilog="Example: soundtrack repro --jobs 2")
@@ -78,14 +101,33 @@ def repro(
     files: Annotated[list[Path] | None, Argument(help="Pipelines to run.", show_default="dvc.yaml")] = None,
     jobs: Annotated[int, Option(metavar="N", min=1, help="Stages at a time.")] = 1,
 ) -> None:
-    """Run `dvc repro` with several stages at a time.
+    """Run `dvc repro` with several stages at a time, one line for each.
 
-    The results are the same as those of `dvc repro`.
+    The results are the same as those of `dvc repro`. It ends with the scores and where to look.
     """
+    from pipeline.reports import summary
     from pipeline.workflow import scheduler
 
-    if not scheduler.repro(jobs, files or [Path("dvc.yaml")]):
+    chosen = files or [summary.PIPELINE]
+    if not scheduler.repro(jobs, chosen):
         print("Data and pipelines are up to date.")
+    print("", *summary.after(chosen), sep="\n")
+
+
+@app.command(epilog="Example: soundtrack status")
+def status() -> None:
+    """Show the scores of all experiments, which stages would run again, and where to look."""
+    from pipeline.reports import summary
+
+    print(*summary.status(), sep="\n")
+
+
+@app.command(epilog="Example: soundtrack report")
+def report() -> None:
+    """Open the report that compares all experiments, where there is a desktop; print its path."""
+    from pipeline.reports import summary
+
+    print(summary.open_report())
 
 
 @app.command(epilog="Example: soundtrack sweep mlp --trials 80 --jobs 2 --apply")
@@ -181,6 +223,19 @@ def restore_tags(backup: Annotated[Path, Argument(help="The file that `classify 
     from pipeline.library import commands
 
     commands.restore_tags(backup)
+
+
+@app.command(epilog="Example: soundtrack ui --port 5002")
+def ui(port: Port = 5000) -> None:
+    """Open MLflow on the table of all models.
+
+    Print (and on a desktop open) the link to the training runs with their scores, sorted by validation macro F1. The
+    pages are served to this machine only. Where MLFLOW_TRACKING_URI names a server, the link leads there.
+    """
+    from pipeline import config
+    from pipeline.tracking.ui import ui as serve_ui
+
+    serve_ui(config.load().tracking.experiment, port)
 
 
 @app.command(epilog="Example: MLFLOW_TRACKING_URI=http://127.0.0.1:5000 soundtrack sync")

@@ -101,7 +101,7 @@ def test_inputs_follow_the_code_of_the_model() -> None:
 
 
 def test_imports_are_followed_through_functions_packages_and_chains() -> None:
-    assert Path("pipeline/sources/folder.py") in reached("pipeline.cli")  # imported inside a function
+    assert Path("pipeline/sources/importing/act.py") in reached("pipeline.cli")  # imported inside a function
     assert Path("pipeline/config/load.py") in reached("pipeline.sweeps.command")  # from pipeline import config
     assert Path("pipeline/base/files.py") in reached("pipeline.stages.split")  # through data/clips.py
 

@@ -17,10 +17,12 @@ def reported() -> Iterator[None]:
         yield
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell says that Ctrl+C ended a command
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         what = f" to write {error.filename}" if error.filename else ""
         sys.exit(
-            f"error: no space left{what}: free some (README, Space) and run the same command again; finished work is saved"
+            f"error: no space left{what}: free some (docs/questions.md) and run the same command again; finished work is saved"
         )

@@ -32,11 +32,14 @@ EVALUATION = Path("evaluation")
 LEAK = EVALUATION / "leak"
 SCORES = Path("scores.json")
 """All of an experiment, beside what else its evaluation leaves."""
+CONFUSION = Path("confusion")
+"""True and predicted label of each test clip, for DVC's plot: a file for each experiment."""
 METRICS = Path("metrics")
 """The scores that DVC shows, a file for each experiment."""
 CANDIDATE = Path("candidate")
 """The best model as a bundle, whether or not it became the champion."""
 REPORTS = Path("reports")
+COMPARISON = REPORTS / "comparison.html"
 AUDIT = REPORTS / "audit.md"
 COMPARISON = REPORTS / "comparison.html"
 CARD = REPORTS / "model-card.md"
@@ -63,6 +66,11 @@ def sweeps() -> Path:
 def cache() -> Path:
     """Partial work that must survive a killed stage, which DVC's outputs do not. Never needed, only faster."""
     return home() / ".cache"
+
+
+def logs() -> Path:
+    """What each stage of the last run printed."""
+    return cache() / "logs"
 
 
 def embeddings() -> Path:

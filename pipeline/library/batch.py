@@ -8,20 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.base.errors import UserError
+from pipeline.data.suffixes import NOT_AUDIO
 from pipeline.serving import isolated
 from pipeline.serving.isolated import Prediction
 from pipeline.serving.manifest import INTERFACE
 from pipeline.tracking.registry import Registered
 
-# fmt: off
-NOT_AUDIO = frozenset([
-    ".accurip", ".asx", ".avif", ".bmp", ".cue", ".db", ".doc", ".docx", ".ffp", ".gif", ".htm",
-    ".html", ".ico", ".ini", ".jpeg", ".jpg", ".json", ".log", ".lrc", ".lnk", ".m3u", ".m3u8", ".md",
-    ".md5", ".nfo", ".pdf", ".plist", ".pls", ".png", ".rtf", ".sfv", ".sha256", ".srt", ".svg", ".tif",
-    ".tiff", ".torrent", ".txt", ".url", ".webp", ".xml", ".xspf", ".yaml", ".yml",
-])
-# fmt: on
-"""Suffixes of files that are skipped. Any other file is tried."""
+NOT_READ = "not read"
+"""The verdict on a file without a prediction; the others are the model's."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +26,7 @@ class Song:
     """Why it has no prediction; empty if it has one."""
     guess: str = ""
     """The most probable label."""
-    verdict: str = ""
+    verdict: str = NOT_READ
     distance: float = 0.0
     """OOD score."""
     seconds: float = 0.0
@@ -52,6 +46,11 @@ class Song:
     def confidence(self) -> float | None:
         """The guess's probability."""
         return self.probabilities.get(self.guess)
+
+    @property
+    def training_clip(self) -> bool:
+        """The model was trained on this very song."""
+        return not self.reason and self.distance == 0
 
     def at_threshold(self, confidence_threshold: float) -> "Song":
         """The song with the verdict that another confidence threshold gives it."""

@@ -19,7 +19,7 @@ from pipeline.evaluation.bootstrap import Interval
 from pipeline.features.store import Store
 from pipeline.reports import data_figures, saliency_figures
 from pipeline.reports.answer import confusions, estimate
-from pipeline.reports.examples import PICTURES, SECONDS, examples, floor, sound, ticks
+from pipeline.reports.examples import PICTURES, SECONDS, examples, excerpt, floor, sound, ticks
 from pipeline.reports.pages import Picture, data_uri, environment
 from pipeline.reports.saliency import Patches, Saliency, saliencies
 from pipeline.training.trials import specs
@@ -110,7 +110,7 @@ def write(
     wrong = mistakes(test)
     known = clips.set_index("clip_id", drop=False)
     views = [
-        _view(answer, own, Path(known.loc[answer["clip_id"], "path"]))
+        _view(answer, own, Path(known.loc[answer["clip_id"], "path"]), excerpt(stores))
         for answer, own in zip(explained(test).to_dict("records"), saliencies, strict=True)
     ]
     right = [view["answer"]["label"] == view["answer"]["predicted"] for view in views]
@@ -149,7 +149,7 @@ def _by_confidence(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _view(answer: Any, own: Saliency, file: Path) -> dict[str, Any]:
+def _view(answer: Any, own: Saliency, file: Path, stored: str) -> dict[str, Any]:
     """What one answer depends on, as the page shows it; neither plots nor bars if on nothing."""
     falls = [shown.falls if isinstance(shown, Patches) else list(shown.values()) for shown in own.inputs]
     largest = max(float(np.abs(some).max()) for some in falls)
@@ -162,7 +162,7 @@ def _view(answer: Any, own: Saliency, file: Path) -> dict[str, Any]:
         "bars": [bar for shown in given if not isinstance(shown, Patches) for bar in bars(shown)],
         "limit": f"{limit:.2f}",
         "span": f"{own.start_s:.1f} to {own.start_s + own.seconds:.1f}",
-        "sound": sound(file, own.start_s, own.seconds) if plots else None,
+        "sound": sound(file, stored, own.start_s, own.seconds) if plots else None,
     }
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.base import files, paths
 from pipeline.config.project import Params
-from pipeline.data import clips, split
+from pipeline.data import split
 from pipeline.evaluation import bootstrap, calibration, metrics
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.scores import macro_f1
@@ -79,7 +79,7 @@ def write(
         "description": model.description,
         "parameters": model.parameters,
         "train": candidate.of_part("train"),
-        "source": clips.source(candidate.clips),
+        "source": known.source,
         "protocol": split.explained(rows),
         "macro_f1": answer.estimate(macro_f1(scores), "95 % interval "),
         "valid_macro_f1": answer.two(scores["valid_macro_f1"]),
@@ -91,9 +91,9 @@ def write(
         "test_ood": float(np.mean(detector.distances(splits["test"].values) > known.ood_threshold)),
         "rocs": rocs,
         "in_distribution": settings.champion.in_distribution,
-        "seconds": sorted({f"{end:.1f}" for end in (candidate.clips["duration_s"].min(), known.longest_s)}, key=float),
+        "seconds": sorted({f"{end:.1f}" for end in candidate.clips["duration_s"].agg(["min", "max"])}, key=float),
         "leaky": split.leaky(rows),
-        "synthesised": candidate.clips["origin"].str.startswith("synth").any(),
+        "synthesised": known.synthesised,
         "links": links,
     }
     template = markdown().get_template("card.md.j2")

@@ -10,10 +10,10 @@ from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap
 from pipeline.reports.comparison import comparison
 from pipeline.reports.entries import DataSummary, Entry, tested
-from pipeline.tracking import links, run_logging
+from pipeline.tracking import links, run_logging, views
 
 
-def compare(settings: BaseParams) -> None:
+def compare(settings: BaseParams) -> str:
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
     address = partial(links.run_page, settings.tracking.experiment)
     entries = []
@@ -27,7 +27,10 @@ def compare(settings: BaseParams) -> None:
     data = DataSummary.of(clips.computed(), rows, split.explained(rows, settings.group_name))
     others = {"Data": paths.DATA_REPORT.name} | ({"Model card": paths.CARD.name} if settings.model_pages else {})
     comparison(entries, pairs, leaks, data, others, paths.REPORTS)
-    with run_logging.open_run(settings, "comparison") as run:
+    about = "All experiments side by side: open comparison.html below Artifacts."
+    with run_logging.open_run(settings, "comparison", "comparison", about) as run:
         run.log_folder(paths.REPORTS / "figures", "figures")
         for report in (paths.COMPARISON.with_suffix(".md").name, paths.COMPARISON.name, paths.AUDIT.name):
             run.log_file(paths.REPORTS / report)
+    views.publish(settings.tracking.experiment)
+    return str(paths.COMPARISON)

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from statistics import fmean
 
 import pandas as pd
 
@@ -9,6 +10,7 @@ from pipeline import config
 from pipeline.base import paths
 from pipeline.base.files import atomic_write, remove, write_json
 from pipeline.config.project import BaseParams
+from pipeline.config.training import Training
 from pipeline.tracking import run_logging
 from pipeline.tracking.training import train_in_run
 from pipeline.training import hardware
@@ -17,24 +19,26 @@ from pipeline.training.trials import Trial, trials
 from pipeline.workflow import checkpoints
 
 
-def train(settings: BaseParams, key: str) -> None:
+def train(settings: BaseParams, key: str) -> str:
     experiment = hardware.resolved(config.find_block("experiments", settings.experiments, key))
     work = checkpoints.folder("train", key, *recipe(settings, experiment, (paths.CLIPS, paths.SPLIT)))
-    with run_logging.open_run(settings, key, checkpoints.run_id(work)) as run:
+    with run_logging.open_experiment(settings, key, experiment, checkpoints.run_id(work)) as run:
         write_json(work / paths.RUN, {"run_id": run.id})
+        run_logging.log_shared(settings, key, run, experiment)
         for trial in trials(settings):
             folder = work / trial.name
             # a trial that was done before an interruption stays done
             if not (folder / "result").exists():
                 with run_logging.trial(settings, key, run, trial, checkpoints.run_id(folder)) as own:
                     write_json(folder / paths.RUN, {"run_id": own.id})
-                    train_in_run(settings, experiment, trial, folder, own)
-        _write(key, trials(settings), work, run.id)
+                    train_in_run(settings, key, experiment, trial, folder, own)
+        histories = _write(key, trials(settings), work, run.id)
     remove(work)
+    return _result(histories, experiment.training)
 
 
-def _write(key: str, done: list[Trial], work: Path, run_id: str) -> None:
-    """The stage's outputs: a folder per trial, and one table of all curves."""
+def _write(key: str, done: list[Trial], work: Path, run_id: str) -> list[pd.DataFrame]:
+    """The stage's outputs: a folder per trial, and one table of all curves, which is also returned by trial."""
     histories = []
     with atomic_write(paths.MODELS / key) as folder:
         folder.mkdir()
@@ -48,3 +52,11 @@ def _write(key: str, done: list[Trial], work: Path, run_id: str) -> None:
             histories.append(history)
     with atomic_write(paths.HISTORY / f"{key}.csv") as file:
         pd.concat(histories).to_csv(file, index=False)
+    return histories
+
+
+def _result(histories: list[pd.DataFrame], training: Training) -> str:
+    """Mean over trials, at the epoch that was chosen; of an ensemble or a fitted model the evaluation has the score."""
+    scores = [one["valid_macro_f1"] for one in histories if training.monitor == "valid_macro_f1" and len(one)]
+    mean = f"validation macro F1 {fmean(one.max() for one in scores):.3f}" if scores else ""
+    return "" if training.ensemble_size > 1 else mean

@@ -36,7 +36,7 @@ class Plan:
         if self.key not in self.settings.sweeps:
             raise ParamsError(
                 f"sweeps.{self.key} is not in params.yaml, which has {sorted(self.settings.sweeps)}: add the space to "
-                "search (README, Sweeps)"
+                "search (docs/sweeps.md)"
             )
         for name, values in self.sweep.space.items():
             if self.present[name] not in values:

@@ -1,15 +1,21 @@
 """What a run was made from: the git commit, DVC's md5 of data and features, the versions of libraries."""
 
+import hashlib
+import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from pipeline.base import paths
+from pipeline.data import clips
 
 LIBRARIES = ("torch", "pytorch-lightning", "librosa", "scikit-learn", "mlflow", "dvc", "numpy", "pandas")
 WRITTEN = ("**/dvc.lock", "**/metrics/*", "**/metrics.json", "lessons/*/*.png")
@@ -31,6 +37,21 @@ def lineage(source: str) -> dict[str, str]:
     return tags
 
 
+def dataset(good: pd.DataFrame) -> tuple[str, str, str, dict[str, Any]]:
+    """Name, version, path and size of the data set; the version is DVC's md5 of the audio, or of the clips table.
+
+    Args:
+        good: the clips that are not rejected.
+    """
+    tracked = _tracked_data()
+    source = clips.source(good)
+    audio = paths.MUSIC if source == "folder" else paths.AUDIO
+    place = audio if audio.as_posix() in tracked else paths.CLIPS
+    md5 = tracked.get(place.as_posix()) or hashlib.md5(place.read_bytes(), usedforsecurity=False).hexdigest()
+    size = {"num_rows": len(good), "labels": good["label"].nunique(), "groups": good["group"].nunique()}
+    return audio.name if source == "folder" else source, md5.removesuffix(".dir"), place.as_posix(), size
+
+
 def is_dirty() -> bool:
     """Whether the checkout differs from its commit in anything that can change a result."""
     excluded = [f":(top,exclude,glob){pattern}" for pattern in WRITTEN]
@@ -46,11 +67,22 @@ def _tracked_data() -> dict[str, str]:
         for out in [out for stage in stages.values() for out in stage.get("outs", [])]:
             place = Path(out["path"])
             if place.parts[0] in ("data", "features") and place != paths.INPUTS:
-                found[out["path"]] = out["md5"]
+                found[out["path"]] = _version(out)
     pointer = paths.MUSIC.with_suffix(".dvc")
     if pointer.exists():
-        found[paths.MUSIC.as_posix()] = _yaml(pointer)["outs"][0]["md5"]
+        found[paths.MUSIC.as_posix()] = _version(_yaml(pointer)["outs"][0])
     return found
+
+
+def _version(out: Mapping[str, Any]) -> str:
+    """DVC's md5 of an output. After a push to a cloud-versioned remote DVC lists a folder's files in its place."""
+    if "md5" in out:
+        return str(out["md5"])
+    files = sorted(out.get("files", []), key=itemgetter("relpath"))
+    if all("md5" in file for file in files):
+        # as DVC makes it of the folder
+        files = [{"md5": file["md5"], "relpath": file["relpath"]} for file in files]
+    return f"{hashlib.md5(json.dumps(files, sort_keys=True).encode()).hexdigest()}.dir"
 
 
 def _yaml(file: Path) -> dict[str, Any]:

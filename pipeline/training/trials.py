@@ -52,8 +52,7 @@ class Spec(Section):
 
     @property
     def description(self) -> str:
-        """``cnn on spectrogram``"""
-        return f"{self.experiment.model.name} on {' + '.join(self.experiment.features)}"
+        return description(self.experiment)
 
     @property
     def precision(self) -> str:
@@ -62,6 +61,11 @@ class Spec(Section):
 
     def write(self, folder: Path) -> None:
         write_json(folder / SPEC, self.model_dump())
+
+
+def description(experiment: Experiment) -> str:
+    """``cnn on spectrogram``"""
+    return f"{experiment.model.name} on {' + '.join(experiment.features)}"
 
 
 def specs(folder: Path) -> list[Spec]:

@@ -17,6 +17,7 @@ import documented
 import mutagen
 import pandas as pd
 import pytest
+import songs
 import yaml
 from checkouts import CHORDS, CLIPS, edit_params, make_music, ran, run, runs
 from documented import Typed
@@ -42,6 +43,7 @@ NOT_RUN = {
     "make test": NotRun("it runs this test", ".ci/run", "pytest --numprocesses"),
     "make test-commands": NotRun("it runs these tests", "tests/end_to_end/test_documented.py", "-m documented"),
     "make test-pipelines": NotRun("it runs tests", ".ci/run", "tests/end_to_end/test_extending.py"),
+    "make test-browser": NotRun("it runs tests, with Chromium", "tests/browser/conftest.py", "pytest tests/browser"),
     "make lint": NotRun("`make test` runs it", ".ci/run", "lint-imports"),
     "make audit": NotRun("a network", "tests/test_security.py", "pip-audit --strict"),
     "make bench CLIPS=<folder>": NotRun(
@@ -130,6 +132,31 @@ def test_a_folder_is_imported_with_its_groups(checkout: Path, typed: Typed, tmp_
     found = pd.read_parquet(checkout / paths.SPLIT).merge(pd.read_parquet(checkout / paths.CLIPS), on="clip_id")
     assert set(found["group"]) == set(artists)
     assert (found.groupby("group")["part"].nunique() == 1).all()
+
+
+BY_TAGS = "soundtrack import ~/Music --labels tags --min-clips 20"
+BY_TABLE = "soundtrack import ~/Music --labels songs.csv --map genres.csv --merge-spellings"
+
+
+@pytest.mark.documented(BY_TAGS, BY_TABLE)
+def test_a_library_is_imported_by_its_tags_and_by_a_table(checkout: Path, typed: Typed, tmp_path: Path) -> None:
+    library = tmp_path / "Music"
+    for genre, count in (("Jazz", 20), ("Rock", 21), ("Polka", 3)):
+        for number in range(count):
+            songs.make(library / f"{genre} {number % 7}/Album/{number}.flac", genre, f"{genre} {number % 7}")
+    output = typed(checkout, BY_TAGS, home=tmp_path)
+    assert "Dropped, since they have fewer than 20 clips: Polka (3)." in output
+    assert "Imported 41 files with 2 labels (Jazz, Rock) as data/music" in output
+    assert pd.read_csv(checkout / "data/music/groups.csv")["group"].nunique() == 14
+
+    files = sorted(file.relative_to(library).as_posix() for file in library.rglob("*.flac"))
+    genres = [("jazz", "Jazz", "Swing", "Polka")[int(Path(name).stem) % 3 if "Jazz" in name else 3] for name in files]
+    pd.DataFrame({"path": files, "label": genres}).to_csv(checkout / "songs.csv", index=False)
+    (checkout / "genres.csv").write_text("from,to\nSwing,Jazz\nRock,\n")
+    output = typed(checkout, BY_TABLE, home=tmp_path)
+    assert "44 of 44 rows of songs.csv matched a file." in output
+    assert "Imported 44 files with 2 labels (Jazz, Polka)" in output
+    assert "3 added, 21 relabelled, 0 removed, 20 unchanged" in output
 
 
 CLASSIFY = "soundtrack classify ~/Music --playlists ~/Playlists --csv songs.csv"

@@ -104,7 +104,7 @@ def split(checkout: Path, standins: Path, ok: bool = True) -> str:
 
 
 def test_gtzan_mini_needs_the_random_protocol(checkout: Path, tmp_path: Path) -> None:
-    """As the README says, and as the error says where the default is left."""
+    """As docs/music.md says, and as the error says where the default is left."""
     numbers = {"jazz": (0, 1, 2, 4, 5, 6, 7, 8, 11, 12)}
     ids = [f"{genre}.{number:05}" for genre in gtzan.GENRES for number in numbers.get(genre, range(10))]
     publish(tmp_path, "main.zip", ids)

@@ -28,7 +28,7 @@ def named_like_gtzan(checkout: Path, tmp_path: Path) -> Path:
     artists = tmp_path / "artists.csv"
     pd.DataFrame({"id": ids, "artist": [gtzan.groups()[clip] for clip in ids]}).to_csv(artists, index=False)
     folder = str(tmp_path / "gtzan")
-    run(checkout, sys.executable, "-m", "pipeline.cli", "import", folder, "--groups", str(artists))
+    run(checkout, sys.executable, "-m", "pipeline.cli", "import", folder, "--groups", str(artists), "--yes")
     return checkout
 
 
@@ -73,7 +73,7 @@ def test_each_protocol_makes_its_own_split(named_like_gtzan: Path) -> None:
 
 
 def test_a_split_that_cannot_be_is_refused_in_words(named_like_gtzan: Path, tmp_path: Path) -> None:
-    """As of gtzan-mini, with one artist for a genre: `random` is possible, as README says."""
+    """As of gtzan-mini, with one artist for a genre: `random` is possible, as docs/music.md says."""
     artists = pd.read_csv(tmp_path / "artists.csv")
     artists.loc[artists["id"].str.startswith("blues"), "artist"] = "John Lee Hooker"
     artists.to_csv(tmp_path / "artists.csv", index=False)

@@ -39,7 +39,7 @@ DIFFERENCE, BACK = "dvc metrics diff HEAD~1", "git checkout HEAD~1 && dvc checko
 
 @pytest.mark.documented(FIRST, COMMIT, SECOND, SECOND_COMMIT, DIFFERENCE, BACK, "dvc repro")
 def test_versions_of_a_data_set(checkout: Path, typed: Typed, tmp_path: Path) -> None:
-    """The README's worked example: two versions as two commits, compared, and the first one back for nothing."""
+    """The worked example of docs/versions.md: two versions as two commits, compared, and the first one back for nothing."""
     make_music(tmp_path / "music-v1")
     make_music(tmp_path / "music-v2", clips=CLIPS + 2)
     (tmp_path / "music-v2/low/low 0.wav").rename(tmp_path / "music-v2/high/low 0.wav")

@@ -42,7 +42,7 @@ def model(bundle: Path, tmp_path: Path) -> Registered:
     (folder / "MLmodel").write_text("one")
     (folder / "code").mkdir()
     (folder / "code/pipeline").symlink_to(registry.CODE)
-    return Registered("1", folder)
+    return Registered("1", folder, "models:/soundtrack/1")
 
 
 class Workers:

@@ -40,7 +40,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Registered:
     folder = tmp_path_factory.mktemp("earlier")
     with zipfile.ZipFile(MODEL) as archive:
         archive.extractall(folder)
-    return Registered("1", folder)
+    return Registered("1", folder, "models:/soundtrack/1")
 
 
 @pytest.fixture(scope="module")

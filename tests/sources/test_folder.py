@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.config.project import Params
 from pipeline.sources import Clip, SourceError
-from pipeline.sources.folder import fetch, find, read_groups
+from pipeline.sources.folder import fetch, find
 
 
 @pytest.fixture
@@ -107,14 +107,27 @@ def test_an_empty_folder_says_what_to_do(settings: Params) -> None:
     ("content", "message"),
     [
         (b"path,singer\na.wav,Ella\n", r"needs a column `path` \(or `id`\) and a column `group` \(or `artist`\)"),
-        (b"file;artist\na.wav;Ella\n", r"it has \['file;artist'\]"),
+        (b"file;artist\na.wav;Ella\n", r"it has \['file', 'artist'\]"),
         (b"", "is not readable as CSV"),
         (b"path,group\n\xff\xfe,x\n", "is not readable as CSV"),
         (b'path,group\n"a.wav,x\n', "is not readable as CSV"),
     ],
 )
-def test_a_table_of_another_form_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
-    (tmp_path / "artists.csv").write_bytes(content)
+def test_a_table_of_another_form_is_refused(music: Path, settings: Params, content: bytes, message: str) -> None:
+    (music / "groups.csv").write_bytes(content)
     with pytest.raises(SourceError, match=message) as caught:
-        read_groups(tmp_path / "artists.csv")
-    assert "artists.csv" in str(caught.value)
+        listed(settings)
+    assert "groups.csv" in str(caught.value)
+
+
+def test_a_table_without_rows_makes_a_group_of_each_label(music: Path, settings: Params) -> None:
+    """As `soundtrack import` leaves it where no artist is known."""
+    (music / "groups.csv").write_text("path,group\n")
+    assert {clip.group for clip in listed(settings).values()} == {"unknown (jazz)", "unknown (rock)"}
+
+
+def test_an_id_of_two_files_is_named(music: Path, settings: Params, caplog: pytest.LogCaptureFixture) -> None:
+    (music / "groups.csv").write_text("id,group\na,Ella\nb,Miles\n")
+    groups = {name: clip.group for name, clip in listed(settings).items()}
+    assert groups["jazz/a.wav"] == "unknown (jazz)"
+    assert "none is taken: a (jazz/a.wav, rock/a.wav)" in caplog.text

@@ -98,8 +98,8 @@ def test_the_run_knows_size_latency_and_version(run: Callable[..., str], checkou
     run("logreg", name=checkout.parent.name)
     made = read_json(paths.CANDIDATE / "manifest.json")
     logged = mlflow.get_run(made["run_id"]).data.metrics
-    assert logged["latency_ms"] == 100.0
-    assert logged["model_mb"] == 1.5
+    assert logged["cost/audio_to_label_ms"] == 100.0
+    assert logged["cost/bundle_mb"] == 1.5
     (version,) = mlflow.MlflowClient().search_model_versions(f"name = '{checkout.parent.name}'")
     assert version.run_id == made["run_id"]
     assert "## Scores" in version.description
@@ -181,7 +181,7 @@ def test_the_champion_is_not_compared_on_clips_that_it_was_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clips are matched by content: ids and parts may differ from when the champion was trained."""
-    present = Registered("1", tmp_path)
+    present = Registered("1", tmp_path, "models:/soundtrack/1")
     present.bundle.mkdir(parents=True)
     seen = pd.DataFrame(
         [("trained", "train", None), ("judged", "valid", "jazz")], columns=["sha256", "part", "predicted"]

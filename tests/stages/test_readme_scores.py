@@ -1,4 +1,4 @@
-"""README's tables of scores are those of the files in docs/results, which a command makes."""
+"""The documents' tables of scores are those of the files in docs/results, which a command makes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +17,23 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize("name", sorted(scores.TABLES))
 def test_a_table_is_that_of_its_file(name: str) -> None:
+    document, table = scores.TABLES[name]
+    text = (ROOT / document).read_text(encoding="utf-8")
     found = read_json(ROOT / scores.RESULTS / f"{name}.json")
-    assert scores.TABLES[name](found) in README
+    assert table(found) in text
     assert len(found["commit"]) == 40
-    assert found["processor"] in README
-    assert scores.updated(README, ROOT / scores.RESULTS) == README
+    assert found["processor"] in text
+    assert scores.updated(text, name, ROOT / scores.RESULTS) == text
+
+
+def test_the_readme_names_the_leak_that_was_measured() -> None:
+    one = read_json(ROOT / scores.RESULTS / "leak.json")["experiments"]["logreg"]
+    assert f"**{one['random']['value']:.2f}** when artists are ignored" in README
+    assert f"**{one['grouped']['value']:.2f}** when each artist" in README
+
+
+def test_the_readme_is_read_in_three_minutes() -> None:
+    assert len(README.split()) < 1200
 
 
 def test_scores_are_over_five_seeds_and_of_all_experiments() -> None:
@@ -35,7 +47,7 @@ def test_another_number_is_written_into_the_readme(tmp_path: Path) -> None:
     found = read_json(ROOT / scores.RESULTS / "starter.json")
     found["experiments"]["mlp"]["test_macro_f1"] = [0.111, 0.222]
     write_json(tmp_path / "starter.json", found)
-    after = scores.updated(README, tmp_path)
+    after = scores.updated(README, "starter", tmp_path)
     assert f"{mean([0.111, 0.222]):.3f} ± {stdev([0.111, 0.222]):.3f}" in after
     changed = [line for line in after.splitlines() if line not in README.splitlines()]
     assert len(changed) == 1, "the row of mlp, and no other line"

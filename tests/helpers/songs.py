@@ -1,0 +1,90 @@
+"""Made-up songs of many formats, with the tags that a person's player would show."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import mutagen
+import numpy as np
+import soundfile
+from mutagen.id3 import ID3, TCMP, TCON, TPE1, TPE2
+
+RATE = 48_000
+FFMPEG = {
+    ".m4a": ("ipod", "aac"),
+    ".aac": ("adts", "aac"),
+    ".wma": ("asf", "wmav2"),
+    ".mka": ("matroska", "ac3"),
+    ".webm": ("webm", "libopus"),
+}
+"""Container and codec of what libsndfile does not write."""
+KEYS = {
+    "MP4Tags": ("\xa9gen", "\xa9ART", "aART", "cpil"),
+    "ASFTags": ("WM/Genre", "Author", "WM/AlbumArtist", "WM/IsCompilation"),
+}
+"""What Vorbis comments call genre, artist, albumartist and compilation."""
+
+
+def make(
+    file: Path,
+    genre: str | Sequence[str] = (),
+    artist: str = "",
+    album_artist: str = "",
+    *,
+    compilation: bool = False,
+    seed: int | None = None,
+    seconds: float = 0.1,
+) -> Path:
+    """Noise of its own, by default for each path, in the format that the suffix says."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    number = list(str(file).encode()) if seed is None else [seed]
+    samples = np.random.default_rng(number).normal(0, 0.1, round(RATE * seconds)).astype(np.float32)
+    genres = [genre] if isinstance(genre, str) else list(genre)
+    values = dict(zip(("genre", "artist", "album_artist"), ("; ".join(genres), artist, album_artist), strict=True))
+    if file.suffix in FFMPEG:
+        _encode(file, samples, values)
+    else:
+        subtype = {".opus": ("OGG", "OPUS")}.get(file.suffix, (None, None))
+        soundfile.write(file, samples, RATE, format=subtype[0], subtype=subtype[1])
+    if file.suffix not in (".aac", ".mka", ".webm"):
+        tag(file, genres, artist, album_artist, compilation)
+    return file
+
+
+def _encode(file: Path, samples: Any, values: dict[str, str]) -> None:
+    container, codec = FFMPEG[file.suffix]
+    with av.open(str(file), "w", format=container) as out:
+        if file.suffix in (".mka", ".webm"):
+            out.metadata.update({key: value for key, value in values.items() if value})
+        stream: Any = out.add_stream(codec, rate=RATE, layout="mono")
+        stream.bit_rate = 64_000
+        stream.codec_context.open()
+        frame = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
+        frame.rate = RATE
+        size = stream.codec_context.frame_size or 1024
+        resampler = av.AudioResampler(stream.codec_context.format, "mono", RATE, size)
+        for piece in [*resampler.resample(frame), *resampler.resample(None), None]:
+            out.mux(stream.encode(piece))
+
+
+def tag(file: Path, genres: Sequence[str], artist: str = "", album_artist: str = "", compilation: bool = False) -> None:
+    """Write these tags; others stay."""
+    audio = mutagen.File(file)
+    if audio.tags is None:
+        audio.add_tags()
+    given = [list(genres), [artist] if artist else [], [album_artist] if album_artist else []]
+    if isinstance(audio.tags, ID3):
+        for frame, values in zip((TCON, TPE1, TPE2), given, strict=True):
+            if any(values):
+                audio.tags.add(frame(encoding=3, text=values))
+        if compilation:
+            audio.tags.add(TCMP(encoding=3, text=["1"]))
+    else:
+        names = KEYS.get(type(audio.tags).__name__, ("genre", "artist", "albumartist", "compilation"))
+        for name, values in zip(names, given, strict=False):
+            if any(values):
+                audio.tags[name] = values
+        if compilation:
+            audio.tags[names[3]] = True if names[3] == "cpil" else ["1"]
+    audio.save()
