@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from pipeline.base.addresses import UI_PORT
 from pipeline.base.errors import reported
 
 app = typer.Typer(
@@ -226,7 +227,7 @@ def restore_tags(backup: Annotated[Path, Argument(help="The file that `classify 
 
 
 @app.command(epilog="Example: soundtrack ui --port 5002")
-def ui(port: Port = 5000) -> None:
+def ui(port: Port = UI_PORT) -> None:
     """Open MLflow on the table of all models.
 
     Print (and on a desktop open) the link to the training runs with their scores, sorted by validation macro F1. The

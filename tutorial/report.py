@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.base.text import listed
 from pipeline.evaluation import metrics
 from pipeline.evaluation.bootstrap import Interval, compare, interval
 from pipeline.reports import figures
@@ -219,7 +220,7 @@ def fluctuates_least(courses: Mapping[str, Course]) -> str:
 def gradual(history: pd.DataFrame) -> str:
     quarters = [float(part.mean()) for part in np.array_split(history["valid_macro_f1"], QUARTERS) if len(part)]
     rises = [len(quarters) == QUARTERS and all(np.diff(quarters) > 0)]
-    found = f"its macro F1 in the quarters of the training is {_listed([f'{value:.3f}' for value in quarters])}"
+    found = f"its macro F1 in the quarters of the training is {listed([f'{value:.3f}' for value in quarters])}"
     return _verdict("Transfer learning rises gradually", rises, found)
 
 
@@ -239,7 +240,7 @@ def risen(courses: Mapping[str, Course]) -> str:
         for key, own in courses.items()
     ]
     claim = "After 30 epochs one validation loss shoots up, the others fall"
-    found = f"the loss of {_listed(risen) or 'none'} ends above {RISEN} times its minimum; {_listed(ends)}"
+    found = f"the loss of {listed(risen) or 'none'} ends above {RISEN} times its minimum; {listed(ends)}"
     return _verdict(claim, [bool(risen), len(risen) == 1], found)
 
 
@@ -251,7 +252,7 @@ def easiest(test: pd.DataFrame) -> list[str]:
     top, *low = f1.index[[0, -2, -1]]
     claim = "With the CNN classical has the highest F1, rock and reggae the lowest"
     found = (
-        f"{top} has the highest ({f1[top]:.2f}), {_listed([f'{label} ({f1[label]:.2f})' for label in low])} the lowest"
+        f"{top} has the highest ({f1[top]:.2f}), {listed([f'{label} ({f1[label]:.2f})' for label in low])} the lowest"
     )
     return [_verdict(claim, [top == "classical", set(low) == {"rock", "reggae"}], found)]
 
@@ -263,7 +264,7 @@ def raised(cnn: pd.DataFrame, transfer: pd.DataFrame) -> list[str]:
     if not gains:
         return []
     found = f"its F1 differs from the CNN's by {_each(gains, '+.2f')}"
-    claim = f"Transfer learning raises {_listed(list(gains))}"
+    claim = f"Transfer learning raises {listed(list(gains))}"
     return [_verdict(claim, [gain > 0 for gain in gains.values()], found)]
 
 
@@ -274,7 +275,7 @@ def worst(tests: Mapping[str, pd.DataFrame], courses: Mapping[str, Course]) -> s
     widest = max(gaps, key=gaps.__getitem__)
     overfitting = f"{widest} overfits most" if gaps[widest] > OVERFITTED else "none overfits"
     claim = "The multimodal model is the worst, very surprisingly, with 38 % F1"
-    found = f"its macro F1 is {_scores(tests)[MULTIMODAL]:.3f}; training and test accuracy are {_listed(shares)}, so {overfitting}"
+    found = f"its macro F1 is {_scores(tests)[MULTIMODAL]:.3f}; training and test accuracy are {listed(shares)}, so {overfitting}"
     return _verdict(claim, [list(_scores(tests))[-1] == MULTIMODAL], found)
 
 
@@ -288,7 +289,7 @@ def leak(tests: Mapping[str, pd.DataFrame]) -> str:
         shares.append(f"{right[True]:.0%} and {right[False]:.0%} ({key})")
     return (
         f"The leak: {seen.sum()} of {len(seen)} test clips are of groups in the training set; accuracy on these and on the "
-        f"others is {_listed(shares)}."
+        f"others is {listed(shares)}."
     )
 
 
@@ -297,7 +298,7 @@ def honest(theirs: Mapping[str, Side], ours: Mapping[str, Side], seed: int) -> s
         f"{side.score(seed).value:.3f} and {ours[key].score(seed).value:.3f} ({key})" for key, side in theirs.items()
     ]
     pairs = compare({key: side.test for key, side in ours.items()}, seed)
-    found = [f"macro F1 is {_listed(both)}", *(f"by this project's, {pair.sentence}" for pair in pairs)]
+    found = [f"macro F1 is {listed(both)}", *(f"by this project's, {pair.sentence}" for pair in pairs)]
     return f"By the tutorial's protocol and settings, and by this project's, {'; '.join(found)}."
 
 
@@ -351,11 +352,7 @@ def _verdict(claim: str, parts: Sequence[bool], found: str) -> str:
 
 
 def _each(values: Mapping[str, float], form: str = ".3f") -> str:
-    return _listed([f"{value:{form}} ({key})" for key, value in values.items()])
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return listed([f"{value:{form}} ({key})" for key, value in values.items()])
 
 
 def _number(value: float, form: str) -> str:

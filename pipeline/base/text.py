@@ -1,6 +1,7 @@
 """Numbers as a person reads them."""
 
 import math
+from collections.abc import Sequence
 
 UNKNOWN = "–"
 
@@ -8,6 +9,15 @@ UNKNOWN = "–"
 def counted(number: int, noun: str) -> str:
     """1 file, 2 files."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listed(words: Sequence[str]) -> str:
+    """a, b and c"""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def interval(low: float, high: float) -> str:

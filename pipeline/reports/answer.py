@@ -8,13 +8,40 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from pipeline.base.text import UNKNOWN, listed, percent
 from pipeline.evaluation.bootstrap import Comparison, Interval
 from pipeline.reports.entries import BASELINE, DataSummary, Entry
-from pipeline.reports.pages import UNKNOWN, Table, listed
+from pipeline.reports.pages import Table
 
 CONFUSIONS = 5
 """Pairs of labels that are named."""
+NOTABLE = 0.05
+"""A difference of mean confidence and accuracy that is worth a word."""
+Write = Callable[[float], str]
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def two(value: float) -> str:
+    """With a dash for what is not finite."""
+    return f"{value:.2f}" if math.isfinite(value) else UNKNOWN
+
+
+def signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def ends(interval: Interval, write: Write = two) -> str:
+    return f"{write(interval.low)} to {write(interval.high)}" if math.isfinite(interval.low) else UNKNOWN
+
+
+def estimate(interval: Interval, before: str = "", write: Write = two) -> str:
+    """0.48 (0.42 to 0.54)."""
+    value = write(interval.value)
+    return f"{value} ({before}{ends(interval, write)})" if math.isfinite(interval.low) else value
+
+
+def _word(number: int) -> str:
+    return WORDS[number] if number < len(WORDS) else str(number)
 
 
 def answer(ranked: Sequence[Entry], pairs: Sequence[Comparison], data: DataSummary) -> list[str]:
@@ -46,7 +73,7 @@ def differences(best: str, keys: Sequence[str], pairs: Sequence[Comparison]) -> 
         return ""
     if not any(pair.distinct for pair in among):
         return (
-            f"No significant difference between the {word(len(keys))} trained models on these {among[0].clips} clips: "
+            f"No significant difference between the {_word(len(keys))} trained models on these {among[0].clips} clips: "
             "on other clips the order may change."
         )
     own = [pair for pair in among if best in (pair.better, pair.worse)]
@@ -70,7 +97,7 @@ def baseline(ranked: Sequence[Entry], keys: list[str], pairs: Sequence[Compariso
         return ""
     above = {pair.better for pair in pairs if pair.worse == BASELINE and pair.distinct}
     better = [key for key in keys if key in above]
-    every = {1: "it is", 2: "both models are"}.get(len(keys), f"all {word(len(keys))} models are")
+    every = {1: "it is", 2: "both models are"}.get(len(keys), f"all {_word(len(keys))} models are")
     if better == keys:
         told = f"{every} significantly better"
     else:
@@ -138,26 +165,24 @@ def calibration(ranked: Sequence[Entry]) -> list[str]:
     confidence, accuracy = (
         float(np.average(after[name], weights=after["clips"])) for name in ("confidence", "accuracy")
     )
-    word = "overconfident" if confidence > accuracy else "underconfident"
-    found = [
-        f"On the test set {best.key} has a mean confidence of {percent(confidence)} after scaling and is right in {percent(accuracy)}"
-        f"{' of the clips: it is ' + word if abs(confidence - accuracy) >= 0.05 else ' of the clips'}."
+    told = f"On the test set {best.key} has a mean confidence of {percent(confidence)} after scaling and is right in "
+    told += f"{percent(accuracy)} of the clips"
+    if abs(confidence - accuracy) >= NOTABLE:
+        told += f": it is {'over' if confidence > accuracy else 'under'}confident"
+    errors = {entry.key: (entry.metrics["test_ece"], entry.metrics["test_ece_scaled"]) for entry in trained(ranked)}
+    worse = [f"{key} ({two(one)} to {two(other)})" for key, (one, other) in errors.items() if worsened(one, other)]
+    if not worse:
+        return [f"{told}."]
+    return [
+        f"{told}.",
+        f"Temperature scaling made the calibration error larger for {listed(worse)}: a temperature that suits the "
+        "validation clips need not suit the test clips.",
     ]
-    ends = {entry.key: (entry.metrics["test_ece"], entry.metrics["test_ece_scaled"]) for entry in trained(ranked)}
-    worse = [
-        f"{key} ({two(before)} to {two(scaled)})" for key, (before, scaled) in ends.items() if worsened(before, scaled)
-    ]
-    if worse:
-        found.append(
-            f"Temperature scaling made the calibration error larger for {listed(worse)}: a temperature that suits the "
-            "validation clips need not suit the test clips."
-        )
-    return found
 
 
 def worsened(before: float, after: float) -> bool:
     """By more than rounding shows."""
-    return float(two(after)) > float(two(before)) if math.isfinite(after) and math.isfinite(before) else False
+    return math.isfinite(before) and math.isfinite(after) and round(after, 2) > round(before, 2)
 
 
 State = Literal["ahead", "behind", "level"]
@@ -187,31 +212,3 @@ def _lead(key: str, pair: Comparison) -> Difference:
     lead = pair.lead(key)
     state: State = "level" if not pair.distinct else "ahead" if pair.better == key else "behind"
     return Difference(signed(lead.value), ends(lead, signed), state)
-
-
-def signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
-
-
-def ends(interval: Interval, write: Callable[[float], str] | None = None) -> str:
-    write = write or two
-    return f"{write(interval.low)} to {write(interval.high)}" if math.isfinite(interval.low) else UNKNOWN
-
-
-def estimate(interval: Interval, before: str = "", write: Callable[[float], str] | None = None) -> str:
-    """0.48 (0.42 to 0.54)."""
-    value = (write or two)(interval.value)
-    return f"{value} ({before}{ends(interval, write)})" if math.isfinite(interval.low) else value
-
-
-def two(value: float) -> str:
-    """With a dash for what is not finite."""
-    return f"{value:.2f}" if math.isfinite(value) else UNKNOWN
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def word(number: int) -> str:
-    return WORDS[number] if number < len(WORDS) else str(number)

@@ -3,7 +3,6 @@
 The model is chosen by its validation scores alone.
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.base import files, paths
+from pipeline.base.text import UNKNOWN, duration
 from pipeline.evaluation.bootstrap import Comparison, Interval
 from pipeline.evaluation.metrics import ranked
 from pipeline.reports import answer, figures
 from pipeline.reports.entries import DataSummary, Entry
 from pipeline.reports.figures import number
-from pipeline.reports.pages import UNKNOWN, Picture, Table, environment, markdown, table
+from pipeline.reports.pages import Picture, Table, environment, markdown, table
 
 
 def comparison(
@@ -156,7 +156,7 @@ def _runs(ranked: list[Entry]) -> Table:
             "model": entry.key,
             "trainable weights": entry.parameters,
             "epochs": str(len(entry.history) or UNKNOWN),
-            "training time": _duration(entry.wall_time_s),
+            "training time": duration(entry.wall_time_s),
             "MLflow run": entry.run[0],
         }
         for entry in ranked
@@ -223,12 +223,3 @@ def _pictures(ranked: list[Entry], leaks: Mapping[str, Mapping[str, Any]], leaky
     return {
         name: Picture(name, alt, text + warning, figures.png(figure)) for name, (figure, alt, text) in drawn.items()
     }
-
-
-def _duration(seconds: float) -> str:
-    if not math.isfinite(seconds):
-        return UNKNOWN
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

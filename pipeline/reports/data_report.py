@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from pipeline.base import files, paths
+from pipeline.base.text import UNKNOWN, listed
 from pipeline.data import clips, split
 from pipeline.data.split import PARTS
 from pipeline.features.store import Store
 from pipeline.reports import data_figures, figures
 from pipeline.reports.data_figures import NO_PART
 from pipeline.reports.examples import PICTURES, SECONDS, Example, examples, floor
-from pipeline.reports.pages import UNKNOWN, Picture, Table, data_uri, environment, listed
+from pipeline.reports.pages import Picture, Table, data_uri, environment
 
 EXAMPLES = 3
 """Of each label."""

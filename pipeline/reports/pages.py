@@ -12,6 +12,8 @@ import pandas as pd
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.base.text import UNKNOWN
+
 
 @dataclass(frozen=True)
 class Table:
@@ -22,9 +24,6 @@ class Table:
     rows: list[list[str]]
     links: Mapping[str, str] = field(default_factory=dict)
     """Addresses of cells, by their text."""
-
-
-UNKNOWN = "–"
 
 
 def table(rows: Sequence[Mapping[str, object]], align: str, links: Mapping[str, str] | None = None) -> Table:
@@ -63,11 +62,6 @@ class Picture:
     def width(self) -> int:
         """In CSS pixels, 96 to an inch: text has the size it was drawn with, the same in every figure."""
         return int.from_bytes(self.png[16:20], "big") * 96 // DPI
-
-
-def listed(names: Sequence[str]) -> str:
-    """a, b and c"""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def data_uri(kind: str, content: bytes) -> str:

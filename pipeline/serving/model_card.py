@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 
 from pipeline.base import files, paths
+from pipeline.base.text import UNKNOWN, percent
 from pipeline.config.project import Params
 from pipeline.data import split
 from pipeline.evaluation import bootstrap, calibration, metrics
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.scores import macro_f1
 from pipeline.reports import answer, figures
-from pipeline.reports.answer import percent
-from pipeline.reports.pages import UNKNOWN, Table, markdown, table
+from pipeline.reports.pages import Table, markdown, table
 from pipeline.serving import manifest, ood_evaluation
 from pipeline.serving.bundle import Candidate, tabular_splits
 from pipeline.serving.ood import OodDetector

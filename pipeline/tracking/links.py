@@ -2,11 +2,9 @@
 
 from urllib.parse import quote
 
+from pipeline.base.addresses import HOST, UI_PORT
 from pipeline.tracking.runs import connect
 from pipeline.tracking.store import uri
-
-UI = "http://127.0.0.1:5000"
-"""Where `make ui` serves the store of this machine."""
 
 
 def run_page(experiment: str, run_id: str) -> str:
@@ -23,4 +21,5 @@ def version_page(name: str, version: str) -> str:
 
 
 def _server() -> str:
-    return uri().rstrip("/") if uri().startswith("http") else UI
+    """Of a store on this machine the one that `make ui` starts."""
+    return uri().rstrip("/") if uri().startswith("http") else f"http://{HOST}:{UI_PORT}"

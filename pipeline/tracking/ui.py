@@ -11,10 +11,9 @@ import urllib.request
 import webbrowser
 
 from pipeline.base import paths
+from pipeline.base.addresses import HOST
 from pipeline.base.errors import UserError
 from pipeline.tracking import store, views
-
-HOST = "127.0.0.1"
 
 
 def ui(experiment: str, port: int) -> None:
