@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.base import paths
 from pipeline.base.text import listed
 from pipeline.evaluation import metrics
 from pipeline.evaluation.bootstrap import Interval, compare, interval
@@ -25,6 +26,7 @@ RISEN = 1.5
 OVERFITTED = 0.1
 """A model overfits when its training accuracy exceeds its test accuracy by more than this."""
 QUARTERS = 4
+VERDICTS = ("holds", "holds in part", "does not hold")
 INPUTS = (
     "In public copies of the original both branches got the spectrogram, and the wavelet pictures were plots of the waveform; "
     "here each branch has its own input, and the wavelets are real."
@@ -138,8 +140,11 @@ def page(theirs: Mapping[str, Side], ours: Mapping[str, Side], protocol: str, se
             ),
         ),
     ]
-    title, found = "The tutorial, reproduced", findings(theirs, ours, seed)
-    return environment().get_template("findings.html.j2").render(title=title, findings=found, parts=parts)
+    told = findings(theirs, ours, seed)
+    found = [*count(told), *told]
+    links = {"Comparison of this project's models": paths.COMPARISON.name, "Data": paths.DATA_REPORT.name}
+    template = environment().get_template("findings.html.j2")
+    return template.render(title="The tutorial, reproduced", findings=found, links=links, parts=parts)
 
 
 def beside(histories: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
@@ -202,6 +207,14 @@ def findings(theirs: Mapping[str, Side], ours: Mapping[str, Side], seed: int) ->
         found += [*easiest(tests[CNN]), *raised(tests[CNN], tests[TRANSFER])]
         found += [worst(tests, courses), INPUTS]
     return [*found, leak(tests), honest(theirs, ours, seed)]
+
+
+def count(found: Sequence[str]) -> list[str]:
+    """How many of the claims hold, in a sentence; none where none could be checked."""
+    counts = {words: sum(f"” {words}: " in sentence for sentence in found) for words in VERDICTS}
+    plural = {words: words.replace("holds", "hold").replace("does", "do") for words in VERDICTS}
+    told = [f"{number} {words if number == 1 else plural[words]}" for words, number in counts.items() if number]
+    return [f"The tutorial's claims: {listed(told)}."] if told else []
 
 
 def fluctuates_most(courses: Mapping[str, Course]) -> str:
@@ -347,7 +360,7 @@ def _scores(tests: Mapping[str, pd.DataFrame]) -> dict[str, float]:
 
 def _verdict(claim: str, parts: Sequence[bool], found: str) -> str:
     """A claim of several parts may hold in some of them."""
-    word = "holds" if all(parts) else "holds in part" if any(parts) else "does not hold"
+    word = VERDICTS[0 if all(parts) else 1 if any(parts) else 2]
     return f"“{claim}” {word}: {found}."
 
 

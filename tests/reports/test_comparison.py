@@ -435,7 +435,7 @@ def test_one_model_that_is_the_baseline(tmp_path: Path) -> None:
         "No model beats the baseline on validation, which always predicts the most frequent label.",
         r"Most frequent mistake: bach was predicted as &lt;img src=x onerror=alert(1)&gt; 1 of 5 times.",
         "No clip was rejected.",
-        "| 1 h 6 min | [run-of-majority]",
+        "| 1 h 06 min | [run-of-majority]",
     ):
         assert sentence in text
     assert "Higher on the test set" not in text
