@@ -16,7 +16,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .PHONY: help install repro status report ui sweep page serve lessons tutorial test test-pipelines test-commands test-browser lint \
-	bench scores audit clean
+	bench scores pictures audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' \
@@ -83,6 +83,10 @@ lint: $(INSTALLED) ## ruff, the layers of imports, mypy
 
 bench: $(INSTALLED) ## measure speed against common alternatives (CLIPS=folder)
 	python -m benchmarks $(if $(CLIPS),--clips $(CLIPS))
+
+pictures: $(INSTALLED) ## take the documents' pictures of the results here
+	$(PIP) install --no-compile --constraint requirements.lock --editable '.[browser]'
+	python -m benchmarks.pictures
 
 scores: $(INSTALLED) ## measure the table of scores in docs: every experiment, five seeds
 	python -m benchmarks.scores starter

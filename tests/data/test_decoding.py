@@ -196,12 +196,15 @@ def test_a_damaged_flac_is_used_up_to_the_damage(signal: Array, tmp_path: Path) 
     np.testing.assert_allclose(samples[:, 0], signal[: len(samples)], atol=2**-15)
 
 
-@pytest.mark.parametrize("content", [b"#EXTM3U\n{song}\n", b"ffconcat version 1.0\nfile {song}\n"])
-@pytest.mark.parametrize("suffix", [".m3u8", ".mp3", ""])
-def test_a_playlist_opens_no_other_file(content: bytes, suffix: str, signal: Array, tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "song.wav", signal, RATE)
+HLS = b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:6,\n{song}\n#EXT-X-ENDLIST\n"
+
+
+@pytest.mark.parametrize("content", [HLS, b"#EXTM3U\n{song}\n", b"ffconcat version 1.0\nfile {song}\n"])
+@pytest.mark.parametrize("suffix", [".m3u8", ".mp3"])
+def test_a_playlist_opens_no_other_file(content: bytes, suffix: str, mp3: bytes, tmp_path: Path) -> None:
+    (tmp_path / "song.mp3").write_bytes(mp3)
     file = tmp_path / f"list{suffix}"
-    file.write_bytes(content.replace(b"{song}", os.fsencode(tmp_path / "song.wav")))
+    file.write_bytes(content.replace(b"{song}", os.fsencode(tmp_path / "song.mp3")))
     with pytest.raises(DecodeError, match="cannot be decoded"):
         audio.decode(file)
 
