@@ -92,7 +92,6 @@ def _scores(ranked: list[Entry], leaky: bool) -> Table:
         rows.append(
             {
                 "model": entry.key,
-                "what it is": entry.description,
                 f"validation F1{mark}": scores["valid_macro_f1"],
                 f"test F1{mark}": scores["test_macro_f1"],
                 "95 % interval": answer.ends(entry.interval),
@@ -100,9 +99,10 @@ def _scores(ranked: list[Entry], leaky: bool) -> Table:
                 f"test accuracy{mark}": scores["test_accuracy"],
                 f"test precision{mark}": scores["test_macro_precision"],
                 f"test recall{mark}": scores["test_macro_recall"],
+                "what it is": entry.description,
             }
         )
-    return table(rows, "ll" + "r" * (len(rows[0]) - 2), _pages(ranked))
+    return table(rows, "l" + "r" * (len(rows[0]) - 2) + "l", _pages(ranked))
 
 
 def _pages(ranked: list[Entry]) -> dict[str, str]:
