@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from checkouts import CHORDS, RATE
 from pageserver import serving
-from processes import wait_until
+from processes import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -35,6 +35,7 @@ def page(chromium: "Browser", address: str) -> Iterator["Page"]:
         shown.on("request", lambda sent: faults.append(sent.url) if address not in sent.url else None)
         shown.on("pageerror", lambda error: faults.append(str(error)))
         shown.on("console", lambda said: faults.append(said.text) if "Content Security" in said.text else None)
+        shown.set_default_timeout(1000 * PATIENCE_S)
         shown.goto(address)
         yield shown
     assert not [fault for fault in faults if not fault.startswith(("blob:", "data:"))]
@@ -131,6 +132,19 @@ def test_the_playhead_follows_the_song_and_leads_it(page: "Page", song: Callable
     before = page.evaluate("player.currentTime")
     page.evaluate("player.play()")
     until(page, f"Number(seek.value) > {before} + 0.2")
+
+
+def test_what_the_browser_cannot_play_is_shown_all_the_same(page: "Page", song: Callable[..., Path]) -> None:
+    give(page, song("song.aiff", ["low", "high"]))
+    page.get_by_text("This browser cannot play the format").wait_for()
+    assert not page.locator("#player").is_visible()
+    seek = page.get_by_role("slider", name="Position in the song")
+    assert page.locator("#now").inner_text().startswith("0:00:")
+    seek.press("End")
+    assert page.locator("#now").inner_text().startswith("0:04:")
+    give(page, song("song.wav", ["low"]))
+    page.get_by_text("song.wav, 0:02").wait_for()
+    assert page.locator("#player").is_visible()
 
 
 def test_what_is_unlike_the_training_clips_is_grey_and_explained(page: "Page", tmp_path: Path) -> None:
