@@ -1,6 +1,5 @@
 """Compare all experiments: a report as Markdown and HTML, also logged to MLflow."""
 
-from pipeline import tracking
 from pipeline.base import paths
 from pipeline.base.files import read_json
 from pipeline.config.project import BaseParams
@@ -12,7 +11,7 @@ from pipeline.tracking import run_logging, views
 
 
 def compare(settings: BaseParams) -> None:
-    tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
+    views.publish(settings.tracking.experiment)  # a server that is down is an error before the work
     entries = []
     for key in settings.experiments:
         page = f"{paths.MODEL_REPORTS.name}/{key}.html" if settings.model_pages else None
@@ -28,4 +27,3 @@ def compare(settings: BaseParams) -> None:
         run.log_folder(paths.REPORTS / "figures", "figures")
         for report in ("comparison.md", "comparison.html", paths.AUDIT.name):
             run.log_file(paths.REPORTS / report)
-    views.publish(settings.tracking.experiment)
