@@ -10,8 +10,6 @@ import sys
 import time
 from collections.abc import Collection
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tqdm import tqdm
 
@@ -44,7 +42,7 @@ def shown(stage: str) -> str:
 
 
 class Console:
-    """Within the block, :meth:`begin` and :meth:`end` are told of stages; :meth:`tick` renews what a terminal shows."""
+    """Is told of stages that begin and end, shows the latter, and on a terminal for how long the others have run."""
 
     def __init__(self, stages: Collection[str]) -> None:
         self._count, self._width = len(stages), max((len(shown(stage)) for stage in stages), default=0)
@@ -56,12 +54,7 @@ class Console:
             total=self._count, file=sys.stdout, disable=None, leave=False, dynamic_ncols=True, bar_format=form
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._bar.close()
 
     def begin(self, stage: str) -> None:
