@@ -25,6 +25,9 @@ LAST = 12
 DVC_SKIPPED = {"is cached - skipping run": "restored from DVC's cache", "didn't change, skipping": "unchanged"}
 """What DVC says instead of running a stage."""
 
+DVC_FAILED = re.compile(r"ERROR: failed to reproduce '\S+': ")
+"""How it ends where a stage fails."""
+
 
 def log_file(stage: str) -> Path:
     name = re.sub(r"[^\w@.-]+", "-", shown(stage))
@@ -96,7 +99,7 @@ def result_of(stage: str, output: str) -> str:
 def failure(stage: str) -> str:
     """The sentence that a failed stage ended with, else the last lines of its output."""
     lines = _output(stage).splitlines()
-    own = [line for line in lines if not line.startswith("ERROR: failed to reproduce")] or lines
+    own = [line for line in lines if not DVC_FAILED.match(line)] or [DVC_FAILED.sub("", line) for line in lines]
     sentences = [number for number, line in enumerate(own) if line.startswith(ERROR)]
     told = own[sentences[-1] :] if sentences else [line for line in own if line.strip()][-LAST:]
     return "\n".join(told).removeprefix(ERROR).strip()

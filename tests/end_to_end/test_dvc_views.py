@@ -47,12 +47,12 @@ def check_views(folder: Path) -> None:
 
     assert Path(shown["plots show"].strip().removeprefix("file://")).is_file()
     drawn = plots(folder)
-    epochs = {key: len({row["epoch"] for row in rows}) for key, rows in drawn["history"].items()}
+    epochs = {key: len({row["epoch"] for row in curve}) for key, curve in drawn["history"].items()}
     assert epochs == {"mlp": 2, "multimodal": 2}, "those that are trained by epochs"
-    assert all(0 <= float(row["valid_macro_f1"]) <= 1 for rows in drawn["history"].values() for row in rows)
+    assert all(0 <= float(row["valid_macro_f1"]) <= 1 for curve in drawn["history"].values() for row in curve)
     assert set(drawn["confusions"]) == set(experiments)
-    for key, rows in drawn["confusions"].items():
-        told_right = sum(row["actual"] == row["predicted"] for row in rows) / len(rows)
+    for key, clips in drawn["confusions"].items():
+        told_right = sum(row["actual"] == row["predicted"] for row in clips) / len(clips)
         assert told_right == pytest.approx(scores_of(folder, key)["test_accuracy"])
     page = (folder / "dvc_plots/index.html").read_text()
     assert all(f"{key}, test clips" in page for key in experiments)
