@@ -153,7 +153,7 @@ def test_a_path_is_matched_however_it_is_written(tmp_path: Path, file: str, text
 
 
 @pytest.mark.parametrize(
-    "text", ["pop/a.wav", "other/a.wav", "a.wav/b.wav", "b.wav", "aa.wav", "", "live/jazz/a.wav/x"]
+    "text", ["pop/a.wav", "other/a.wav", "a.v2", "a.00001", "a.wav/b.wav", "b.wav", "aa.wav", "", "live/jazz/a.wav/x"]
 )
 def test_another_path_is_named_and_not_matched(tmp_path: Path, text: str, soundtrack_import: Import) -> None:
     files(tmp_path / "m", "jazz/a.wav", "rock/c.wav")
