@@ -203,7 +203,7 @@ def test_it_runs_in_a_checkout_only(
         (None, "artists.csv"),
         ("path,singer\njazz/a.wav,Ella\n", "needs a column"),
         ("path,artist\njazz/gone.wav,Ella\n", "names none of the files: its column `path` must be like jazz/a.wav"),
-        ("path,artist\njazz/a.wav,Ella\n./jazz/a.wav,Bo\n", "more than one artist: 'Ella' (line 2), 'Bo' (line 3)"),
+        ("path,artist\njazz/a.wav,Ella\n./jazz/a.wav,Bo\n", "more than one artist: 'Ella' (row 1), 'Bo' (row 2)"),
     ],
 )
 def test_unusable_groups_change_nothing(

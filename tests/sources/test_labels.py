@@ -159,7 +159,7 @@ def test_another_path_is_named_and_not_matched(tmp_path: Path, text: str, soundt
     files(tmp_path / "m", "jazz/a.wav", "rock/c.wav")
     (tmp_path / "t.csv").write_text(f"path,label\nrock/c.wav,Rock\n{text},Swing\n")
     done = soundtrack_import(tmp_path / "m", "--labels", tmp_path / "t.csv", "--dry-run")
-    assert f"Rows of {tmp_path}/t.csv without a file: {text or '(blank)'} (line 3)." in done.text
+    assert f"Rows of {tmp_path}/t.csv without a file: {text or '(blank)'} (row 2)." in done.text
     assert f"Not used, no label in {tmp_path}/t.csv: 1 file: jazz/a.wav." in done.text
 
 
@@ -183,8 +183,11 @@ def test_how_many_rows_matched_is_said(tmp_path: Path, option: str, soundtrack_i
     (tmp_path / "t.csv").write_text(f"path,{option.removeprefix('--').removesuffix('s')}\n{text}")
     done = soundtrack_import(tmp_path / "m", option, tmp_path / "t.csv")
     assert done.code == 1
-    assert f"Only 3 of 24 rows of {tmp_path}/t.csv matched a file: its paths should be like jazz/0.wav." in done.text
-    assert "x/3 (line 5), x/4 (line 6), x/5 (line 7), x/6 (line 8), x/7 (line 9) and 16 more." in done.text
+    assert (
+        f"Only 3 of 24 rows of {tmp_path}/t.csv matched a file: its column `path` should be like jazz/0.wav."
+        in done.text
+    )
+    assert "x/3 (row 4), x/4 (row 5), x/5 (row 6), x/6 (row 7), x/7 (row 8) and 16 more." in done.text
 
 
 def test_a_table_has_labels_and_artists(tmp_path: Path, repo: Path, soundtrack_import: Import) -> None:
@@ -209,8 +212,9 @@ def test_a_table_has_labels_and_artists(tmp_path: Path, repo: Path, soundtrack_i
         ),
         (
             "path,label\njazz/a.wav,Jazz\njazz\\a.wav,Rock\n",
-            "gives jazz/a.wav more than one label: 'Jazz' (line 2), 'Rock' (line 3)",
+            "gives jazz/a.wav more than one label: 'Jazz' (row 1), 'Rock' (row 2)",
         ),
+        ("path,label,Label\njazz/a.wav,Jazz,Rock\n", "has a column twice: ['path', 'label', 'label']"),
         ("path,label\njazz/a.wav,\n", "has no labels: its column is empty"),
         ("path,label\nx,Jazz\n", "names none of the files: its column `path` must be like jazz/a.wav"),
         ("id,label\nx,Jazz\n", "names none of the files: its column `id` must be like a"),
