@@ -175,6 +175,16 @@ def test_an_id_of_two_albums_is_named_and_given_to_neither(tmp_path: Path, sound
     assert found == {"jazz/A/01.wav": "Ella", "jazz/B/01.wav": "Louis", "jazz/B/02.wav": "Louis", "rock/03.wav": "Bo"}
 
 
+def test_a_path_is_of_one_file_where_an_id_is_of_two(tmp_path: Path, soundtrack_import: Import) -> None:
+    files(tmp_path / "m", "01.wav", "B/01.wav")
+    (tmp_path / "t.csv").write_text("path,label\n01.wav,Jazz\n")
+    assert labels(tmp_path / "m", labels=str(tmp_path / "t.csv")) == {"01.wav": "Jazz"}
+    (tmp_path / "t.csv").write_text("id,label\n01,Jazz\nB/01,Jazz\n")
+    assert labels(tmp_path / "m", labels=str(tmp_path / "t.csv")) == {"B/01.wav": "Jazz"}
+    text = soundtrack_import(tmp_path / "m", "--labels", tmp_path / "t.csv", "--dry-run").text
+    assert "none is taken: 01 (01.wav, B/01.wav). Give `path`." in text
+
+
 @pytest.mark.parametrize("option", ["--labels", "--groups"])
 def test_how_many_rows_matched_is_said(tmp_path: Path, option: str, soundtrack_import: Import) -> None:
     files(tmp_path / "m", *(f"jazz/{number}.wav" for number in range(24)))
