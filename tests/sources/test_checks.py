@@ -99,6 +99,12 @@ def test_flat_files_with_genres_in_their_tags(tmp_path: Path, soundtrack_import:
     )
 
 
+def test_a_folder_too_low(tmp_path: Path, soundtrack_import: Import) -> None:
+    folder = clips(tmp_path / "m", {"jazz": 6, "rock": 6})
+    text = soundtrack_import(folder / "jazz").text
+    assert f"If it is one label of several: `soundtrack import {folder}/jazz/..`" in text
+
+
 def test_labels_with_fewer_clips_than_the_audit_accepts(tmp_path: Path, soundtrack_import: Import) -> None:
     folder = clips(tmp_path / "m", {"jazz": 6, "rock": 5, "pop": 4})
     [line] = wrong(soundtrack_import(folder).text)

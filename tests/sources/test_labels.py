@@ -304,7 +304,7 @@ def test_spellings_are_proposed_as_one_and_merged_when_told_to(spelled: Path, so
         *({"Café"} | {NFD.split("/")[0]}) & set(made.labels.values()),
     }
     assert len(set(made.labels.values())) == 4
-    places = made.targets()
+    places = made.places
     assert len(set(places.values())) == len(places) == 15
     assert places[Path("hip hop/0.wav")] == Path("Hip-Hop/hip hop/0.wav")
     assert places[Path("Hip-Hop/0.wav")] == Path("Hip-Hop/0.wav")
@@ -327,7 +327,7 @@ def test_no_place_is_given_twice(tmp_path: Path) -> None:
     names = ("x/Rock/a.wav", "Rock/a.wav", "y/Rock/a.wav", "Rock/x/Rock/a.wav")
     files(tmp_path / "m", *names)
     (tmp_path / "t.csv").write_text("path,label\n" + "".join(f"{name},Rock\n" for name in names))
-    places = plan.make(tmp_path / "m", Wish(labels=str(tmp_path / "t.csv"))).targets()
+    places = plan.make(tmp_path / "m", Wish(labels=str(tmp_path / "t.csv"))).places
     assert places[Path("Rock/a.wav")] == Path("Rock/a.wav")
     assert len(set(places.values())) == 4
 

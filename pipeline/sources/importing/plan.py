@@ -39,6 +39,8 @@ class Plan:
     """Where labels and groups are from."""
     labels: Mapping[Path, str]
     """By file, relative to the folder."""
+    places: Mapping[Path, Path]
+    """Where each file goes below ``data/music``."""
     groups: Mapping[Path, str] | None
     """Blank where unknown; None where each file is its own group."""
     kind: str
@@ -53,21 +55,6 @@ class Plan:
         if self.problems:
             lines += ["", "Looks wrong:", *(f"- {problem}" for problem in self.problems)]
         return "\n".join(lines)
-
-    def targets(self) -> dict[Path, Path]:
-        """The place of each file below ``data/music``: as it was below its label's folder, or below the whole path."""
-        places: dict[Path, Path] = {}
-        taken: set[Path] = set()
-        short = {file: _below(file, label) for file, label in self.labels.items()}
-        for file in sorted(short, key=lambda file: (short[file] != file, file)):
-            place = short[file] if short[file] not in taken else Path(self.labels[file], *file.parts)
-            number = 2
-            while place in taken:
-                place = place.with_name(f"{file.stem} ({number}){file.suffix}")
-                number += 1
-            places[file] = place
-            taken.add(place)
-        return places
 
     def _table(self) -> list[str]:
         counts = Counter(self.labels.values())
@@ -101,16 +88,21 @@ def make(path: Path, wish: Wish) -> Plan:
     named, size_notes = mapping.large(readable, wish.min_clips)
     credits = {file: groups.names.get(file, "") for file in named} if groups else {}
     known = _known(credits, groups.are_artists) if groups else None
+    places = _places(named)
     view = checks.View(folder, reading, named, credits, known, config.load().audit.min_clips)
     return Plan(
         path,
         [reading.how, *([groups.how] if groups else [])],
         named,
+        places,
         known,
         "artist" if groups and groups.are_artists else "group",
         [*reading.notes, *groups_notes, *mapping_notes, *size_notes, *_unused(folder, reading, unreadable)],
         [*groups_problems, *checks.problems(view)],
-        changes.against_last({path / file: label for file, label in named.items()}),
+        changes.against_last(
+            {path / file: label for file, label in named.items()},
+            {place: (known or {}).get(file, "") for file, place in places.items()},
+        ),
     )
 
 
@@ -163,6 +155,22 @@ def _known(credits: Mapping[Path, str], are_artists: bool) -> dict[Path, str]:
     """The group of each file; blank where the artist is not known."""
     known = {file: "" if is_various(name) else name for file, name in credits.items()}
     return Groups("", known, are_artists).joined()
+
+
+def _places(labels: Mapping[Path, str]) -> dict[Path, Path]:
+    """Each file stays as it was below its label's folder, else below the label with its whole path."""
+    places: dict[Path, Path] = {}
+    taken: set[Path] = set()
+    short = {file: _below(file, label) for file, label in labels.items()}
+    for file in sorted(short, key=lambda file: (short[file] != file, file)):
+        place = short[file] if short[file] not in taken else Path(labels[file], *file.parts)
+        number = 2
+        while place in taken:
+            place = place.with_name(f"{file.stem} ({number}){file.suffix}")
+            number += 1
+        places[file] = place
+        taken.add(place)
+    return places
 
 
 def _below(file: Path, label: str) -> Path:

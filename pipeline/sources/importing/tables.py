@@ -13,7 +13,9 @@ from pipeline.sources import SourceError
 from pipeline.sources.importing.files import counted, shown
 from pipeline.sources.importing.matching import Files
 
-KEYS, LABELS, GROUPS, ARTISTS = ("path", "id"), ("label", "genre"), ("group",), ("artist",)
+KEYS = ("path", "id", "file", "filename", "file_name", "track_id")
+LABELS, GROUPS, ARTISTS = ("label", "genre", "class"), ("group",), ("artist",)
+"""Columns, the first that a table has."""
 SHARE = 0.5
 """A table of which fewer rows match looks wrong."""
 
@@ -115,8 +117,7 @@ def match(file: Path, table: pd.DataFrame, folder: Path, files: Sequence[Path], 
     """
     key = _column(table, *KEYS)
     if key is None or _column(table, *wanted) is None:
-        first, *others = dict.fromkeys((wanted[0], wanted[-1]))
-        needed = f"a column `path` (or `id`) and a column `{first}` (or `{others[0]}`)"
+        needed = f"a column `path` (or `id`) and a column `{wanted[0]}` (or `{wanted[1]}`)"
         raise SourceError(f"{file} needs {needed}, it has {list(table)}")
     known = Files(folder, files)
     rows: dict[Path, list[int]] = defaultdict(list)
@@ -131,7 +132,7 @@ def match(file: Path, table: pd.DataFrame, folder: Path, files: Sequence[Path], 
                 ambiguous.append(f"{text} ({shown(several, 3)})")
     count = len(table) - len(missing) - len(ambiguous)
     if len(table) and not count and not ambiguous:
-        like = files[0].as_posix() if key == "path" else files[0].stem
+        like = files[0].stem if key.endswith("id") else files[0].as_posix()
         raise SourceError(f"{file} names none of the files: its column `{key}` must be like {like}")
     notes, problems = [], []
     summary = f"{count} of {counted(len(table), 'row')} of {file} matched a file"
