@@ -5,7 +5,7 @@ JOBS ?= 2
 EXPERIMENT ?= mlp
 BIN := .venv/bin
 OUTPUTS := data/audio data/images data/clips.parquet data/split.parquet data/duplicates.csv data/inputs \
-	features weights embeddings models history evaluation confusion candidate reports results
+	features weights embeddings models history evaluation confusions candidate reports results
 INSTALLED := .venv/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/$(BIN):$(PATH)

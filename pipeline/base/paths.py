@@ -32,8 +32,9 @@ EVALUATION = Path("evaluation")
 LEAK = EVALUATION / "leak"
 SCORES = Path("scores.json")
 """All of an experiment, beside what else its evaluation leaves."""
-CONFUSION = Path("confusion")
-"""True and predicted label of each test clip, for DVC's plot: a file for each experiment."""
+CONFUSION = Path("confusions")
+"""True and predicted label of each test clip, for DVC's plot: a file for each experiment. (DVC would take a folder called
+confusion for its template of that name.)"""
 METRICS = Path("metrics")
 """The scores that DVC shows, a file for each experiment."""
 CANDIDATE = Path("candidate")

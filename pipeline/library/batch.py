@@ -14,6 +14,8 @@ from pipeline.serving.isolated import Prediction
 from pipeline.serving.manifest import INTERFACE
 from pipeline.tracking.registry import Registered
 
+SAME = 1e-6
+"""Distance to a training clip below which a song is that clip: none, but for rounding."""
 NOT_READ = "not read"
 """The verdict on a file without a prediction; the others are the model's."""
 
@@ -50,7 +52,7 @@ class Song:
     @property
     def training_clip(self) -> bool:
         """The model was trained on this very song."""
-        return not self.reason and self.distance == 0
+        return not self.reason and self.distance < SAME
 
     def at_threshold(self, confidence_threshold: float) -> "Song":
         """The song with the verdict that another confidence threshold gives it."""

@@ -20,6 +20,8 @@ MAX_WIDTH = 60
 FIELDS = ("label", "guess", "confidence", "verdict", "training_clip", "distance", "seconds")
 """In CSV and JSON; ``label`` is empty unless the verdict is ``confident``."""
 THRESHOLDS = ("confidence_threshold", "target_precision", "ood_threshold")
+LEAST, MANY = 0.01, 10
+"""The lowest probability that is shown, and the highest ratio of distances."""
 HEADER = ("file", "verdict", "guess", "confidence", "")
 
 
@@ -44,8 +46,8 @@ def summary(songs: Sequence[Song], model: Summary) -> list[str]:
         text.append(_explain_uncertain(model))
     if verdicts["out-of-distribution"]:
         text.append(
-            f"out-of-distribution: unlike all training clips (labels: {', '.join(model.labels)}). "
-            f"To train a model on music like yours: soundtrack import FOLDER, with a sub-folder for each label."
+            f"out-of-distribution: unlike all training clips, by a distance above the limit. Their labels: "
+            f"{', '.join(model.labels)}. For music like yours: soundtrack import FOLDER, with a sub-folder for each label."
         )
     if any(song.training_clip for song in songs):
         text.append("training clip: the model was trained on this song, so its answer says nothing of the model.")
@@ -53,7 +55,7 @@ def summary(songs: Sequence[Song], model: Summary) -> list[str]:
 
 
 def _explain_uncertain(model: Summary) -> str:
-    right = f"{model.target_precision:.0%} of answers"
+    right = f"{percent(model.target_precision)} of answers"
     if model.confidence_threshold > 1:
         why = f"at no confidence were {right} right on validation clips"
     else:
@@ -71,12 +73,19 @@ def _cells(song: Song, top: int, model: Summary) -> tuple[str, str, str, str]:
         return song.verdict, "", "", song.reason
     if song.verdict == "out-of-distribution":
         # its probabilities say nothing
-        return song.verdict, "", "", f"{song.distance / model.ood_threshold:.1f} times as far as the limit"
+        return song.verdict, "", "", _how_far(song.distance / model.ood_threshold)
     _, *others = sorted(song.probabilities.items(), key=lambda pair: -pair[1])[:top]
-    note = ", ".join(f"{label} {percent(share)}" for label, share in others)
+    note = ", ".join(f"{label} {percent(share)}" for label, share in others if share >= LEAST)
     if song.training_clip:
         note = f"training clip; {note}" if note else "training clip"
     return song.verdict, song.guess, percent(song.confidence), note
+
+
+def _how_far(times: float) -> str:
+    """The distance to the nearest training clip, in those at which a song is out-of-distribution."""
+    if times > MANY:
+        return f"more than {MANY} times the limit"
+    return f"{times:.1f} times the limit" if times >= 1.05 else "just above the limit"
 
 
 def _shown(file: Path, folder: Path) -> str:

@@ -65,12 +65,8 @@ def scores() -> list[str]:
         rows.append((key, *f1, ends, duration(own["train_seconds"])))
     rows += [(key, "not evaluated", "", "", "") for key in missing]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            [f"{row[0]:{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
+    sides = "<>>>>"
+    return ["  ".join(f"{c:{side}{width}}" for c, side, width in zip(row, sides, widths, strict=True)) for row in rows]
 
 
 def where() -> list[str]:

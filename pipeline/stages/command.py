@@ -40,7 +40,10 @@ def main(package: str, load: Callable[..., object], project: str = ".") -> None:
     names = [arguments.stage, *([arguments.key] if arguments.key else [])]
     if prefork.serves(arguments.stage):
         sys.exit(prefork.ask(package, names))
-    _show_logs()
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Plain("%(message)s"))
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("pipeline").setLevel(logging.INFO)
     own = importlib.util.find_spec(f"{package}.{arguments.stage}")
     module = importlib.import_module(f"{package if own else CORE}.{arguments.stage}")
     stage = getattr(module, arguments.stage)
@@ -53,18 +56,12 @@ def main(package: str, load: Callable[..., object], project: str = ".") -> None:
             print(f"{'@'.join(names)}: {result}")
 
 
-def _show_logs() -> None:
-    """This package's own messages, without the names of loggers."""
-    handler, own = logging.StreamHandler(), logging.getLogger("pipeline")
-    handler.setFormatter(_Plain("%(message)s"))
-    own.addHandler(handler)
-    own.setLevel(logging.INFO)
-    own.propagate = False
-
-
 class _Plain(logging.Formatter):
+    """Messages without the names of loggers; this package's warnings are marked for the console."""
+
     def format(self, record: logging.LogRecord) -> str:
-        return f"{WARNING if record.levelno >= logging.WARNING else ''}{super().format(record)}"
+        own = record.levelno >= logging.WARNING and record.name.startswith("pipeline")
+        return f"{WARNING if own else ''}{super().format(record)}"
 
 
 def _stages(package: str) -> list[str]:

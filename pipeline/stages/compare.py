@@ -2,7 +2,6 @@
 
 from functools import partial
 
-from pipeline import tracking
 from pipeline.base import paths
 from pipeline.base.files import read_json
 from pipeline.config.project import BaseParams
@@ -14,7 +13,7 @@ from pipeline.tracking import links, run_logging, views
 
 
 def compare(settings: BaseParams) -> str:
-    tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
+    views.publish(settings.tracking.experiment)  # a server that is down is an error before the work
     address = partial(links.run_page, settings.tracking.experiment)
     entries = []
     for key in settings.experiments:
@@ -32,5 +31,4 @@ def compare(settings: BaseParams) -> str:
         run.log_folder(paths.REPORTS / "figures", "figures")
         for report in (paths.COMPARISON.with_suffix(".md").name, paths.COMPARISON.name, paths.AUDIT.name):
             run.log_file(paths.REPORTS / report)
-    views.publish(settings.tracking.experiment)
     return str(paths.COMPARISON)

@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from statistics import fmean
 
 import pandas as pd
 
@@ -10,12 +9,11 @@ from pipeline import config
 from pipeline.base import paths
 from pipeline.base.files import atomic_write, remove, write_json
 from pipeline.config.project import BaseParams
-from pipeline.config.training import Training
 from pipeline.tracking import run_logging
 from pipeline.tracking.training import train_in_run
 from pipeline.training import hardware
 from pipeline.training.recipe import recipe
-from pipeline.training.trials import Trial, trials
+from pipeline.training.trials import Trial, best_score, trials
 from pipeline.workflow import checkpoints
 
 
@@ -34,7 +32,7 @@ def train(settings: BaseParams, key: str) -> str:
                     train_in_run(settings, key, experiment, trial, folder, own)
         histories = _write(key, trials(settings), work, run.id)
     remove(work)
-    return _result(histories, experiment.training)
+    return best_score(histories, experiment.training)
 
 
 def _write(key: str, done: list[Trial], work: Path, run_id: str) -> list[pd.DataFrame]:
@@ -53,10 +51,3 @@ def _write(key: str, done: list[Trial], work: Path, run_id: str) -> list[pd.Data
     with atomic_write(paths.HISTORY / f"{key}.csv") as file:
         pd.concat(histories).to_csv(file, index=False)
     return histories
-
-
-def _result(histories: list[pd.DataFrame], training: Training) -> str:
-    """Mean over trials, at the epoch that was chosen; of an ensemble or a fitted model the evaluation has the score."""
-    scores = [one["valid_macro_f1"] for one in histories if training.monitor == "valid_macro_f1" and len(one)]
-    mean = f"validation macro F1 {fmean(one.max() for one in scores):.3f}" if scores else ""
-    return "" if training.ensemble_size > 1 else mean

@@ -114,7 +114,9 @@ def _effective(experiment: Experiment) -> dict[str, Any]:
         training = {"ensemble_size": training["ensemble_size"]} if training["ensemble_size"] > 1 else {}
     elif not any(training["augment"].values()):
         del training["augment"]
-    return {"features": "+".join(experiment.features), "model": described, "training": training}
+    # the compare page shows ten characters, by which spectrogram and spectrogram+wavelet would be the same
+    features = "+".join(sorted(experiment.features, key=len))
+    return {"features": features, "model": described, "training": training}
 
 
 def model(run: tracking.Run, key: str, folder: Path, about: Spec, data: Splits) -> None:

@@ -27,7 +27,7 @@ LARGEST_BATCH = 1000
 """Metrics that MLflow takes in one request."""
 PARTS = ("train", "valid", "test")
 KIND = "kind"
-"""Tag that says what a run is: EXPERIMENT, trial, comparison, leak, sweep, sweep trial, tutorial."""
+"""Tag that says what a run is: EXPERIMENT, trial, comparison, parent, leak, sweep, sweep trial, tutorial."""
 EXPERIMENT = "experiment"
 """The run of a whole experiment of params.yaml, which the saved view shows."""
 NOTE = "mlflow.note.content"
@@ -50,9 +50,7 @@ def connect(experiment: str) -> Any:
         if mlflow.get_experiment_by_name(experiment) is None:
             local = address.startswith("sqlite:///")
             place = (paths.home() / "mlartifacts").as_uri() if local else None
-            # else MLflow takes it for an experiment with language models
-            tags = {"mlflow.experimentKind": "custom_model_development"}
-            mlflow.create_experiment(experiment, artifact_location=place, tags=tags)
+            mlflow.create_experiment(experiment, artifact_location=place)
         mlflow.set_experiment(experiment)
 
     # processes that open a new database together can leave it unusable
@@ -220,21 +218,21 @@ def run(
         opened.end(status)
 
 
-def parent(experiment: str, name: str, about: str) -> str | None:
-    """The run with this name that only holds other runs, made when missing; None where the store does not answer."""
-    mlflow, found = connect(experiment), list[str]()
+def parent(experiment: str, name: str, about: str) -> str:
+    """The run of this name that only holds other runs; made when missing.
 
-    def find() -> None:
-        client, tags = mlflow.MlflowClient(), {KIND: "parent", NOTE: about}
-        number = client.get_experiment_by_name(experiment).experiment_id
-        runs = client.search_runs([number], f"tags.{KIND} = 'parent' and attributes.run_name = '{name}'")
-        if not runs:
-            runs = [client.create_run(number, tags=tags, run_name=name)]
-            client.set_terminated(runs[0].info.run_id)
-        found.append(runs[0].info.run_id)
-
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    client = connect(experiment).MlflowClient()
+    number = client.get_experiment_by_name(experiment).experiment_id
     with FileLock(_lock()):  # stages run side by side
-        return found[0] if store.answers(find) else None
+        found = client.search_runs([number], f"tags.{KIND} = 'parent' and attributes.run_name = '{name}'")
+        if found:
+            return str(found[0].info.run_id)
+        made = client.create_run(number, tags={KIND: "parent", NOTE: about}, run_name=name)
+        client.set_terminated(made.info.run_id)
+        return str(made.info.run_id)
 
 
 def _lock() -> Path:

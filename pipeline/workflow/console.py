@@ -10,8 +10,6 @@ import sys
 import time
 from collections.abc import Collection
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tqdm import tqdm
 
@@ -26,6 +24,9 @@ LAST = 12
 """Lines of an output that ends without a sentence."""
 DVC_SKIPPED = {"is cached - skipping run": "restored from DVC's cache", "didn't change, skipping": "unchanged"}
 """What DVC says instead of running a stage."""
+
+DVC_FAILED = re.compile(r"ERROR: failed to reproduce '\S+': ")
+"""How it ends where a stage fails."""
 
 
 def log_file(stage: str) -> Path:
@@ -44,7 +45,7 @@ def shown(stage: str) -> str:
 
 
 class Console:
-    """Within the block, :meth:`begin` and :meth:`end` are told of stages; :meth:`tick` renews what a terminal shows."""
+    """Is told of stages that begin and end, shows the latter, and on a terminal for how long the others have run."""
 
     def __init__(self, stages: Collection[str]) -> None:
         self._count, self._width = len(stages), max((len(shown(stage)) for stage in stages), default=0)
@@ -56,12 +57,7 @@ class Console:
             total=self._count, file=sys.stdout, disable=None, leave=False, dynamic_ncols=True, bar_format=form
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._bar.close()
 
     def begin(self, stage: str) -> None:
@@ -103,7 +99,7 @@ def result_of(stage: str, output: str) -> str:
 def failure(stage: str) -> str:
     """The sentence that a failed stage ended with, else the last lines of its output."""
     lines = _output(stage).splitlines()
-    own = [line for line in lines if not line.startswith("ERROR: failed to reproduce")] or lines
+    own = [line for line in lines if not DVC_FAILED.match(line)] or [DVC_FAILED.sub("", line) for line in lines]
     sentences = [number for number, line in enumerate(own) if line.startswith(ERROR)]
     told = own[sentences[-1] :] if sentences else [line for line in own if line.strip()][-LAST:]
     return "\n".join(told).removeprefix(ERROR).strip()

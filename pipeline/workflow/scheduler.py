@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import chdir, contextmanager
+from contextlib import chdir, closing, contextmanager
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def _run(graph: Graph, jobs: int) -> list[str]:
     waiting: list[str] = []
     running: dict[Future[int], str] = {}
     failed: list[str] = []
-    with _processes(jobs) as pool, Console(graph) as console:
+    with _processes(jobs) as pool, closing(Console(graph)) as console:
         while order.is_active() and (running or not failed):
             # the last of dvc.yaml is taken first: experiments are listed from cheap to costly
             waiting = sorted([*waiting, *order.get_ready()], key=list(graph).index)
@@ -139,6 +139,7 @@ def _graph(files: Sequence[Path]) -> tuple[Graph, set[str]]:
     Raises:
         UserError: a file is not there, or DVC cannot read it.
     """
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     if missing := [str(file) for file in files if not file.is_file()]:
@@ -146,17 +147,20 @@ def _graph(files: Sequence[Path]) -> tuple[Graph, set[str]]:
     places = {str(file.resolve()) for file in files}
     graph: Graph = {}
     changed: set[str] = set()
-    for project in dict.fromkeys(Repo.find_root(str(file.parent)) for file in files):
-        with Repo(project) as repo:
-            known = repo.index.graph
-            # what has no command is data that `dvc add` keeps
-            stages = [stage for stage in known if stage.cmd is not None and stage.path in places]
-            graph |= {
-                stage.addressing: {other.addressing for other in known.successors(stage) if other in stages}
-                for stage in stages
-            }
-            with repo.lock:
-                changed |= {stage.addressing for stage in stages if stage.status()}
+    try:
+        for project in dict.fromkeys(Repo.find_root(str(file.parent)) for file in files):
+            with Repo(project) as repo:
+                known = repo.index.graph
+                # what has no command is data that `dvc add` keeps
+                stages = [stage for stage in known if stage.cmd is not None and stage.path in places]
+                graph |= {
+                    stage.addressing: {other.addressing for other in known.successors(stage) if other in stages}
+                    for stage in stages
+                }
+                with repo.lock:
+                    changed |= {stage.addressing for stage in stages if stage.status()}
+    except DvcException as error:
+        raise UserError(str(error)) from None
     return graph, changed
 
 

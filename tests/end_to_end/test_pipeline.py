@@ -1,6 +1,7 @@
 """The real `dvc repro` on a tiny data set: what runs, what is skipped, and what reaches MLflow."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -40,7 +41,9 @@ def test_a_second_repro_does_nothing(checkout: Path, typed: Typed) -> None:
     for command in ("make repro", "make repro JOBS=1"):
         output = typed(checkout, command)
         assert ran(output) == []
-        assert NOTHING in output
+        first, _, _, *scores = output.splitlines()
+        assert first == NOTHING
+        assert len(scores) == 8
 
 
 @pytest.mark.documented("make repro JOBS=4")
@@ -58,3 +61,29 @@ def test_a_changed_model_trains_what_uses_it(checkout: Path) -> None:
     assert ran(run(checkout, "dvc", "repro", "inputs")) == ["inputs"]
     changed = re.findall(r"^(\S+):$", run(checkout, "dvc", "status", "dvc.yaml"), re.MULTILINE)
     assert changed == ["train@majority", "evaluate@majority"]
+
+
+def test_status_and_report_say_where_things_stand(finished: Path, checkout: Path) -> None:
+    told = run(checkout, "soundtrack", "status")
+    end_of_run = (finished.parent / "make-repro.txt").read_text()
+    assert told.splitlines()[:5] == end_of_run.splitlines()[-9:-4]
+    assert "Up to date: no stage has to run." in told
+    assert run(checkout, "soundtrack", "report").strip() == str(checkout / "reports/comparison.html")
+
+    edit_params(checkout, lambda content: content["experiments"]["mlp"].update(training={"epochs": 3}))
+    told = run(checkout, "soundtrack", "status")
+    assert re.search(r"\d+ of \d+ stages have to run again \(.*train@mlp.*\): make repro", told)
+    for name in ("evaluation", "reports"):
+        shutil.rmtree(checkout / name)
+    assert "No experiment has scores yet" in run(checkout, "soundtrack", "status")
+    assert "`make repro` makes it" in run(checkout, "soundtrack", "report", ok=False)
+
+
+def test_a_stage_that_fails_ends_make_repro_with_its_sentence(checkout: Path) -> None:
+    edit_params(checkout, lambda content: content["audit"].update(min_clips=1000))
+    output = run(checkout, "make", "repro", ok=False)
+    assert re.search(r"^\[1/\d+\] audit +\d+ s  failed$", output, re.MULTILINE)
+    assert "error: audit failed: too few good clips: " in output
+    assert "Its whole output is in .cache/logs/audit.log" in output
+    assert "Traceback" not in output
+    assert len(output.splitlines()) < 12

@@ -77,7 +77,7 @@ def test_a_split_that_cannot_be_is_refused_in_words(named_like_gtzan: Path, tmp_
     artists = pd.read_csv(tmp_path / "artists.csv")
     artists.loc[artists["id"].str.startswith("blues"), "artist"] = "John Lee Hooker"
     artists.to_csv(tmp_path / "artists.csv", index=False)
-    bring = ("import", str(tmp_path / "gtzan"), "--groups", str(tmp_path / "artists.csv"))
+    bring = ("import", str(tmp_path / "gtzan"), "--groups", str(tmp_path / "artists.csv"), "--yes")
     run(named_like_gtzan, sys.executable, "-m", "pipeline.cli", *bring)
     refused = run(named_like_gtzan, "dvc", "repro", "split", ok=False)
     assert "error: too few groups" in refused

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -206,7 +206,7 @@ def test_a_song_is_not_analysed_further_when_nobody_waits(
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": bodies.pop(), "more_body": False}
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         pass
 
     monkeypatch.setattr(Predictor, "predict_segment", counted)

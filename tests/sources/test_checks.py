@@ -99,6 +99,12 @@ def test_flat_files_with_genres_in_their_tags(tmp_path: Path, soundtrack_import:
     )
 
 
+def test_a_folder_too_low(tmp_path: Path, soundtrack_import: Import) -> None:
+    folder = clips(tmp_path / "m", {"jazz": 6, "rock": 6})
+    text = soundtrack_import(folder / "jazz").text
+    assert f"If it is one label of several: `soundtrack import {folder}/jazz/..`" in text
+
+
 def test_labels_with_fewer_clips_than_the_audit_accepts(tmp_path: Path, soundtrack_import: Import) -> None:
     folder = clips(tmp_path / "m", {"jazz": 6, "rock": 5, "pop": 4})
     [line] = wrong(soundtrack_import(folder).text)
@@ -111,7 +117,10 @@ def test_an_artist_with_forty_percent_of_a_label(tmp_path: Path, soundtrack_impo
     names = {f"jazz/{number}.wav": f"A{number}" if number > 3 else "Ella" for number in range(10)}
     names |= {f"rock/{number}.wav": f"B{number}" if number > 2 else "Bo" for number in range(10)}
     [line] = wrong(soundtrack_import(folder, "--groups", artists(tmp_path / "a.csv", names)).text)
-    assert line == "One artist or group with 40% of a label, which a model may learn instead: Ella has 4 of 10 jazz."
+    assert (
+        line
+        == "One artist or group with 40% of a label, which a model may learn instead: Ella has 4 of 10 clips of jazz."
+    )
 
 
 @pytest.mark.parametrize("name", ["Various Artists", "various  artists", "VA", "Various"])

@@ -107,7 +107,7 @@ def test_an_empty_folder_says_what_to_do(settings: Params) -> None:
     ("content", "message"),
     [
         (b"path,singer\na.wav,Ella\n", r"needs a column `path` \(or `id`\) and a column `group` \(or `artist`\)"),
-        (b"file;artist\na.wav;Ella\n", r"it has \['file', 'artist'\]"),
+        (b"name;artist\na.wav;Ella\n", r"it has \['name', 'artist'\]"),
         (b"", "is not readable as CSV"),
         (b"path,group\n\xff\xfe,x\n", "is not readable as CSV"),
         (b'path,group\n"a.wav,x\n', "is not readable as CSV"),

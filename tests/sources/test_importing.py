@@ -73,6 +73,11 @@ def test_a_folder_is_imported_and_replaced(repo: Path, collection: Path, soundtr
     assert names(repo / MUSIC) == {"jazz/z.wav", "jazz/live/b.flac", "rock/a.wav", "groups.csv"}
     groups = pd.read_csv(MUSIC / "groups.csv", keep_default_na=False)
     assert groups.to_dict("list") == {"path": ["jazz/z.wav"], "group": ["Ella"]}
+    table.write_text("id,artist\nz,Louis\nb,Bo\n")
+    done = soundtrack_import(collection, "--groups", table, "--dry-run")
+    assert "0 added, 0 relabelled, 0 removed, 3 unchanged; another group for 2 clips." in done.text
+    (MUSIC / "groups.csv").write_bytes(b"\xff\xfe damaged")
+    assert "another group for 2 clips" in soundtrack_import(collection, "--groups", table, "--dry-run").text
     assert version()["md5"] != first["md5"]
     assert state(collection) == before
     assert [path.name for path in (repo / "data").glob(".*")] == [".gitignore"]
@@ -93,11 +98,11 @@ def test_a_second_import_says_what_changed_by_content(repo: Path, collection: Pa
     assert expected in soundtrack_import(collection, "--dry-run").text
     done = soundtrack_import(collection, "--yes")
     assert expected in done.text
-    assert "was not committed" not in done.text
+    assert "in no git commit" not in done.text
     assert names(repo / MUSIC) == {"jazz/live/renamed.wav", "rock/a.wav", "rock/b.flac", "rock/new.wav"}
     again = soundtrack_import(collection, "--yes")
     assert "0 added, 0 relabelled, 0 removed, 4 unchanged" in again.text
-    assert "The last version was not committed to git" in again.text
+    assert "The last version is in no git commit. To keep it, commit data/music.dvc first." in again.text
     # the first version is in git and in DVC
     subprocess.run(["git", "checkout", "--quiet", "--", "data/music.dvc"], cwd=repo, check=True)
     assert version() == old
@@ -203,7 +208,7 @@ def test_it_runs_in_a_checkout_only(
         (None, "artists.csv"),
         ("path,singer\njazz/a.wav,Ella\n", "needs a column"),
         ("path,artist\njazz/gone.wav,Ella\n", "names none of the files: its column `path` must be like jazz/a.wav"),
-        ("path,artist\njazz/a.wav,Ella\n./jazz/a.wav,Bo\n", "more than one artist: 'Ella' (line 2), 'Bo' (line 3)"),
+        ("path,artist\njazz/a.wav,Ella\n./jazz/a.wav,Bo\n", "more than one artist: 'Ella' (row 1), 'Bo' (row 2)"),
     ],
 )
 def test_unusable_groups_change_nothing(

@@ -153,13 +153,13 @@ def test_a_path_is_matched_however_it_is_written(tmp_path: Path, file: str, text
 
 
 @pytest.mark.parametrize(
-    "text", ["pop/a.wav", "other/a.wav", "a.wav/b.wav", "b.wav", "aa.wav", "", "live/jazz/a.wav/x"]
+    "text", ["pop/a.wav", "other/a.wav", "a.v2", "a.00001", "a.wav/b.wav", "b.wav", "aa.wav", "", "live/jazz/a.wav/x"]
 )
 def test_another_path_is_named_and_not_matched(tmp_path: Path, text: str, soundtrack_import: Import) -> None:
     files(tmp_path / "m", "jazz/a.wav", "rock/c.wav")
     (tmp_path / "t.csv").write_text(f"path,label\nrock/c.wav,Rock\n{text},Swing\n")
     done = soundtrack_import(tmp_path / "m", "--labels", tmp_path / "t.csv", "--dry-run")
-    assert f"Rows of {tmp_path}/t.csv without a file: {text or '(blank)'} (line 3)." in done.text
+    assert f"Rows of {tmp_path}/t.csv without a file: {text or '(blank)'} (row 2)." in done.text
     assert f"Not used, no label in {tmp_path}/t.csv: 1 file: jazz/a.wav." in done.text
 
 
@@ -175,6 +175,16 @@ def test_an_id_of_two_albums_is_named_and_given_to_neither(tmp_path: Path, sound
     assert found == {"jazz/A/01.wav": "Ella", "jazz/B/01.wav": "Louis", "jazz/B/02.wav": "Louis", "rock/03.wav": "Bo"}
 
 
+def test_a_path_is_of_one_file_where_an_id_is_of_two(tmp_path: Path, soundtrack_import: Import) -> None:
+    files(tmp_path / "m", "01.wav", "B/01.wav")
+    (tmp_path / "t.csv").write_text("path,label\n01.wav,Jazz\n")
+    assert labels(tmp_path / "m", labels=str(tmp_path / "t.csv")) == {"01.wav": "Jazz"}
+    (tmp_path / "t.csv").write_text("id,label\n01,Jazz\nB/01,Jazz\n")
+    assert labels(tmp_path / "m", labels=str(tmp_path / "t.csv")) == {"B/01.wav": "Jazz"}
+    text = soundtrack_import(tmp_path / "m", "--labels", tmp_path / "t.csv", "--dry-run").text
+    assert "none is taken: 01 (01.wav, B/01.wav). Give `path`." in text
+
+
 @pytest.mark.parametrize("option", ["--labels", "--groups"])
 def test_how_many_rows_matched_is_said(tmp_path: Path, option: str, soundtrack_import: Import) -> None:
     files(tmp_path / "m", *(f"jazz/{number}.wav" for number in range(24)))
@@ -183,8 +193,11 @@ def test_how_many_rows_matched_is_said(tmp_path: Path, option: str, soundtrack_i
     (tmp_path / "t.csv").write_text(f"path,{option.removeprefix('--').removesuffix('s')}\n{text}")
     done = soundtrack_import(tmp_path / "m", option, tmp_path / "t.csv")
     assert done.code == 1
-    assert f"Only 3 of 24 rows of {tmp_path}/t.csv matched a file: its paths should be like jazz/0.wav." in done.text
-    assert "x/3 (line 5), x/4 (line 6), x/5 (line 7), x/6 (line 8), x/7 (line 9) and 16 more." in done.text
+    assert (
+        f"Only 3 of 24 rows of {tmp_path}/t.csv matched a file: its column `path` should be like jazz/0.wav."
+        in done.text
+    )
+    assert "x/3 (row 4), x/4 (row 5), x/5 (row 6), x/6 (row 7), x/7 (row 8) and 16 more." in done.text
 
 
 def test_a_table_has_labels_and_artists(tmp_path: Path, repo: Path, soundtrack_import: Import) -> None:
@@ -209,8 +222,9 @@ def test_a_table_has_labels_and_artists(tmp_path: Path, repo: Path, soundtrack_i
         ),
         (
             "path,label\njazz/a.wav,Jazz\njazz\\a.wav,Rock\n",
-            "gives jazz/a.wav more than one label: 'Jazz' (line 2), 'Rock' (line 3)",
+            "gives jazz/a.wav more than one label: 'Jazz' (row 1), 'Rock' (row 2)",
         ),
+        ("path,label,Label\njazz/a.wav,Jazz,Rock\n", "has a column twice: ['path', 'label', 'label']"),
         ("path,label\njazz/a.wav,\n", "has no labels: its column is empty"),
         ("path,label\nx,Jazz\n", "names none of the files: its column `path` must be like jazz/a.wav"),
         ("id,label\nx,Jazz\n", "names none of the files: its column `id` must be like a"),
@@ -290,7 +304,7 @@ def test_spellings_are_proposed_as_one_and_merged_when_told_to(spelled: Path, so
         *({"Café"} | {NFD.split("/")[0]}) & set(made.labels.values()),
     }
     assert len(set(made.labels.values())) == 4
-    places = made.targets()
+    places = made.places
     assert len(set(places.values())) == len(places) == 15
     assert places[Path("hip hop/0.wav")] == Path("Hip-Hop/hip hop/0.wav")
     assert places[Path("Hip-Hop/0.wav")] == Path("Hip-Hop/0.wav")
@@ -313,7 +327,7 @@ def test_no_place_is_given_twice(tmp_path: Path) -> None:
     names = ("x/Rock/a.wav", "Rock/a.wav", "y/Rock/a.wav", "Rock/x/Rock/a.wav")
     files(tmp_path / "m", *names)
     (tmp_path / "t.csv").write_text("path,label\n" + "".join(f"{name},Rock\n" for name in names))
-    places = plan.make(tmp_path / "m", Wish(labels=str(tmp_path / "t.csv"))).targets()
+    places = plan.make(tmp_path / "m", Wish(labels=str(tmp_path / "t.csv"))).places
     assert places[Path("Rock/a.wav")] == Path("Rock/a.wav")
     assert len(set(places.values())) == 4
 

@@ -22,7 +22,7 @@ def imported(made: Plan) -> dict[str, tuple[str, str]]:
     groups = made.groups or {}
     return {
         place.as_posix(): (made.labels[file], groups[file])
-        for file, place in sorted(made.targets().items(), key=lambda item: item[1])
+        for file, place in sorted(made.places.items(), key=lambda item: item[1])
     }
 
 

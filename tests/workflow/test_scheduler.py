@@ -128,15 +128,13 @@ def test_a_file_that_is_not_there_is_named(checkout: Path) -> None:
         repro(1, [checkout / "lessons/nueron/dvc.yaml"])
 
 
-def started(project: Path, *before: str) -> "subprocess.Popen[str]":
+def started(project: Path, *before: str) -> "subprocess.Popen[bytes]":
     """`soundtrack repro` in a process of its own."""
     return subprocess.Popen(
         [*before, sys.executable, "-m", "pipeline.cli", "repro", "--jobs", "2", f"{project.name}/dvc.yaml"],
         cwd=project.parent,
-        env=os.environ | {"COLUMNS": "100"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
         start_new_session=True,
     )
 
@@ -215,8 +213,8 @@ def test_ctrl_c_ends_all_stages_in_a_sentence_and_the_same_command_goes_on(proje
         os.killpg(process.pid, signal.SIGINT)
         output, _ = process.communicate()
     assert process.returncode == 1
-    assert "Traceback" not in output
-    assert "stopped. What is done stays done" in output
+    assert b"Traceback" not in output
+    assert b"stopped. What is done stays done" in output
     (project / "together").write_text("1")
     log(project)
     assert typed(project)[1] == 0
@@ -224,10 +222,11 @@ def test_ctrl_c_ends_all_stages_in_a_sentence_and_the_same_command_goes_on(proje
 
 
 def test_a_terminal_shows_what_runs_in_one_line_that_never_covers_others(project: Path) -> None:
-    with started(project, sys.executable, "-c", TERMINAL) as process:
-        output, _ = process.communicate()
+    sized = ("sh", "-c", 'stty cols 100 rows 30; exec "$@"', "sh")
+    with started(project, sys.executable, "-c", TERMINAL, *sized) as process:
+        output = process.communicate()[0].decode()
     assert process.returncode == 0
-    assert re.search(r"/5 \|.{20}\| project:train-\w \d+ s", output)
+    assert re.search(r"/5 \|.{20}\| project:train-\w \d+ s", output), output
     # what a terminal shows: of each line what was written behind the last return to its start
     lines = [line.rstrip("\r").rpartition("\r")[2].replace("\x1b[A", "") for line in output.split("\n")]
     assert len([line for line in lines if re.match(r"\[\d/5\] project:", line)]) == 5, lines

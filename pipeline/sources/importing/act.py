@@ -25,14 +25,13 @@ def act(plan: Plan) -> list[str]:
     Raises:
         SourceError: none could, the disk is full, or DVC failed.
     """
-    targets = plan.targets()
     with atomic_write(paths.MUSIC) as staging:
-        files = tqdm(targets.items(), "copy", unit="file", disable=None, leave=False)
+        files = tqdm(plan.places.items(), "copy", unit="file", disable=None, leave=False)
         failed = [why for file, target in files if (why := _copy(plan.folder / file, staging / target))]
-        if len(failed) == len(targets):
+        if len(failed) == len(plan.places):
             raise SourceError("no file can be copied:\n  " + "\n  ".join(failed))
         if plan.groups is not None:
-            rows = sorted((targets[file].as_posix(), group) for file, group in plan.groups.items() if group)
+            rows = sorted((plan.places[file].as_posix(), group) for file, group in plan.groups.items() if group)
             pd.DataFrame(rows, columns=["path", "group"]).to_csv(staging / GROUPS, index=False)
     if subprocess.run([sys.executable, "-m", "dvc", "add", str(paths.MUSIC)], check=False).returncode:
         raise SourceError(f"`dvc add {paths.MUSIC}` failed; its message is above")

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from tqdm import tqdm
 
 from pipeline.base import paths
 from pipeline.base.parallel import cores
-from pipeline.sources.importing.files import visible
+from pipeline.sources import SourceError
+from pipeline.sources.importing import tables
+from pipeline.sources.importing.files import GROUPS, counted, visible
 
 Labels = Mapping[Path, str]
 
@@ -28,15 +31,30 @@ class Changes:
         return f"{self.added} added, {self.relabelled} relabelled, {self.removed} removed, {self.same} unchanged"
 
 
-def against_last(labels: Labels) -> str:
-    """A sentence for the user; ``labels`` are by file."""
+def against_last(labels: Labels, groups: Mapping[Path, str]) -> str:
+    """A sentence for the user.
+
+    Args:
+        labels: by file.
+        groups: by place below ``data/music``, of all clips; blank where unknown.
+    """
     if not paths.MUSIC.is_dir():
         if paths.MUSIC.with_suffix(".dvc").exists():
             return f"Not compared with the last version, which is not here (`dvc checkout {paths.MUSIC}.dvc`)."
         return "This is the first version."
     clips = [file for file in visible(paths.MUSIC) if len(file.parts) > 1 and (paths.MUSIC / file).is_file()]
     last = {paths.MUSIC / file: file.parts[0] for file in clips}
-    return f"Against the last version: {compared(last, labels)}."
+    regrouped = _regrouped(clips, groups)
+    more = f"; another group for {counted(regrouped, 'clip')}" if regrouped else ""
+    return f"Against the last version: {compared(last, labels)}{more}."
+
+
+def _regrouped(clips: Sequence[Path], groups: Mapping[Path, str]) -> int:
+    last: Mapping[Path, str] = {}
+    if (paths.MUSIC / GROUPS).exists():
+        with suppress(SourceError):  # a table that a person damaged is replaced
+            last = tables.groups(paths.MUSIC / GROUPS, paths.MUSIC, clips)[0].joined()
+    return sum(last.get(clip, "") != groups[clip] for clip in clips if clip in groups)
 
 
 def compared(last: Labels, new: Labels) -> Changes:

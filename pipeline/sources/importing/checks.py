@@ -143,6 +143,6 @@ def _dominant(view: View) -> Iterator[str]:
         known = [(count, group) for group, count in groups.items() if group and count > 1]
         count, group = max(known, default=(0, ""))
         if len(groups) > 1 and count >= DOMINANT * groups.total():
-            named.append(f"{group} has {count} of {groups.total()} {label}")
+            named.append(f"{group} has {count} of {groups.total()} clips of {label}")
     if named:
         yield f"One artist or group with {DOMINANT:.0%} of a label, which a model may learn instead: {shown(named)}."

@@ -29,13 +29,13 @@ def import_music(folder: Path, wish: Wish, cost: Callable[[Sequence[Path]], str]
     plan = planning.make(folder, wish)
     print(plan)
     print(f"\n{cost([folder / file for file in plan.labels])}")
+    if _is_uncommitted():
+        print(f"The last version is in no git commit. To keep it, commit {paths.MUSIC}.dvc first.")
     if dry_run:
         print("\nNothing was changed (--dry-run).")
         return
     if not yes:
         _agree(plan)
-    if _is_uncommitted():
-        print(f"The last version was not committed to git: {paths.MUSIC}.dvc is replaced by the new one.")
     failed = act(plan)
     if failed:
         print(f"Skipped {counted(len(failed), 'file')}:", *failed, sep="\n")

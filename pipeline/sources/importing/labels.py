@@ -66,8 +66,10 @@ def by_folders(folder: Folder) -> Reading:
     """
     labels = {file: file.parts[0] for file in folder.found.audio if len(file.parts) > 1}
     if not labels:
+        above = f"If it is one label of several: {folder.command(below='..')}"
         raise SourceError(
-            f"{folder.path} has no <label>/<clip> files: it needs one sub-folder of audio per label. {folder.elsewhere()}"
+            f"{folder.path} has no <label>/<clip> files: it needs one sub-folder of audio per label. "
+            f"{folder.elsewhere()}. {above}"
         )
     stray = [file.as_posix() for file in folder.found.audio if len(file.parts) == 1]
     unused = {"in no label's folder": stray} if stray else {}

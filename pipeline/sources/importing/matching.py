@@ -7,7 +7,10 @@ from pathlib import Path
 
 from pipeline.sources.importing.files import normal
 
-_SUFFIX = re.compile(r"\.[A-Za-z]\w{0,4}$")
+_SUFFIX = re.compile(
+    r"\.(wave?|mp[234]|m4[ab]|flac|og[ga]|opus|aac|aiff?|au|snd|wma|ape|wv|mka|webm|amr|ac3|caf)$", re.I
+)
+"""Only these are left out: ``blues.00001`` and ``song.v2`` are ids."""
 Endings = dict[str, list[Path]]
 """Files by each ending of their names: ``jazz/live/b.flac`` by itself, by ``live/b.flac`` and by ``b.flac``."""
 

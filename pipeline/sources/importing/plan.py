@@ -1,8 +1,8 @@
 """What an import would do, as it will be done, and as text."""
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,8 @@ class Plan:
     """Where labels and groups are from."""
     labels: Mapping[Path, str]
     """By file, relative to the folder."""
+    places: Mapping[Path, Path]
+    """Where each file goes below ``data/music``."""
     groups: Mapping[Path, str] | None
     """Blank where unknown; None where each file is its own group."""
     kind: str
@@ -54,48 +56,20 @@ class Plan:
             lines += ["", "Looks wrong:", *(f"- {problem}" for problem in self.problems)]
         return "\n".join(lines)
 
-    def targets(self) -> dict[Path, Path]:
-        """The place of each file below ``data/music``: as it was below its label's folder, or below the whole path."""
-        places: dict[Path, Path] = {}
-        taken: set[Path] = set()
-        short = {file: _below(file, label) for file, label in self.labels.items()}
-        for file in sorted(short, key=lambda file: (short[file] != file, file)):
-            place = short[file] if short[file] not in taken else Path(self.labels[file], *file.parts)
-            number = 2
-            while place in taken:
-                place = place.with_name(f"{file.stem} ({number}){file.suffix}")
-                number += 1
-            places[file] = place
-            taken.add(place)
-        return places
-
     def _table(self) -> list[str]:
         counts = Counter(self.labels.values())
-        names = sorted(counts) if len(counts) <= MOST_LABELS else [name for name, _ in counts.most_common(MOST_LABELS)]
-        groups: dict[str, set[str]] = defaultdict(set)
-        unknown: Counter[str] = Counter()
-        for file, group in (self.groups or {}).items():
-            groups[self.labels[file]].add(group)
-            unknown[self.labels[file]] += not group
-        rows = [[shown([name]), str(counts[name])] for name in names]
-        head, foot = ["label", "clips"], [counted(len(counts), "label"), str(len(self.labels))]
+        columns, totals = {"clips": counts}, [len(self.labels)]
         if self.groups is not None:
-            rows = [[*row, str(len(groups[name] - {""}))] for row, name in zip(rows, names, strict=True)]
-            head, foot = [*head, f"{self.kind}s"], [*foot, str(len(set(self.groups.values()) - {""}))]
-            if unknown.total():
-                rows = [[*row, str(unknown[name])] for row, name in zip(rows, names, strict=True)]
-                head, foot = [*head, f"without {self.kind}"], [*foot, str(unknown.total())]
-        lines = [head, *rows, *([["...", "", "", ""][: len(head)]] if len(names) < len(counts) else []), foot]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-        return [
-            "  ".join(
-                [
-                    line[0].ljust(widths[0]),
-                    *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
-                ]
-            )
-            for line in lines
-        ]
+            pairs = {(label, self.groups[file]) for file, label in self.labels.items()}
+            columns[f"{self.kind}s"] = Counter(label for label, group in pairs if group)
+            totals.append(len({group for _, group in pairs if group}))
+            if unknown := Counter(self.labels[file] for file, group in self.groups.items() if not group):
+                columns[f"without {self.kind}"] = unknown
+                totals.append(unknown.total())
+        most = [label for label, _ in counts.most_common(MOST_LABELS)]
+        rows = [[shown([label]), *(column[label] for column in columns.values())] for label in sorted(most)]
+        rest: list[list[object]] = [["..."]] if len(counts) > len(most) else []
+        return _aligned([["label", *columns], *rows, *rest, [counted(len(counts), "label"), *totals]])
 
 
 def make(path: Path, wish: Wish) -> Plan:
@@ -105,31 +79,30 @@ def make(path: Path, wish: Wish) -> Plan:
     """
     folder = Folder(path, scan(path))
     reading = _read(folder, wish.labels)
-    groups, notes, problems = _groups(folder, reading, wish.groups)
-    named, mapping_notes = _mapped(reading.labels, wish)
-    unreadable = {file: why for file in named if (why := _unreadable(path / file))}
-    named = {file: label for file, label in named.items() if file not in unreadable}
-    if not named:
-        raise SourceError("no file can be read: " + shown(f"{file}: {why}" for file, why in unreadable.items()))
-    named, small = mapping.large(named, wish.min_clips)
+    groups, groups_notes, groups_problems = _groups(folder, reading, wish.groups)
+    mapped, mapping_notes = _mapped(reading.labels, wish)
+    unreadable = {file: why for file in mapped if (why := _unreadable(path / file))}
+    readable = {file: label for file, label in mapped.items() if file not in unreadable}
+    if not readable:
+        raise SourceError(f"no file can be read: {_reasons(unreadable)}")
+    named, size_notes = mapping.large(readable, wish.min_clips)
     credits = {file: groups.names.get(file, "") for file in named} if groups else {}
-    joined = _known(credits, groups.are_artists) if groups else None
-    least = config.load().audit.min_clips
-    view = checks.View(folder, reading, named, credits, joined, least)
-    unused = dict(reading.unused)
-    if folder.found.unnameable:
-        unused["the name is not valid UTF-8: rename it"] = list(map(str, folder.found.unnameable))
-    if unreadable:
-        unused["cannot be read"] = [f"{file}: {why}" for file, why in unreadable.items()]
+    known = _known(credits, groups.are_artists) if groups else None
+    places = _places(named)
+    view = checks.View(folder, reading, named, credits, known, config.load().audit.min_clips)
     return Plan(
         path,
-        [reading.how, *([groups.how] if groups and groups.how else [])],
+        [reading.how, *([groups.how] if groups else [])],
         named,
-        joined,
+        places,
+        known,
         "artist" if groups and groups.are_artists else "group",
-        [*reading.notes, *notes, *mapping_notes, *small, *_unused(unused), *_other(folder)],
-        [*problems, *checks.problems(view)],
-        changes.against_last({path / file: label for file, label in named.items()}),
+        [*reading.notes, *groups_notes, *mapping_notes, *size_notes, *_unused(folder, reading, unreadable)],
+        [*groups_problems, *checks.problems(view)],
+        changes.against_last(
+            {path / file: label for file, label in named.items()},
+            {place: (known or {}).get(file, "") for file, place in places.items()},
+        ),
     )
 
 
@@ -150,21 +123,26 @@ def _groups(folder: Folder, reading: Reading, given: Path | None) -> tuple[Group
         given = own
     if given is not None:
         groups, found = tables.groups(given, folder.path, list(reading.labels))
-        return groups, found.notes, found.problems
+        rest = [file.as_posix() for file in reading.labels if not groups.names.get(file)]
+        notes = [f"Without a group in {given}, one group per label: {shown(rest)}."] if rest else []
+        return groups, [*found.notes, *notes], found.problems
     if reading.groups is not None:
         return reading.groups, [], []
     known, notes = labels.artists_if_known(folder, reading.labels)
     return known, notes, []
 
 
-def _mapped(names: Mapping[Path, str], wish: Wish) -> tuple[dict[Path, str], list[str]]:
-    found, notes = dict(names), list[str]()
+def _mapped(labels: Mapping[Path, str], wish: Wish) -> tuple[dict[Path, str], list[str]]:
+    found, notes = dict(labels), list[str]()
     if wish.map is not None:
         found, notes = mapping.mapped(found, wish.map)
     if wish.merge_spellings:
         found, more = mapping.merged(found)
         notes = [*notes, *more]
-    return {file: _as_folder(label) for file, label in found.items()}, notes
+    names = {label: _as_folder(label) for label in sorted(set(found.values()))}
+    if changed := [f"{label} as {name}" for label, name in names.items() if label != name]:
+        notes = [*notes, f"Written as names of folders: {shown(changed)}."]
+    return {file: names[label] for file, label in found.items()}, notes
 
 
 def _as_folder(label: str) -> str:
@@ -177,6 +155,22 @@ def _known(credits: Mapping[Path, str], are_artists: bool) -> dict[Path, str]:
     """The group of each file; blank where the artist is not known."""
     known = {file: "" if is_various(name) else name for file, name in credits.items()}
     return Groups("", known, are_artists).joined()
+
+
+def _places(labels: Mapping[Path, str]) -> dict[Path, Path]:
+    """Each file stays as it was below its label's folder, else below the label with its whole path."""
+    places: dict[Path, Path] = {}
+    taken: set[Path] = set()
+    short = {file: _below(file, label) for file, label in labels.items()}
+    for file in sorted(short, key=lambda file: (short[file] != file, file)):
+        place = short[file] if short[file] not in taken else Path(labels[file], *file.parts)
+        number = 2
+        while place in taken:
+            place = place.with_name(f"{file.stem} ({number}){file.suffix}")
+            number += 1
+        places[file] = place
+        taken.add(place)
+    return places
 
 
 def _below(file: Path, label: str) -> Path:
@@ -195,11 +189,28 @@ def _unreadable(file: Path) -> str:
     return ""
 
 
-def _unused(unused: Mapping[str, list[str]]) -> list[str]:
-    return [f"Not used, {why}: {counted(len(files), 'file')}: {shown(files)}." for why, files in unused.items()]
-
-
-def _other(folder: Folder) -> list[str]:
+def _unused(folder: Folder, reading: Reading, unreadable: Mapping[Path, str]) -> list[str]:
+    found = dict(reading.unused)
+    if folder.found.unnameable:
+        found["the name is not valid UTF-8: rename it"] = list(map(str, folder.found.unnameable))
+    lines = [f"Not used, {why}: {counted(len(files), 'file')}: {shown(files)}." for why, files in found.items()]
+    if unreadable:
+        lines.append(f"Not used, cannot be read: {counted(len(unreadable), 'file')}: {_reasons(unreadable)}.")
     suffixes = Counter(file.suffix.lower() for file in folder.found.other if file.name != GROUPS)
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
-    return [f"Not used, no audio by their names: {counted(suffixes.total(), 'file')} ({kinds})."] if suffixes else []
+    if suffixes:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
+        lines.append(f"Not used, no audio by their names: {counted(suffixes.total(), 'file')} ({kinds}).")
+    return lines
+
+
+def _reasons(unreadable: Mapping[Path, str]) -> str:
+    return shown(f"{file}: {why}" for file, why in unreadable.items())
+
+
+def _aligned(rows: Sequence[Sequence[object]]) -> list[str]:
+    """Columns of one width: the first to the left, numbers to the right."""
+    widths = [max(len(str(row[column])) for row in rows if column < len(row)) for column in range(len(rows[0]))]
+    return [
+        "  ".join(f"{cell!s:{'<' if column == 0 else '>'}{widths[column]}}" for column, cell in enumerate(row))
+        for row in rows
+    ]
