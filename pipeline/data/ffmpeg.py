@@ -111,14 +111,28 @@ def _audio(file: Path | BinaryIO) -> Iterator[tuple[Any, Any]]:
     options = {"format_whitelist": CONTAINERS}
     if says_too_little(file):
         options["ignore_length"] = "1"
-    try:
-        with _content(file) as content, av.open(content, options=options, metadata_errors="ignore") as container:
-            stream = container.streams.best("audio")
-            if stream is None:
-                raise DecodeError(f"cannot be decoded: {NO_AUDIO}")
-            yield container, stream
-    except av.FFmpegError as error:
-        raise DecodeError(f"cannot be decoded: {error.strerror}") from None
+    with _content(file) as content:
+        try:
+            with av.open(_Readable(content), options=options, metadata_errors="ignore") as container:
+                stream = container.streams.best("audio")
+                if stream is None:
+                    raise DecodeError(f"cannot be decoded: {NO_AUDIO}")
+                yield container, stream
+        except av.FFmpegError as error:
+            raise DecodeError(f"cannot be decoded: {error.strerror}") from None
+
+
+class _Readable:
+    """Says -1, as FFmpeg expects, where a damaged file asks for a place before its start; Python raises."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.read, self.tell = file, file.read, file.tell
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):
+            return -1
 
 
 @contextmanager

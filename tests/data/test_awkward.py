@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from running import features
+from sounds import FORMATS, encode
 
 from pipeline.base import paths
 from pipeline.base.files import remove
@@ -176,10 +177,12 @@ def test_what_cannot_be_used_where_it_lies_is_named(
 def originals(tmp_path_factory: pytest.TempPathFactory, noise: Sound) -> list[bytes]:
     folder = tmp_path_factory.mktemp("originals")
     kinds = ("WAV", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF", "W64")
-    return [wav(folder, kind, noise(1, 0.3), format=kind).read_bytes() for kind in kinds]
+    read = [wav(folder, kind, noise(1, 0.3), format=kind) for kind in kinds]
+    others = [encode(folder / f"song{suffix}", noise(1, 0.3), RATE) for suffix in FORMATS]
+    return [file.read_bytes() for file in (*read, *others)]
 
 
-@hypothesis_settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(deadline=None, max_examples=600, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_damage_to_a_file_raises(
     data: st.DataObject, originals: list[bytes], tmp_path: Path, settings: Params

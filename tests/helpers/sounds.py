@@ -1,6 +1,8 @@
 """Audio files in formats that libsndfile does not write, by FFmpeg's encoders."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import av
@@ -23,10 +25,11 @@ FORMATS = {
 }
 
 
-def encode(file: Path, signal: Any, rate: int) -> Path:
+def encode(file: Path, signal: Any, rate: int, tags: Mapping[str, str] = MappingProxyType({})) -> Path:
     """Write a mono signal in the format of the file's suffixes."""
     container, codec, own = FORMATS["".join(file.suffixes)]
     with av.open(file, "w", format=container) as out:
+        out.metadata.update(tags)
         stream = out.add_stream(codec, rate=own, layout="mono")
         stream.bit_rate = 12_200 if codec.startswith("libopencore") else 128_000
         resampler = av.AudioResampler(stream.format, "mono", own, frame_size=stream.codec_context.frame_size or 4096)
