@@ -62,6 +62,15 @@ def says_too_little(file: Path | BinaryIO) -> bool:
         return False
 
 
+def metadata(file: Path) -> list[dict[str, str]]:
+    """The tags of the file and of its audio; none where FFmpeg finds no audio."""
+    try:
+        with _audio(file) as (container, stream):
+            return [dict(container.metadata), dict(stream.metadata)]
+    except DecodeError:
+        return []
+
+
 def packets_s(file: Path | BinaryIO) -> float:
     """Seconds that all audio packets last, without decoding them; 0 where FFmpeg finds none."""
     try:
