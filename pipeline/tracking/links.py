@@ -1,5 +1,6 @@
 """Addresses of MLflow's pages on a run and on a registered model."""
 
+import re
 from urllib.parse import quote
 
 from pipeline.base.addresses import HOST, UI_PORT
@@ -21,5 +22,6 @@ def version_page(name: str, version: str) -> str:
 
 
 def _server() -> str:
-    """Of a store on this machine the one that `make ui` starts."""
-    return uri().rstrip("/") if uri().startswith("http") else f"http://{HOST}:{UI_PORT}"
+    """Of a store on this machine the one that `make ui` starts; a password in the address is not for reports."""
+    address = re.sub("//[^/]*@", "//", uri()).rstrip("/")
+    return address if address.startswith("http") else f"http://{HOST}:{UI_PORT}"

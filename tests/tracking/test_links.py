@@ -19,6 +19,6 @@ def test_pages_of_the_store_of_this_machine_are_where_make_ui_serves_them(
     assert address == f"http://127.0.0.1:5000/#/experiments/{number}/runs/abc"
 
 
-def test_pages_of_a_server_are_on_that_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example:8080/")
-    assert links.version_page("my model", "3") == "http://mlflow.example:8080/#/models/my%20model/versions/3"
+def test_pages_of_a_server_are_on_that_server_and_tell_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example:8080/")
+    assert links.version_page("my model", "3") == "https://mlflow.example:8080/#/models/my%20model/versions/3"
