@@ -102,9 +102,9 @@ def repro(
     files: Annotated[list[Path] | None, Argument(help="Pipelines to run.", show_default="dvc.yaml")] = None,
     jobs: Annotated[int, Option(metavar="N", min=1, help="Stages at a time.")] = 1,
 ) -> None:
-    """Run `dvc repro` with several stages at a time, one line for each.
+    """Run `dvc repro` with several stages at a time.
 
-    The results are the same as those of `dvc repro`. It ends with the scores and where to look.
+    The results are the same as those of `dvc repro`. One line is printed for each stage, and at the end the scores.
     """
     from pipeline.reports import summary
     from pipeline.workflow import scheduler
@@ -117,7 +117,7 @@ def repro(
 
 @app.command(epilog="Example: soundtrack status")
 def status() -> None:
-    """Show the scores of all experiments, which stages would run again, and where to look."""
+    """Show all scores, and which stages would run again."""
     from pipeline.reports import summary
 
     print(*summary.status(), sep="\n")
@@ -125,7 +125,10 @@ def status() -> None:
 
 @app.command(epilog="Example: soundtrack report")
 def report() -> None:
-    """Open the report that compares all experiments, where there is a desktop; print its path."""
+    """Open the report that compares all experiments.
+
+    Its path is printed, and on a desktop a browser opens it.
+    """
     from pipeline.reports import summary
 
     print(summary.open_report())

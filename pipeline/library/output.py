@@ -22,7 +22,7 @@ FIELDS = ("label", "guess", "confidence", "verdict", "training_clip", "distance"
 THRESHOLDS = ("confidence_threshold", "target_precision", "ood_threshold")
 LEAST, MANY = 0.01, 10
 """The lowest probability that is shown, and the highest ratio of distances."""
-HEADER = ("file", "verdict", "guess", "confidence", "")
+HEADER = ("file", "verdict", "guess", "confidence", "note")
 
 
 def lines(songs: Sequence[Song], folder: Path, top: int, model: Summary) -> list[str]:

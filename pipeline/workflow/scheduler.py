@@ -112,7 +112,7 @@ def _processes(jobs: int) -> Iterator[Executor]:
 
 def _begin(server: str) -> None:
     end_with_parent()
-    # Ctrl+C reaches the stages themselves; ignored here, it would be ignored by them too
+    # Ctrl+C reaches all processes; set to be ignored, it would be ignored by stages too
     signal.signal(signal.SIGINT, lambda *_: None)
     if sys.platform == "linux":  # elsewhere nothing is preloaded
         os.environ[prefork.SERVER] = server
@@ -127,10 +127,13 @@ def _reproduce(stage: str, log: Path) -> int:
         for stream in (1, 2):
             os.dup2(output.fileno(), stream)
     file, _, name = stage.rpartition(":")
-    with chdir(Path(file).parent):  # the DVC project of a lesson is another than that of the root
-        code = int(main(["--wait-for-lock", "repro", "--single-item", name]))
-    sys.stdout.flush()
-    return code
+    idle = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with chdir(Path(file).parent):  # the DVC project of a lesson is another than that of the root
+            return int(main(["--wait-for-lock", "repro", "--single-item", name]))
+    finally:
+        signal.signal(signal.SIGINT, idle)
+        sys.stdout.flush()
 
 
 def _graph(files: Sequence[Path]) -> tuple[Graph, set[str]]:

@@ -82,7 +82,7 @@ def test_status_and_report_say_where_things_stand(finished: Path, checkout: Path
 def test_a_stage_that_fails_ends_make_repro_with_its_sentence(checkout: Path) -> None:
     edit_params(checkout, lambda content: content["audit"].update(min_clips=1000))
     output = run(checkout, "make", "repro", ok=False)
-    assert re.search(r"^\[1/\d+\] audit +\d+ s  failed$", output, re.MULTILINE)
+    assert re.search(r"^\[ *1/\d+\] audit +\d+ s  failed$", output, re.MULTILINE)
     assert "error: audit failed: too few good clips: " in output
     assert "Its whole output is in .cache/logs/audit.log" in output
     assert "Traceback" not in output

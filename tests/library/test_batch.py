@@ -140,7 +140,7 @@ def test_each_file_has_one_line(music: Path, model: Registered, workers: Workers
     lines = output.lines(songs, music, 2, manifest.load(model.bundle))
     assert all("\n" not in line for line in lines)
     shown = {row[0]: row[1:] for row in (re.split(" {2,}", line) for line in lines[: len(files) + 1])}
-    assert shown["file"] == ["verdict", "guess", "confidence"]
+    assert shown["file"] == ["verdict", "guess", "confidence", "note"]
     assert shown["a.wav"] == ["uncertain", "low", "70 %", "middle 20 %"]
     assert shown["c.xyz"] == ["not read", "cannot be decoded: Format not recognised."]
     assert shown[str(files[2].relative_to(music))] == ["out-of-distribution", "3.0 times the limit"]

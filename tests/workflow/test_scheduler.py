@@ -216,7 +216,7 @@ def test_ctrl_c_ends_all_stages_in_a_sentence_and_the_same_command_goes_on(proje
     assert b"Traceback" not in output
     assert b"stopped. What is done stays done" in output
     (project / "together").write_text("1")
-    log(project)
+    assert not [line for line in log(project) if line.startswith("end train")]
     assert typed(project)[1] == 0
     assert "begin data" not in log(project)
 
