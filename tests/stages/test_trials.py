@@ -78,6 +78,11 @@ def test_folds_and_seeds_are_runs_below_the_experiments_own(setup: Setup) -> Non
     assert parent["metrics.test/macro_f1_sd"] == pytest.approx(below["metrics.test/macro_f1"].std(), abs=1e-4)
     assert scores["test_macro_f1_mean"] == pytest.approx(below["metrics.test/macro_f1"].mean(), abs=1e-4)
     assert scores["test_macro_f1_low"] < scores["test_macro_f1"] < scores["test_macro_f1_high"]
+    seconds, names = "metrics.cost/train_seconds", ("parameters", "model_mb", "latency_ms")
+    assert parent[seconds] == pytest.approx(below[seconds].sum())
+    assert all(parent[f"metrics.cost/{name}"] > 0 for name in names), "every experiment has its costs"
+    assert (parent["tags.kind"], set(below["tags.kind"])) == ("experiment", {"trial"})
+    assert (parent["params.model"], parent["params.fold"], parent["params.seed"]) == ("logreg", "all", "[1, 2]")
     answers = pd.read_parquet(paths.EVALUATION / "logreg/predictions.parquet").query("part == 'test'")
     assert (answers.groupby("clip_id").size() == 2).all(), "each clip is tested once by each seed"
 
@@ -89,7 +94,10 @@ def test_a_single_training_is_one_plain_run(setup: Setup) -> None:
     table = runs()
     assert list(table.index) == ["logreg"]
     assert table.loc["logreg", "tags.split.protocol"] == "grouped"
-    assert table.loc["logreg", "params.fold"] == "0"
+    params = {name.removeprefix("params.") for name in table.columns if name.startswith("params.")}
+    fitted = {"experiment", "features", "model", "model.c", "fold", "seed"}
+    assert fitted <= params
+    assert not {name for name in params if name.startswith(("training.", "window."))}, "what has no effect"
 
 
 def test_a_leaky_protocol_is_marked_in_its_run(setup: Setup) -> None:
