@@ -8,7 +8,7 @@ import av
 import mutagen
 import numpy as np
 import soundfile
-from mutagen.id3 import ID3, TCMP, TCON, TPE1, TPE2
+from mutagen.id3 import ID3, TCMP, TCON, TPE1, TPE2, ID3FileType
 
 RATE = 48_000
 FFMPEG = {
@@ -16,7 +16,9 @@ FFMPEG = {
     ".aac": ("adts", "aac"),
     ".wma": ("asf", "wmav2"),
     ".mka": ("matroska", "ac3"),
+    ".mp4": ("mp4", "aac"),
     ".webm": ("webm", "libopus"),
+    ".wv": ("wv", "wavpack"),
 }
 """Container and codec of what libsndfile does not write."""
 KEYS = {
@@ -45,9 +47,9 @@ def make(
     if file.suffix in FFMPEG:
         _encode(file, samples, values)
     else:
-        subtype = {".opus": ("OGG", "OPUS")}.get(file.suffix, (None, None))
+        subtype = {".opus": ("OGG", "OPUS"), ".oga": ("OGG", "VORBIS")}.get(file.suffix, (None, None))
         soundfile.write(file, samples, RATE, format=subtype[0], subtype=subtype[1])
-    if file.suffix not in (".aac", ".mka", ".webm"):
+    if file.suffix not in (".mka", ".webm"):
         tag(file, genres, artist, album_artist, compilation)
     return file
 
@@ -70,7 +72,7 @@ def _encode(file: Path, samples: Any, values: dict[str, str]) -> None:
 
 def tag(file: Path, genres: Sequence[str], artist: str = "", album_artist: str = "", compilation: bool = False) -> None:
     """Write these tags; others stay."""
-    audio = mutagen.File(file)
+    audio = ID3FileType(file) if file.suffix == ".aac" else mutagen.File(file)
     if audio.tags is None:
         audio.add_tags()
     given = [list(genres), [artist] if artist else [], [album_artist] if album_artist else []]
