@@ -7,7 +7,7 @@ from typing import Any
 import mutagen
 import numpy as np
 import soundfile
-from mutagen.id3 import ID3, TCMP, TCON, TPE1, TPE2
+from mutagen.id3 import ID3, TCMP, TCON, TPE1, TPE2, ID3FileType
 from sounds import FORMATS, encode
 
 RATE = 48_000
@@ -37,7 +37,7 @@ def make(
     genres = [genre] if isinstance(genre, str) else list(genre)
     values = dict(zip(("genre", "artist", "album_artist"), ("; ".join(genres), artist, album_artist), strict=True))
     write(file, samples, RATE, {key: value for key, value in values.items() if value})
-    if file.suffix not in (".aac", *BY_FFMPEG):
+    if file.suffix not in BY_FFMPEG:
         tag(file, genres, artist, album_artist, compilation)
     return file
 
@@ -47,13 +47,13 @@ def write(file: Path, samples: Any, rate: int, tags: Mapping[str, str]) -> None:
     if "".join(file.suffixes) in FORMATS:
         encode(file, samples, rate, tags if file.suffix in BY_FFMPEG else {})
     else:
-        subtype = {".opus": ("OGG", "OPUS")}.get(file.suffix, (None, None))
+        subtype = {".opus": ("OGG", "OPUS"), ".oga": ("OGG", "VORBIS")}.get(file.suffix, (None, None))
         soundfile.write(file, samples, rate, format=subtype[0], subtype=subtype[1])
 
 
 def tag(file: Path, genres: Sequence[str], artist: str = "", album_artist: str = "", compilation: bool = False) -> None:
     """Write these tags; others stay."""
-    audio = mutagen.File(file)
+    audio = ID3FileType(file) if file.suffix == ".aac" else mutagen.File(file)
     if audio.tags is None:
         audio.add_tags()
     given = [list(genres), [artist] if artist else [], [album_artist] if album_artist else []]

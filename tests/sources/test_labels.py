@@ -16,7 +16,10 @@ from pipeline.sources.importing.plan import Wish
 
 pytestmark = pytest.mark.usefixtures("checkout")
 
-TAGGED = (".mp3", ".m4a", ".flac", ".ogg", ".opus", ".wav", ".wma", ".aiff", ".mka", ".webm")
+TAGGED = (
+    *(".mp3", ".flac", ".ogg", ".oga", ".opus", ".wav", ".aiff"),
+    *(".m4a", ".mp4", ".aac", ".wma", ".wv", ".mka", ".webm"),
+)
 
 
 def files(folder: Path, *names: str) -> Path:
@@ -58,6 +61,24 @@ def test_damaged_files_have_no_tags_and_stop_nothing(tmp_path: Path, soundtrack_
     done = soundtrack_import(tmp_path / "m", "--labels", "tags", "--dry-run")
     assert done.code == 0
     assert "Jazz" in done.text
+
+
+def test_a_library_of_fourteen_formats_is_planned_by_its_numbers(tmp_path: Path, soundtrack_import: Import) -> None:
+    assert len(TAGGED) == 14
+    for number in range(56):
+        genre, artist = ("Jazz", "Rock")[number % 2], f"Artist {number % 8}"
+        songs.make(tmp_path / f"m/{artist}/Album/{number}{TAGGED[number // 4]}", genre, artist, artist, seconds=0.05)
+    songs.make(tmp_path / "m/Artist 1/Album/untagged.wav")
+    (tmp_path / "m/Artist 1/Album/cover.jpg").touch()
+    done = soundtrack_import(tmp_path / "m", "--labels", "tags", "--dry-run")
+    assert done.text.splitlines()[3:7] == [
+        "label     clips  artists",
+        "Jazz         28        4",
+        "Rock         28        4",
+        "2 labels     56        8",
+    ]
+    assert "1 file: Artist 1/Album/untagged.wav." in done.text
+    assert "Looks wrong" not in done.text
 
 
 @pytest.mark.parametrize("suffix", [".mp3", ".m4a", ".flac", ".wma"])

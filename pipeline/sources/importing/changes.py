@@ -85,13 +85,12 @@ def _paired(
 
 
 def _in_order(files: list[Path], labels: Labels, first: Counter[str]) -> list[Path]:
-    left = Counter(first)
-    front = []
+    """Those of the labels ``first`` before the others."""
+    left, front, rest = Counter(first), [], []
     for file in sorted(files, key=lambda file: labels[file]):
-        if left[labels[file]]:
-            left[labels[file]] -= 1
-            front.append(file)
-    return front + [file for file in files if file not in front]
+        (front if left[labels[file]] > 0 else rest).append(file)
+        left[labels[file]] -= 1
+    return front + rest
 
 
 def _by_digest(labels: Labels, digest: Callable[[Path], str]) -> dict[str, list[Path]]:

@@ -76,16 +76,17 @@ def _parts(view: View) -> Iterator[str]:
 
 
 def _artists(view: View) -> Iterator[str]:
-    """``Artist/Album``: the tags' artist is the folder's name."""
+    """``Artist/Album`` or ``Artist - Album``: the name of the folder begins with the artist of the tags."""
     if not view.reading.by_folder:
         return
     same: Counter[str] = Counter()
     for file, label in view.labels.items():
         tags = view.folder.tags[file]
-        same[label] += spelling(file.parts[0]) in {spelling(tags.artist), spelling(tags.album_artist)}
+        names = filter(None, map(spelling, (tags.artist, tags.album_artist)))
+        same[label] += spelling(file.parts[0]).startswith(tuple(names))
     totals = Counter(view.labels.values())
-    if names := sorted(label for label, count in same.items() if count > MAJORITY * totals[label]):
-        yield f"Labels that are artists, by the files' tags: {shown(names)}. {view.folder.elsewhere()}"
+    if found := sorted(label for label, count in same.items() if count > MAJORITY * totals[label]):
+        yield f"Labels that are artists, by the files' tags: {shown(found)}. {view.folder.elsewhere()}"
 
 
 def _spelling(view: View) -> Iterator[str]:

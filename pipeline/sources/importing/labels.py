@@ -1,5 +1,6 @@
 """The label of each file: from folders, from tags, or from a table."""
 
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,8 @@ class Folder:
 
     def command(self, *options: str, below: str = "") -> str:
         """As the user would type it, of this folder or one below."""
-        return f"`{shlex.join(['soundtrack', 'import', str(self.path / below), *options])}`"
+        folder = os.path.normpath(self.path / below)
+        return f"`{shlex.join(['soundtrack', 'import', folder, *options])}`"
 
     def elsewhere(self) -> str:
         """Where the labels may be, if not in the names of the folders."""
