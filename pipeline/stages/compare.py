@@ -22,7 +22,7 @@ def compare(settings: BaseParams) -> None:
     rows = split.read()
     data = DataSummary.of(clips.computed(), rows, split.explained(rows, settings.group_name))
     comparison(entries, pairs, leaks, data, paths.REPORTS)
-    about = "All experiments side by side: open comparison.html below Artifacts."
+    about = "All experiments side by side: open comparison.html in the tab Artifacts."
     with run_logging.open_run(settings, "comparison", "comparison", about) as run:
         run.log_folder(paths.REPORTS / "figures", "figures")
         for report in ("comparison.md", "comparison.html", paths.AUDIT.name):
