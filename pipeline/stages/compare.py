@@ -26,7 +26,7 @@ def compare(settings: BaseParams) -> str:
     data = DataSummary.of(clips.computed(), rows, split.explained(rows, settings.group_name))
     others = {"Data": paths.DATA_REPORT.name} | ({"Model card": paths.CARD.name} if settings.model_pages else {})
     comparison(entries, pairs, leaks, data, others, paths.REPORTS)
-    about = "All experiments side by side: open comparison.html below Artifacts."
+    about = "All experiments side by side: open comparison.html in the tab Artifacts."
     with run_logging.open_run(settings, "comparison", "comparison", about) as run:
         run.log_folder(paths.REPORTS / "figures", "figures")
         for report in (paths.COMPARISON.with_suffix(".md").name, paths.COMPARISON.name, paths.AUDIT.name):

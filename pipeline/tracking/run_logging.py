@@ -52,7 +52,7 @@ def open_experiment(
     """The run of an experiment of params.yaml."""
     about = (
         f"Experiment `{key}` of params.yaml: {description(experiment)}. Models are compared by validation macro F1. "
-        f"Below Artifacts are the learning curves, the confusion matrix of the test set, and the model's page."
+        "The tab Artifacts has the learning curves, the confusion matrix of the test set, and the model's page."
     )
     return open_run(settings, key, tracking.EXPERIMENT, about, run_id)
 
