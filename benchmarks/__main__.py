@@ -13,7 +13,7 @@ from pipeline import config
 from pipeline.base.files import write_json
 from pipeline.base.parallel import cores
 
-PARTS = ("features", "training", "reruns", "memory", "champion")
+PARTS = ("features", "training", "reruns", "excerpt", "decoders", "memory", "champion")
 
 
 def main() -> None:
@@ -60,6 +60,14 @@ def _rows(parts: list[str], files: list[Path], repeats: int) -> Iterator[dict[st
         from benchmarks import reruns
 
         yield reruns.added(files, 1000, repeats)._asdict()
+    if "excerpt" in parts:
+        from benchmarks import reruns
+
+        yield from reruns.excerpt(files)
+    if "decoders" in parts:
+        from benchmarks import decoders
+
+        yield from map(Row._asdict, decoders.run(repeats))
     if "memory" in parts:
         from benchmarks import reruns
 

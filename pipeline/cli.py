@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from pipeline.base.addresses import UI_PORT
 from pipeline.base.errors import reported
 
 app = typer.Typer(
@@ -88,11 +89,12 @@ def import_(
     Show what was understood and what looks wrong, ask, then link (where the file system can) or copy the clips and
     `dvc add` them. The folder itself is never changed. Import again for a new version.
     """
+    from pipeline.features import cost
     from pipeline.sources.importing import command
     from pipeline.sources.importing.plan import Wish
 
     wish = Wish(labels, groups, map_, merge_spellings, min_clips)
-    command.import_music(folder, wish, yes=yes, dry_run=dry_run)
+    command.import_music(folder, wish, cost.in_words, yes=yes, dry_run=dry_run)
 
 
 @app.command(epilog="Example: soundtrack repro --jobs 2")
@@ -102,12 +104,34 @@ def repro(
 ) -> None:
     """Run `dvc repro` with several stages at a time.
 
-    The results are the same as those of `dvc repro`.
+    The results are the same as those of `dvc repro`. One line is printed for each stage, and at the end the scores.
     """
+    from pipeline.reports import summary
     from pipeline.workflow import scheduler
 
-    if not scheduler.repro(jobs, files or [Path("dvc.yaml")]):
+    chosen = files or [summary.PIPELINE]
+    if not scheduler.repro(jobs, chosen):
         print("Data and pipelines are up to date.")
+    print("", *summary.after(chosen), sep="\n")
+
+
+@app.command(epilog="Example: soundtrack status")
+def status() -> None:
+    """Show all scores, and which stages would run again."""
+    from pipeline.reports import summary
+
+    print(*summary.status(), sep="\n")
+
+
+@app.command(epilog="Example: soundtrack report")
+def report() -> None:
+    """Open the report that compares all experiments.
+
+    Its path is printed, and on a desktop a browser opens it.
+    """
+    from pipeline.reports import summary
+
+    print(summary.open_report())
 
 
 @app.command(epilog="Example: soundtrack sweep mlp --trials 80 --jobs 2 --apply")
@@ -203,6 +227,19 @@ def restore_tags(backup: Annotated[Path, Argument(help="The file that `classify 
     from pipeline.library import commands
 
     commands.restore_tags(backup)
+
+
+@app.command(epilog="Example: soundtrack ui --port 5002")
+def ui(port: Port = UI_PORT) -> None:
+    """Open MLflow on the table of all models.
+
+    Print (and on a desktop open) the link to the training runs with their scores, sorted by validation macro F1. The
+    pages are served to this machine only. Where MLFLOW_TRACKING_URI names a server, the link leads there.
+    """
+    from pipeline import config
+    from pipeline.tracking.ui import ui as serve_ui
+
+    serve_ui(config.load().tracking.experiment, port)
 
 
 @app.command(epilog="Example: MLFLOW_TRACKING_URI=http://127.0.0.1:5000 soundtrack sync")

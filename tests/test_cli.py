@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import cli
 
-COMMANDS = ("import", "repro", "sweep", "classify", "page", "serve", "restore-tags", "sync")
+COMMANDS = ("import", "repro", "status", "report", "sweep", "classify", "page", "serve", "restore-tags", "ui", "sync")
 
 
 def soundtrack(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from pipeline.base import addresses
 from pipeline.config.training import Training
 from pipeline.training.dataset import Windows
 from pipeline.training.trainer import fit
@@ -74,10 +75,8 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path, training: Callable[..., Train
 
 
 def test_servers_listen_to_this_machine_alone() -> None:
-    lines = (ROOT / "Makefile").read_text().splitlines()
-    servers = [line for line in lines if "mlflow ui" in line or "mlflow server" in line]
-    assert servers
-    assert all("--host 127.0.0.1" in line for line in servers)
+    assert addresses.HOST == "127.0.0.1"
+    assert '["--host", HOST,' in (ROOT / "pipeline/tracking/ui.py").read_text()
     assert '["--host", "127.0.0.1",' in (ROOT / "pipeline/library/commands.py").read_text()
     runs = [node for _, name, node in calls() if name == "uvicorn.run"]
     assert runs

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.base import paths
+from pipeline.base.text import listed
 from pipeline.evaluation import metrics
 from pipeline.evaluation.bootstrap import Interval, compare, interval
 from pipeline.reports import figures
@@ -24,6 +26,7 @@ RISEN = 1.5
 OVERFITTED = 0.1
 """A model overfits when its training accuracy exceeds its test accuracy by more than this."""
 QUARTERS = 4
+VERDICTS = ("holds", "holds in part", "does not hold")
 INPUTS = (
     "In public copies of the original both branches got the spectrogram, and the wavelet pictures were plots of the waveform; "
     "here each branch has its own input, and the wavelets are real."
@@ -137,8 +140,11 @@ def page(theirs: Mapping[str, Side], ours: Mapping[str, Side], protocol: str, se
             ),
         ),
     ]
-    title, found = "The tutorial, reproduced", findings(theirs, ours, seed)
-    return environment().get_template("findings.html.j2").render(title=title, findings=found, parts=parts)
+    told = findings(theirs, ours, seed)
+    found = [*count(told), *told]
+    links = {"Comparison of this project's models": paths.COMPARISON.name, "Data": paths.DATA_REPORT.name}
+    template = environment().get_template("findings.html.j2")
+    return template.render(title="The tutorial, reproduced", findings=found, links=links, parts=parts)
 
 
 def beside(histories: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
@@ -203,6 +209,14 @@ def findings(theirs: Mapping[str, Side], ours: Mapping[str, Side], seed: int) ->
     return [*found, leak(tests), honest(theirs, ours, seed)]
 
 
+def count(found: Sequence[str]) -> list[str]:
+    """How many of the claims hold, in a sentence; none where none could be checked."""
+    counts = {words: sum(f"” {words}: " in sentence for sentence in found) for words in VERDICTS}
+    plural = {words: words.replace("holds", "hold").replace("does", "do") for words in VERDICTS}
+    told = [f"{number} {words if number == 1 else plural[words]}" for words, number in counts.items() if number]
+    return [f"The tutorial's claims: {listed(told)}."] if told else []
+
+
 def fluctuates_most(courses: Mapping[str, Course]) -> str:
     most = [max(values, key=values.__getitem__) for values in _fluctuations(courses)]
     loss, score = map(_each, _fluctuations(courses))
@@ -219,7 +233,7 @@ def fluctuates_least(courses: Mapping[str, Course]) -> str:
 def gradual(history: pd.DataFrame) -> str:
     quarters = [float(part.mean()) for part in np.array_split(history["valid_macro_f1"], QUARTERS) if len(part)]
     rises = [len(quarters) == QUARTERS and all(np.diff(quarters) > 0)]
-    found = f"its macro F1 in the quarters of the training is {_listed([f'{value:.3f}' for value in quarters])}"
+    found = f"its macro F1 in the quarters of the training is {listed([f'{value:.3f}' for value in quarters])}"
     return _verdict("Transfer learning rises gradually", rises, found)
 
 
@@ -239,7 +253,7 @@ def risen(courses: Mapping[str, Course]) -> str:
         for key, own in courses.items()
     ]
     claim = "After 30 epochs one validation loss shoots up, the others fall"
-    found = f"the loss of {_listed(risen) or 'none'} ends above {RISEN} times its minimum; {_listed(ends)}"
+    found = f"the loss of {listed(risen) or 'none'} ends above {RISEN} times its minimum; {listed(ends)}"
     return _verdict(claim, [bool(risen), len(risen) == 1], found)
 
 
@@ -251,7 +265,7 @@ def easiest(test: pd.DataFrame) -> list[str]:
     top, *low = f1.index[[0, -2, -1]]
     claim = "With the CNN classical has the highest F1, rock and reggae the lowest"
     found = (
-        f"{top} has the highest ({f1[top]:.2f}), {_listed([f'{label} ({f1[label]:.2f})' for label in low])} the lowest"
+        f"{top} has the highest ({f1[top]:.2f}), {listed([f'{label} ({f1[label]:.2f})' for label in low])} the lowest"
     )
     return [_verdict(claim, [top == "classical", set(low) == {"rock", "reggae"}], found)]
 
@@ -263,7 +277,7 @@ def raised(cnn: pd.DataFrame, transfer: pd.DataFrame) -> list[str]:
     if not gains:
         return []
     found = f"its F1 differs from the CNN's by {_each(gains, '+.2f')}"
-    claim = f"Transfer learning raises {_listed(list(gains))}"
+    claim = f"Transfer learning raises {listed(list(gains))}"
     return [_verdict(claim, [gain > 0 for gain in gains.values()], found)]
 
 
@@ -274,7 +288,7 @@ def worst(tests: Mapping[str, pd.DataFrame], courses: Mapping[str, Course]) -> s
     widest = max(gaps, key=gaps.__getitem__)
     overfitting = f"{widest} overfits most" if gaps[widest] > OVERFITTED else "none overfits"
     claim = "The multimodal model is the worst, very surprisingly, with 38 % F1"
-    found = f"its macro F1 is {_scores(tests)[MULTIMODAL]:.3f}; training and test accuracy are {_listed(shares)}, so {overfitting}"
+    found = f"its macro F1 is {_scores(tests)[MULTIMODAL]:.3f}; training and test accuracy are {listed(shares)}, so {overfitting}"
     return _verdict(claim, [list(_scores(tests))[-1] == MULTIMODAL], found)
 
 
@@ -288,7 +302,7 @@ def leak(tests: Mapping[str, pd.DataFrame]) -> str:
         shares.append(f"{right[True]:.0%} and {right[False]:.0%} ({key})")
     return (
         f"The leak: {seen.sum()} of {len(seen)} test clips are of groups in the training set; accuracy on these and on the "
-        f"others is {_listed(shares)}."
+        f"others is {listed(shares)}."
     )
 
 
@@ -297,7 +311,7 @@ def honest(theirs: Mapping[str, Side], ours: Mapping[str, Side], seed: int) -> s
         f"{side.score(seed).value:.3f} and {ours[key].score(seed).value:.3f} ({key})" for key, side in theirs.items()
     ]
     pairs = compare({key: side.test for key, side in ours.items()}, seed)
-    found = [f"macro F1 is {_listed(both)}", *(f"by this project's, {pair.sentence}" for pair in pairs)]
+    found = [f"macro F1 is {listed(both)}", *(f"by this project's, {pair.sentence}" for pair in pairs)]
     return f"By the tutorial's protocol and settings, and by this project's, {'; '.join(found)}."
 
 
@@ -346,16 +360,12 @@ def _scores(tests: Mapping[str, pd.DataFrame]) -> dict[str, float]:
 
 def _verdict(claim: str, parts: Sequence[bool], found: str) -> str:
     """A claim of several parts may hold in some of them."""
-    word = "holds" if all(parts) else "holds in part" if any(parts) else "does not hold"
+    word = VERDICTS[0 if all(parts) else 1 if any(parts) else 2]
     return f"“{claim}” {word}: {found}."
 
 
 def _each(values: Mapping[str, float], form: str = ".3f") -> str:
-    return _listed([f"{value:{form}} ({key})" for key, value in values.items()])
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return listed([f"{value:{form}} ({key})" for key, value in values.items()])
 
 
 def _number(value: float, form: str) -> str:

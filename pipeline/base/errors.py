@@ -17,6 +17,8 @@ def reported() -> Iterator[None]:
         yield
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell says that Ctrl+C ended a command
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -95,7 +95,7 @@ def each(pool: Executor, function: Callable[[T], R], items: Sequence[T], title: 
     waiting = deque(pool.submit(function, item) for item in islice(rest, AHEAD * cores()))
 
     def results() -> Iterator[R]:
-        with tqdm(total=len(items), desc=title, unit=unit, dynamic_ncols=True) as bar:
+        with tqdm(total=len(items), desc=title, unit=unit, disable=None, dynamic_ncols=True) as bar:
             while waiting:
                 result = waiting.popleft().result()
                 waiting.extend(pool.submit(function, item) for item in islice(rest, 1))

@@ -32,12 +32,17 @@ EVALUATION = Path("evaluation")
 LEAK = EVALUATION / "leak"
 SCORES = Path("scores.json")
 """All of an experiment, beside what else its evaluation leaves."""
+CONFUSION = Path("confusions")
+"""True and predicted label of each test clip, for DVC's plot: a file for each experiment. (DVC would take a folder called
+confusion for its template of that name.)"""
 METRICS = Path("metrics")
 """The scores that DVC shows, a file for each experiment."""
 CANDIDATE = Path("candidate")
 """The best model as a bundle, whether or not it became the champion."""
 REPORTS = Path("reports")
+COMPARISON = REPORTS / "comparison.html"
 AUDIT = REPORTS / "audit.md"
+COMPARISON = REPORTS / "comparison.html"
 CARD = REPORTS / "model-card.md"
 OOD_FIGURE = REPORTS / "ood.png"
 DATA_REPORT = REPORTS / "data.html"
@@ -62,6 +67,11 @@ def sweeps() -> Path:
 def cache() -> Path:
     """Partial work that must survive a killed stage, which DVC's outputs do not. Never needed, only faster."""
     return home() / ".cache"
+
+
+def logs() -> Path:
+    """What each stage of the last run printed."""
+    return cache() / "logs"
 
 
 def embeddings() -> Path:

@@ -1,13 +1,16 @@
 """Sections `features` and `window`: what is computed of a clip, and how much of it a model sees at once."""
 
 import math
+import re
 from types import NoneType
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.base import Positive, Section
 
+Span = tuple[float, float]
+"""Start and stop in seconds; the stop may be infinite."""
 Form = Literal["columns", "frames", "image"]
 """Columns of a table, frames by bands, or an image of one size for all clips."""
 ALIGNED = ("spectrogram", "wavelet")
@@ -84,6 +87,35 @@ def _kind(annotation: Any) -> type[Kind] | None:
     return types[0] if len(types) == 1 and isinstance(types[0], type) and issubclass(types[0], Kind) else None
 
 
+def spans(excerpt: str, seconds: float) -> list[Span]:
+    """What of a clip that lasts so long its features are of; a clip that is hardly longer is read whole."""
+    sections, length = _sections(excerpt)
+    if sections * length >= seconds:
+        return [(0.0, math.inf)]
+    starts = [(number + 0.5) * seconds / sections - length / 2 for number in range(sections)]
+    return [(start, start + length) for start in starts]
+
+
+def longest_s(excerpt: str) -> float:
+    """Seconds that the features of a clip are of, at most."""
+    sections, length = _sections(excerpt)
+    return sections * length
+
+
+def _sections(excerpt: str) -> tuple[int, float]:
+    """How many, and the seconds of each.
+
+    Raises:
+        ValueError: it is none of the three forms.
+    """
+    if excerpt == "whole":
+        return 1, math.inf
+    found = re.fullmatch(r"(?:middle|([1-9]\d*) sections? of) (\d+(?:\.\d+)?) s", excerpt)
+    if not found or not float(found[2]):
+        raise ValueError(f"{excerpt!r} is not understood: give `whole`, `middle 30 s`, or `3 sections of 10 s`")
+    return int(found[1] or 1), float(found[2])
+
+
 class Features(BaseFeatures):
     package: ClassVar[str] = "pipeline.features"
     decoder: ClassVar[str] = "pipeline.features.sound"
@@ -94,6 +126,14 @@ class Features(BaseFeatures):
     musicnn: MusicnnInput | None
     fbank: Fbank | None
     """This and musicnn are null where no experiment needs them: they would cost time and space."""
+    excerpt: str
+    """What of a clip the features are of: ``whole``, ``middle 30 s``, or ``3 sections of 10 s``, spread over it."""
+
+    @field_validator("excerpt")
+    @classmethod
+    def _understood(cls, text: str) -> str:
+        _sections(text)
+        return text
 
     @model_validator(mode="after")
     def _aligned(self) -> Self:

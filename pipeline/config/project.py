@@ -31,6 +31,8 @@ class Champion(Section):
     """Share of confident predictions that must be right on the validation set; it sets the confidence threshold."""
     in_distribution: Annotated[float, Field(gt=0, le=1)]
     """Share of validation clips within the OOD threshold."""
+    segment_seconds: Annotated[float, Field(gt=0)]
+    """Longer songs are cut into segments of about this length, or of that of the longest clip if it is shorter."""
 
 
 class BaseParams(Section):
@@ -127,3 +129,9 @@ class Params(BaseParams):
     audit: Audit
     features: Features
     champion: Champion
+
+    @model_validator(mode="after")
+    def _segments_are_clips(self) -> Self:
+        if self.champion.segment_seconds < self.audit.min_seconds:
+            raise ValueError("champion.segment_seconds must be at least audit.min_seconds: shorter clips are rejected")
+        return self

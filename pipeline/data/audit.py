@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import soundfile
 
 from pipeline.base import paths
 from pipeline.base.errors import UserError
 from pipeline.base.files import atomic_write, write_text
 from pipeline.base.parallel import each, workers
+from pipeline.base.text import counted
 from pipeline.config.data import Audit, BaseAudit
 from pipeline.data import audio, clips, fingerprint, gtzan
 from pipeline.data.groups import join
@@ -62,39 +62,31 @@ class Checks:
 
 def inspect(file: Path, digest: str, limits: Audit) -> Finding:
     """Decode an audio file, whose sha256 is ``digest``."""
-    if file.suffix.lower() == ".raw":
-        return Finding(0.0, 0, digest, "cannot be decoded: a .raw file does not say its format")
     try:
-        header = soundfile.info(file)
-        if audio.is_headerless(header):
-            return Finding(0.0, 0, digest, f"cannot be decoded: {audio.NO_AUDIO}")
-        # before memory is allocated for the samples: a broken header can announce years
-        if header.frames == audio.UNKNOWN_LENGTH:
-            return Finding(0.0, header.samplerate, digest, "its header gives no length: encode it again")
-        if header.duration > limits.max_seconds:
-            length = f"{header.duration:.0f} s, at most {limits.max_seconds:g} s"
-            reason = f"too long: {length} (cut it, or raise audit.max_seconds)"
-            return Finding(0.0, header.samplerate, digest, reason)
-        samples, rate = audio.decode(file)
-    except soundfile.LibsndfileError as error:
-        return Finding(0.0, 0, digest, audio.decode_fault(error))
-    except (ArithmeticError, MemoryError, TypeError, ValueError) as error:  # an impossible rate or size
-        return Finding(0.0, 0, digest, f"cannot be decoded: its header is broken ({error})")
+        samples, rate = audio.decode(file, limits.max_seconds)
+    except audio.DecodeError as error:
+        return Finding(0.0, 0, digest, str(error))
     duration = len(samples) / rate
+    if duration > limits.max_seconds:
+        reason = f"too long: more than {limits.max_seconds:g} s (cut it, or raise audit.max_seconds)"
+        return Finding(duration, rate, digest, reason)
     if reason := audio.fault(samples, duration, limits):
         return Finding(duration, rate, digest, reason)
-    return Finding(duration, rate, digest, "", fingerprint.fingerprint(samples.mean(axis=1), rate))
+    return Finding(duration, rate, digest, "", fingerprint.fingerprint(audio.mixed(samples), rate))
 
 
 SOUND = Checks(inspect, fingerprint.near, "Clips of the same audio")
 
 
-def run(limits: BaseAudit, folders: Sequence[Path], checks: Checks = SOUND) -> None:
+def run(limits: BaseAudit, folders: Sequence[Path], checks: Checks = SOUND) -> str:
     """Audit the files that the stage `download` listed, and write the clips table, the pairs and the report.
 
     Args:
         folders: what the source downloaded, which has the list of files, and where a person's own files are; a clip is
             named by its path without them.
+
+    Returns:
+        The numbers of good and rejected clips, in words.
 
     Raises:
         AuditError: the good clips cannot make a data set.
@@ -105,12 +97,16 @@ def run(limits: BaseAudit, folders: Sequence[Path], checks: Checks = SOUND) -> N
         names = names.str.removeprefix(f"{folder.as_posix()}/")
     table, pairs = audit(files.assign(clip_id=list(names)), limits, checks)
     report = summary(table, pairs, checks.same)
-    log.info(report)
     write_text(paths.AUDIT, report)
     check(table, limits)
     clips.write(table)
     with atomic_write(paths.DUPLICATES) as file:
         pairs.to_csv(file, index=False)
+    good = int(table["status"].eq("ok").sum())
+    if rejected := table.loc[table["status"] == "rejected", "reason"].str.split(":").str[0].value_counts().to_dict():
+        reasons = ", ".join(f"{count} {reason}" for reason, count in rejected.items())
+        log.warning("%s rejected (%s): see %s", counted(len(table) - good, "clip"), reasons, paths.AUDIT)
+    return f"{counted(good, 'good clip')}, {len(table) - good} rejected"
 
 
 def audit(files: pd.DataFrame, limits: BaseAudit, checks: Checks = SOUND) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -196,7 +192,9 @@ def check(table: pd.DataFrame, limits: BaseAudit) -> None:
 def summary(table: pd.DataFrame, pairs: pd.DataFrame, same: str = SOUND.same) -> str:
     """A short Markdown text: good clips by label, rejected files with reasons, and clips that occur twice."""
     counts = pd.crosstab(table["label"], table["status"]).reindex(columns=["ok", "rejected"], fill_value=0)
-    lines = ["# Audit", "", "| label | good clips | rejected |", "|---|---|---|"]
+    good, bad = (int(counts[status].sum()) for status in counts)
+    told = f"{len(table)} files: {good} good clips, {bad or 'none'} rejected."
+    lines = ["# Audit", "", told, "", "| label | good clips | rejected |", "|---|---|---|"]
     lines += [f"| {_cell(label)} | {row.ok} | {row.rejected} |" for label, row in counts.iterrows()]
     rejected = table[table["status"] == "rejected"]
     if len(rejected):

@@ -53,6 +53,11 @@ class Comparison:
         """Whether the difference is significant."""
         return self.difference.low > 0
 
+    def lead(self, key: str) -> Interval:
+        """How far ``key``, one of the two, is ahead of the other; below 0 if it is behind."""
+        ahead = self.difference
+        return ahead if key == self.better else Interval(-ahead.value, -ahead.high, -ahead.low)
+
     @property
     def sentence(self) -> str:
         if not self.distinct:
@@ -108,8 +113,7 @@ def compare(
 def difference(one: pd.DataFrame, other: pd.DataFrame, seed: int) -> Interval:
     """How far ``one`` is ahead of ``other`` in macro F1 on the same clips; below 0 if it is behind."""
     (pair,) = compare({"one": one, "other": other}, seed)
-    ahead = pair.difference
-    return ahead if pair.better == "one" else Interval(-ahead.value, -ahead.high, -ahead.low)
+    return pair.lead("one")
 
 
 def by_run(rows: pd.DataFrame) -> pd.DataFrame:

@@ -4,14 +4,21 @@ Predictions are a table as in :mod:`pipeline.evaluation.metrics`. All rows given
 see :func:`pipeline.evaluation.metrics.of_part`.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.metrics import PROBABILITY, label_names, probabilities, true_places
 from pipeline.evaluation.temperature import Matrix, at_temperature, best, logits
 
+Places = np.ndarray[Any, np.dtype[np.integer[Any]]]
+
 BINS = 15
 """As in Guo et al. 2017."""
+FEWEST = 20
+"""Rows in a bin of a reliability diagram: with fewer, chance moves its accuracy by more than 0.2."""
+MOST_BINS = 10
 NEVER = 1.01
 """A confidence threshold that no probability reaches."""
 
@@ -26,34 +33,38 @@ def ece(rows: pd.DataFrame, bins: int = BINS) -> float:
     Raises:
         ValueError: there are no rows.
     """
-    table = reliability(rows, bins)
+    highest = confidence(rows)
+    edges = np.linspace(0, 1, bins + 1)
+    # Softmax in float32 may exceed 1 by rounding.
+    table = _binned(rows, highest, np.clip(np.searchsorted(edges, highest) - 1, 0, bins - 1))
     return float(np.average((table["accuracy"] - table["confidence"]).abs(), weights=table["clips"]))
 
 
-def reliability(rows: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
-    """Confidence and accuracy by bin of confidence: columns ``low, high, clips, confidence, accuracy``.
+def reliability(rows: pd.DataFrame, fewest: int = FEWEST) -> pd.DataFrame:
+    """Confidence and accuracy by bin of confidence: columns ``clips, confidence, accuracy``, least confident first.
 
-    A row for each bin that has clips. The bins are equally wide; ``high`` belongs to its bin, ``low`` does not.
-    ``confidence`` is the mean of the highest probabilities, ``accuracy`` the share of correct predictions.
+    The bins have equally many clips, at least ``fewest`` of them where there are as many. ``confidence`` is the mean of the
+    highest probabilities, ``accuracy`` the share of correct predictions.
 
     Raises:
         ValueError: there are no rows.
     """
+    highest = confidence(rows)
+    bins = int(np.clip(len(rows) // fewest, 1, MOST_BINS))
+    place = np.empty(len(rows), dtype=int)
+    place[np.argsort(highest, kind="stable")] = np.arange(len(rows)) * bins // max(len(rows), 1)
+    return _binned(rows, highest, place)
+
+
+def _binned(rows: pd.DataFrame, highest: Matrix, place: Places) -> pd.DataFrame:
+    """As :func:`reliability`, for bins of any kind: of each row the number of its bin."""
     if rows.empty:
         raise ValueError("there are no predictions whose calibration could be measured")
-    highest = confidence(rows)
-    edges = np.linspace(0, 1, bins + 1)
-    # Softmax in float32 may exceed 1 by rounding.
-    place = np.clip(np.searchsorted(edges, highest) - 1, 0, bins - 1)
     right = rows["label"].to_numpy() == rows["predicted"].to_numpy()
-    table = (
-        pd.DataFrame({"place": place, "confidence": highest, "accuracy": right})
-        .groupby("place")
-        .agg(clips=("accuracy", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean"))
-    )
-    table.insert(0, "low", edges[table.index])
-    table.insert(1, "high", edges[table.index + 1])
-    return table.reset_index(drop=True)
+    table = pd.DataFrame({"place": place, "confidence": highest, "accuracy": right}).groupby("place")
+    return table.agg(
+        clips=("accuracy", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean")
+    ).reset_index(drop=True)
 
 
 def confidence(rows: pd.DataFrame) -> Matrix:

@@ -99,19 +99,6 @@ def confusion(predictions: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
     return counts.reindex(index=actual, columns=predicted, fill_value=0)
 
 
-def most_confused(matrix: pd.DataFrame) -> tuple[list[tuple[str, str]], int]:
-    """The pair of labels most often confused, in either direction, and the number of their confused clips.
-
-    More than one pair if several are confused equally often, none if no clip is off the diagonal.
-    """
-    counts = matrix.to_numpy()
-    both = np.triu(counts + counts.T, k=1)
-    if not both.any():
-        return [], 0
-    pairs = [(str(matrix.index[a]), str(matrix.index[b])) for a, b in np.argwhere(both == both.max())]
-    return pairs, int(both.max())
-
-
 def ranked(key: str, scores: Mapping[str, float]) -> tuple[float, float, str]:
     """Key to sort models by, best first: validation macro F1, of equals validation loss, then the key.
 

@@ -34,6 +34,11 @@ def scores(answers: pd.DataFrame, seed: int) -> dict[str, float]:
     }
 
 
+def macro_f1(found: Mapping[str, float]) -> bootstrap.Interval:
+    """Of the test set, from :func:`scores`."""
+    return bootstrap.Interval(*(found[f"test_macro_f1{end}"] for end in ("", "_low", "_high")))
+
+
 def ablation(answers: Mapping[str, pd.DataFrame], seed: int) -> pd.DataFrame:
     """branch, macro_f1 without it, and its worth: the difference to the fusion, with its 95 % interval (low, high).
 

@@ -14,24 +14,28 @@ from pipeline.base import paths
 from pipeline.base.errors import UserError
 from pipeline.base.files import atomic_write
 from pipeline.base.parallel import each
+from pipeline.base.text import counted
 from pipeline.config.features import BaseFeatures
-from pipeline.data import audio, clips
+from pipeline.data import audio, clips, ffmpeg, sndfile
 from pipeline.features import cache, extract
 from pipeline.features.cache import FeatureCache
 from pipeline.features.extract import Task
 from pipeline.workflow.cache_key import cache_key, code, libraries
 
 log = logging.getLogger(__name__)
-LIBRARIES = ("librosa", "numpy", "pillow", "scipy", "soundfile", "soxr")
+LIBRARIES = ("av", "librosa", "numpy", "pillow", "scipy", "soundfile", "soxr")
 
 
 class FeaturesError(UserError):
     """Nothing can be computed; the message says why."""
 
 
-def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> None:
+def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> str:
     """Write the stores and ``features/failed.csv``; only what is not cached goes through the pool. A kind that is off has
-    an empty folder.
+    a folder that says so.
+
+    Returns:
+        The number of clips and the kinds, in words.
 
     Raises:
         FeaturesError: no clip has features.
@@ -58,9 +62,11 @@ def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> None:
             list(threads.map(lambda kind: stores[kind].finish(paths.FEATURES / kind), stores))
     for kind in set(settings.possible) - set(stores):
         with atomic_write(paths.FEATURES / kind) as nothing:
-            nothing.mkdir()  # DVC asks for each of a stage's outputs
+            nothing.mkdir()  # DVC asks for each of a stage's outputs, and warns of empty ones
+            (nothing / "off.txt").write_text(f"features.{kind} is null in params.yaml.\n", encoding="utf-8")
     with atomic_write(paths.FAILED) as file:
         pd.DataFrame(failed.items(), columns=["clip_id", "reason"]).to_csv(file, index=False)
+    return f"{counted(len(good) - len(failed), 'clip')}: {', '.join(stores)}"
 
 
 def _open(kind: str, settings: BaseFeatures, pool: ProcessPoolExecutor) -> AbstractContextManager[FeatureCache]:
@@ -80,6 +86,6 @@ def _missing(good: pd.DataFrame, stores: dict[str, FeatureCache]) -> dict[int, T
 def key(kind: str, settings: BaseFeatures) -> str:
     """What decides a clip's features besides the clip: params, code and the libraries' versions."""
     shared = settings.model_dump(exclude=set(settings.possible))
-    packages = [features, audio, importlib.import_module(settings.package)]
+    packages = [features, audio, ffmpeg, sndfile, importlib.import_module(settings.package)]
     own_code = code(*extract.modules(settings, kind), within=packages)
     return cache_key(shared, getattr(settings, kind), own_code, libraries(*LIBRARIES))

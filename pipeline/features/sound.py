@@ -51,7 +51,7 @@ def described(width: int, bands: str, unit: str, silence_db: float) -> dict[str,
 
 def read(file: Path, settings: Features) -> Sound:
     numba_cache.fill(settings)
-    return Sound(mono(file, settings.sample_rate), settings.sample_rate)
+    return Sound(mono(file, settings.sample_rate, settings.excerpt), settings.sample_rate)
 
 
 @lru_cache

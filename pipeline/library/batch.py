@@ -14,6 +14,11 @@ from pipeline.serving.isolated import Prediction
 from pipeline.serving.manifest import INTERFACE
 from pipeline.tracking.registry import Registered
 
+SAME = 1e-6
+"""Distance to a training clip below which a song is that clip: none, but for rounding."""
+NOT_READ = "not read"
+"""The verdict on a file without a prediction; the others are the model's."""
+
 
 @dataclass(frozen=True)
 class Song:
@@ -23,7 +28,7 @@ class Song:
     """Why it has no prediction; empty if it has one."""
     guess: str = ""
     """The most probable label."""
-    verdict: str = ""
+    verdict: str = NOT_READ
     distance: float = 0.0
     """OOD score."""
     seconds: float = 0.0
@@ -43,6 +48,11 @@ class Song:
     def confidence(self) -> float | None:
         """The guess's probability."""
         return self.probabilities.get(self.guess)
+
+    @property
+    def training_clip(self) -> bool:
+        """The model was trained on this very song."""
+        return not self.reason and self.distance < SAME
 
     def at_threshold(self, confidence_threshold: float) -> "Song":
         """The song with the verdict that another confidence threshold gives it."""

@@ -1,6 +1,7 @@
 """``soundtrack classify``, ``page``, ``serve`` and ``restore-tags``: using the champion."""
 
 import os
+import socket
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -10,10 +11,10 @@ import pandas as pd
 from pipeline import config
 from pipeline.base import paths
 from pipeline.base.errors import UserError
+from pipeline.base.text import counted
 from pipeline.evaluation import calibration
 from pipeline.library import batch, output, tags
 from pipeline.library.batch import Song
-from pipeline.library.output import counted
 from pipeline.serving import manifest
 from pipeline.tracking import registry
 from pipeline.tracking.registry import Registered
@@ -47,30 +48,35 @@ def classify(
     print(*output.lines(songs, folder, top, known), sep="\n")
     if others:
         print(f"{counted(others, 'other file')} skipped (not audio).")
-    print(f"Model: {known.experiment}, version {model.version}.")
+    print(f"Model: {model.uri} ({known.experiment}).")
     if csv:
         output.write_csv(songs, known, csv)
+        print(f"Table: {csv}")
     if json:
-        output.write_json(songs, json)
+        output.write_json(songs, known, model.uri, json)
+        print(f"JSON: {json}")
     if m3u:
         written = output.write_playlists(songs, m3u)
         print(f"{counted(len(written), 'playlist')} in {m3u}.")
     if genres:
         write_tags(songs, yes)
+    if not (csv or json or m3u or genres) and any(song.confident for song in songs):
+        print("Next: --playlists FOLDER writes a playlist for each label, --csv FILE a table, --write-tags genre tags.")
 
 
 def page(uri: str | None, port: int) -> None:
     """Become the process that serves the page, with the model's own code.
 
     Raises:
-        UserError: there is no model, or its code has no page.
+        UserError: there is no model, its code has no page, or the port is in use.
     """
+    check_free(port)
     model = chosen(uri)
     known = manifest.summary(model.bundle)
     module = known.interface.page
     if not (model.code / module.replace(".", "/")).with_suffix(".py").is_file():
         raise UserError(f"the code of model {model.version} has no page: `make repro` makes a model that has")
-    print(f"Model: {known.experiment}, version {model.version}.")
+    print(f"Model: {model.uri} ({known.experiment}).")
     print(f"Open http://127.0.0.1:{port} in a few seconds (Ctrl+C stops it)", flush=True)
     path = os.pathsep.join(filter(None, [str(model.code), os.environ.get("PYTHONPATH")]))
     # -P: else the working folder, perhaps a checkout of other code, would come before that path
@@ -85,12 +91,25 @@ def serve(uri: str | None, port: int, workers: int) -> None:
     """Become MLflow's server of the model, which runs the model's own code.
 
     Raises:
-        UserError: there is no model.
+        UserError: there is no model, or the port is in use.
     """
+    check_free(port)
     model = chosen(uri)
     program = str(Path(sys.executable).with_name("mlflow"))
     place = ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     os.execv(program, [program, "models", "serve", "--model-uri", str(model.folder), "--env-manager", "local", *place])
+
+
+def check_free(port: int) -> None:
+    """
+    Raises:
+        UserError: a program listens on this port.
+    """
+    with socket.socket() as caller:
+        if caller.connect_ex(("127.0.0.1", port)) == 0:
+            raise UserError(
+                f"port {port} is in use, perhaps by an earlier one of these: stop it, or choose another with --port"
+            )
 
 
 def chosen(uri: str | None) -> Registered:

@@ -8,64 +8,84 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from pipeline.base.files import write_text
-from pipeline.library.batch import Song
+from pipeline.base.text import counted
+from pipeline.library.batch import NOT_READ, Song
 from pipeline.serving.manifest import Summary, Verdict
 
 MAX_WIDTH = 60
 """Characters of a file's name on the screen."""
-FIELDS = ("label", "guess", "confidence", "verdict", "distance", "seconds")
+FIELDS = ("label", "guess", "confidence", "verdict", "training_clip", "distance", "seconds")
 """In CSV and JSON; ``label`` is empty unless the verdict is ``confident``."""
+THRESHOLDS = ("confidence_threshold", "target_precision", "ood_threshold")
+LEAST, MANY = 0.01, 10
+"""The lowest probability that is shown, and the highest ratio of distances."""
+HEADER = ("file", "verdict", "guess", "confidence", "note")
 
 
 def lines(songs: Sequence[Song], folder: Path, top: int, model: Summary) -> list[str]:
-    """One for each song, and a summary."""
-    names = {song.file: _shown(song.file, folder) for song in songs}
-    width = max(map(len, names.values()))
-    rows = [f"{names[song.file]:{width}}  {_line(song, top, model)}" for song in songs]
-    return [*rows, "", *summary(songs, model)]
+    """A table with a row for each song, and a summary."""
+    rows = [HEADER, *((_shown(song.file, folder), *_cells(song, top, model)) for song in songs)]
+    widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
+    table = [
+        f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]:{widths[2]}}  {row[3]:>{widths[3]}}  {row[4]}".rstrip()
+        for row in rows
+    ]
+    return [*table, "", *summary(songs, model)]
 
 
 def summary(songs: Sequence[Song], model: Summary) -> list[str]:
-    verdicts = Counter(song.verdict for song in songs if not song.reason)
-    counts = [f"{verdicts[verdict]} {verdict}" for verdict in get_args(Verdict)]
-    unread = sum(bool(song.reason) for song in songs)
-    text = [f"{counted(len(songs), 'file')}: {', '.join(counts)}, {unread} not read."]
+    verdicts = Counter(song.verdict for song in songs)
+    counts = [f"{verdicts[verdict]} {verdict}" for verdict in (*get_args(Verdict), NOT_READ) if verdicts[verdict]]
+    text = [f"{counted(len(songs), 'file')}: {', '.join(counts)}."]
     if by_label := Counter(song.label for song in songs if song.confident):
-        text.append(", ".join(f"{label} {count}" for label, count in by_label.most_common()))
+        text.append(f"Labels: {', '.join(f'{label} {count}' for label, count in by_label.most_common())}.")
     if verdicts["uncertain"]:
         text.append(_explain_uncertain(model))
     if verdicts["out-of-distribution"]:
         text.append(
-            f"out-of-distribution: unlike all training clips (labels: {', '.join(model.labels)}). "
-            f"Train a model on music like yours (docs/music.md)."
+            f"out-of-distribution: unlike all training clips, by a distance above the limit. Their labels: "
+            f"{', '.join(model.labels)}. For music like yours: soundtrack import FOLDER, with a sub-folder for each label."
         )
+    if any(song.training_clip for song in songs):
+        text.append("training clip: the model was trained on this song, so its answer says nothing of the model.")
     return text
 
 
-def counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _explain_uncertain(model: Summary) -> str:
-    right = f"{model.target_precision:.0%} of predictions"
+    right = f"{percent(model.target_precision)} of answers"
     if model.confidence_threshold > 1:
-        why = f"at no confidence threshold were {right} right on validation clips"
+        why = f"at no confidence were {right} right on validation clips"
     else:
-        why = f"the best guess is below {model.confidence_threshold:.0%}. Above that, {right} were right on validation clips"
+        why = f"the best guess is below {percent(model.confidence_threshold)}. Above that, {right} were right on validation clips"
     return f"uncertain: {why}. A lower --precision gives more labels."
 
 
-def _line(song: Song, top: int, model: Summary) -> str:
-    if song.reason:
-        return f"not read: {song.reason}"
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _cells(song: Song, top: int, model: Summary) -> tuple[str, str, str, str]:
+    """Verdict, guess, confidence, and what else there is to say."""
+    if song.confidence is None:
+        return song.verdict, "", "", song.reason
     if song.verdict == "out-of-distribution":
-        return f"out-of-distribution (distance {song.distance:.1f}, limit {model.ood_threshold:.1f})"
-    best = sorted(song.probabilities.items(), key=lambda pair: -pair[1])[:top]
-    ranking = ", ".join(f"{label} {probability:.2f}" for label, probability in best)
-    return ranking if song.confident else f"uncertain: {ranking}"
+        # its probabilities say nothing
+        return song.verdict, "", "", _how_far(song.distance / model.ood_threshold)
+    _, *others = sorted(song.probabilities.items(), key=lambda pair: -pair[1])[:top]
+    note = ", ".join(f"{label} {percent(share)}" for label, share in others if share >= LEAST)
+    if song.training_clip:
+        note = f"training clip; {note}" if note else "training clip"
+    return song.verdict, song.guess, percent(song.confidence), note
+
+
+def _how_far(times: float) -> str:
+    """The distance to the nearest training clip, in those at which a song is out-of-distribution."""
+    if times > MANY:
+        return f"more than {MANY} times the limit"
+    return f"{times:.1f} times the limit" if times >= 1.05 else "just above the limit"
 
 
 def _shown(file: Path, folder: Path) -> str:
@@ -80,20 +100,23 @@ def write_csv(songs: Sequence[Song], model: Summary, file: Path) -> None:
     rows = csv.writer(stream)
     rows.writerow(["file", *FIELDS, *(f"p:{label}" for label in model.labels), "reason"])
     for song in songs:
-        values = ["" if song.reason else getattr(song, name) for name in FIELDS]
+        values = _fields(song)
         probabilities = [song.probabilities.get(label, "") for label in model.labels]
-        rows.writerow([song.file, *values, *probabilities, song.reason])
+        rows.writerow([song.file, *(values.get(name, "") for name in FIELDS), *probabilities, song.reason])
     write_text(file, stream.getvalue(), errors="surrogateescape")
 
 
-def write_json(songs: Sequence[Song], file: Path) -> None:
-    fields = (*FIELDS, "probabilities")
-    objects = [
-        {"file": str(song.file)} | {name: getattr(song, name) for name in (["reason"] if song.reason else fields)}
-        for song in songs
-    ]
+def write_json(songs: Sequence[Song], model: Summary, uri: str, file: Path) -> None:
+    """The model with its thresholds, and the songs."""
+    about = model.model_dump(include={"experiment", "labels", *THRESHOLDS})
+    listed = [{"file": str(song.file)} | _fields(song) for song in songs]
     # ASCII: a file name need not be UTF-8
-    write_text(file, json.dumps(objects, indent=2) + "\n")
+    write_text(file, json.dumps({"model": {"uri": uri} | about, "songs": listed}, indent=2) + "\n")
+
+
+def _fields(song: Song) -> dict[str, Any]:
+    names = ("verdict", "reason") if song.reason else (*FIELDS, "probabilities")
+    return {name: getattr(song, name) for name in names}
 
 
 def write_playlists(songs: Sequence[Song], folder: Path) -> list[Path]:

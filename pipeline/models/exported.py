@@ -25,6 +25,7 @@ def export(net: Any, examples: Sequence[Any], names: Sequence[str], outputs: Seq
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         # of attention, that it takes the number of patches for fixed, which it is
         warnings.filterwarnings("ignore", "Converting a tensor", module="transformers")
+        warnings.filterwarnings("ignore", "Constant folding")  # of what it leaves as it is
         torch.onnx.export(
             net,
             tuple(examples),

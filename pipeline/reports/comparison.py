@@ -3,58 +3,62 @@
 The model is chosen by its validation scores alone.
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.base import files
+from pipeline.base import files, paths
+from pipeline.base.text import UNKNOWN, duration
 from pipeline.evaluation.bootstrap import Comparison, Interval
-from pipeline.evaluation.metrics import most_confused, ranked
-from pipeline.reports import figures
+from pipeline.evaluation.metrics import ranked
+from pipeline.reports import answer, figures
 from pipeline.reports.entries import DataSummary, Entry
 from pipeline.reports.figures import number
-from pipeline.reports.pages import UNKNOWN, Table, data_uri, environment, markdown, table
-
-BASELINE = "majority"
-"""Key of the model that always predicts the most frequent label of the training set."""
+from pipeline.reports.pages import Picture, Table, environment, markdown, table
 
 
 def comparison(
-    entries: list[Entry], pairs: list[Comparison], leaks: Mapping[str, Mapping[str, Any]], data: DataSummary, out: Path
+    entries: list[Entry],
+    pairs: list[Comparison],
+    leaks: Mapping[str, Mapping[str, Any]],
+    data: DataSummary,
+    links: Mapping[str, str],
+    out: Path,
 ) -> None:
     """Write ``comparison.md``, ``comparison.html`` (self-contained) and ``figures/*.png`` to ``out``.
 
     Args:
         entries: at least one, with different keys.
         leaks: by experiment, as in ``evaluation/leak/<key>/leak.json``.
+        links: paths of other pages from ``out``, by the name to show.
     """
     ranked = rank(entries)
     best = ranked[0]
-    pictures = {name: figures.png(figure) for name, figure in _figures(ranked, leaks).items()}
+    keys = [entry.key for entry in ranked]
+    own = {f"Mistakes of {best.key}": quote(best.page)} if best.page else {}
+    pictures = _pictures(ranked, leaks, data.leaky)
     with files.atomic_write(out / "figures") as folder:
         folder.mkdir()
-        for name, png in pictures.items():
-            (folder / f"{name}.png").write_bytes(png)
-    f1 = {entry.key: entry.metrics["test_macro_f1"] for entry in ranked}
+        for name, picture in pictures.items():
+            (folder / f"{name}.png").write_bytes(picture.png)
     content = {
-        "chosen": best,
-        "pages": [(entry.key, entry.page) for entry in ranked if entry.page],
-        "ranked": ranked,
-        "baseline": BASELINE,
-        "better_on_test": _listed([f"{key} ({number(score)})" for key, score in f1.items() if score > f1[best.key]]),
+        "best": best,
+        "answer": answer.answer(ranked, pairs, data),
+        "links": {**links, **own, f"MLflow run of {best.key}": best.run[1]},
         "scores": _scores(ranked, data.leaky),
-        "few_groups": _listed(data.few_groups),
-        "pairs": [pair.sentence for pair in sorted(pairs, key=lambda pair: not pair.distinct)],
+        "keys": keys,
+        "matrix": answer.matrix(keys, pairs),
+        "pairs": len(pairs),
+        "mistakes": answer.confusion_table(ranked),
         "leaks": leaks,
         "ablation": _ablation(ranked),
+        "trust": answer.calibration(ranked),
         "calibration": _calibration(ranked),
-        "extremes": [(entry.key, _extremes(entry.per_class)) for entry in ranked],
-        "confused": _most_confused(best.confusion),
-        "pictures": {name: data_uri("image/png", png) for name, png in pictures.items()},
+        "pictures": pictures,
         "data": data,
         "clips": _clips(data.counts),
         "rejections": sum(data.rejected.values()),
@@ -66,12 +70,12 @@ def comparison(
             "lr",
         ),
         "runs": _runs(ranked),
-        "number": number,
-        "ends": _ends,
-        "estimate": _estimate,
+        "estimate": lambda ends: answer.estimate(Interval(**ends)),
+        "gain": lambda ends: answer.estimate(Interval(**ends), write=answer.signed),
     }
-    files.write_text(out / "comparison.html", environment().get_template("comparison.html.j2").render(content))
-    files.write_text(out / "comparison.md", markdown().get_template("comparison.md.j2").render(content))
+    html = out / paths.COMPARISON.name
+    files.write_text(html, environment().get_template("comparison.html.j2").render(content))
+    files.write_text(html.with_suffix(".md"), markdown().get_template("comparison.md.j2").render(content))
 
 
 def rank(entries: list[Entry]) -> list[Entry]:
@@ -79,44 +83,31 @@ def rank(entries: list[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: ranked(entry.key, entry.metrics))
 
 
-def _extremes(per_class: pd.DataFrame) -> str:
-    """The labels with the highest and the lowest F1, in words."""
-    f1 = per_class[per_class["support"] > 0].set_index("label")["f1"]
-    if f1.max() == f1.min():
-        return f"equally good on all labels (F1 {f1.max():.2f})"
-    best, worst = (_few(list(f1.index[f1 == end])) for end in (f1.max(), f1.min()))
-    return f"best on {best} (F1 {f1.max():.2f}), worst on {worst} (F1 {f1.min():.2f})"
-
-
-def _most_confused(matrix: pd.DataFrame) -> dict[str, Any]:
-    """The pairs of labels that are confused most often, how often, and the number of the first pair's clips."""
-    pairs, taken = most_confused(matrix)
-    clips = int(matrix.loc[list(pairs[0])].to_numpy().sum()) if pairs else 0
-    return {"pairs": pairs, "taken": taken, "clips": clips}
-
-
 def _scores(ranked: list[Entry], leaky: bool) -> Table:
     mark = " (leaky)" if leaky else ""
     repeated = any(entry.trials > 1 for entry in ranked)
     rows: list[dict[str, object]] = []
     for entry in ranked:
-        scores, (loss, f1) = entry.metrics, entry.fluctuation
+        scores = entry.metrics
         rows.append(
             {
                 "model": entry.key,
-                "what it is": entry.description,
-                f"valid F1{mark}": scores["valid_macro_f1"],
+                f"validation F1{mark}": scores["valid_macro_f1"],
                 f"test F1{mark}": scores["test_macro_f1"],
-                "95 % interval": _ends(entry.interval),
+                "95 % interval": answer.ends(entry.interval),
                 **({"mean ± sd of trainings": _spread(entry)} if repeated else {}),
                 f"test accuracy{mark}": scores["test_accuracy"],
                 f"test precision{mark}": scores["test_macro_precision"],
                 f"test recall{mark}": scores["test_macro_recall"],
-                "loss fluctuation": loss,
-                "F1 fluctuation": f1,
+                "what it is": entry.description,
             }
         )
-    return table(rows, "ll" + "r" * (len(rows[0]) - 2))
+    return table(rows, "l" + "r" * (len(rows[0]) - 2) + "l", _pages(ranked))
+
+
+def _pages(ranked: list[Entry]) -> dict[str, str]:
+    """Addresses of the models' pages, by key."""
+    return {entry.key: quote(entry.page) for entry in ranked if entry.page}
 
 
 def _spread(entry: Entry) -> str:
@@ -142,17 +133,21 @@ def _ablation(ranked: list[Entry]) -> Table:
 
 
 def _calibration(ranked: list[Entry]) -> Table:
-    rows = [
-        {
-            "model": entry.key,
-            "test loss": entry.metrics["test_loss"],
-            "calibration error": entry.metrics["test_ece"],
-            "temperature": entry.metrics["temperature"],
-            "calibration error after scaling": entry.metrics["test_ece_scaled"],
-        }
-        for entry in ranked
-    ]
-    return table(rows, "lrrrr")
+    rows = []
+    for entry in answer.trained(ranked):
+        before, after = entry.metrics["test_ece"], entry.metrics["test_ece_scaled"]
+        change = "worse" if answer.worsened(before, after) else "better" if answer.worsened(after, before) else "same"
+        rows.append(
+            {
+                "model": entry.key,
+                "test loss": entry.metrics["test_loss"],
+                "temperature": entry.metrics["temperature"],
+                "calibration error": before,
+                "after scaling": after,
+                "scaling made it": change,
+            }
+        )
+    return table(rows, "lrrrrl")
 
 
 def _runs(ranked: list[Entry]) -> Table:
@@ -161,12 +156,12 @@ def _runs(ranked: list[Entry]) -> Table:
             "model": entry.key,
             "trainable weights": entry.parameters,
             "epochs": str(len(entry.history) or UNKNOWN),
-            "wall time": _duration(entry.wall_time_s),
-            "MLflow run": entry.run_id or UNKNOWN,
+            "training time": duration(entry.wall_time_s),
+            "MLflow run": entry.run[0],
         }
         for entry in ranked
     ]
-    return table(rows, "lrrrl")
+    return table(rows, "lrrrl", dict(entry.run for entry in ranked))
 
 
 def _clips(counts: pd.DataFrame) -> Table:
@@ -176,16 +171,42 @@ def _clips(counts: pd.DataFrame) -> Table:
     return table([dict(zip(["label", *whole.columns], row, strict=True)) for row in rows], "l" + "r" * whole.shape[1])
 
 
-def _figures(ranked: list[Entry], leaks: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
+def _pictures(ranked: list[Entry], leaks: Mapping[str, Mapping[str, Any]], leaky: bool) -> dict[str, Picture]:
     """By name; that of the leak only if it was measured."""
     scores = pd.DataFrame([entry.metrics for entry in ranked], index=[entry.key for entry in ranked])
-    drawn = {
-        "scores": figures.scores(scores, baseline=BASELINE),
-        "reliability": figures.reliability({entry.key: entry.reliability for entry in ranked}),
-        "curves": figures.curves({entry.key: entry.history for entry in ranked}),
-        "per-class": figures.per_class_heatmap({entry.key: entry.per_class for entry in ranked}),
-        "confusion": figures.confusion(ranked[0].confusion, f"{ranked[0].key}, test set"),
-        "confusions": figures.confusion_grid({entry.key: entry.confusion for entry in ranked}),
+    best, trained = ranked[0], answer.trained(ranked)
+    drawn: dict[str, tuple[Figure, str, str]] = {
+        "scores": (
+            figures.scores(scores),
+            "Bars of macro F1 on validation and test for each model",
+            "Macro F1 of each model. The line over a test bar is the 95 % interval.",
+        ),
+        "confusion": (
+            figures.confusion(best.confusion, f"{best.key}, test set"),
+            f"Confusion matrix of {best.key} on the test set",
+            f"Test clips of {best.key}. A cell's shade is its share of the row; right answers are on the diagonal.",
+        ),
+        "per-class": (
+            figures.per_class_heatmap({entry.key: entry.per_class for entry in trained}),
+            "Heat map of F1 by label and model on the test set",
+            "F1 of each label on the test set. The label with the highest mean is on top; in brackets the number of clips.",
+        ),
+        "confusions": (
+            figures.confusion_grid({entry.key: entry.confusion for entry in trained}),
+            "Confusion matrices of all models on the test set, side by side",
+            "Test clips of the trained models: rows are the true labels, columns the predictions.",
+        ),
+        "reliability": (
+            figures.reliability({entry.key: entry.reliability for entry in trained}),
+            "Accuracy by confidence for each model, before and after temperature scaling",
+            "Test clips sorted by confidence (the highest probability) and cut into groups of equal size, at least 20 clips "
+            "where there are enough. Dots on the diagonal are calibrated. Lines at the dots: 95 % intervals.",
+        ),
+        "curves": (
+            figures.curves({entry.key: entry.history for entry in ranked}),
+            "Curves of loss, accuracy and macro F1 by epoch for each model trained by epochs",
+            "Loss and scores by epoch. The loss axes are logarithmic.",
+        ),
     }
     if measured := {key: leak for key, leak in leaks.items() if "impossible" not in leak}:
         ends = {
@@ -193,32 +214,12 @@ def _figures(ranked: list[Entry], leaks: Mapping[str, Mapping[str, Any]]) -> dic
             for name in ("grouped", "random")
             for suffix, end in (("", "value"), ("_low", "low"), ("_high", "high"))
         }
-        drawn["leak"] = figures.leak(pd.DataFrame(ends, index=list(measured)))
-    return drawn
-
-
-def _ends(interval: Interval) -> str:
-    return f"{interval.low:.2f} to {interval.high:.2f}" if math.isfinite(interval.low) else UNKNOWN
-
-
-def _estimate(ends: Mapping[str, float]) -> str:
-    """0.48 (0.42 to 0.54)."""
-    interval = Interval(**ends)
-    return f"{interval.value:.2f}" + (f" ({_ends(interval)})" if math.isfinite(interval.low) else "")
-
-
-def _duration(seconds: float) -> str:
-    if not math.isfinite(seconds):
-        return UNKNOWN
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _few(names: list[str]) -> str:
-    return _listed(names) if len(names) <= 3 else f"{len(names)} labels"
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+        drawn["leak"] = (
+            figures.leak(pd.DataFrame(ends, index=list(measured))),
+            "Macro F1 with groups kept together and with groups ignored, for each model trained both ways",
+            "Macro F1 of the same model with and without the leak, with 95 % intervals.",
+        )
+    warning = " Scores of a leaky split." if leaky else ""
+    return {
+        name: Picture(name, alt, text + warning, figures.png(figure)) for name, (figure, alt, text) in drawn.items()
+    }

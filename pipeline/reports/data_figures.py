@@ -13,9 +13,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from PIL import Image
 
 from pipeline.data.split import PARTS
-from pipeline.reports.figures import OKABE_ITO, WIDTH, canvas, short, tidy
+from pipeline.reports.figures import OKABE_ITO, WIDTH, Array, canvas, narrow, short, tidy
 
-Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Levels = np.ndarray[Any, np.dtype[np.uint8]]
 
 NO_PART = "no part"
@@ -39,7 +38,8 @@ def groups(table: pd.DataFrame, thing: str = "clip") -> Figure:
     sizes = _sizes(table)
     labels = list(sizes["label"].unique())
     most = int(sizes["right"].max())
-    figure = canvas(WIDTH, 1.1 + 0.34 * len(labels))
+    width = narrow(labels)
+    figure = canvas(width, 1.1 + 0.34 * len(labels))
     axes = figure.add_subplot()
     axes.add_collection(
         PolyCollection(
@@ -47,7 +47,7 @@ def groups(table: pd.DataFrame, thing: str = "clip") -> Figure:
             facecolors=[COLOURS[part] for part in sizes["part"]],
             edgecolors="white",
             # points; a narrow segment must not be all edge
-            linewidths=min(0.8, 0.2 * 72 * WIDTH / most),
+            linewidths=min(0.8, 0.2 * 72 * width / most),
         )
     )
     # parse_math: a pair of dollars in a label is no formula
@@ -59,7 +59,7 @@ def groups(table: pd.DataFrame, thing: str = "clip") -> Figure:
     tidy(axes, grid="x")
     present = set(table["part"])
     handles = [Patch(color=colour, label=part) for part, colour in COLOURS.items() if part in present]
-    figure.legend(handles=handles, loc="outside upper right", ncols=4, frameon=False, fontsize=9)
+    figure.legend(handles=handles, loc="outside upper left", ncols=4, frameon=False, fontsize=9)
     return figure
 
 
@@ -85,7 +85,7 @@ def durations(seconds: pd.Series) -> Figure:
     low, high = values.min(), values.max()
     wide = bool(low > 0 and high / low >= WIDE)
     edges = np.geomspace(low, high, BINS + 1) if wide else np.histogram_bin_edges(values, BINS)
-    figure = canvas(WIDTH, 3.2)
+    figure = canvas(WIDTH / 2, 3.2)
     axes = figure.add_subplot()
     axes.hist(values, bins=edges, color=OKABE_ITO[0], edgecolor="white", linewidth=0.5)
     if wide:

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from pipeline.base import files, paths
+from pipeline.base.text import UNKNOWN, listed
 from pipeline.data import clips, split
 from pipeline.data.split import PARTS
 from pipeline.features.store import Store
 from pipeline.reports import data_figures, figures
 from pipeline.reports.data_figures import NO_PART
 from pipeline.reports.examples import PICTURES, SECONDS, Example, examples, floor
-from pipeline.reports.pages import UNKNOWN, Table, data_uri, environment
+from pipeline.reports.pages import Picture, Table, data_uri, environment
 
 EXAMPLES = 3
 """Of each label."""
@@ -69,7 +70,8 @@ def data_report(data: DataSet, stores: Mapping[str, Store], seed: int, out: Path
         "good": good,
         "count": count,
         "labels": _labels(good),
-        "durations": data_uri("image/png", figures.png(data_figures.durations(good["duration_s"]))),
+        "durations": _durations(good["duration_s"]),
+        "links": {"Examples to see and hear": "#examples", "Comparison of the models": paths.COMPARISON.name},
         "examples": _examples(good[good["label"].isin(shown)], stores, seed),
         "without_examples": good["label"].nunique() - len(shown),
         "seconds": SECONDS,
@@ -93,7 +95,13 @@ def common(data: DataSet, thing: str) -> dict[str, Any]:
         "origins": _kinds(good["origin"].str.split(" ").str[:4].str.join(" "), "origin", thing),
         "licences": _kinds(good["licence"], "licence", thing),
         "parts": _parts(parted, thing),
-        "groups": data_uri("image/png", figures.png(data_figures.groups(parted, thing))),
+        "warnings": _warnings(parted),
+        "groups": Picture(
+            "groups",
+            f"Bars of {thing}s by label, cut into groups and coloured by part",
+            f"Each segment is a group of {thing}s, or its share in one part; the largest come first.",
+            figures.png(data_figures.groups(parted, thing)),
+        ),
         "folds": data.split["fold"].nunique(),
         "rejected": _rejected(rejected, thing),
         "rejections": len(rejected),
@@ -143,6 +151,34 @@ def _parts(parted: pd.DataFrame, thing: str) -> Table:
         rows.append([str(label), *(f"{size:,}" for groups in members for size in (len(groups), groups.nunique()))])
     columns = [f"{part}: {what}" for part in parts for what in (f"{thing}s", "groups")]
     return Table(["label", *columns], "l" + "r" * len(columns), rows)
+
+
+def _warnings(parted: pd.DataFrame) -> list[str]:
+    """Labels that have one group in a part."""
+    groups = parted.groupby(["label", "part"])["group"].nunique().unstack(fill_value=0)
+    places = pd.Series(
+        {str(label): tuple(part for part in PARTS if own.get(part) == 1) for label, own in groups.iterrows()}
+    )
+    return [
+        f"{listed(_first(list(labels.index)))}: one group in {listed(parts)}."
+        for parts, labels in places.groupby(places)
+        if parts
+    ]
+
+
+def _first(labels: list[str]) -> list[str]:
+    more = len(labels) - MOST_KINDS
+    return labels if more <= 0 else [*labels[:MOST_KINDS], f"{more} more"]
+
+
+def _durations(seconds: pd.Series) -> Picture | None:
+    """None where all are the same."""
+    if seconds.max() - seconds.min() < 0.05:
+        return None
+    figure = data_figures.durations(seconds)
+    return Picture(
+        "durations", "Histogram of the clips' durations", "Durations of all good clips.", figures.png(figure)
+    )
 
 
 def _examples(good: pd.DataFrame, stores: Mapping[str, Store], seed: int) -> dict[str, list[Example]]:

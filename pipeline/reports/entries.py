@@ -1,7 +1,6 @@
 """What the comparison shows: each experiment's evaluation, and the data, as read from the stages' outputs."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,6 +12,10 @@ from pipeline.base.files import read_json
 from pipeline.data import clips, split
 from pipeline.evaluation import calibration, metrics
 from pipeline.evaluation.bootstrap import Interval
+from pipeline.evaluation.scores import macro_f1
+
+BASELINE = "majority"
+"""Key of the model that always predicts the most frequent label of the training set."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,8 @@ class Entry:
     test_clips: int
     trials: int
     """Trainings: folds times seeds."""
-    run_id: str | None
-    """The MLflow run, if it is known."""
+    run: tuple[str, str]
+    """Id and address of the MLflow run."""
     wall_time_s: float
     parameters: int
     """Trainable weights."""
@@ -48,24 +51,15 @@ class Entry:
     @property
     def interval(self) -> Interval:
         """Of macro F1 on the test set."""
-        return Interval(*(self.metrics[f"test_macro_f1{end}"] for end in ("", "_low", "_high")))
-
-    @property
-    def fluctuation(self) -> tuple[float, float]:
-        """Of validation loss and macro F1, as means over trainings; NaN for a model that is not trained by epochs."""
-        runs = [rows for _, rows in self.history.groupby(["fold", "seed"])]
-        loss, f1 = (
-            sum(metrics.fluctuation(rows[name]) for rows in runs) / len(runs) if runs else math.nan
-            for name in ("valid_loss", "valid_macro_f1")
-        )
-        return loss, f1
+        return macro_f1(self.metrics)
 
     @classmethod
-    def read(cls, key: str, evaluation: Path, history: Path, page: str | None) -> Self:
+    def read(cls, key: str, evaluation: Path, history: Path, page: str | None, address: Callable[[str], str]) -> Self:
         """
         Args:
             evaluation: what the stage ``evaluate`` left, ``evaluation/<key>``.
             history: ``history/<key>.csv``.
+            address: of an MLflow run, by its id.
         """
         test = tested(evaluation)
         training = read_json(evaluation / "training.json")
@@ -80,7 +74,7 @@ class Entry:
             reliability=(calibration.reliability(test), calibration.reliability(calibration.tempered(test))),
             test_clips=int(test["clip_id"].nunique()),
             trials=len(test[["fold", "seed"]].drop_duplicates()),
-            run_id=training["run_id"],
+            run=(training["run_id"], address(training["run_id"])),
             wall_time_s=training["train_seconds"],
             parameters=training["parameters"],
             ablation=_labelled(ablation, "branch") if ablation.exists() else None,

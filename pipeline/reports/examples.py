@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 import soundfile
-import soxr
 
+from pipeline.data.audio import DecodeError, mono
 from pipeline.features.store import Store
 from pipeline.reports import data_figures
 from pipeline.reports.pages import Picture, data_uri
@@ -53,7 +53,8 @@ def examples(chosen: pd.DataFrame, stores: Mapping[str, Store]) -> list[Example]
     lowest = floor(stores)
     pictures = [_pictures(kind, store, chosen["clip_id"], lowest) for kind, store in stores.items()]
     with ThreadPoolExecutor() as pool:  # MP3 takes 0.2 s each, and other threads may run meanwhile
-        sounds = list(pool.map(sound, map(Path, chosen["path"])))
+        stored = excerpt(stores)
+        sounds = list(pool.map(lambda path: sound(Path(path), stored), chosen["path"]))
     return [
         Example(
             clip.clip_id,
@@ -71,17 +72,18 @@ def floor(stores: Mapping[str, Store]) -> float:
     return min(float(store.spec["silence_db"]) for store in stores.values())
 
 
-def sound(file: Path, start_s: float = 0.0, seconds: float = SECONDS) -> str | None:
-    """A piece of the file, mixed to one channel, as MP3 in a data URI; none if it cannot be read."""
+def excerpt(stores: Mapping[str, Store]) -> str:
+    """What of a clip is in the stores, as in ``features.excerpt``."""
+    return str(next(iter(stores.values())).spec.get("excerpt", "whole"))
+
+
+def sound(file: Path, excerpt: str, start_s: float = 0.0, seconds: float = SECONDS) -> str | None:
+    """A piece of the file's excerpt, mixed to one channel, as MP3 in a data URI; none if it cannot be read."""
     try:
-        with soundfile.SoundFile(file) as stream:
-            own = stream.samplerate
-            stream.seek(round(start_s * own))
-            samples = stream.read(round(seconds * own), dtype="float32", always_2d=True).mean(axis=1)
-    except (OSError, soundfile.LibsndfileError):
+        signal = mono(file, RATE, excerpt, start_s, seconds)
+    except (OSError, DecodeError):
         return None
     mp3 = io.BytesIO()
-    signal = soxr.resample(samples, own, RATE)
     soundfile.write(mp3, signal, RATE, format="MP3", compression_level=COMPRESSION, bitrate_mode="CONSTANT")
     return data_uri("audio/mpeg", mp3.getvalue())
 

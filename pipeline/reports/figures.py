@@ -19,6 +19,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from pipeline.base import files
+from pipeline.reports.pages import DPI
+
+Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
 """Colours that most colour-blind people can distinguish (Okabe and Ito 2008, https://jfly.uni-koeln.de/color/),
@@ -28,12 +31,11 @@ LINES = ("-", "--", ":", "-.")
 
 WIDTH = 10.0
 """Inches; every figure is drawn for the width of a report's text column."""
-DPI = 150
 LONGEST = 26
 """Characters of a name that a figure shows."""
-LARGEST_DOT = 300
-"""Square points of the dot that stands for all clips."""
 GREY = "#666666"
+AFTER = OKABE_ITO[1]
+"""Of a reliability diagram, where no model has a colour of its own."""
 SHADES = colormaps["Blues"].with_extremes(bad="#eeeeee")
 DARK = 0.68
 """From this share of SHADES on white text is easier to read than black."""
@@ -56,8 +58,8 @@ def confusion(matrix: pd.DataFrame, title: str) -> Figure:
 def confusion_grid(matrices: Mapping[str, pd.DataFrame]) -> Figure:
     """The confusion of every model side by side; all matrices have the same labels, shown by number."""
     labels = len(next(iter(matrices.values())))
-    columns = min(len(matrices), int(np.clip(40 / labels, 1, 4)))
-    rows = -(-len(matrices) // columns)
+    rows = -(-len(matrices) // int(np.clip(40 / labels, 1, 4)))
+    columns = -(-len(matrices) // rows)
     side = (WIDTH - 2.2) / columns
     points = 72 * side / labels  # of one cell
     figure = canvas(WIDTH, 0.4 + rows * (0.5 + side))
@@ -78,32 +80,28 @@ def confusion_grid(matrices: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
-    """Macro F1 on validation and test: a pair of bars per model, the first model on top.
+    """Macro F1 on validation and test: a pair of bars per model, the first model on top, their values beside them.
 
     Args:
         table: indexed by model, with the columns ``valid_macro_f1`` and ``test_macro_f1``. With
             ``test_macro_f1_low`` and ``test_macro_f1_high`` a line over the bar shows the interval.
         baseline: the model whose test score is drawn as a line across; without it there is no line.
     """
-    figure = canvas(WIDTH, 1.1 + 0.55 * len(table))
+    figure = canvas(narrow(table.index), 1.1 + 0.55 * len(table))
     axes = figure.add_subplot()
     looks = styles(table.index)
     for place, (key, row) in enumerate(table.iterrows()):
         colour = looks[str(key)]["color"]
-        for offset, column, alpha in ((-0.2, "valid_macro_f1", 0.45), (0.2, "test_macro_f1", 1.0)):
-            value = float(row[column])
+        for offset, part, alpha in ((-0.2, "valid", 0.45), (0.2, "test", 1.0)):
+            value = float(row[f"{part}_macro_f1"])
             axes.barh(place + offset, value, height=0.38, color=colour, alpha=alpha)
-            ends = [float(row.get(f"{column}_{end}", np.nan)) for end in ("low", "high")]
-            if np.isfinite(ends).all():
-                axes.plot(ends, [place + offset] * 2, color="black", linewidth=1, marker="|", markersize=6)
-            axes.annotate(
-                number(value, 3),
-                (max([0.0, *filter(np.isfinite, (value, *ends))]), place + offset),
-                xytext=(4, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=9,
-            )
+            low, high = (float(row.get(f"{part}_macro_f1_{end}", np.nan)) for end in ("low", "high"))
+            told = number(value)
+            if np.isfinite([low, high]).all():
+                axes.plot([low, high], [place + offset] * 2, color="black", linewidth=1, marker="|", markersize=6)
+                told += f" ({low:.2f} to {high:.2f})"
+            # in a column at the right, where no bar and no interval is
+            axes.text(1.02, place + offset, told, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
     _name_rows(axes, table.index)
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.set_xlim(0, 1)
@@ -114,7 +112,7 @@ def scores(table: pd.DataFrame, baseline: str = "majority") -> Figure:
         level = float(table.loc[baseline, "test_macro_f1"])
         label = f"{plain(baseline)}, test"
         handles.append(axes.axvline(level, color="black", linestyle="--", linewidth=1, label=label))
-    figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=9)
+    figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False, fontsize=9)
     return figure
 
 
@@ -187,76 +185,69 @@ def per_class_heatmap(tables: Mapping[str, pd.DataFrame]) -> Figure:
 def reliability(tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figure:
     """Accuracy by confidence of each model, before and after temperature scaling.
 
-    A pair of tables per model as :func:`pipeline.evaluation.calibration.reliability` makes them. A dot's area
-    is the bin's share of the clips; a calibrated model lies on the diagonal.
+    A pair of tables per model as :func:`pipeline.evaluation.calibration.reliability` makes them. A calibrated model lies on
+    the diagonal. Lines at the dots are Wilson's 95 % intervals of the accuracy after scaling.
     """
-    rows = -(-len(tables) // 4)
-    columns = -(-len(tables) // rows)
-    figure = canvas(WIDTH, 0.8 + rows * (0.2 + min((WIDTH - 0.8) / columns, 4.0)))
+    rows = -(-len(tables) // 3)
+    columns = min(len(tables), 3)
+    figure = canvas(1.0 + 3.0 * columns, 0.8 + 3.2 * rows)
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
-    looks = styles(tables)
     ticks = np.linspace(0, 1, 6)
-    for number, (key, (before, after)) in enumerate(tables.items()):
-        axes, colour = panels[number], looks[key]["color"]
+    for place, (key, (before, after)) in enumerate(tables.items()):
+        axes = panels[place]
         axes.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
-        for table, facecolor, line in ((before, "none", ":"), (after, colour, "-")):
-            ends = table["confidence"], table["accuracy"]
-            axes.plot(*ends, color=colour, linestyle=line, linewidth=1)
-            area = LARGEST_DOT * table["clips"] / table["clips"].sum()
-            axes.scatter(*ends, s=area, edgecolor=colour, facecolor=facecolor, alpha=0.7, clip_on=False)
+        axes.plot(before["confidence"], before["accuracy"], "o:", color=GREY, markerfacecolor="white", clip_on=False)
+        ends = _wilson(after["accuracy"].to_numpy(), after["clips"].to_numpy())
+        axes.vlines(after["confidence"], *ends, color=AFTER, linewidth=1.2, alpha=0.6)
+        axes.plot(after["confidence"], after["accuracy"], "o-", color=AFTER, clip_on=False)
         axes.set_title(plain(key), fontsize=11, loc="left")
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=ticks, yticks=ticks, aspect="equal")
-        axes.set_xlabel("confidence" if number + columns >= len(tables) else "")
-        axes.set_ylabel("accuracy" if number % columns == 0 else "")
+        axes.set_xlabel("confidence" if place + columns >= len(tables) else "")
+        axes.set_ylabel("accuracy" if place % columns == 0 else "")
         tidy(axes)
+    for x, y, text, side in ((0.02, 0.98, "underconfident", "left"), (0.98, 0.02, "overconfident", "right")):
+        panels[0].text(x, y, text, ha=side, va="top" if side == "left" else "bottom", color=GREY, fontsize=9)
     for axes in panels[len(tables) :]:
         axes.set_visible(False)
     handles = [
-        Line2D([], [], color=GREY, linestyle=":", marker="o", markerfacecolor="none", label="before"),
-        Line2D([], [], color=GREY, marker="o", label="after temperature scaling"),
+        Line2D([], [], color=GREY, linestyle=":", marker="o", markerfacecolor="white", label="before"),
+        Line2D([], [], color=AFTER, marker="o", label="after temperature scaling"),
     ]
-    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
+def _wilson(shares: Array, clips: Array) -> tuple[Array, Array]:
+    """Ends of the 95 % intervals of shares (Wilson 1927, Probable inference, JASA 22(158)); never outside 0 to 1."""
+    z = 1.96
+    centre = (shares + z**2 / (2 * clips)) / (1 + z**2 / clips)
+    margin = z / (1 + z**2 / clips) * np.sqrt(shares * (1 - shares) / clips + z**2 / (4 * clips**2))
+    return centre - margin, centre + margin
+
+
 def leak(table: pd.DataFrame) -> Figure:
-    """Macro F1 of each model with groups kept together and with groups ignored, and the gap between them.
+    """Macro F1 of each model with groups kept together and with groups ignored, and beside it the gap between them.
 
     Args:
         table: indexed by model; ``grouped`` and ``random`` with their intervals in ``<name>_low``, ``<name>_high``.
     """
-    figure = canvas(WIDTH, 1.3 + 0.6 * len(table))
+    figure = canvas(narrow(table.index), 1.3 + 0.6 * len(table))
     axes = figure.add_subplot()
-    for place, (_, row) in enumerate(table.iterrows()):
-        ends = row["grouped"], row["random"]
-        axes.annotate(
-            "",
-            (ends[1], place),
-            xytext=(ends[0], place),
-            arrowprops={"arrowstyle": "->", "color": GREY, "shrinkA": 6, "shrinkB": 6},
-        )
-        gap = f"{ends[1] - ends[0]:+.2f}"
-        axes.annotate(gap, (np.mean(ends), place), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=10)
-    for name, label, colour in (
-        ("grouped", "groups kept together", OKABE_ITO[0]),
-        ("random", "groups ignored (leaky)", OKABE_ITO[1]),
+    for offset, name, label, colour in (
+        (-0.15, "grouped", "groups kept together", OKABE_ITO[0]),
+        (0.15, "random", "groups ignored (leaky)", OKABE_ITO[1]),
     ):
         widths = [table[name] - table[f"{name}_low"], table[f"{name}_high"] - table[name]]
-        axes.errorbar(
-            table[name],
-            np.arange(len(table)),
-            xerr=np.nan_to_num(widths),
-            fmt="o",
-            capsize=3,
-            color=colour,
-            label=label,
-        )
+        places = np.arange(len(table)) + offset
+        axes.errorbar(table[name], places, xerr=np.nan_to_num(widths), fmt="o", capsize=3, color=colour, label=label)
+    for place, gap in enumerate(table["random"] - table["grouped"]):
+        axes.text(1.02, place, f"{gap:+.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=10)
     _name_rows(axes, table.index)
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.set_xlim(0, 1)
     axes.set_xlabel("test macro F1")
     tidy(axes, grid="x")
-    figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
@@ -270,7 +261,7 @@ def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
     for (name, shares), style in zip(curves.items(), styles(curves).values(), strict=True):
-        axes.plot(*shares, label=plain(name), **style)
+        axes.plot(*shares, label=plain(name, 2 * LONGEST), **style)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     axes.set_xlabel("in-distribution clips rejected")
     axes.set_ylabel("out-of-distribution clips rejected")
@@ -294,6 +285,11 @@ def save(figure: Figure, file: Path) -> None:
 def canvas(width: float, height: float) -> Figure:
     """An empty figure, in inches."""
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+
+
+def narrow(names: Iterable[object]) -> float:
+    """Inches: of bars with such names a width that a telephone can show."""
+    return 4.2 + 0.08 * min(LONGEST, max(len(str(name)) for name in names))
 
 
 def styles(keys: Iterable[object]) -> dict[str, dict[str, str]]:

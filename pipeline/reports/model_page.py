@@ -15,9 +15,11 @@ import pandas as pd
 from pipeline.base import files
 from pipeline.data.split import leaky
 from pipeline.evaluation import calibration, metrics
+from pipeline.evaluation.bootstrap import Interval
 from pipeline.features.store import Store
 from pipeline.reports import data_figures, saliency_figures
-from pipeline.reports.examples import PICTURES, SECONDS, examples, floor, sound, ticks
+from pipeline.reports.answer import confusions, estimate
+from pipeline.reports.examples import PICTURES, SECONDS, examples, excerpt, floor, sound, ticks
 from pipeline.reports.pages import Picture, data_uri, environment
 from pipeline.reports.saliency import Patches, Saliency, saliencies
 from pipeline.training.trials import specs
@@ -25,7 +27,6 @@ from pipeline.training.trials import specs
 MISTAKES = 8
 EXPLAINED = 3
 """Mistakes, and as many right answers of different labels, of which the page shows what they depend on."""
-CONFUSIONS = 5
 FAINTEST = 0.05
 """A drop of this much or less is never drawn in the strongest colour."""
 NONE = 1e-6
@@ -41,6 +42,10 @@ class Model:
     """Model and features, e.g. ``cnn on spectrogram``."""
     leak: str | None
     """Why its scores are too optimistic, where its split is leaky."""
+    macro_f1: Interval
+    """On the test set."""
+    links: Mapping[str, str]
+    """Addresses of other pages, by the name to show."""
 
 
 def mistakes(test: pd.DataFrame) -> pd.DataFrame:
@@ -64,6 +69,8 @@ def model_page(
     split: pd.DataFrame,
     features: Path,
     confusion: bytes,
+    macro_f1: Interval,
+    links: Mapping[str, str],
     out: Path,
 ) -> None:
     """The page of one experiment, from its predictions, its models and their data.
@@ -74,10 +81,12 @@ def model_page(
         table: the clips table.
         features: the folder of the feature stores.
         confusion: PNG of :func:`pipeline.reports.figures.confusion` of the test set.
+        macro_f1: of the test set.
+        links: addresses of other pages, by the name to show.
     """
     test = calibration.tempered(metrics.of_part(answers, "test"))
     found = saliencies(explained(test), models, table, split, features)
-    model = Model(key, specs(models)[0].description, leaky(split))
+    model = Model(key, specs(models)[0].description, leaky(split), macro_f1, links)
     write(model, test, found, table, {PICTURE: Store(features / PICTURE)}, confusion, out)
 
 
@@ -101,7 +110,7 @@ def write(
     wrong = mistakes(test)
     known = clips.set_index("clip_id", drop=False)
     views = [
-        _view(answer, own, Path(known.loc[answer["clip_id"], "path"]))
+        _view(answer, own, Path(known.loc[answer["clip_id"], "path"]), excerpt(stores))
         for answer, own in zip(explained(test).to_dict("records"), saliencies, strict=True)
     ]
     right = [view["answer"]["label"] == view["answer"]["predicted"] for view in views]
@@ -115,7 +124,13 @@ def write(
         "floor": f"{floor(stores):g}",
         "scale": data_uri("image/png", data_figures.scale()),
         "confusions": confusions(metrics.confusion(test, metrics.label_names(test))),
-        "confusion": data_uri("image/png", confusion),
+        "confusion": Picture(
+            "confusion",
+            f"Confusion matrix of {model.key} on the test set",
+            "Rows are the true labels, columns the predictions. A cell's shade is its share of the row.",
+            confusion,
+        ),
+        "macro_f1": estimate(model.macro_f1, "95 % interval "),
         "views": {
             "Mistakes": [view for view, hit in zip(views, right, strict=True) if not hit],
             "Correct predictions": [view for view, hit in zip(views, right, strict=True) if hit],
@@ -126,16 +141,6 @@ def write(
     files.write_text(out, environment().get_template("model.html.j2").render(content))
 
 
-def confusions(matrix: pd.DataFrame) -> list[str]:
-    """The most frequent ones in words, from counts as :func:`pipeline.evaluation.metrics.confusion` gives them."""
-    wrong = matrix.mul(1 - np.eye(len(matrix), dtype=int)).stack()
-    most = wrong[wrong > 0].sort_values(ascending=False, kind="stable").head(CONFUSIONS)
-    return [
-        f"{actual} was predicted as {predicted} {count} of {matrix.loc[actual].sum()} times"
-        for (actual, predicted), count in most.items()
-    ]
-
-
 def _by_confidence(rows: pd.DataFrame) -> pd.DataFrame:
     """With the ``probability`` of the prediction, the highest first."""
     # of equals, an order that does not depend on the table's
@@ -144,7 +149,7 @@ def _by_confidence(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _view(answer: Any, own: Saliency, file: Path) -> dict[str, Any]:
+def _view(answer: Any, own: Saliency, file: Path, stored: str) -> dict[str, Any]:
     """What one answer depends on, as the page shows it; neither plots nor bars if on nothing."""
     falls = [shown.falls if isinstance(shown, Patches) else list(shown.values()) for shown in own.inputs]
     largest = max(float(np.abs(some).max()) for some in falls)
@@ -157,7 +162,7 @@ def _view(answer: Any, own: Saliency, file: Path) -> dict[str, Any]:
         "bars": [bar for shown in given if not isinstance(shown, Patches) for bar in bars(shown)],
         "limit": f"{limit:.2f}",
         "span": f"{own.start_s:.1f} to {own.start_s + own.seconds:.1f}",
-        "sound": sound(file, own.start_s, own.seconds) if plots else None,
+        "sound": sound(file, stored, own.start_s, own.seconds) if plots else None,
     }
 
 

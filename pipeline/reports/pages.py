@@ -5,12 +5,14 @@ import html
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from pipeline.base.text import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -20,14 +22,13 @@ class Table:
     columns: list[str]
     align: str
     rows: list[list[str]]
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Addresses of cells, by their text."""
 
 
-UNKNOWN = "–"
-
-
-def table(rows: Sequence[Mapping[str, object]], align: str) -> Table:
+def table(rows: Sequence[Mapping[str, object]], align: str, links: Mapping[str, str] | None = None) -> Table:
     """Rows by column; fractions with three decimals, UNKNOWN where they are not finite. Without rows, no columns."""
-    return Table(list(rows[0]) if rows else [], align, [list(map(_shown, row.values())) for row in rows])
+    return Table(list(rows[0]) if rows else [], align, [list(map(_shown, row.values())) for row in rows], links or {})
 
 
 def tabulated(frame: pd.DataFrame) -> Table:
@@ -42,6 +43,10 @@ def _shown(cell: object) -> str:
     return f"{cell:,}" if isinstance(cell, int | np.integer) and not isinstance(cell, bool) else str(cell)
 
 
+DPI = 150
+"""Pixels to an inch of a figure."""
+
+
 @dataclass(frozen=True)
 class Picture:
     name: str
@@ -52,6 +57,11 @@ class Picture:
     @property
     def data_uri(self) -> str:
         return data_uri("image/png", self.png)
+
+    @property
+    def width(self) -> int:
+        """In CSS pixels, 96 to an inch: text has the size it was drawn with, the same in every figure."""
+        return int.from_bytes(self.png[16:20], "big") * 96 // DPI
 
 
 def data_uri(kind: str, content: bytes) -> str:

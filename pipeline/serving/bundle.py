@@ -15,14 +15,18 @@ import pandas as pd
 
 from pipeline.base import paths
 from pipeline.base.files import read_json, write_json
+from pipeline.config.features import longest_s
 from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap, calibration, metrics
 from pipeline.features.store import Store
 from pipeline.serving import manifest
-from pipeline.serving.manifest import INTERFACE, Manifest
+from pipeline.serving.manifest import INTERFACE, Example, Manifest
 from pipeline.serving.ood import KIND, Array, OodDetector
 from pipeline.training.trials import Trial, spec
+
+EXAMPLES = 3
+"""Test clips that the page offers."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +76,23 @@ def write(candidate: Candidate, settings: Params, folder: Path) -> None:
     trained = spec(model)
     precision = settings.champion.precision
     confidence_threshold, coverage = calibration.confidence_threshold(seen[seen["part"] == "valid"], precision)
+    test = candidate.of_part("test").merge(candidate.predicted("test")[["clip_id", "predicted"]], on="clip_id")
     distances = detector.distances(splits["valid"].values)
     found = Manifest(
         interface=INTERFACE,
         experiment=candidate.key,
         run_id=trained.run_id,
+        source=clips.source(candidate.clips),
+        synthesised=bool(candidate.clips["origin"].str.startswith("synth").any()),
+        test_accuracy=float((test["label"] == test["predicted"]).mean()),
+        examples=examples(test, settings.seed),
         labels=trained.labels,
         kinds=trained.experiment.features,
         features=settings.features,
         window=trained.window,
         batch_size=trained.experiment.training.batch_size,
         audit=settings.audit,
-        longest_s=float(candidate.clips["duration_s"].max()),
+        longest_s=_segment_s(candidate, settings),
         temperature=float(valid["temperature"].iloc[0]),
         confidence_threshold=confidence_threshold,
         target_precision=precision,
@@ -91,6 +100,26 @@ def write(candidate: Candidate, settings: Params, folder: Path) -> None:
         ood_threshold=float(np.quantile(distances, settings.champion.in_distribution)),
     )
     write_json(folder / manifest.FILE, found.model_dump())
+
+
+def _segment_s(candidate: Candidate, settings: Params) -> float:
+    """One very long clip must not make all segments as long."""
+    longest_clip = float(candidate.clips["duration_s"].max())
+    return min(longest_clip, longest_s(settings.features.excerpt), settings.champion.segment_seconds)
+
+
+def examples(test: pd.DataFrame, seed: int) -> list[Example]:
+    """A clip each of a few labels, drawn with the seed; the share of right predictions is about that of all clips.
+
+    Args:
+        test: path, label, sha256, predicted.
+    """
+    drawn = test.sample(frac=1, random_state=np.random.default_rng(seed))
+    right = drawn["label"] == drawn["predicted"]
+    first = drawn[right].drop_duplicates("label").head(round(EXAMPLES * right.mean()))
+    # where labels have no wrong one, right ones follow
+    chosen = pd.concat([first, drawn[~right], drawn]).drop_duplicates("label").head(EXAMPLES).sort_values("path")
+    return [Example.model_validate(row) for row in chosen[["path", "label", "sha256"]].to_dict("records")]
 
 
 @dataclass(frozen=True)

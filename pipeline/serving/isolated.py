@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TextIO
 
 from pipeline.base.errors import UserError
 from pipeline.base.parallel import ONE_THREAD, cores, each
@@ -38,18 +39,21 @@ def predict(bundle: Path, code: Path, songs: Sequence[Path]) -> Iterator[Predict
     def one(song: Path) -> Prediction:
         process = idle.get()
         try:
-            answer = _ask(process, song)
+            answer = _ask(process, song, said)
         finally:
             idle.put(process)
         return answer if interface.version else _translate(answer)
 
     with ExitStack() as stack:
+        # decoders write there of each damaged file, which the prediction's reason says better
+        said = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
         count = max(1, min(cores(), len(songs)))
         for _ in range(count):
             started = subprocess.Popen(
                 [*command, str(bundle)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=said,
                 encoding="utf-8",
                 env=environment,
             )
@@ -61,7 +65,7 @@ def predict(bundle: Path, code: Path, songs: Sequence[Path]) -> Iterator[Predict
             pool.shutdown(cancel_futures=True)
 
 
-def _ask(process: Process, song: Path) -> Prediction:
+def _ask(process: Process, song: Path, said: TextIO) -> Prediction:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -72,7 +76,10 @@ def _ask(process: Process, song: Path) -> Prediction:
     except BrokenPipeError:
         line = ""
     if not line:
-        raise UserError(f"{song}: the model's process ended with exit status {process.wait()}")
+        code = process.wait()
+        said.seek(0)
+        last = "".join(said.readlines()[-1:]).strip()
+        raise UserError(f"{song}: the model's process ended with exit status {code}{f': {last}' if last else ''}")
     answer: Prediction = json.loads(line)
     return answer
 

@@ -62,11 +62,26 @@ class Summary(Section):
     """Distance to the training clips above which a song is out of distribution."""
 
 
+class Example(Section):
+    """A test clip that the page offers."""
+
+    path: str
+    """Relative to the checkout; the clip itself stays there."""
+    label: str
+    sha256: str
+
+
 class Manifest(Summary):
     model_config = ConfigDict(extra="forbid")
 
     run_id: str
     """MLflow run that trained the model."""
+    source: str
+    """Data source of its clips, as in params.yaml."""
+    synthesised: bool
+    """Whether its clips are synthesised from scores: then it does not know recordings."""
+    test_accuracy: float
+    examples: list[Example]
     kinds: list[str]
     """In the order of the graph's inputs."""
     features: Features
@@ -74,7 +89,7 @@ class Manifest(Summary):
     batch_size: int
     audit: Audit
     longest_s: float = Field(gt=0)
-    """Longest clip of the data set; longer songs are cut into segments."""
+    """Of a segment; longer songs are cut into segments of about this length."""
     temperature: float = Field(gt=0)
     coverage: float
     """Share of validation clips with a confident prediction."""

@@ -9,13 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from pipeline.base import files, paths
+from pipeline.base.text import UNKNOWN, percent
 from pipeline.config.project import Params
-from pipeline.data import clips, split
-from pipeline.evaluation import calibration, metrics
-from pipeline.reports import figures
-from pipeline.reports.pages import UNKNOWN, Table, markdown, table
+from pipeline.data import split
+from pipeline.evaluation import bootstrap, calibration, metrics
+from pipeline.evaluation.bootstrap import Interval
+from pipeline.evaluation.scores import macro_f1
+from pipeline.reports import answer, figures
+from pipeline.reports.pages import Table, markdown, table
 from pipeline.serving import manifest, ood_evaluation
 from pipeline.serving.bundle import Candidate, tabular_splits
 from pipeline.serving.ood import OodDetector
@@ -44,12 +48,17 @@ def measure(bundle: Path, candidate: Candidate) -> Cost:
     )
 
 
-def write(candidate: Candidate, bundle: Path, cost: Cost, version: str, decision: str, settings: Params) -> None:
+def write(
+    candidate: Candidate, bundle: Path, cost: Cost, decision: str, links: Mapping[str, str], settings: Params
+) -> str:
     """Write the card and its figure.
 
     Args:
-        version: in MLflow's registry.
         decision: the promotion gate's, a sentence.
+        links: addresses of MLflow's pages on the run and on the version, by the name to show.
+
+    Returns:
+        The card for a place that has no other report.
     """
     known, detector = manifest.load(bundle), OodDetector.load(bundle / manifest.OOD)
     splits = tabular_splits(candidate.clips)
@@ -60,32 +69,75 @@ def write(candidate: Candidate, bundle: Path, cost: Cost, version: str, decision
     curves = {f"{name} (AUROC {roc.auc:.2f})": (roc.fpr, roc.tpr) for name, roc in rocs.items()}
     figures.save(figures.roc(curves), paths.OOD_FIGURE)
     test = candidate.predicted("test")
-    tempered = calibration.tempered(test)
-    confident = tempered[calibration.confidence(tempered) >= known.confidence_threshold]
     model = spec(paths.MODELS / candidate.key / candidate.trial.name)
     rows = split.read()
+    scores = files.read_json(paths.EVALUATION / candidate.key / paths.SCORES)
     content = {
         "known": known,
         "cost": cost,
-        "name": settings.champion.name,
-        "version": version,
         "decision": decision,
         "description": model.description,
         "parameters": model.parameters,
         "train": candidate.of_part("train"),
-        "source": clips.source(candidate.clips),
+        "source": known.source,
         "protocol": split.explained(rows),
-        "scores": _scores(files.read_json(paths.EVALUATION / candidate.key / paths.SCORES)),
+        "macro_f1": answer.estimate(macro_f1(scores), "95 % interval "),
+        "valid_macro_f1": answer.two(scores["valid_macro_f1"]),
+        "percent": percent,
+        "promise": promise(test, known, settings.seed),
+        "mistakes": answer.confusions(metrics.confusion(test, metrics.label_names(test))),
+        "scores": _scores(scores),
         "per_label": metrics.per_class(test, metrics.label_names(test)).sort_values("f1", ascending=False),
-        "test_coverage": len(confident) / len(test),
-        "test_right": f"{(confident['label'] == confident['predicted']).sum()} of {len(confident)}",
         "test_ood": float(np.mean(detector.distances(splits["test"].values) > known.ood_threshold)),
         "rocs": rocs,
-        "shortest_s": candidate.clips["duration_s"].min(),
+        "in_distribution": settings.champion.in_distribution,
+        "seconds": sorted({f"{end:.1f}" for end in candidate.clips["duration_s"].agg(["min", "max"])}, key=float),
         "leaky": split.leaky(rows),
-        "synthesised": candidate.clips["origin"].str.startswith("synth").any(),
+        "synthesised": known.synthesised,
+        "links": links,
     }
-    files.write_text(paths.CARD, markdown().get_template("card.md.j2").render(content))
+    template = markdown().get_template("card.md.j2")
+    files.write_text(paths.CARD, template.render(content, beside_reports=True))
+    return template.render(content, beside_reports=False)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Confident predictions on the test set: how many are right, against the precision that the threshold promises."""
+
+    threshold: float
+    """Above 1 where none is precise enough."""
+    target: float
+    coverage: float
+    confident: int
+    right: int
+    precision: Interval
+    """Its ends are NaN where they are not known."""
+
+    @property
+    def sentence(self) -> str:
+        target = percent(self.target)
+        if self.threshold > 1:
+            return f"No precision is promised: at no confidence threshold are {target} of the validation predictions right."
+        if not self.confident:
+            return f"**Promised precision: {target}.** Not checked: it is confident about no test clip."
+        reached, ends = self.precision.value, (self.precision.low, self.precision.high)
+        known = f" (95 % interval {' to '.join(map(percent, ends))})" if np.isfinite(ends).all() else ""
+        chance = "That is less, but with so few clips it may be chance."
+        verdict = "The promise is not kept." if self.precision.high < self.target else chance
+        return (
+            f"**Promised precision: {target}. Reached on the test set: {percent(reached)}**, {self.right} of "
+            f"{self.confident} confident predictions{known}. {'The promise is kept.' if reached >= self.target else verdict}"
+        )
+
+
+def promise(test: pd.DataFrame, known: manifest.Manifest, seed: int) -> Promise:
+    tempered = calibration.tempered(test)
+    confident = tempered[calibration.confidence(tempered) >= known.confidence_threshold]
+    right = int((confident["label"] == confident["predicted"]).sum())
+    found = bootstrap.interval(confident, "accuracy", seed) if len(confident) else Interval(np.nan, np.nan, np.nan)
+    coverage = len(confident) / len(test)
+    return Promise(known.confidence_threshold, known.target_precision, coverage, len(confident), right, found)
 
 
 def _scores(scores: Mapping[str, float]) -> Table:

@@ -5,7 +5,9 @@
 
 import argparse
 import asyncio
+import json
 import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,15 +15,17 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from librosa import power_to_db
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
+from pipeline.base.files import sha256
 from pipeline.config.features import Features
 from pipeline.features.sound import Sound, mel
 from pipeline.reports import data_figures, pages
 from pipeline.reports.figures import OKABE_ITO
-from pipeline.serving.manifest import Manifest
+from pipeline.serving.manifest import Example, Manifest
 from pipeline.serving.predictor import Predictor, SongPrediction
 from pipeline.serving.segments import SongError
 
@@ -30,17 +34,24 @@ MAX_BYTES = 200_000_000
 MAX_COLUMNS = 1200
 """Of the spectrogram's image."""
 NOTHING_FROM_OUTSIDE = {
-    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; img-src data:; "
+    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; img-src data:; media-src blob:; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 }
+ONLY_THIS_PAGE = {"Cross-Origin-Resource-Policy": "same-origin"}
+"""A page elsewhere cannot play the clip."""
+LINES = "application/x-ndjson"
+"""A client that accepts this is told of progress: a line of JSON per segment before the answer."""
+Step = dict[str, Any]
 
 
 def app(bundle: Path) -> FastAPI:
     """Of a bundle as :mod:`pipeline.serving.bundle` writes it."""
     predictor = Predictor(bundle)
+    examples = available(predictor.manifest.examples)
     template = pages.environment().get_template("page.html.j2")
-    shown = template.render(known=predictor.manifest, colours=OKABE_ITO, max_bytes=MAX_BYTES)
-    # features of one song at a time: memory stays that of one
+    shown = template.render(
+        known=predictor.manifest, examples=examples, colours=OKABE_ITO, max_bytes=MAX_BYTES, lines=LINES
+    )
     lock = asyncio.Lock()
     server = FastAPI(openapi_url=None)
     # a page elsewhere could give its own name this machine's address, and read the answers
@@ -50,21 +61,46 @@ def app(bundle: Path) -> FastAPI:
     def page() -> HTMLResponse:
         return HTMLResponse(shown, headers=NOTHING_FROM_OUTSIDE)
 
+    @server.get("/examples/{number}")
+    def example(number: int) -> FileResponse:
+        if number not in range(len(examples)) or not Path(examples[number].path).is_file():
+            raise HTTPException(404, "the clip is not there")
+        return FileResponse(examples[number].path, media_type="application/octet-stream", headers=ONLY_THIS_PAGE)
+
     @server.post("/classify")
-    async def classify(request: Request) -> dict[str, Any]:
-        with tempfile.TemporaryFile() as file:
-            await receive(request, file)
-            try:
-                async with lock:
-                    return await run_in_threadpool(predict, predictor, file)
-            except SongError as error:
-                raise HTTPException(400, str(error)) from None
+    async def classify(request: Request) -> Response:
+        try:
+            steps = analysed(request, await received(request))
+            step = await anext(steps, None)  # before the status is sent
+            if LINES in request.headers.get("accept", ""):
+                return StreamingResponse(lines(step, steps), media_type=LINES)
+            async for later in steps:
+                step = later
+            return JSONResponse(step)
+        except SongError as error:
+            raise HTTPException(400, str(error)) from None
+        except ClientDisconnect:
+            return Response()  # to nobody
+
+    async def analysed(request: Request, file: BinaryIO) -> AsyncIterator[Step]:
+        steps = predict(predictor, file)
+        while not await request.is_disconnected():
+            async with lock:  # one segment at a time: memory stays that of one
+                step = await run_in_threadpool(next, steps, None)
+            if step is None:
+                break
+            yield step
 
     return server
 
 
-async def receive(request: Request, file: BinaryIO) -> None:
-    """Write the request's body to the file, and go back to its start.
+def available(examples: list[Example]) -> list[Example]:
+    """Those whose clip is in the checkout, unchanged."""
+    return [one for one in examples if Path(one.path).is_file() and sha256(Path(one.path)) == one.sha256]
+
+
+async def received(request: Request) -> BinaryIO:
+    """The request's body, as a file that vanishes when it is closed.
 
     Raises:
         HTTPException: the body is empty, or larger than MAX_BYTES.
@@ -72,6 +108,7 @@ async def receive(request: Request, file: BinaryIO) -> None:
     too_large = HTTPException(413, f"larger than {MAX_BYTES / 1e6:.0f} MB")
     if int(request.headers.get("content-length", 0)) > MAX_BYTES:
         raise too_large
+    file = tempfile.TemporaryFile()  # noqa: SIM115
     async for chunk in request.stream():
         file.write(chunk)
         if file.tell() > MAX_BYTES:
@@ -79,20 +116,33 @@ async def receive(request: Request, file: BinaryIO) -> None:
     if not file.tell():
         raise HTTPException(400, "the file is empty")
     file.seek(0)
+    return file
 
 
-def predict(predictor: Predictor, file: BinaryIO) -> dict[str, Any]:
-    """What the page shows.
+async def lines(first: Step | None, steps: AsyncIterator[Step]) -> AsyncIterator[str]:
+    """The steps as lines of JSON; an error after the first one is a line as well, since the status was sent."""
+    try:
+        yield json.dumps(first) + "\n"
+        async for step in steps:
+            yield json.dumps(step) + "\n"
+    except SongError as error:
+        yield json.dumps({"detail": str(error)}) + "\n"
+
+
+def predict(predictor: Predictor, file: BinaryIO) -> Iterator[Step]:
+    """How far it is, in seconds of the song, after each segment; then what the page shows.
 
     Raises:
         SongError: the file has no usable audio.
     """
     known, spectrogram, found = predictor.manifest, SongSpectrogram(predictor.manifest.features), []
-    for segment, sound in predictor.decode(file):
-        spectrogram.add(segment.start_s, sound)
-        found.append(predictor.predict_segment(segment, sound))
+    with file:
+        for segment, sound in predictor.decode(file):
+            spectrogram.add(segment.start_s, sound)
+            found.append(predictor.predict_segment(segment, sound))
+            yield {"analysed_s": segment.stop_s}
     prediction = predictor.combine(found)
-    return {
+    yield {
         **prediction.to_dict(),
         "headline": headline(prediction),
         "sentence": sentence(prediction, known),
@@ -110,10 +160,11 @@ def predict(predictor: Predictor, file: BinaryIO) -> dict[str, Any]:
 
 
 def headline(prediction: SongPrediction) -> str:
+    guess = f"{prediction.guess}, {percent(prediction.confidence)}"
     return {
-        "confident": prediction.guess,
-        "uncertain": f"Uncertain, perhaps {prediction.guess}",
-        "out-of-distribution": "Out of distribution",
+        "confident": guess,
+        "uncertain": f"Not sure: best guess {guess}",
+        "out-of-distribution": "Out of distribution: unlike all training clips",
     }[prediction.verdict]
 
 
@@ -121,15 +172,22 @@ def sentence(prediction: SongPrediction, known: Manifest) -> str:
     """The verdict in words."""
     if prediction.verdict == "out-of-distribution":
         return (
-            f"This song is unlike all training clips (distance {prediction.distance:.1f}, limit "
-            f"{known.ood_threshold:.1f}). Do not rely on the probabilities below."
+            f"Its distance from the nearest training clip is {prediction.distance:.1f}, the threshold "
+            f"{known.ood_threshold:.1f}. Do not rely on the probabilities below."
         )
     if known.confidence_threshold > 1:
-        return "This model is never confident: no confidence threshold was precise enough on validation clips."
-    above = f"Above that, {known.target_precision:.0%} of predictions were right on validation clips."
+        return "This model is never sure: no confidence threshold was precise enough on validation clips."
+    threshold, right = percent(known.confidence_threshold), percent(known.target_precision)
     if prediction.verdict == "uncertain":
-        return f"The best guess is below {known.confidence_threshold:.0%}. {above}"
-    return f"Its probability is {prediction.confidence:.0%}. The confidence threshold is {known.confidence_threshold:.0%}. {above}"
+        return f"This is below the confidence threshold of {threshold}. Above it, {right} of answers were right on validation clips."
+    return f"This is above the confidence threshold of {threshold}, where {right} of answers were right on validation clips."
+
+
+def percent(share: float) -> str:
+    """Whole percents; a model is never told to be certain."""
+    if 0.995 <= share < 1:
+        return "over 99\u00a0%"
+    return f"{100 * share:.0f}\u00a0%"
 
 
 class SongSpectrogram:

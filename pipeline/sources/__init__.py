@@ -19,6 +19,7 @@ import pandas as pd
 from pipeline.base import paths
 from pipeline.base.errors import UserError
 from pipeline.base.files import atomic_write
+from pipeline.base.text import counted
 from pipeline.config.data import BaseData
 
 
@@ -49,11 +50,14 @@ def load(name: str, package: str = __name__) -> Fetch:
     return fetch
 
 
-def download(settings: BaseData, seed: int, folder: Path = paths.AUDIO, package: str = __name__) -> None:
+def download(settings: BaseData, seed: int, folder: Path = paths.AUDIO, package: str = __name__) -> str:
     """Put the source's files into ``folder``, with a list of them.
 
     Args:
         package: has the source's module.
+
+    Returns:
+        The numbers of files and labels, in words.
 
     Raises:
         SourceError: the source cannot deliver.
@@ -66,3 +70,4 @@ def download(settings: BaseData, seed: int, folder: Path = paths.AUDIO, package:
         table = pd.DataFrame([asdict(clip) for clip in clips]).sort_values("path")
         table.insert(3, "source", settings.source)
         table.to_csv(staging / paths.FILES, index=False)
+    return f"{counted(len(table), 'file')}, {counted(table['label'].nunique(), 'label')}"

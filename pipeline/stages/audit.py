@@ -5,5 +5,5 @@ from pipeline.config.project import Params
 from pipeline.data.audit import run
 
 
-def audit(settings: Params) -> None:
-    run(settings.audit, [paths.AUDIO, paths.MUSIC])
+def audit(settings: Params) -> str:
+    return run(settings.audit, [paths.AUDIO, paths.MUSIC])

@@ -1,7 +1,8 @@
 """``python -m pipeline.stages <stage> [<experiment>]``: what DVC runs for each stage.
 
 A stage is a function with the name of its module, which is given the params and, where it is one of several, the name of
-its experiment.
+its experiment. What it returns, if anything, is its result in a few words; it is printed behind the stage's name, where
+:mod:`pipeline.workflow.console` finds it.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from collections.abc import Callable
 
 from pipeline.base.errors import reported
 from pipeline.workflow import prefork
+from pipeline.workflow.console import WARNING
 
 CORE = "pipeline.stages"
 
@@ -38,7 +40,9 @@ def main(package: str, load: Callable[..., object], project: str = ".") -> None:
     names = [arguments.stage, *([arguments.key] if arguments.key else [])]
     if prefork.serves(arguments.stage):
         sys.exit(prefork.ask(package, names))
-    logging.basicConfig(format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Plain("%(message)s"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("pipeline").setLevel(logging.INFO)
     own = importlib.util.find_spec(f"{package}.{arguments.stage}")
     module = importlib.import_module(f"{package if own else CORE}.{arguments.stage}")
@@ -48,7 +52,16 @@ def main(package: str, load: Callable[..., object], project: str = ".") -> None:
         wanted = "needs the name of an experiment or of weights" if has_key else "is one for all experiments"
         parser.error(f"the stage {arguments.stage} {wanted}")
     with reported():
-        stage(load(), *names[1:])
+        if result := stage(load(), *names[1:]):
+            print(f"{'@'.join(names)}: {result}")
+
+
+class _Plain(logging.Formatter):
+    """Messages without the names of loggers; this package's warnings are marked for the console."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        own = record.levelno >= logging.WARNING and record.name.startswith("pipeline")
+        return f"{WARNING if own else ''}{super().format(record)}"
 
 
 def _stages(package: str) -> list[str]:

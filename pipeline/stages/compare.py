@@ -1,6 +1,7 @@
 """Compare all experiments: a report as Markdown and HTML, also logged to MLflow."""
 
-from pipeline import tracking
+from functools import partial
+
 from pipeline.base import paths
 from pipeline.base.files import read_json
 from pipeline.config.project import BaseParams
@@ -8,22 +9,26 @@ from pipeline.data import clips, split
 from pipeline.evaluation import bootstrap
 from pipeline.reports.comparison import comparison
 from pipeline.reports.entries import DataSummary, Entry, tested
-from pipeline.tracking import run_logging
+from pipeline.tracking import links, run_logging, views
 
 
-def compare(settings: BaseParams) -> None:
-    tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
+def compare(settings: BaseParams) -> str:
+    views.publish(settings.tracking.experiment)  # a server that is down is an error before the work
+    address = partial(links.run_page, settings.tracking.experiment)
     entries = []
     for key in settings.experiments:
         page = f"{paths.MODEL_REPORTS.name}/{key}.html" if settings.model_pages else None
-        entries.append(Entry.read(key, paths.EVALUATION / key, paths.HISTORY / f"{key}.csv", page))
+        entries.append(Entry.read(key, paths.EVALUATION / key, paths.HISTORY / f"{key}.csv", page, address))
     answers = {key: tested(paths.EVALUATION / key) for key in settings.experiments}
     pairs = bootstrap.compare(answers, settings.seed)
     leaks = {key: read_json(paths.LEAK / key / "leak.json") for key in settings.leak}
     rows = split.read()
     data = DataSummary.of(clips.computed(), rows, split.explained(rows, settings.group_name))
-    comparison(entries, pairs, leaks, data, paths.REPORTS)
-    with run_logging.open_run(settings, "comparison") as run:
+    others = {"Data": paths.DATA_REPORT.name} | ({"Model card": paths.CARD.name} if settings.model_pages else {})
+    comparison(entries, pairs, leaks, data, others, paths.REPORTS)
+    about = "All experiments side by side: open comparison.html below Artifacts."
+    with run_logging.open_run(settings, "comparison", "comparison", about) as run:
         run.log_folder(paths.REPORTS / "figures", "figures")
-        for report in ("comparison.md", "comparison.html", paths.AUDIT.name):
+        for report in (paths.COMPARISON.with_suffix(".md").name, paths.COMPARISON.name, paths.AUDIT.name):
             run.log_file(paths.REPORTS / report)
+    return str(paths.COMPARISON)

@@ -7,6 +7,7 @@ from pipeline.features.store import Store
 from pipeline.reports.data_report import data_report, data_set
 
 
-def describe(settings: Params) -> None:
+def describe(settings: Params) -> str:
     stores = {kind: Store(paths.FEATURES / kind) for kind in config.ALIGNED}
     data_report(data_set(settings.group_name), stores, settings.seed, paths.DATA_REPORT)
+    return str(paths.DATA_REPORT)

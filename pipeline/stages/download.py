@@ -4,5 +4,5 @@ from pipeline import sources
 from pipeline.config.project import Params
 
 
-def download(settings: Params) -> None:
-    sources.download(settings.data, settings.seed)
+def download(settings: Params) -> str:
+    return sources.download(settings.data, settings.seed)

@@ -5,9 +5,9 @@ from pipeline.config.project import BaseParams
 from pipeline.features import extract
 
 
-def features(settings: BaseParams) -> None:
+def features(settings: BaseParams) -> str:
     with workers(*extract.modules(settings.features)) as pool:
         # pandas is imported while the workers import librosa, which takes longer
         from pipeline.features.compute import compute
 
-        compute(settings.features, pool)
+        return compute(settings.features, pool)

@@ -15,6 +15,8 @@ def inputs(settings: BaseParams) -> None:
     with atomic_write(paths.INPUTS) as inputs, atomic_write(paths.EMBEDDINGS) as embeddings:
         inputs.mkdir()
         embeddings.mkdir()
+        # DVC warns of empty folders
+        (embeddings / "about.txt").write_text("Of frozen backbones, by experiment.\n", encoding="utf-8")
         for key, experiment in settings.experiments.items():
             write_json(inputs / f"{key}.json", inputs_of(experiment))
             pack_branches(experiment, settings.window, embeddings / key)

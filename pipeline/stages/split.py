@@ -1,20 +1,13 @@
 """Put every good clip into train, valid or test."""
 
-import logging
-
-import pandas as pd
-
 from pipeline.config.project import BaseParams
 from pipeline.data import clips
 from pipeline.data import split as splitting
 
-log = logging.getLogger("pipeline.stages")
 
-
-def split(settings: BaseParams) -> None:
-    good = clips.good(clips.read())
-    rows = splitting.split(good, settings.split, settings.seed)
-    log.info(splitting.explained(rows, settings.group_name))
-    joined = good.merge(rows, on="clip_id")
-    log.info(pd.crosstab(joined["label"], joined["part"]).to_string())
+def split(settings: BaseParams) -> str:
+    rows = splitting.split(clips.good(clips.read()), settings.split, settings.seed)
     splitting.write(rows)
+    first, count = rows[rows["fold"] == 0]["part"].value_counts(), rows["fold"].nunique()
+    folds = f", the first of {count} folds" if count > 1 else ""
+    return f"{', '.join(f'{part} {first[part]}' for part in splitting.PARTS)} clips{folds}"

@@ -13,28 +13,30 @@ from pipeline.tracking import run_logging
 from pipeline.tracking.training import train_in_run
 from pipeline.training import hardware
 from pipeline.training.recipe import recipe
-from pipeline.training.trials import Trial, trials
+from pipeline.training.trials import Trial, best_score, trials
 from pipeline.workflow import checkpoints
 
 
-def train(settings: BaseParams, key: str) -> None:
+def train(settings: BaseParams, key: str) -> str:
     experiment = hardware.resolved(config.find_block("experiments", settings.experiments, key))
     work = checkpoints.folder("train", key, *recipe(settings, experiment, (paths.CLIPS, paths.SPLIT)))
-    with run_logging.open_run(settings, key, checkpoints.run_id(work)) as run:
+    with run_logging.open_experiment(settings, key, experiment, checkpoints.run_id(work)) as run:
         write_json(work / paths.RUN, {"run_id": run.id})
+        run_logging.log_shared(settings, key, run, experiment)
         for trial in trials(settings):
             folder = work / trial.name
             # a trial that was done before an interruption stays done
             if not (folder / "result").exists():
                 with run_logging.trial(settings, key, run, trial, checkpoints.run_id(folder)) as own:
                     write_json(folder / paths.RUN, {"run_id": own.id})
-                    train_in_run(settings, experiment, trial, folder, own)
-        _write(key, trials(settings), work, run.id)
+                    train_in_run(settings, key, experiment, trial, folder, own)
+        histories = _write(key, trials(settings), work, run.id)
     remove(work)
+    return best_score(histories, experiment.training)
 
 
-def _write(key: str, done: list[Trial], work: Path, run_id: str) -> None:
-    """The stage's outputs: a folder per trial, and one table of all curves."""
+def _write(key: str, done: list[Trial], work: Path, run_id: str) -> list[pd.DataFrame]:
+    """The stage's outputs: a folder per trial, and one table of all curves, which is also returned by trial."""
     histories = []
     with atomic_write(paths.MODELS / key) as folder:
         folder.mkdir()
@@ -48,3 +50,4 @@ def _write(key: str, done: list[Trial], work: Path, run_id: str) -> None:
             histories.append(history)
     with atomic_write(paths.HISTORY / f"{key}.csv") as file:
         pd.concat(histories).to_csv(file, index=False)
+    return histories

@@ -49,7 +49,8 @@ def run(plan: Plan, wanted: int, jobs: int) -> Results:
     study = Study(plan)
     with _locked(study):
         study.resume()
-        with run_logging.open_run(plan.settings, f"sweep {plan.key}", study.run_id) as parent:
+        about = f"Search for better params of `{plan.key}`: the trials are the runs below, sweep.png is an artifact."
+        with run_logging.open_run(plan.settings, f"sweep {plan.key}", "sweep", about, study.run_id) as parent:
             study.run_id = parent.id
             parent.log_params(_params(plan))
             run_workers(plan, wanted, parent.id, jobs)
@@ -108,7 +109,7 @@ def _process(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
 
 def _params(plan: Plan) -> dict[str, Any]:
     """The params that all trials share, and the space that is searched."""
-    shared = run_logging.trial_params(plan.experiment, plan.settings.window, plan.trainings[0])
+    shared = run_logging.training_params(plan.key, plan.experiment, plan.settings.window, plan.trainings[0])
     varied = set(tracking.flat(plan.experiment.model_dump())) - set(plan.fixed)
     same = {name: value for name, value in shared.items() if name not in {*varied, "fold", "seed"}}
     space = {f"space.{name}": values.model_dump(exclude_none=True) for name, values in plan.sweep.space.items()}
@@ -117,8 +118,8 @@ def _params(plan: Plan) -> dict[str, Any]:
 
 def _log(run: tracking.Run, plan: Plan, results: Results) -> None:
     """The metrics' names differ from those of a model, so that no table of models shows them."""
-    counts = {f"trials_{state}": results.count(state) for state in ("complete", "pruned", "fail")}
-    scores = {"sweep_best_macro_f1": results.best.score, "sweep_present_macro_f1": results.present.score}
+    counts = {f"sweep/trials_{state}": results.count(state) for state in ("complete", "pruned", "fail")}
+    scores = {"sweep/best_macro_f1": results.best.score, "sweep/present_macro_f1": results.present.score}
     run.log_metrics({**counts, **scores}, step=len(results.outcomes))
     best = {"trial": results.best.number, **results.best.values}
     run.set_tags({f"best.{name}": str(value) for name, value in best.items()})

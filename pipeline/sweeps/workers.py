@@ -1,8 +1,6 @@
 """A worker process of a sweep: it runs trials, each over all folds and seeds, each an MLflow run."""
 
 import io
-import logging
-import warnings
 from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -37,9 +35,6 @@ def run_trials(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
         parent: the sweep's MLflow run.
         jobs: processes that share the cores.
     """
-    # Lightning repeats itself for each of hundreds of trainings
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     threads = max(1, min(plan.experiment.training.threads, cores() // jobs))
     study = Study(plan)
     while (trial := study.ask(wanted)) is not None:
@@ -57,16 +52,19 @@ def _run_trial(study: Study, trial: optuna.Trial, parent: str, threads: int) -> 
     experiment = resolved(varied.model_copy(update={"training": training}))
     name = f"sweep {plan.key} {trial.number:03}"
     try:
-        with run_logging.open_run(plan.settings, name, trial.user_attrs.get("run_id"), parent) as run:
+        about = f"Trial {trial.number} of the search for better params of `{plan.key}`."
+        known = trial.user_attrs.get("run_id")
+        with run_logging.open_run(plan.settings, name, "sweep trial", about, known, parent) as run:
             trial.set_user_attr("run_id", run.id)
-            params = run_logging.trial_params(experiment, plan.settings.window, plan.trainings[0])
+            params = run_logging.training_params(plan.key, experiment, plan.settings.window, plan.trainings[0])
             seeds = [one.seed for one in plan.trainings if one.fold == 0]
-            run.log_params({**params, "fold": "all", "seed": seeds, "trial": trial.number})
+            tried = trial.user_attrs["values"]
+            run.log_params({**params, **tried, "fold": "all", "seed": seeds, "trial": trial.number})
             run.set_tags({"state": "running"})
             scores = _scores(study, experiment, folder, Progress(study, trial, run))
             run.set_tags({"state": "complete" if scores else "pruned"})
             if scores:
-                run.log_metrics({"mean_valid_macro_f1": float(np.mean(scores))})
+                run.log_metrics({"sweep/mean_valid_macro_f1": float(np.mean(scores))})
         outcome = study.finish(trial, scores)
     except (UserError, OSError):  # not the fault of the values
         raise

@@ -11,9 +11,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from pipeline.base import paths
+from pipeline.data import clips
 
 LIBRARIES = ("torch", "pytorch-lightning", "librosa", "scikit-learn", "mlflow", "dvc", "numpy", "pandas")
 WRITTEN = ("**/dvc.lock", "**/metrics/*", "**/metrics.json", "lessons/*/*.png")
@@ -33,6 +35,21 @@ def lineage(source: str) -> dict[str, str]:
     if commit:
         tags |= {"git.commit": commit, "git.dirty": str(is_dirty()).lower()}
     return tags
+
+
+def dataset(good: pd.DataFrame) -> tuple[str, str, str, dict[str, Any]]:
+    """Name, version, path and size of the data set; the version is DVC's md5 of the audio, or of the clips table.
+
+    Args:
+        good: the clips that are not rejected.
+    """
+    tracked = _tracked_data()
+    source = clips.source(good)
+    audio = paths.MUSIC if source == "folder" else paths.AUDIO
+    place = audio if audio.as_posix() in tracked else paths.CLIPS
+    md5 = tracked.get(place.as_posix()) or hashlib.md5(place.read_bytes(), usedforsecurity=False).hexdigest()
+    size = {"num_rows": len(good), "labels": good["label"].nunique(), "groups": good["group"].nunique()}
+    return audio.name if source == "folder" else source, md5.removesuffix(".dir"), place.as_posix(), size
 
 
 def is_dirty() -> bool:

@@ -4,10 +4,10 @@ Only this module, :mod:`pipeline.tracking` and the pyfunc model (``serving/pyfun
 """
 
 import hashlib
+import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,8 +22,14 @@ BUNDLE = "bundle"
 OLD_BUNDLE = "package"
 """Its name in models of interface 0, see :mod:`pipeline.serving.manifest`."""
 CODE = Path(__file__).parents[1]
+ABOUT = """\
+Gives a song the probability of each label. Each version is the best experiment of one run of the pipeline: its tag \
+`experiment` says which, its description is the model card. The alias `champion` marks the version in use by \
+`soundtrack classify`, `soundtrack page` and `soundtrack serve`.
+"""
+"""Description of a new registered model."""
 REQUIRED = (
-    "mlflow", "librosa", "numba", "numpy", "onnxruntime", "pandas", "pydantic", "ruamel.yaml", "scipy", "soundfile", "soxr",
+    "mlflow", "av", "librosa", "numba", "numpy", "onnxruntime", "pandas", "pydantic", "ruamel.yaml", "scipy", "soundfile", "soxr",
     "filelock", "threadpoolctl", "tqdm",
 )  # fmt: skip
 """What a registered model needs to be served."""
@@ -38,6 +44,8 @@ class Registered:
     version: str
     folder: Path
     """MLflow's folder of the model, on this machine."""
+    uri: str
+    """By which `--model` finds it."""
 
     @property
     def bundle(self) -> Path:
@@ -59,7 +67,8 @@ def champion(name: str) -> Registered | None:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         return None
-    return Registered(str(found.version), _fetched(f"models:/{name}/{found.version}"))
+    uri = f"models:/{name}/{found.version}"
+    return Registered(str(found.version), _fetched(uri), uri)
 
 
 def model(uri: str) -> Registered:
@@ -72,7 +81,7 @@ def model(uri: str) -> Registered:
         folder = _fetched(uri)
     except (_mlflow().exceptions.MlflowException, OSError) as error:
         raise RegistryError(f"no model {uri}: {str(error).splitlines()[0]}") from None
-    found = Registered(uri, folder)
+    found = Registered(uri, folder, uri)
     if not found.bundle.is_dir():
         raise RegistryError(
             f"{uri} is not a registered model, it has no {found.bundle.relative_to(folder)}: "
@@ -81,8 +90,11 @@ def model(uri: str) -> Registered:
     return found
 
 
-def register(name: str, bundle: Path, run_id: str, tags: Mapping[str, str]) -> str:
+def register(name: str, experiment: str, bundle: Path, run_id: str) -> str:
     """Log the bundle to the run as a pyfunc model, and register it as a new version of ``name``.
+
+    Args:
+        experiment: whose model it is.
 
     Returns:
         The version; an earlier one if its content is the same.
@@ -104,7 +116,7 @@ def register(name: str, bundle: Path, run_id: str, tags: Mapping[str, str]) -> s
         # an example would be a song, and its check takes as long as the rest
         warnings.filterwarnings("ignore", message=".*input example was not provided.*")
         info = mlflow.pyfunc.log_model(
-            name=name,
+            name=f"{experiment}-{BUNDLE}",
             python_model=str(CODE / "serving/pyfunc.py"),
             artifacts={BUNDLE: str(named)},
             code_paths=[str(CODE)],
@@ -112,11 +124,15 @@ def register(name: str, bundle: Path, run_id: str, tags: Mapping[str, str]) -> s
                 Schema([ColSpec("binary", "audio", required=False), ColSpec("string", "path", required=False)])
             ),
             pip_requirements=[f"{library}=={version(library)}" for library in REQUIRED],
-            registered_model_name=name,
         )
-    for key, value in {**tags, "digest": digest}.items():
-        client.set_model_version_tag(name, info.registered_model_version, key, value)
-    return str(info.registered_model_version)
+    # not by log_model, which prints that it does so
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name, description=ABOUT)
+    tags = {"experiment": experiment, "digest": digest}
+    made = client.create_model_version(name, f"models:/{info.model_id}", run_id, tags=tags, model_id=info.model_id)
+    if not client.get_registered_model(name).description:  # a person may have written one
+        client.update_registered_model(name, ABOUT)
+    return str(made.version)
 
 
 def promote(name: str, number: str) -> None:
@@ -124,9 +140,11 @@ def promote(name: str, number: str) -> None:
     _mlflow().MlflowClient().set_registered_model_alias(name, ALIAS, number)
 
 
-def describe(name: str, number: str, text: str) -> None:
-    """Set the version's description, in Markdown."""
-    _mlflow().MlflowClient().update_model_version(name, number, text)
+def describe(name: str, number: str, text: str, run_id: str) -> None:
+    """Set the version's description, in Markdown; its pictures are artifacts of the run."""
+    # relative to a page of MLflow's, not to the file
+    shown = re.sub(r"(!\[[^]]*\])\(([^):]+)\)", rf"\1(get-artifact?run_uuid={run_id}&path=\2)", text)
+    _mlflow().MlflowClient().update_model_version(name, number, shown)
 
 
 def _mlflow() -> Any:

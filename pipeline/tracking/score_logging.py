@@ -1,13 +1,21 @@
-"""The scores of an evaluated experiment: which are logged, and those of each trial in its MLflow run."""
+"""Scores and costs of an evaluated experiment in its MLflow run, and each trial's own in the trial's."""
+
+import timeit
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from pipeline import tracking
 from pipeline.base import paths
 from pipeline.config.project import BaseParams
+from pipeline.data.split import LEAKY
 from pipeline.evaluation import metrics
+from pipeline.models.exported import Exported
 from pipeline.tracking import run_logging
 from pipeline.training.answers import data_of
+from pipeline.training.splits import examples
 from pipeline.training.trials import specs
 
 LOGGED = [name for name, metric in metrics.METRICS.items() if metric.logged]
@@ -18,17 +26,68 @@ SHOWN = ["valid_macro_f1", "valid_loss", "test_macro_f1", *INTERVAL, "test_accur
 """The columns of `dvc metrics show`."""
 
 
-def log_trials(
-    settings: BaseParams, key: str, run: tracking.Run, predicted: pd.DataFrame, table: pd.DataFrame, rows: pd.DataFrame
+LATENCY_RUNS = 20
+
+
+def log_scores(
+    settings: BaseParams,
+    key: str,
+    run: tracking.Run,
+    found: Mapping[str, float],
+    predicted: pd.DataFrame,
+    table: pd.DataFrame,
+    rows: pd.DataFrame,
 ) -> None:
-    """Each trial's own scores in its run, which is restored where the store does not know it."""
-    for model in specs(paths.MODELS / key):
+    """To the experiment's run ``found``, and to each trial's its own; runs that the store does not know are restored."""
+    models, costs = specs(paths.MODELS / key), []
+    run_logging.log_shared(settings, key, run, models[0].experiment)
+    for model in models:
         own = predicted[(predicted["fold"] == model.fold) & (predicted["seed"] == model.seed)]
-        found = {**metrics.mean_scores(own, "valid"), **metrics.mean_scores(own, "test")}
+        scores = {**metrics.mean_scores(own, "valid"), **metrics.mean_scores(own, "test")}
+        data = data_of(model, table, rows)
+        costs.append({"cost/parameters": model.parameters, "cost/train_seconds": model.train_seconds})
+        inputs = [values[:1] for values in examples(data).values()]
+        costs[-1] |= _measured(paths.MODELS / key / model.trial.name / "model.onnx", inputs)
         with run_logging.trial(settings, key, run, model.trial, model.run_id) as child:
             if child.restored:
-                run_logging.restore(child, key, model.trial, data_of(model, table, rows))
+                run_logging.restore(child, key, model.trial, data)
             # one step behind the last epoch: a table of runs shows the last step, which is then the delivered model
             epochs = len(run_logging.history(key, model.trial))
-            child.log_metrics({name: found[name] for name in VALID}, step=epochs)
-            child.log_metrics({name: found[name] for name in TEST})
+            child.log_metrics(_rounded(scores, VALID), step=epochs)
+            child.log_metrics(_rounded(scores, TEST) | costs[-1])
+            child.took(model.train_seconds)
+    run.log_metrics(_rounded(found, (*TEST, *INTERVAL, "test_ece")))
+    if len(models) > 1:
+        every = pd.DataFrame(costs)
+        run.log_metrics({**every.mean(), "cost/train_seconds": every["cost/train_seconds"].sum()})
+        run.log_metrics(_rounded(found, (*VALID, "test_macro_f1_sd")))
+        run.took(every["cost/train_seconds"].sum())
+
+
+def _rounded(scores: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    """To what a column of MLflow's table shows; the files of ``evaluation`` have all digits."""
+    return {name: round(scores[name], 4) for name in names}
+
+
+def _measured(file: Path, inputs: list[Any]) -> dict[str, float]:
+    """Size of an exported model, and its time for one window (one clip, for tabular features) on one thread: the shortest
+    of some, since other stages may run beside it."""
+    model = Exported(file, threads=1)
+    times = timeit.repeat(lambda: model(inputs), number=1, repeat=LATENCY_RUNS)
+    return {"cost/model_mb": round(file.stat().st_size / 1e6, 3), "cost/latency_ms": float(f"{1000 * min(times):.3g}")}
+
+
+def log_leak(settings: BaseParams, key: str, found: Mapping[str, Any]) -> None:
+    """A run below the one of all leaks, whose metrics have names that no table of models mistakes for scores."""
+    above = tracking.parent(
+        settings.tracking.experiment,
+        "leak",
+        "What experiments would claim if clips of one group were in several parts.",
+    )
+    about = f"Experiment `{key}`, trained with each group in one part (grouped) and clip by clip (random)."
+    with run_logging.open_run(settings, f"leak {key}", "leak", about, parent=above) as run:
+        run.set_tags({"leaky": f"the random score: {LEAKY['random']}"})
+        run.log_params({"experiment": key, "folds": found["folds"]})
+        for name in ("grouped", "random", "gap"):
+            ends = {"value": "macro_f1", "low": "macro_f1_low", "high": "macro_f1_high"}
+            run.log_metrics({f"leak/{name}_{end}": found[name][part] for part, end in ends.items()})

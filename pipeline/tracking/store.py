@@ -60,7 +60,7 @@ def answers(call: Callable[[], object]) -> bool:
 
 def send(mlflow: Any, run_id: str, kind: str, content: Mapping[str, Any], files: Sequence[Path]) -> None:
     """Log one entry to a run. Sending it twice changes nothing: points carry their time, the rest is replaced."""
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
     client = mlflow.MlflowClient()
     if kind == "batch":
@@ -74,13 +74,16 @@ def send(mlflow: Any, run_id: str, kind: str, content: Mapping[str, Any], files:
         client.log_artifact(run_id, str(files[0]))
     elif kind == "folder":
         client.log_artifacts(run_id, str(files[0]), content["name"])
+    elif kind == "dataset":
+        context = InputTag("mlflow.data.context", "training")
+        client.log_inputs(run_id, datasets=[DatasetInput(Dataset(source_type="local", **content), [context])])
     elif kind == "model":
-        _send_model(mlflow, run_id, content["inputs"], *files)
+        _send_model(mlflow, run_id, content, *files)
     elif kind == "end":
         client.set_terminated(run_id, content["status"], content["time"])
 
 
-def _send_model(mlflow: Any, run_id: str, inputs: list[str], file: Path, arrays: Path) -> None:
+def _send_model(mlflow: Any, run_id: str, content: Mapping[str, Any], file: Path, arrays: Path) -> None:
     import onnx
     from mlflow.models import ModelSignature, infer_signature
     from mlflow.types import Schema, TensorSpec
@@ -88,11 +91,12 @@ def _send_model(mlflow: Any, run_id: str, inputs: list[str], file: Path, arrays:
     client = mlflow.MlflowClient()
     outputs = client.get_run(run_id).outputs
     models = [client.get_logged_model(item.model_id) for item in (outputs.model_outputs if outputs else [])]
-    if any(model.status == "READY" for model in models):
+    name = content.get("name", "model")  # which entries queued by an earlier version do not have
+    if any(model.name == name and model.status == "READY" for model in models):
         return
     with np.load(arrays) as stored:
         output, *values = (stored[name] for name in stored.files)
-    examples = dict(zip(inputs, values, strict=True))
+    examples = dict(zip(content["inputs"], values, strict=True))
     found = infer_signature(examples, output)
     # of any batch size
     signature = ModelSignature(
@@ -106,7 +110,7 @@ def _send_model(mlflow: Any, run_id: str, inputs: list[str], file: Path, arrays:
     with nullcontext() if is_open else mlflow.start_run(run_id=run_id, nested=True):
         mlflow.onnx.log_model(
             onnx.load(str(file)),
-            name="model",
+            name=name,
             signature=signature,
             input_example=examples,
             onnx_execution_providers=["CPUExecutionProvider"],

@@ -16,12 +16,14 @@ from pipeline.training.ensemble import save_trial, train_trial
 from pipeline.training.trials import Spec, Trial
 
 
-def train_in_run(settings: BaseParams, experiment: Experiment, trial: Trial, work: Path, run: tracking.Run) -> None:
+def train_in_run(
+    settings: BaseParams, key: str, experiment: Experiment, trial: Trial, work: Path, run: tracking.Run
+) -> None:
     """Train one trial, log it, and leave model, spec and history in ``work / "result"``."""
     table = clips.computed()
     data = splits.load(experiment, settings.window, table, split.read(), trial.fold)
     resplit = partial(splits.resplit, experiment, data, settings.window, table, trial.seed)
-    run.log_params(run_logging.trial_params(experiment, settings.window, trial))
+    run.log_params(run_logging.training_params(key, experiment, settings.window, trial))
     start = time.monotonic()
     found = train_trial(experiment, data, resplit, trial.seed, work / "checkpoints", paths.embeddings(), run.log_epoch)
     spec = Spec(
@@ -40,4 +42,4 @@ def train_in_run(settings: BaseParams, experiment: Experiment, trial: Trial, wor
         save_trial(found, data, folder)
         spec.write(folder)
         found.history.to_csv(folder / "history.csv", index=False)
-        run_logging.model(run, folder, spec, data)
+        run_logging.model(run, key, folder, spec, data)

@@ -177,7 +177,9 @@ def _computed(
     todo = pairs[np.isin(pairs[:, 0], missing)]
     rows: dict[int, list[Array]] = {}
     if len(todo):
-        for batch in tqdm(even_batches(todo, settings.batch_size), "embed", unit="batch", dynamic_ncols=True):
+        for batch in tqdm(
+            even_batches(todo, settings.batch_size), "embed", unit="batch", disable=None, dynamic_ncols=True
+        ):
             (inputs,), _, clips = windows[batch]
             for clip, row in zip(clips, run()(inputs), strict=True):
                 rows.setdefault(int(clip), []).append(row)

@@ -49,7 +49,7 @@ def predictions(model: Path, data: Splits, settings: Training, trial: Trial) -> 
 def part_answers(run: Run, data: Splits, part: str, settings: Training, trial: Trial) -> pd.DataFrame:
     """As :func:`predictions`, of one part."""
     windows = data.windows[part]
-    batches = tqdm(windows.batches(settings.batch_size), part, unit="batch", dynamic_ncols=True)
+    batches = tqdm(windows.batches(settings.batch_size), part, unit="batch", disable=None, dynamic_ncols=True)
     return rows(averaged(run, batches, len(windows), len(data.labels)), data, part, trial)
 
 

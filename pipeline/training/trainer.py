@@ -1,6 +1,8 @@
 """Train a module: early stopping and the best checkpoint by validation, resumed where an interrupted run was."""
 
 import ctypes
+import logging
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,8 @@ def fit(
         One row per epoch with the columns of HISTORY; of another learner, ``epoch`` and what it logs.
     """
     keep_memory()
+    # what hardware there is not, and products of its maker
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     pl.seed_everything(seed, verbose=False)
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -91,7 +95,8 @@ def fit(
     # not save_last=True, which saves the better epochs alone; after `best`, whose state it saves
     last = pl.callbacks.ModelCheckpoint(folder, "last", **whole_epochs)
     checkpoints = [best, last] if settings.monitor else [last]
-    callbacks = [history, *checkpoints, pl.callbacks.TQDMProgressBar(refresh_rate=4)]
+    bar = sys.stdout.isatty()
+    callbacks = [history, *checkpoints, *([pl.callbacks.TQDMProgressBar(refresh_rate=4)] if bar else [])]
     if settings.patience is not None:
         callbacks.append(Patience(settings.monitor, mode=mode, patience=settings.patience))
     trainer = pl.Trainer(
@@ -101,6 +106,7 @@ def fit(
         precision=settings.precision,
         callbacks=callbacks,
         logger=False,
+        enable_progress_bar=bar,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
@@ -110,6 +116,7 @@ def fit(
     with warnings.catch_warnings():
         # batches are cut out of memory in one operation: worker processes would only copy them
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # a deprecation within Lightning
         trainer.fit(
             module,
             _loader(train, RandomWindows(train.max_offset, settings.windows_per_clip, settings.batch_size, seed)),

@@ -1,7 +1,11 @@
 """An experiment's trials, one training per fold of the split and seed, and what each leaves beside its model."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
+
+import pandas as pd
 
 from pipeline.base.files import write_json
 from pipeline.config.base import ParamsError, Section
@@ -9,6 +13,7 @@ from pipeline.config.experiment import Experiment, branches
 from pipeline.config.features import Window
 from pipeline.config.load import read
 from pipeline.config.project import BaseParams
+from pipeline.config.training import Training
 
 SPEC = "spec.json"
 
@@ -27,6 +32,14 @@ class Trial:
 def trials(settings: BaseParams) -> list[Trial]:
     seeds = settings.seeds or [settings.seed]
     return [Trial(fold, seed) for fold in range(settings.split.folds) for seed in seeds]
+
+
+def best_score(histories: Iterable[pd.DataFrame], training: Training) -> str:
+    """Validation macro F1 of the chosen epochs, a mean over trials; nothing where only the evaluation tells it, as of an
+    ensemble or of a fitted model."""
+    by_epoch = training.monitor == "valid_macro_f1" and training.ensemble_size == 1
+    best = [one["valid_macro_f1"].max() for one in histories if by_epoch and len(one)]
+    return f"validation macro F1 {fmean(best):.3f}" if best else ""
 
 
 class Spec(Section):
@@ -52,8 +65,7 @@ class Spec(Section):
 
     @property
     def description(self) -> str:
-        """``cnn on spectrogram``"""
-        return f"{self.experiment.model.name} on {' + '.join(self.experiment.features)}"
+        return description(self.experiment)
 
     @property
     def precision(self) -> str:
@@ -62,6 +74,11 @@ class Spec(Section):
 
     def write(self, folder: Path) -> None:
         write_json(folder / SPEC, self.model_dump())
+
+
+def description(experiment: Experiment) -> str:
+    """``cnn on spectrogram``"""
+    return f"{experiment.model.name} on {' + '.join(experiment.features)}"
 
 
 def specs(folder: Path) -> list[Spec]:

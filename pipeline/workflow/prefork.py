@@ -63,10 +63,10 @@ def serves(stage: str) -> bool:
 
 
 def ask(package: str, names: Sequence[str]) -> int:
-    """Let the server run ``python -m <package> <names>`` with this process's folder and environment: its exit code."""
+    """Let the server run ``python -m <package> <names>`` with this process's folder, environment and output: its exit code."""
     environment = {key: value for key, value in os.environ.items() if key != SERVER}
     with Client(os.environ[SERVER], family="AF_UNIX") as server:
-        server.send((package, list(names), str(Path.cwd()), environment))
+        server.send((os.getpid(), package, list(names), str(Path.cwd()), environment))
         return int(server.recv())
 
 
@@ -95,8 +95,10 @@ def _answer(connection: Connection) -> None:
             connection.send(process.exitcode)
 
 
-def _run(package: str, names: Sequence[str], folder: str, environment: Mapping[str, str]) -> None:
+def _run(asker: int, package: str, names: Sequence[str], folder: str, environment: Mapping[str, str]) -> None:
     end_with_parent()
+    for stream in (1, 2):  # else its output would go where the server's does
+        os.dup2(os.open(f"/proc/{asker}/fd/{stream}", os.O_WRONLY | os.O_APPEND), stream)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

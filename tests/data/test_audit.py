@@ -56,40 +56,6 @@ def test_a_file_that_is_gone_is_rejected(tmp_path: Path) -> None:
     assert checked(tmp_path).reason == "cannot be read: Is a directory"
 
 
-def test_a_truncated_flac_is_rejected(tmp_path: Path, noise: Sound) -> None:
-    file = tmp_path / "a.flac"
-    soundfile.write(file, noise(1, 2.0), RATE)
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    assert checked(file).reason.startswith("cannot be decoded: ")
-
-
-@pytest.mark.parametrize(("frames", "reason"), [(2**36 - 1, "too long: 3116530 s"), (0, "its header gives no length")])
-def test_no_memory_is_taken_for_what_a_header_announces(tmp_path: Path, noise: Sound, frames: int, reason: str) -> None:
-    """STREAMINFO has the number of frames in 36 bits; an encoder that writes to a pipe leaves 0 there."""
-    file = tmp_path / "a.flac"
-    soundfile.write(file, noise(1), RATE)
-    content = bytearray(file.read_bytes())
-    content[21] = content[21] & 0xF0 | frames >> 32
-    content[22:26] = (frames & 0xFFFFFFFF).to_bytes(4, "big")
-    file.write_bytes(content)
-    assert checked(file).reason.startswith(reason)
-
-
-@pytest.mark.parametrize("error", [MemoryError, TypeError, ValueError, ZeroDivisionError])
-def test_what_a_decoder_makes_of_impossible_numbers_is_a_reason(
-    tmp_path: Path, noise: Sound, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
-) -> None:
-    """What is raised hangs on the version of the decoder: here it is raised in its place."""
-
-    def impossible(_: Path) -> None:
-        raise error("a rate of 0")
-
-    file = tmp_path / "a.flac"
-    soundfile.write(file, noise(1), RATE)
-    monkeypatch.setattr(soundfile, "info", impossible)
-    assert checked(file).reason == "cannot be decoded: its header is broken (a rate of 0)"
-
-
 @pytest.mark.parametrize(
     ("samples", "reason"),
     [
@@ -104,9 +70,9 @@ def test_what_a_decoder_makes_of_impossible_numbers_is_a_reason(
         (np.r_[np.full(600, 1.0), np.full(600, -1.0), np.full(8_800, 0.1)].repeat(2), "clipped: 12% of the samples"),
         (square(RATE // 2 - 1, 0.1), "too short: 0.50 s, at least 0.5 s needed"),
         (square(RATE // 2, 0.1), ""),
-        (np.zeros(0), "too short: 0.00 s"),
+        (np.zeros(0), "cannot be decoded: there is no audio in it"),
         (square(3 * RATE, 0.1), ""),
-        (square(3 * RATE + 1, 0.1), "too long: 3 s, at most 3 s"),
+        (square(3 * RATE + 1, 0.1), "too long: more than 3 s"),
     ],
 )
 def test_what_is_wrong_with_the_sound_is_named(tmp_path: Path, samples: np.ndarray[Any, Any], reason: str) -> None:

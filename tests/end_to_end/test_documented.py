@@ -6,6 +6,7 @@ the tests of these.
 
 import functools
 import importlib
+import json
 import os
 import re
 import shutil
@@ -43,6 +44,8 @@ NOT_RUN = {
     "make test": NotRun("it runs this test", ".ci/run", "pytest --numprocesses"),
     "make test-commands": NotRun("it runs these tests", "tests/end_to_end/test_documented.py", "-m documented"),
     "make test-pipelines": NotRun("it runs tests", ".ci/run", "tests/end_to_end/test_extending.py"),
+    "make test-browser": NotRun("it runs tests, with Chromium", "tests/browser/conftest.py", "pytest tests/browser"),
+    "make pictures": NotRun("Chromium", "tests/browser/test_page.py", "benchmarks.pictures"),
     "make lint": NotRun("`make test` runs it", ".ci/run", "lint-imports"),
     "make audit": NotRun("a network", "tests/test_security.py", "pip-audit --strict"),
     "make bench CLIPS=<folder>": NotRun(
@@ -102,13 +105,33 @@ def test_params_that_commands_set_are_in_params_yaml() -> None:
         functools.reduce(lambda section, name: section[name], key.split("."), content)
 
 
+EVERY_LINE = (
+    r"\d+ stages to run, 2 at a time|\[ *\d+/\d+\] [\w@]+ +(\d+ min )?\d+ s|Done in |$|experiment  +validation macro F1 |"
+    r"\w+  +[01]\.\d{3}  |Report  |Runs    |Try it  "
+)
+"""Of `make repro`."""
+
+
 @pytest.mark.documented("make repro")
 def test_make_repro_runs_the_whole_pipeline(finished: Path, typed: Typed) -> None:
     """`finished` was made by it."""
     assert typed.text("make repro") == "make repro"
     stages = yaml.safe_load((finished / "dvc.yaml").read_text())["stages"]
+    experiments = yaml.safe_load((finished / "params.yaml").read_text())["experiments"]
     begun = {stage.partition("@")[0] for stage in ran((finished.parent / "make-repro.txt").read_text())}
     assert begun == stages.keys()
+    lines = (finished.parent / "make-repro.txt").read_text().splitlines()
+    unknown = [line for line in lines if not re.match(EVERY_LINE, line)]
+    assert not unknown, "every line says something of the run"
+    assert len(lines) <= 200
+    assert lines[-3:] == ["Report  reports/comparison.html", "Runs    make ui", "Try it  make page"]
+    table = [line.split() for line in lines[-4 - len(experiments) : -4]]
+    assert {row[0] for row in table} == set(experiments)
+    scores = [[float(value) for value in row[1:3]] for row in table]
+    assert scores == sorted(scores, key=lambda pair: -pair[0])
+    for row, pair in zip(table, scores, strict=True):
+        known = json.loads((finished / f"metrics/{row[0]}.json").read_text())
+        assert pair == [round(known[f"{part}_macro_f1"], 3) for part in ("valid", "test")]
     for report in ("comparison.html", "comparison.md", "data.html", "model-card.md"):
         assert (finished / "reports" / report).exists()
 

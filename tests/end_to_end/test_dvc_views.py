@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -39,32 +40,45 @@ def check_views(folder: Path) -> None:
     assert [row[0] for row in rows] == [f"metrics/{key}.json" for key in experiments]
     assert len(header) <= 11
     for key, row in zip(experiments, rows, strict=True):
-        scores = json.loads((folder / f"evaluation/{key}/scores.json").read_text())
+        scores = scores_of(folder, key)
         found = dict(zip(header[1:], map(float, row[1:]), strict=True))
         assert {"valid_macro_f1", "test_macro_f1", "test_accuracy"} <= set(found)
         assert found == pytest.approx({name: scores[name] for name in found}, abs=1e-5)
 
     assert Path(shown["plots show"].strip().removeprefix("file://")).is_file()
-    assert curves(folder) == {"mlp": 2, "multimodal": 2}, "those that are trained by epochs"
+    drawn = plots(folder)
+    epochs = {key: len({row["epoch"] for row in curve}) for key, curve in drawn["history"].items()}
+    assert epochs == {"mlp": 2, "multimodal": 2}, "those that are trained by epochs"
+    assert all(0 <= float(row["valid_macro_f1"]) <= 1 for curve in drawn["history"].values() for row in curve)
+    assert set(drawn["confusions"]) == set(experiments)
+    for key, clips in drawn["confusions"].items():
+        told_right = sum(row["actual"] == row["predicted"] for row in clips) / len(clips)
+        assert told_right == pytest.approx(scores_of(folder, key)["test_accuracy"])
+    page = (folder / "dvc_plots/index.html").read_text()
+    assert all(f"{key}, test clips" in page for key in experiments)
     assert shown["params diff"] == ""
-    scores = told(folder, "exp", "show", "--md", "--drop", ".*", "--keep", "Experiment|.*:valid_macro_f1")
-    columns = [column.strip() for column in scores.splitlines()[0].strip("|").split("|")]
+    table = told(folder, "exp", "show", "--md", "--drop", ".*", "--keep", "Experiment|.*:valid_macro_f1")
+    columns = [column.strip() for column in table.splitlines()[0].strip("|").split("|")]
     assert columns == ["Experiment", *(f"metrics/{key}.json:valid_macro_f1" for key in experiments)]
     assert NOTHING in shown["status"]
     for stage in ("compare", *(f"train@{key}" for key in experiments)):
         assert f'["{stage}"]' in shown["dag --md"]
 
 
-def curves(folder: Path) -> dict[str, int]:
-    """Points of each curve on the page of plots, by experiment."""
-    found: dict[str, Any] = json.loads(told(folder, "plots", "show", "--json"))
-    points = {}
-    for name, plots in found["data"].items():
-        for plot in plots:
-            values = plot["content"]["data"]["values"]
-            assert all(0 <= float(value["valid_macro_f1"]) <= 1 for value in values)
-            points[Path(name).stem] = len({value["epoch"] for value in values})
-    return points
+def scores_of(folder: Path, key: str) -> dict[str, float]:
+    found: dict[str, float] = json.loads((folder / f"evaluation/{key}/scores.json").read_text())
+    return found
+
+
+def plots(folder: Path, *command: str) -> dict[str, dict[str, list[dict[str, str]]]]:
+    """The rows of each plot that has some, by folder and experiment."""
+    found: dict[str, Any] = json.loads(told(folder, "plots", *(command or ("show",)), "--json"))
+    rows: dict[str, dict[str, list[dict[str, str]]]] = {"history": {}, "confusions": {}}
+    for name, drawn in found["data"].items():
+        values = [value for plot in drawn for value in plot["content"]["data"]["values"]]
+        if values:
+            rows[Path(name).parent.name][Path(name).stem] = values
+    return rows
 
 
 def new_in_git(folder: Path) -> set[str]:
@@ -101,7 +115,22 @@ def test_a_first_run_leaves_the_lock_and_the_scores_to_commit(finished: Path) ->
 def test_an_experiment_taken_out_of_params_is_not_shown(checkout: Path) -> None:
     edit_params(checkout, lambda content: content["experiments"].pop("mlp"))
     assert "mlp" not in told(checkout, "metrics", "show")
-    assert set(curves(checkout)) == {"multimodal"}
+    drawn = plots(checkout)
+    assert set(drawn["history"]) == {"multimodal"}
+    assert "mlp" not in drawn["confusions"]
+
+
+def test_curves_and_confusion_of_two_commits_are_drawn_side_by_side(checkout: Path) -> None:
+    """The second trains for another epoch; what the first predicted comes out of DVC's cache."""
+    edit_params(checkout, lambda content: content["experiments"]["mlp"].update(training={"epochs": 3}))
+    run(checkout, "soundtrack", "repro", "--jobs", "2")
+    commit(checkout, "another epoch")
+    drawn = plots(checkout, "diff", "HEAD~1", "HEAD")
+    points = Counter(row["rev"] for row in drawn["history"]["mlp"])
+    assert sorted(points.values()) == [2, 3]
+    clips = Counter(row["rev"] for row in drawn["confusions"]["mlp"])
+    assert len(clips) == 2
+    assert len(set(clips.values())) == 1
 
 
 IN_LESSON = documented.of(f"lessons/{LESSON}/README.md")

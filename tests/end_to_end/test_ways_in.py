@@ -79,7 +79,7 @@ def test_all_ways_in_give_what_evaluation_found(finished: Path, tmp_path: Path) 
         shutil.copy(clip, music / f"{number:03}{Path(clip).suffix}")
     command = [sys.executable, "-m", "pipeline.cli", "classify", str(music), "--json", str(tmp_path / "songs.json")]
     output = run(finished, *command, variables={**PLAIN, "OMP_NUM_THREADS": "1"})
-    found = read_json(tmp_path / "songs.json")
+    found = read_json(tmp_path / "songs.json")["songs"]
     classified = pd.DataFrame([song["probabilities"] for song in found[:-1]])[labels]
     np.testing.assert_array_equal(classified.to_numpy(), probabilities)
     np.testing.assert_array_equal([song["distance"] for song in found[:-1]], registered["distance"])

@@ -51,24 +51,22 @@ def test_reliability_and_ece_by_hand() -> None:
         ("rock", (0.2, 0.2, 0.6)),
         ("jazz", (0.3, 0.3, 0.4)),
     )
-    expected = pd.DataFrame(
-        {
-            "low": [0.25, 0.5, 0.75],
-            "high": [0.5, 0.75, 1.0],
-            "clips": [2, 1, 2],
-            "confidence": [0.45, 0.6, 0.85],
-            "accuracy": [0.5, 1.0, 0.5],
-        }
-    )
-    pd.testing.assert_frame_equal(calibration.reliability(rows, bins=4), expected)
+    expected = pd.DataFrame({"clips": [3, 2], "confidence": [0.5, 0.85], "accuracy": [2 / 3, 0.5]})
+    pd.testing.assert_frame_equal(calibration.reliability(rows, fewest=2), expected)
     assert calibration.ece(rows, bins=4) == pytest.approx((2 * 0.05 + 1 * 0.4 + 2 * 0.35) / 5)
 
 
-def test_ends_of_bins_and_what_rounding_made_of_one() -> None:
-    rows = table(("jazz", (0.5, 0.25, 0.25)), ("jazz", (1 + 1e-6, 0.0, 0.0)), ("rock", (0.0, 0.0, 0.0)))
-    found = calibration.reliability(rows, bins=2)
-    assert found["clips"].tolist() == [2, 1]
-    assert found["confidence"].tolist() == pytest.approx([0.25, 1.0 + 1e-6], abs=1e-12)
+@pytest.mark.parametrize(("clips", "sizes"), [(1, {1}), (19, {19}), (39, {39}), (106, {21, 22}), (1000, {100})])
+def test_bins_of_the_diagram_have_enough_clips(clips: int, sizes: set[int]) -> None:
+    found = calibration.reliability(drawn(clips, 1))
+    assert set(found["clips"]) == sizes
+    assert found["clips"].sum() == clips
+    assert found["confidence"].is_monotonic_increasing
+
+
+def test_what_rounding_made_of_one_is_in_the_last_bin() -> None:
+    rows = table(("jazz", (1 + 1e-6, 0.0, 0.0)), ("rock", (0.0, 0.0, 0.0)))
+    assert calibration.ece(rows, bins=2) == pytest.approx(0.0, abs=1e-5)
 
 
 def test_confident_and_right_is_perfect_and_confident_and_wrong_is_worst() -> None:

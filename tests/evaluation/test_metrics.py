@@ -103,15 +103,6 @@ def test_confusion_has_actual_rows_and_predicted_columns() -> None:
     assert result.loc["rock", "jazz"] == 0
 
 
-def test_most_confused_counts_both_directions() -> None:
-    def pairs(*rows: list[int]) -> tuple[list[tuple[str, str]], int]:
-        return metrics.most_confused(pd.DataFrame(list(rows), index=LABELS, columns=LABELS))
-
-    assert pairs([9, 3, 0], [3, 9, 0], [5, 0, 9]) == ([("jazz", "polka")], 6)
-    assert pairs([9, 0, 4], [0, 9, 2], [0, 2, 9]) == ([("jazz", "rock"), ("polka", "rock")], 4)
-    assert pairs([9, 0, 0], [0, 9, 0], [0, 0, 9]) == ([], 0)
-
-
 def test_label_names_are_those_of_the_probabilities() -> None:
     assert metrics.label_names(a_few()) == LABELS
     odd = table([("test", "p:x", "p:x", (1.0,))], labels=["p:x"])

@@ -15,6 +15,8 @@ import pandas as pd
 import soundfile
 import yaml
 
+from pipeline.workflow.console import DVC_SKIPPED
+
 ROOT = Path(__file__).parents[2]
 RATE = 22050
 CHORDS = {"low": (110.0, 165.0), "middle": (440.0, 554.0), "high": (1760.0, 2637.0)}
@@ -23,6 +25,7 @@ NOTHING = "Data and pipelines are up to date."
 
 TINY_FEATURES: dict[str, Any] = {
     "sample_rate": RATE,
+    "excerpt": "whole",
     "tabular": {"n_fft": 2048, "hop_length": 512},
     "spectrogram": {"n_fft": 2048, "hop_length": 512, "bands": 32, "top_db": 80.0},
     "wavelet": {"hop_length": 512, "bands": 32, "bands_per_octave": 4, "omega0": 6.0, "fmin": 32.703, "top_db": 80.0},
@@ -65,8 +68,10 @@ def run(
 
 
 def ran(output: str) -> list[str]:
-    """Names of the stages that DVC ran."""
-    return re.findall(r"Running stage '(.+?)'", output)
+    """Names of the stages that ran, by what DVC or `soundtrack repro` printed."""
+    ended = re.findall(r"^\[ *\d+/\d+\] (?:\S+:)?(\S+) +(.*)", output, re.MULTILINE)
+    ours = [stage for stage, rest in ended if not rest.endswith(tuple(DVC_SKIPPED.values()))]
+    return [*re.findall(r"Running stage '(.+?)'", output), *ours]
 
 
 def commit(folder: Path, message: str) -> str:

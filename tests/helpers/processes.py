@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 PATIENCE_S = 600.0
 """Far beyond what anything takes: only what hangs is given up."""
@@ -18,7 +19,7 @@ PORTS = range(20_000, 30_000)
 _MARKS: list[socket.socket] = []
 
 
-def wait_until(condition: Callable[[], object], process: "subprocess.Popen[str] | None" = None) -> None:
+def wait_until(condition: Callable[[], object], process: "subprocess.Popen[Any] | None" = None) -> None:
     """Wait for the condition; raises AssertionError when ``process``, which was to bring it about, has ended."""
     end = time.monotonic() + PATIENCE_S
     while not condition():

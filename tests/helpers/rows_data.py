@@ -23,6 +23,7 @@ DATA = [
 HOPS = ("spectrogram", "wavelet")
 ARRAY = "features/{}/array.bin"
 FEATURES = [
+    Row("features.excerpt", "middle 0.7 s", "features", ARRAY.format("tabular")),
     Row("features.sample_rate", 24000, "features", ARRAY.format("tabular")),
     *of("features", ARRAY.format("tabular"), {"n_fft": 2048, "hop_length": 256}, "features.tabular."),
     *of("features", ARRAY.format("spectrogram"), {"n_fft": 1024, "bands": 16, "top_db": 40.0}, "features.spectrogram."),
@@ -78,6 +79,7 @@ USE = [
         "candidate/manifest.json:confidence_threshold",
         given={**POOR, "champion.precision": 0.1},
     ),
+    Row("champion.segment_seconds", 1.2, "champion", "candidate/manifest.json:longest_s"),
     Row("champion.in_distribution", 0.5, "champion", "candidate/manifest.json:ood_threshold"),
     Row("tracking.experiment", "another", "evaluate@logreg", RUNS),
     Row("leak", [], "compare", "reports/comparison.md"),

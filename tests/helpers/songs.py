@@ -1,26 +1,18 @@
 """Made-up songs of many formats, with the tags that a person's player would show."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import av
 import mutagen
 import numpy as np
 import soundfile
 from mutagen.id3 import ID3, TCMP, TCON, TPE1, TPE2, ID3FileType
+from sounds import FORMATS, encode
 
 RATE = 48_000
-FFMPEG = {
-    ".m4a": ("ipod", "aac"),
-    ".aac": ("adts", "aac"),
-    ".wma": ("asf", "wmav2"),
-    ".mka": ("matroska", "ac3"),
-    ".mp4": ("mp4", "aac"),
-    ".webm": ("webm", "libopus"),
-    ".wv": ("wv", "wavpack"),
-}
-"""Container and codec of what libsndfile does not write."""
+BY_FFMPEG = (".mka", ".webm")
+"""Containers whose tags mutagen does not write."""
 KEYS = {
     "MP4Tags": ("\xa9gen", "\xa9ART", "aART", "cpil"),
     "ASFTags": ("WM/Genre", "Author", "WM/AlbumArtist", "WM/IsCompilation"),
@@ -44,30 +36,19 @@ def make(
     samples = np.random.default_rng(number).normal(0, 0.1, round(RATE * seconds)).astype(np.float32)
     genres = [genre] if isinstance(genre, str) else list(genre)
     values = dict(zip(("genre", "artist", "album_artist"), ("; ".join(genres), artist, album_artist), strict=True))
-    if file.suffix in FFMPEG:
-        _encode(file, samples, values)
-    else:
-        subtype = {".opus": ("OGG", "OPUS"), ".oga": ("OGG", "VORBIS")}.get(file.suffix, (None, None))
-        soundfile.write(file, samples, RATE, format=subtype[0], subtype=subtype[1])
-    if file.suffix not in (".mka", ".webm"):
+    write(file, samples, RATE, {key: value for key, value in values.items() if value})
+    if file.suffix not in BY_FFMPEG:
         tag(file, genres, artist, album_artist, compilation)
     return file
 
 
-def _encode(file: Path, samples: Any, values: dict[str, str]) -> None:
-    container, codec = FFMPEG[file.suffix]
-    with av.open(str(file), "w", format=container) as out:
-        if file.suffix in (".mka", ".webm"):
-            out.metadata.update({key: value for key, value in values.items() if value})
-        stream: Any = out.add_stream(codec, rate=RATE, layout="mono")
-        stream.bit_rate = 64_000
-        stream.codec_context.open()
-        frame = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
-        frame.rate = RATE
-        size = stream.codec_context.frame_size or 1024
-        resampler = av.AudioResampler(stream.codec_context.format, "mono", RATE, size)
-        for piece in [*resampler.resample(frame), *resampler.resample(None), None]:
-            out.mux(stream.encode(piece))
+def write(file: Path, samples: Any, rate: int, tags: Mapping[str, str]) -> None:
+    """In the format of the suffixes; with tags where mutagen cannot write them."""
+    if "".join(file.suffixes) in FORMATS:
+        encode(file, samples, rate, tags if file.suffix in BY_FFMPEG else {})
+    else:
+        subtype = {".opus": ("OGG", "OPUS"), ".oga": ("OGG", "VORBIS")}.get(file.suffix, (None, None))
+        soundfile.write(file, samples, rate, format=subtype[0], subtype=subtype[1])
 
 
 def tag(file: Path, genres: Sequence[str], artist: str = "", album_artist: str = "", compilation: bool = False) -> None:

@@ -127,7 +127,7 @@ def test_arms_are_of_equal_size_and_turn_into_each_other() -> None:
 def test_the_lesson(ran: Callable[..., pd.DataFrame], leaves: Callable[[str, set[str]], None]) -> None:
     runs = ran("activations", activations=["linear", "relu"], training={"epochs": 5})
     assert set(runs.index) == {"activations", "linear", "relu"}
-    assert runs.loc["relu", "metrics.valid_accuracy"] > runs.loc["linear", "metrics.valid_accuracy"] + 0.1
+    assert runs.loc["relu", "metrics.valid/accuracy"] > runs.loc["linear", "metrics.valid/accuracy"] + 0.1
     assert runs.loc["linear", "metrics.distance_to_one_layer"] < 1e-5
     assert runs.loc["relu", "metrics.distance_to_one_layer"] > 0.1
     assert runs.loc["relu", "params.activation"] == "relu"

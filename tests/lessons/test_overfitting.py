@@ -53,10 +53,10 @@ def test_the_lesson(ran: Callable[..., pd.DataFrame], leaves: Callable[[str, set
     runs = ran("overfitting", degrees=[0, 3, 14], points={"test": 100}, training={"epochs": 6}, experiments=fewer)
     degrees, nets = ["degree 0", "degree 3", "degree 14"], ["large net", "early stopping", "more data"]
     assert set(runs.index) == {"overfitting", *degrees, *nets}
-    assert runs.loc["degree 14", "metrics.train_rmse"] < 1e-6 < 10 < runs.loc["degree 14", "metrics.test_rmse"]
-    assert runs.loc["large net", "metrics.train_rmse"] < runs.loc["more data", "metrics.train_rmse"]
-    assert runs.loc["large net", "metrics.test_rmse"] > runs.loc["more data", "metrics.test_rmse"]
+    assert runs.loc["degree 14", "metrics.train/rmse"] < 1e-6 < 10 < runs.loc["degree 14", "metrics.test/rmse"]
+    assert runs.loc["large net", "metrics.train/rmse"] < runs.loc["more data", "metrics.train/rmse"]
+    assert runs.loc["large net", "metrics.test/rmse"] > runs.loc["more data", "metrics.test/rmse"]
     assert runs.loc["early stopping", "params.training.monitor"] == "valid_loss"
     assert runs.loc["large net", "params.training.monitor"] == "None"
-    assert runs.loc["early stopping", "metrics.valid_rmse"] <= runs.loc["large net", "metrics.valid_rmse"]
+    assert runs.loc["early stopping", "metrics.valid/rmse"] <= runs.loc["large net", "metrics.valid/rmse"]
     leaves("overfitting", {"capacity", "cures"})

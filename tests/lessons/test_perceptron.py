@@ -125,6 +125,6 @@ def test_the_lesson(ran: Callable[..., pd.DataFrame], leaves: Callable[[str, set
     assert set(runs.loc[sorted(expected), "tags.mlflow.parentRunId"]) == {runs.loc["perceptron", "run_id"]}
     by_hand = runs.loc[[f"{case}, by hand" for case in (ONE, THREE, WRONG)]]
     assert list(by_hand["metrics.mistakes"] == 0) == [True, True, False]
-    assert list(by_hand["metrics.train_accuracy"] == 1) == [True, True, False]
+    assert list(by_hand["metrics.train/accuracy"] == 1) == [True, True, False]
     assert set(by_hand["params.threshold"]) == {"50000.0"}
     leaves("perceptron", {"decisions", "threshold"})

@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from pipeline import cli
 from pipeline.base.errors import UserError
@@ -42,7 +45,7 @@ def model(bundle: Path, tmp_path: Path) -> Registered:
     (folder / "MLmodel").write_text("one")
     (folder / "code").mkdir()
     (folder / "code/pipeline").symlink_to(registry.CODE)
-    return Registered("1", folder)
+    return Registered("1", folder, "models:/soundtrack/1")
 
 
 class Workers:
@@ -133,14 +136,18 @@ def test_each_file_has_one_line(music: Path, model: Registered, workers: Workers
     songs = batch.classify(files, model, tmp_path / "cache")
     songs[0] = replace(songs[0], verdict="uncertain")
     songs[2] = replace(songs[2], verdict="out-of-distribution", distance=9.04)
+    songs[3] = replace(songs[3], distance=0.0)
     lines = output.lines(songs, music, 2, manifest.load(model.bundle))
     assert all("\n" not in line for line in lines)
-    shown = dict(line.split("  ", 1) for line in lines[: len(files)])
-    assert shown["a.wav"].strip() == "uncertain: low 0.70, middle 0.20"
-    assert "out-of-distribution (distance 9.0, limit 3.0)" in "".join(lines)
-    assert "not read: cannot be decoded: Format not recognised." in "".join(lines)
+    shown = {row[0]: row[1:] for row in (re.split(" {2,}", line) for line in lines[: len(files) + 1])}
+    assert shown["file"] == ["verdict", "guess", "confidence", "note"]
+    assert shown["a.wav"] == ["uncertain", "low", "70 %", "middle 20 %"]
+    assert shown["c.xyz"] == ["not read", "cannot be decoded: Format not recognised."]
+    assert shown[str(files[2].relative_to(music))] == ["out-of-distribution", "3.0 times the limit"]
+    assert shown[str(files[3].relative_to(music))] == ["confident", "low", "70 %", "training clip; middle 20 %"]
     assert "7 files: 4 confident, 1 uncertain, 1 out-of-distribution, 1 not read." in lines
-    assert "low 4" in lines
+    assert "Labels: low 4." in lines
+    assert any(line.startswith("training clip: the model was trained on this song") for line in lines)
 
 
 def test_tables_hold_every_probability(tmp_path: Path, model: Registered) -> None:
@@ -154,18 +161,27 @@ def test_tables_hold_every_probability(tmp_path: Path, model: Registered) -> Non
     ]
     output.write_csv(songs, known, tmp_path / "songs.csv")
     assert (tmp_path / "songs.csv").read_text().splitlines() == [
-        "file,label,guess,confidence,verdict,distance,seconds,p:low,p:middle,p:high,reason",
-        '"a,b.wav",low,low,0.5,confident,1.5,2.0,0.5,0.3,0.2,',
-        "b.wav,,low,0.5,uncertain,1.5,2.0,0.5,0.3,0.2,",
-        "c.wav,,low,0.5,out-of-distribution,9.5,2.0,0.5,0.3,0.2,",
-        "x.mp3,,,,,,,,,,broken",
+        "file,label,guess,confidence,verdict,training_clip,distance,seconds,p:low,p:middle,p:high,reason",
+        '"a,b.wav",low,low,0.5,confident,False,1.5,2.0,0.5,0.3,0.2,',
+        "b.wav,,low,0.5,uncertain,False,1.5,2.0,0.5,0.3,0.2,",
+        "c.wav,,low,0.5,out-of-distribution,False,9.5,2.0,0.5,0.3,0.2,",
+        "x.mp3,,,,not read,,,,,,,broken",
     ]
-    output.write_json(songs, tmp_path / "songs.json")
-    first, uncertain, far, broken = json.loads((tmp_path / "songs.json").read_text())
+    output.write_json(songs, known, "models:/soundtrack/1", tmp_path / "songs.json")
+    written = json.loads((tmp_path / "songs.json").read_text())
+    assert written["model"] == {
+        "uri": "models:/soundtrack/1",
+        "experiment": known.experiment,
+        "labels": known.labels,
+        "confidence_threshold": known.confidence_threshold,
+        "target_precision": known.target_precision,
+        "ood_threshold": known.ood_threshold,
+    }
+    first, uncertain, far, broken = written["songs"]
     assert first["probabilities"] == likely
     assert (first["label"], first["guess"], first["confidence"]) == ("low", "low", 0.5)
     assert (uncertain["label"], uncertain["guess"]) == (far["label"], far["guess"]) == ("", "low")
-    assert broken == {"file": "x.mp3", "reason": "broken"}
+    assert broken == {"file": "x.mp3", "verdict": "not read", "reason": "broken"}
 
 
 def test_a_lower_threshold_gives_more_labels() -> None:
@@ -223,11 +239,37 @@ def test_a_name_that_is_not_utf_8_is_classified_shown_and_written(
         with pytest.raises(SystemExit, match="0"):
             cli.main()
         shown = capsys.readouterr().out
-        assert shown.startswith("?.wav  low 0.")
+        assert re.search(r"^\?\.wav  confident +low +\d+ %", shown, re.MULTILINE)
         assert "music/\\udcff.wav: genre none -> low" in shown
         assert b"\r\nmusic/\xff.wav,low,low,0." in (tmp_path / "songs.csv").read_bytes()
-        assert json.loads((tmp_path / "songs.json").read_text())[0]["file"] == f"music/{NOT_UTF_8}"
+        assert json.loads((tmp_path / "songs.json").read_text())["songs"][0]["file"] == f"music/{NOT_UTF_8}"
         assert b"\n../music/\xff.wav\n" in (tmp_path / "lists/low.m3u8").read_bytes()
+
+
+def test_what_decoders_say_of_a_damaged_file_does_not_reach_the_screen(
+    song: Callable[..., Path],
+    model: Registered,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    song("low", "music/a.wav")
+    (tmp_path / "music/junk.mp3").write_bytes(np.random.default_rng(0).bytes(200_000))
+    with pytest.raises(soundfile.LibsndfileError):
+        soundfile.read(tmp_path / "music/junk.mp3")
+    assert "libmpg123" in capfd.readouterr().err, "it does say something"
+    monkeypatch.setattr(commands, "chosen", lambda _: model)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["soundtrack", "classify", "music"])
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    shown = capfd.readouterr()
+    assert shown.err == ""
+    assert re.search(r"^junk\.mp3 +not read +cannot be decoded: ", shown.out, re.MULTILINE)
+    assert "2 files: 1 confident, 1 not read." in shown.out
+    assert "Model: models:/soundtrack/1 (" in shown.out
+    assert "Next: --playlists FOLDER" in shown.out
 
 
 def test_one_bad_song_does_not_stop_the_others(bundle: Path, tmp_path: Path) -> None:

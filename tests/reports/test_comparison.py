@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import html
 import io
 import re
 from html.parser import HTMLParser
@@ -15,6 +16,7 @@ from PIL import Image
 
 from pipeline.evaluation import calibration, metrics
 from pipeline.evaluation.bootstrap import Comparison, Interval
+from pipeline.reports import answer
 from pipeline.reports.comparison import comparison, rank
 from pipeline.reports.entries import DataSummary, Entry
 from pipeline.reports.pages import escape_markdown
@@ -22,7 +24,7 @@ from pipeline.reports.pages import escape_markdown
 EVIL = "<img src=x onerror=alert(1)>"
 LABELS = ["bach", EVIL, "a|b", "*polka*"]
 Ends = tuple[float, float, float]
-FIGURES = ["scores", "leak", "reliability", "curves", "per-class", "confusion", "confusions"]
+FIGURES = ["scores", "confusion", "per-class", "confusions", "reliability", "leak", "curves"]
 
 
 def entry(key: str, valid_f1: float, counts: list[list[int]], epochs: int = 5) -> Entry:
@@ -65,7 +67,7 @@ def entry(key: str, valid_f1: float, counts: list[list[int]], epochs: int = 5) -
         reliability=(calibration.reliability(predictions), calibration.reliability(predictions)),
         test_clips=len(predictions),
         trials=1,
-        run_id=f"run-of-{key}",
+        run=(f"run-of-{key}", f"http://127.0.0.1:5000/#/run-of-{key}"),
         wall_time_s=75.4,
         parameters=1_234_567,
     )
@@ -89,6 +91,7 @@ DATA = DataSummary(
 PAIRS = [
     Comparison("cnn", "m_l_p", Interval(0.02, -0.1, 0.2), clips=20, groups=9),
     Comparison("cnn", "majority", Interval(0.7, 0.5, 0.8), clips=20, groups=9),
+    Comparison("m_l_p", "majority", Interval(0.8, 0.6, 0.9), clips=20, groups=9),
 ]
 
 
@@ -113,6 +116,9 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.tables: list[list[list[str]]] = []
         self.text = ""
+        self.first_box = " ".join(
+            html.unescape(re.sub("<[^>]*>", "", source.split('class="panel">')[1].split("</div>")[0])).split()
+        )
         self._cell = False
         self.feed(source)
 
@@ -141,7 +147,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    comparison([MAJORITY, MLP, CNN], PAIRS, LEAKS, DATA, folder)
+    comparison([MAJORITY, MLP, CNN], PAIRS, LEAKS, DATA, {"Data": "data.html"}, folder)
     return folder
 
 
@@ -172,44 +178,118 @@ def test_both_tables_are_sorted_by_validation(page: Page, markdown: str) -> None
     assert [row[0] for row in page.tables[0]] == ["model", "cnn", "m_l_p", "majority"]
     header, _, *rows = markdown_table(markdown, "model")
     assert [row[0] for row in rows] == ["cnn", r"m\_l\_p", "majority"]
-    assert header[2:4] == ["valid F1", "test F1"]
-    assert [row[2] for row in rows] == ["0.800", "0.600", "0.100"]
-    assert [row[3] for row in rows] == [f"{e.metrics['test_macro_f1']:.3f}" for e in (CNN, MLP, MAJORITY)]
-    assert page.tables[0][1][2:] == rows[0][2:]
+    assert header[1:3] == ["validation F1", "test F1"]
+    assert [row[1] for row in rows] == ["0.800", "0.600", "0.100"]
+    assert [row[2] for row in rows] == [f"{e.metrics['test_macro_f1']:.3f}" for e in (CNN, MLP, MAJORITY)]
+    assert page.tables[0][1][1:] == rows[0][1:]
 
 
-def test_fluctuation_columns(page: Page) -> None:
-    header, cnn, _, majority = page.tables[0]
-    assert header[-2:] == ["loss fluctuation", "F1 fluctuation"]
-    expected = [metrics.fluctuation(CNN.history[name]) for name in ("valid_loss", "valid_macro_f1")]
-    assert cnn[-2:] == [f"{value:.3f}" for value in expected]
-    assert majority[-2:] == ["–", "–"]
+def test_the_first_box_says_the_answer(page: Page) -> None:
+    for sentence in (
+        "Best model: cnn, cnn on tabular",
+        f"Macro F1 on the test set: {CNN.metrics['test_macro_f1']:.2f} (95 % interval 0.50 to 0.90). "
+        "80 % of its 20 clips are labelled correctly.",
+        "No significant difference between the two trained models on these 20 clips: on other clips the order may change.",
+        "The baseline majority, which always predicts the most frequent label, reaches 0.10; "
+        "both models are significantly better.",
+        f"Most frequent mistake: {EVIL} was predicted as a|b 2 of 5 times.",
+        "Scores of a|b are uncertain: their test clips are of one or two groups.",
+        "cnn was chosen for its validation macro F1, 0.80. Test scores were not used to choose.",
+        f"Higher on the test set: m_l_p ({MLP.metrics['test_macro_f1']:.2f}). We do not choose by test score",
+    ):
+        assert sentence in page.first_box
 
 
-def test_the_text_says_what_was_chosen_and_how(page: Page) -> None:
+def test_the_text_says_the_rest(page: Page) -> None:
     text = " ".join(page.text.split())
     for sentence in (
-        "Chosen: cnn, cnn on tabular",
-        "It has the highest validation macro F1, 0.800. Test scores were not used to choose.",
-        "and an accuracy of 0.800 on 20 clips",
-        "The baseline majority, which always predicts the most frequent label, has a test macro F1 of 0.100.",
-        f"Higher test macro F1: m_l_p ({MLP.metrics['test_macro_f1']:.3f}). We do not choose by test score",
         "Sorted by validation macro F1",
-        f"cnn best on bach (F1 0.91), worst on {EVIL} (F1 0.67)",
-        f"m_l_p best on {EVIL} and a|b (F1 1.00), worst on *polka* (F1 0.89)",
-        f"majority best on bach (F1 0.40), worst on {EVIL}, a|b and *polka* (F1 0.00)",
         "Rejected clips, which are in no part: 5",
         "Split: grouped: one split.",
-        "too narrow for labels with one or two groups in the test set: a|b.",
-        "cnn beats majority by 0.70 (0.50 to 0.80)",
-        "cnn and m_l_p are not significantly different on 20 clips",
         "m_l_p has a macro F1 of 0.48 (0.42 to 0.54) in 5 folds with groups kept together, and of "
-        "0.63 (0.60 to 0.66) with groups ignored. The leak is worth 0.15 (0.10 to 0.20).",
-        "with groups ignored. No leak detected: 0.02 (-0.10 to 0.10).",
+        "0.63 (0.60 to 0.66) with groups ignored. The leak is worth +0.15 (+0.10 to +0.20).",
+        "with groups ignored. No leak detected: +0.02 (−0.10 to +0.10).",
         "cnn: every clip is a group of its own",
-        f"On the test set cnn confuses {EVIL} and a|b most often: 3 of their 10 clips are predicted as",
+        "on the same 20 test clips, with its 95 % interval. The intervals hold for all 3 pairs at once.",
     ):
         assert sentence in text
+
+
+def test_differences_are_one_matrix(page: Page, markdown: str) -> None:
+    (matrix,) = [table for table in page.tables if table[0][0] == "row − column"]
+    assert matrix == [
+        ["row − column", "m_l_p", "majority"],
+        ["cnn", "+0.02−0.10 to +0.20", "+0.70+0.50 to +0.80"],
+        ["m_l_p", "", "+0.80+0.60 to +0.90"],
+    ]
+    shades = [
+        own["class"] for tag, own in page.tags if tag == "td" and own.get("class") in ("ahead", "behind", "level")
+    ]
+    assert shades == ["level", "ahead", "ahead"]
+    assert markdown_table(markdown, "row − column")[2:] == [
+        ["cnn", "+0.02 (−0.10 to +0.20)", "**+0.70** (+0.50 to +0.80)"],
+        [r"m\_l\_p", "", "**+0.80** (+0.60 to +0.90)"],
+    ]
+
+
+def test_a_row_that_is_worse_is_marked_so() -> None:
+    pair = Comparison("b", "a", Interval(0.3, 0.1, 0.5), clips=9, groups=9)
+    assert answer.matrix(["a", "b"], [pair]) == [("a", [answer.Difference("−0.30", "−0.50 to −0.10", "behind")])]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "told"),
+    [
+        (
+            [("a", "b", True), ("a", "c", False), ("b", "c", False)],
+            "On the test set it is significantly better than b; it is not significantly different from c.",
+        ),
+        (
+            [("a", "b", True), ("c", "a", True), ("b", "c", False)],
+            "On the test set it is significantly better than b; it is significantly worse than c.",
+        ),
+        (
+            [("b", "a", False), ("c", "a", False), ("b", "c", True)],
+            "On the test set it is not significantly different from b and c.",
+        ),
+        ([], ""),
+    ],
+)
+def test_what_can_be_told_about_the_best_model(pairs: list[tuple[str, str, bool]], told: str) -> None:
+    made = [
+        Comparison(better, worse, Interval(0.3, 0.1 if distinct else -0.1, 0.5), clips=9, groups=9)
+        for better, worse, distinct in pairs
+    ]
+    assert answer.differences("a", ["a", "b", "c"], made) == told
+
+
+def test_the_mistakes_that_matter_come_first(page: Page) -> None:
+    (mistakes,) = [table for table in page.tables if table[0][:2] == ["true label", "predicted as"]]
+    assert mistakes == [
+        ["true label", "predicted as", "clips, cnn", "clips, all trained models"],
+        [EVIL, "a|b", "2 of 5", "2 of 10"],
+        ["a|b", EVIL, "1 of 5", "1 of 10"],
+        ["*polka*", "bach", "1 of 5", "2 of 10"],
+    ]
+
+
+def test_scaling_that_makes_calibration_worse_is_said(tmp_path: Path, page: Page) -> None:
+    (better,) = [table for table in page.tables if table[0][-1] == "scaling made it"]
+    assert [row[-1] for row in better[1:]] == ["better", "better"]
+    assert "Temperature scaling made" not in page.text
+    worse = dataclasses.replace(CNN, metrics={**CNN.metrics, "test_ece": 0.11, "test_ece_scaled": 0.16})
+    comparison([worse, MLP], [], {}, DATA, {}, tmp_path)
+    found = Page((tmp_path / "comparison.html").read_text(encoding="utf-8"))
+    assert "Temperature scaling made the calibration error larger for cnn (0.11 to 0.16)" in " ".join(
+        found.text.split()
+    )
+
+
+def test_runs_are_linked(page: Page, markdown: str) -> None:
+    links = [own["href"] for tag, own in page.tags if tag == "a"]
+    assert links[0] == "data.html"
+    assert links[-3:] == [entry.run[1] for entry in (CNN, MLP, MAJORITY)]
+    assert f"[run-of-cnn]({CNN.run[1]})" in markdown
 
 
 def test_names_stay_text_in_html(out: Path, page: Page) -> None:
@@ -218,7 +298,7 @@ def test_names_stay_text_in_html(out: Path, page: Page) -> None:
     assert {tag for tag, _ in page.tags} & {"b", "script", "link", "iframe"} == set()
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert len(page.images()) == len(FIGURES)
-    assert [row[0] for row in page.tables[2]] == ["label", *LABELS, "all"]
+    assert [row[0] for row in page.tables[-2]] == ["label", *LABELS, "all"]
 
 
 def test_all_pictures_are_embedded_and_described(out: Path, page: Page) -> None:
@@ -232,10 +312,10 @@ def test_all_pictures_are_embedded_and_described(out: Path, page: Page) -> None:
 
 
 def test_html_needs_nothing_from_outside(out: Path, page: Page) -> None:
-    sources = [attributes[name] for _, attributes in page.tags for name in ("src", "href") if name in attributes]
-    assert all(str(source).startswith("data:") for source in sources)
+    assert all(str(image["src"]).startswith("data:") for image in page.images())
     text = (out / "comparison.html").read_text(encoding="utf-8")
-    assert not re.search(r"https?://|url\(|@import", text)
+    assert not re.search(r"url\(|@import", text)
+    assert text.count("http") == text.count('<a href="http'), "links to click are no requests"
 
 
 def test_markdown_cells_are_escaped(markdown: str) -> None:
@@ -259,23 +339,28 @@ def test_markdown_shows_every_figure(out: Path, markdown: str) -> None:
 
 def test_a_leaky_split_is_marked_beside_its_scores(tmp_path: Path) -> None:
     leaky = dataclasses.replace(DATA, leaky=True, protocol="random: one split. Leaky: groups are cut.")
-    comparison([CNN, MLP], [], {}, leaky, tmp_path)
+    comparison([CNN, MLP], [], {}, leaky, {}, tmp_path)
     page = Page((tmp_path / "comparison.html").read_text(encoding="utf-8"))
     header = page.tables[0][0]
     scores = [name for name in header if name.startswith(("valid", "test"))]
     assert len(scores) == 5
+    assert "Leaky: groups are cut." in page.first_box
     assert all(name.endswith("(leaky)") for name in scores)
-    assert "Leaky: groups are cut." in page.text
     assert page.text.count("Scores of a leaky split.") == len(page.images())
 
 
 def test_models_with_a_page_are_linked(tmp_path: Path) -> None:
     paged = [dataclasses.replace(one, page=f"models/{one.key}.html") for one in (CNN, MLP)]
-    comparison([*paged, MAJORITY], [], {}, DATA, tmp_path)
+    comparison([*paged, MAJORITY], [], {}, DATA, {}, tmp_path)
     page = Page((tmp_path / "comparison.html").read_text(encoding="utf-8"))
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
-    assert links == ["models/cnn.html", "models/m_l_p.html"]
-    assert "[cnn](models/cnn.html)," in (tmp_path / "comparison.md").read_text(encoding="utf-8")
+    assert [link for link in links if not str(link).startswith("http")] == [
+        "models/cnn.html",
+        *("models/cnn.html", "models/m_l_p.html"),
+    ]
+    text = (tmp_path / "comparison.md").read_text(encoding="utf-8")
+    assert "[Mistakes of cnn](models/cnn.html) · " in text
+    assert "| [cnn](models/cnn.html) |" in text
 
 
 def test_a_fusion_shows_the_drop_without_each_branch(tmp_path: Path, page: Page, markdown: str) -> None:
@@ -289,7 +374,7 @@ def test_a_fusion_shows_the_drop_without_each_branch(tmp_path: Path, page: Page,
         }
     )
     fused = dataclasses.replace(CNN, key="fusion", ablation=table)
-    comparison([fused, MLP], [], {}, DATA, tmp_path)
+    comparison([fused, MLP], [], {}, DATA, {}, tmp_path)
     rows = [table for table in Page((tmp_path / "comparison.html").read_text()).tables if "drop" in table[0]]
     assert rows == [
         [
@@ -303,7 +388,7 @@ def test_a_fusion_shows_the_drop_without_each_branch(tmp_path: Path, page: Page,
 
 
 def test_a_leak_that_could_not_be_measured_says_why(tmp_path: Path) -> None:
-    comparison([CNN], [], {"cnn": {"impossible": "too few <groups>"}}, DATA, tmp_path)
+    comparison([CNN], [], {"cnn": {"impossible": "too few <groups>"}}, DATA, {}, tmp_path)
     page = Page((tmp_path / "comparison.html").read_text(encoding="utf-8"))
     assert "cnn: the leak could not be measured: too few <groups>" in page.text
     assert "leak.png" not in (tmp_path / "comparison.md").read_text(encoding="utf-8")
@@ -316,15 +401,14 @@ def test_several_trainings_have_a_spread(tmp_path: Path) -> None:
         metrics={**CNN.metrics, "test_macro_f1_mean": 0.61, "test_macro_f1_sd": 0.08},
         history=pd.concat([CNN.history, CNN.history.assign(fold=1)]),
     )
-    comparison([folds], [], {}, DATA, tmp_path)
+    comparison([folds], [], {}, DATA, {}, tmp_path)
     header, row = Page((tmp_path / "comparison.html").read_text(encoding="utf-8")).tables[0]
     assert row[header.index("mean ± sd of trainings")] == "0.610 ± 0.080"
-    assert row[-1] == f"{metrics.fluctuation(CNN.history['valid_macro_f1']):.3f}"
 
 
 def test_runs_table(page: Page) -> None:
-    assert page.tables[-1][1] == ["cnn", "1,234,567", "5", "1 min 15 s", "run-of-cnn"]
-    assert page.tables[-1][3][2] == "–"
+    assert page.tables[-3][1] == ["cnn", "1,234,567", "5", "1 min 15 s", "run-of-cnn"]
+    assert page.tables[-3][3][2] == "–"
 
 
 @pytest.mark.parametrize(
@@ -344,18 +428,17 @@ def test_escape_markdown(text: str, shown: str) -> None:
 
 def test_one_model_that_is_the_baseline(tmp_path: Path) -> None:
     tied = entry("majority", 1.0, [[4, 1, 0, 0], [0, 4, 0, 0], [0, 0, 4, 1], [0, 0, 0, 4]])
-    tied = dataclasses.replace(tied, run_id=None, wall_time_s=4000.0)
-    comparison([tied], [], {}, dataclasses.replace(DATA, rejected={}), tmp_path)
+    tied = dataclasses.replace(tied, wall_time_s=3965.0)
+    comparison([tied], [], {}, dataclasses.replace(DATA, rejected={}), {}, tmp_path)
     text = (tmp_path / "comparison.md").read_text(encoding="utf-8")
     for sentence in (
         "No model beats the baseline on validation, which always predicts the most frequent label.",
-        "equally good on all labels (F1 0.89)",
-        r"1 of their 9 clips are predicted as the other. As often: a\|b and \*polka\*.",
+        r"Most frequent mistake: bach was predicted as &lt;img src=x onerror=alert(1)&gt; 1 of 5 times.",
         "No clip was rejected.",
-        "| 1 h 6 min | – |",
+        "| 1 h 06 min | [run-of-majority]",
     ):
         assert sentence in text
-    assert "Higher test macro F1" not in text
+    assert "Higher on the test set" not in text
 
 
 def test_rank() -> None:

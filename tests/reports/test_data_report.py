@@ -183,8 +183,9 @@ def pairs(number: int) -> pd.DataFrame:
 
 def test_the_page_is_all_there_is(folder: Path, report: Page) -> None:
     assert [file.name for file in (folder / "out").iterdir()] == ["data.html"]
-    sources = [own[name] for _, own in report.tags for name in ("src", "href") if name in own]
+    sources = [own["src"] for _, own in report.tags if "src" in own]
     assert sources
+    assert [own["href"] for own in report.all("a")] == ["#examples", "comparison.html"]
     assert all(str(source).startswith("data:") for source in sources)
     for word in ("http://", "https://", "url(", "@import", "<script", "<link"):
         assert word not in report.source
@@ -209,6 +210,13 @@ def test_labels_are_counted(report: Page) -> None:
     assert "16 clips with 4 labels in 7 groups, 0.3 minutes in all." in report.text
     assert report.tables["Good clips by origin"][1:] == [["a recording of the", "16"]]
     assert report.tables["Good clips by licence"][1:] == [["not stated", "16"]]
+
+
+def test_the_page_warns_where_a_label_has_one_group_in_a_part(report: Page, tmp_path: Path) -> None:
+    assert f"{FOREIGN}: one group in train. {FORMULA} and {EVIL}: one group in train, valid and test." in report.text
+    assert report.text.index("Few groups.") < report.text.index("Labels and parts")
+    given = table(tmp_path, {label: {f"{label} {number}": 1 for number in range(6)} for label in "ab"}, 0.1)
+    assert "Few groups" not in page(tmp_path, given).text
 
 
 def test_parts_are_counted_in_clips_and_groups(report: Page) -> None:
@@ -303,7 +311,7 @@ def test_many_labels_have_one_example_each_and_the_last_ones_none(crowded: Page)
 
 def test_no_rejected_clip_and_no_duplicate(report: Page) -> None:
     assert report.text.count("No clip was rejected.") == 2
-    assert "No two clips share audio." in report.text
+    assert report.text.count("No two clips share audio.") == 2
 
 
 def test_rejected_clips_are_named_with_the_reason(full: Page) -> None:

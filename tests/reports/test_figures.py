@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 from matplotlib import colors
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation, Text
+from matplotlib.text import Text
 from PIL import Image
 
 from pipeline.reports import figures
+from pipeline.reports.pages import DPI
 from tutorial.report import beside
 
 LABELS = ["bach-chorale", "irish-tune", r"$\no{formula}$ but a rather long name"]
@@ -67,9 +68,7 @@ def leak_table() -> pd.DataFrame:
 
 def bins(accuracy: list[float]) -> pd.DataFrame:
     """A table of two bins, the first with a quarter of the clips."""
-    return pd.DataFrame(
-        {"low": [0.2, 0.8], "high": [0.4, 1.0], "clips": [5, 15], "confidence": [0.3, 0.9], "accuracy": accuracy}
-    )
+    return pd.DataFrame({"clips": [5, 15], "confidence": [0.3, 0.9], "accuracy": accuracy})
 
 
 def some_bins(count: int) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
@@ -111,7 +110,7 @@ def test_the_same_input_gives_the_same_picture(name: str) -> None:
     assert picture.format == "PNG"
     assert "Software" not in picture.info
     assert min(picture.size) > 150
-    assert max(picture.size) <= figures.WIDTH * figures.DPI
+    assert max(picture.size) <= figures.WIDTH * DPI
 
 
 def test_save_writes_the_picture_and_nothing_else(tmp_path: Path) -> None:
@@ -156,7 +155,7 @@ def test_confusion_columns_do_not_overlap() -> None:
 def test_a_grid_shows_every_model_and_hides_the_empty_places() -> None:
     figure = DRAW["confusion_grid"]()
     assert [axes.get_title() for axes in figure.axes if axes.get_visible()] == list("abcde")
-    assert len(figure.axes) == 8
+    assert len(figure.axes) == 6
 
 
 def test_a_model_has_the_same_colour_in_any_order_and_untrained_models_have_no_line() -> None:
@@ -233,22 +232,47 @@ def test_scores_draw_the_intervals_that_they_are_given() -> None:
     *intervals, baseline = [list(np.asarray(line.get_xdata())) for line in axes.get_lines()]
     assert intervals == [[0.6, 0.72], [0.1, 0.2]]
     assert baseline == [0.12, 0.12]
-    ends = {text.get_text(): text.xy[0] for text in axes.texts if isinstance(text, Annotation)}
-    assert ends == {"0.700": 0.7, "0.650": 0.72, "0.500": 0.5, "–": 0.0, "0.100": 0.1, "0.120": 0.2}
+    assert [text.get_text() for text in axes.texts] == [
+        *("0.700", "0.650 (0.60 to 0.72)"),
+        *("0.500", "–"),
+        *("0.100", "0.120 (0.10 to 0.20)"),
+    ]
+
+
+def test_values_stand_beside_the_bars_where_nothing_else_is() -> None:
+    table = score_table().assign(test_macro_f1_low=0.9, test_macro_f1_high=1.0)
+    figure = figures.scores(table)
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    right = axes.get_window_extent().x1
+    assert all(text.get_window_extent().x0 > right for text in axes.texts)
+    assert all(text.get_window_extent().x1 <= figure.bbox.x1 for text in axes.texts)
 
 
 def test_reliability_has_a_panel_per_model_with_dots_before_and_after() -> None:
-    figure = figures.reliability(some_bins(6))
-    assert [axes.get_title(loc="left") for axes in figure.axes] == list("abcdef")
-    before, after = figure.axes[0].collections
-    assert np.asarray(before.get_offsets()).tolist() == [[0.3, 0.1], [0.9, 0.5]]
-    assert np.asarray(after.get_offsets()).tolist() == [[0.3, 0.25], [0.9, 0.8]]
-    assert (len(before.get_facecolor()), len(after.get_facecolor())) == (0, 1)
-    small, large = after.get_sizes()
-    assert large == 3 * small
-    diagonal = figure.axes[0].get_lines()[0]
-    assert list(np.asarray(diagonal.get_xdata())) == list(np.asarray(diagonal.get_ydata())) == [0, 1]
-    assert {"before", "after temperature scaling", "confidence", "accuracy"} <= set(texts(figure))
+    figure = figures.reliability(some_bins(5))
+    assert [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()] == list("abcde")
+    diagonal, before, after = ([*zip(*line.get_data(), strict=True)] for line in figure.axes[0].get_lines())
+    assert diagonal == [(0, 0), (1, 1)]
+    assert before == [(0.3, 0.1), (0.9, 0.5)]
+    assert after == [(0.3, 0.25), (0.9, 0.8)]
+    (intervals,) = figure.axes[0].collections
+    ends = [segment[:, 1].tolist() for segment in intervals.get_segments()]
+    assert ends[1] == pytest.approx([0.548, 0.930], abs=0.001), "Wilson's interval of 12 in 15"
+    told = {"before", "after temperature scaling", "confidence", "accuracy", "overconfident", "underconfident"}
+    assert told <= set(texts(figure))
+
+
+def test_the_two_ways_of_a_leak_do_not_cover_each_other() -> None:
+    axes = figures.leak(leak_table()).axes[0]
+    heights = [line.get_ydata()[0] for line in axes.get_lines() if line.get_marker() == "o"]
+    assert len(set(heights)) == 2
+    assert [text.get_text() for text in axes.texts] == ["+0.15", "+0.00"]
+
+
+def test_a_legend_names_the_whole_curve() -> None:
+    figure = figures.roc({"held-out labels (AUROC 0.59)": ([0, 1], [0, 1])})
+    assert "held-out labels (AUROC 0.59)" in texts(figure)
 
 
 def test_heatmap_puts_easy_labels_on_top_and_leaves_absent_ones_open() -> None:

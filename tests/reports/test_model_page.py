@@ -16,9 +16,11 @@ from PIL import Image
 from stores import write_store
 
 from pipeline.evaluation import metrics
+from pipeline.evaluation.bootstrap import Interval
 from pipeline.features.store import Store
 from pipeline.reports import figures
-from pipeline.reports.model_page import Model, bars, confusions, explained, mistakes, write
+from pipeline.reports.answer import confusions
+from pipeline.reports.model_page import Model, bars, explained, mistakes, write
 from pipeline.reports.saliency import Patches, Saliency
 
 RATE = 22050
@@ -27,7 +29,8 @@ LABELS = ["bach", EVIL, "tune"]
 CLIPS = 15
 SPEC = {"sample_rate": RATE, "params": {"hop_length": 512}, "silence_db": -80.0, "bands": "mel"}
 FALLS = np.linspace(-0.2, 0.4, 36).reshape(6, 6)
-MODEL = Model("cnn", f"cnn on {EVIL}", None)
+LINKS = {"Comparison": "../comparison.html", "MLflow run": "http://127.0.0.1:5000/#/run"}
+MODEL = Model("cnn", f"cnn on {EVIL}", None, Interval(0.5, 0.4, 0.6), LINKS)
 
 
 class Page(HTMLParser):
@@ -119,7 +122,7 @@ def test_mistakes_come_sorted_by_confidence(page: Made) -> None:
     assert places == sorted(places)
     assert "01.wav<br>" not in shown
     assert "<strong>bach</strong> (0.66)<br>true label <strong>tune</strong> (0.17)" in shown
-    assert "10 of 15 predictions on 15 test clips are wrong." in found.text
+    assert "10 of 15 test clips get the wrong label." in found.text
 
 
 def test_the_order_of_the_answers_does_not_matter(page: Made, tmp_path: Path) -> None:
@@ -155,9 +158,10 @@ def test_names_stay_text(page: Made) -> None:
     assert EVIL not in found.source
     assert EVIL in found.text
     assert not any(key.startswith("on") for _, attributes in found.tags for key in attributes)
-    sources = [attributes[key] for _, attributes in found.tags for key in ("src", "href") if key in attributes]
+    sources = [attributes["src"] for _, attributes in found.tags if "src" in attributes]
     assert sources
     assert all(str(source).startswith("data:") for source in sources)
+    assert [attributes["href"] for attributes in found.all("a")] == list(LINKS.values())
     assert {tag for tag, _ in found.tags} & {"script", "link", "iframe"} == set()
 
 
@@ -185,13 +189,19 @@ def test_a_file_that_cannot_be_read_has_a_note_and_no_player(page: Made, clips: 
 def test_no_mistake_is_a_sentence(page: Made) -> None:
     found = page(answers(wrong=0))
     assert "The model labels every test clip correctly." in found.text
-    assert "none of 15 predictions on 15 test clips are wrong." in found.text
+    assert "None of 15 test clips get the wrong label." in found.text
     assert "Most often" not in found.text
     assert len(found.all("audio")) == 3
 
 
 def test_no_right_answer_leaves_the_mistakes(page: Made) -> None:
     assert "Correct predictions" not in page(answers(wrong=CLIPS)).text
+
+
+def test_the_first_box_says_the_answer(page: Made) -> None:
+    box = page(answers(wrong=10)).source.split('class="panel">')[1].split("</div>")[0]
+    assert "Macro F1 on the test set: 0.50 (95 % interval 0.40 to 0.60)." in box
+    assert "Most frequent mistake: bach was predicted as" in box
 
 
 def test_confusions_are_counted_and_said(page: Made) -> None:

@@ -40,7 +40,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Registered:
     folder = tmp_path_factory.mktemp("earlier")
     with zipfile.ZipFile(MODEL) as archive:
         archive.extractall(folder)
-    return Registered("1", folder)
+    return Registered("1", folder, "models:/soundtrack/1")
 
 
 @pytest.fixture(scope="module")
@@ -81,17 +81,17 @@ def classified(model: Registered, music: Path, tmp_path_factory: pytest.TempPath
 
 
 def test_it_classifies_a_folder(classified: Path, model: Registered, music: Path) -> None:
-    *songs, text = read_json(classified / "songs.json")
+    *songs, text = read_json(classified / "songs.json")["songs"]
     assert "cannot be decoded" in text["reason"]
     shown = (classified / "shown.txt").read_text()
     assert f"{len(songs) + 1} files: " in shown
-    assert "Model: logreg" in shown
+    assert f"Model: {model.folder} (logreg)." in shown
     assert [song["guess"] for song in songs] == [file.parent.name for file in new(music)]
     assert {song["verdict"] for song in songs} <= {"confident", "uncertain", "out-of-distribution"}
     confident = [song["verdict"] == "confident" for song in songs]
     assert [bool(song["label"]) for song in songs] == confident
     run(classified, *CLASSIFY, str(model.folder), "--precision", "0.1", variables=HERE)
-    *again, _ = read_json(classified / "songs.json")
+    *again, _ = read_json(classified / "songs.json")["songs"]
     assert sum(song["verdict"] == "confident" for song in again) >= sum(confident)
     assert [song["probabilities"] for song in again] == [song["probabilities"] for song in songs]
 

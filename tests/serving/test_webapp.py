@@ -1,35 +1,37 @@
-"""The page to try a model: its server as a process of its own, with requests like a browser's, and with a browser."""
+"""The page to try a model: its server as a process of its own, with requests like a browser's."""
 
+import asyncio
 import http.client
 import json
-import os
+import re
 import shutil
-import socket
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Iterator, MutableMapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import onnx.parser
 import pytest
 import soundfile
-from processes import PATIENCE_S, free_port, wait_until
+from checkouts import run
+from fastapi.testclient import TestClient
+from pageserver import serving
+from processes import PATIENCE_S, free_port
 
 from pipeline.base.errors import UserError
-from pipeline.base.files import write_json
+from pipeline.base.files import sha256, write_json
 from pipeline.config.project import Params
 from pipeline.features import extract
 from pipeline.features.sound import Sound
 from pipeline.library import commands
 from pipeline.serving import manifest, webapp
-from pipeline.serving.manifest import Manifest
+from pipeline.serving.manifest import Example, Manifest
 from pipeline.serving.ood import KIND, OodDetector
-from pipeline.serving.predictor import Predictor, SongPrediction
+from pipeline.serving.predictor import Predictor, SegmentPrediction, SongPrediction
+from pipeline.serving.segments import Segment
 from pipeline.serving.webapp import SongSpectrogram
 from pipeline.tracking import registry
 from pipeline.tracking.registry import Registered
@@ -81,96 +83,65 @@ def song(tmp_path_factory: pytest.TempPathFactory, tone: Sounds, noise: Sounds) 
     return file
 
 
-@contextmanager
-def serving(*command: str) -> Iterator[int]:
-    """The port of a server that has begun to answer; it ends with the block."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli", *command, "--port", str(port)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "4"},
-        text=True,
-    )
-    try:
-        wait_until(partial(answers, port), process)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as asked:
-        return asked.connect_ex(("127.0.0.1", port)) == 0
-
-
 HARNESS = """
-from pathlib import Path
-from fastapi import FastAPI
-from fastapi.responses import FileResponse, HTMLResponse
 from pipeline.serving import original
 
-def app(bundle: Path) -> FastAPI:
-    served = plain(bundle)
-
-    @served.get("/song")
-    def song() -> FileResponse:
-        return FileResponse(bundle / "song.wav")
-
-    @served.get("/drop")
-    def drop() -> HTMLResponse:
-        return HTMLResponse((bundle / "drop.html").read_text())
-
-    return served
-
 original.MAX_BYTES = 1_000_000
-plain, original.app = original.app, app
 original.main()
 """
-"""Replaces the page's module in a model's own code: adds a page and a song, and limits files to 1 MB."""
-
-DROP = """
-<iframe id="page" src="/"></iframe><pre id="shown"></pre>
-<script>
-const frame = document.getElementById("page");
-frame.onload = async () => {
-  const { document: page, DataTransfer, DragEvent, File } = frame.contentWindow;
-  const content = await (await fetch("/song")).arrayBuffer();
-  const dataTransfer = new DataTransfer();
-  dataTransfer.items.add(new File([content], "<b>song</b>.wav"));
-  page.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
-  while (page.getElementById("result").hidden) await new Promise(later => setTimeout(later, 100));
-  const text = id => page.getElementById(id).textContent;
-  document.getElementById("shown").textContent = [
-    text("headline"), text("status"), text("sentence"), text("legend"),
-    `${page.querySelectorAll("#chart rect").length} areas, ${page.querySelectorAll("main img, main b b").length} intruders`,
-  ].join("; ");
-};
-</script>
-"""
+"""Replaces the page's module in a model's own code: limits files to 1 MB."""
 
 
 @pytest.fixture(scope="module")
-def port(bundle: Path, song: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def examples(tmp_path_factory: pytest.TempPathFactory, tone: Sounds) -> list[Example]:
+    """Their paths are relative to :func:`checkout`, but for the last: the second was changed, the third is gone."""
+    folder = tmp_path_factory.mktemp("checkout") / "data/audio"
+    folder.mkdir(parents=True)
+    found = []
+    for number, label in enumerate(["jazz", "rock", HOSTILE, "jazz"]):
+        file = folder / f"{label[0]} {number}.wav"
+        soundfile.write(file, tone(220.0 * 2**number, SECTION_S), RATE)
+        path = str(file if number == 3 else file.relative_to(folder.parents[1]))
+        found.append(Example(path=path, label=label, sha256=sha256(file)))
+    soundfile.write(folder / "r 1.wav", tone(1000.0, SECTION_S), RATE)
+    (folder / "< 2.wav").unlink()
+    return found
+
+
+@pytest.fixture(scope="module")
+def checkout_of_examples(examples: list[Example]) -> Path:
+    return Path(examples[3].path).parents[2]
+
+
+@pytest.fixture(scope="module")
+def port(
+    bundle: Path, examples: list[Example], checkout_of_examples: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[int]:
     """Of ``soundtrack page`` in the checkout, with a registered model whose code is not the checkout's."""
     model = tmp_path_factory.mktemp("model")
     copy = shutil.copytree(bundle, model / "artifacts" / registry.BUNDLE)
-    shutil.copy(song, copy / "song.wav")
-    (copy / "drop.html").write_text(DROP)
+    known = manifest.load(bundle)
+    write_json(copy / manifest.FILE, known.model_copy(update={"examples": examples}).model_dump())
     code = shutil.copytree(registry.CODE, model / "code/pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     module = code / "serving/webapp.py"
     module.rename(module.with_name("original.py"))
     module.write_text(HARNESS)
-    with serving("page", "--model", str(model)) as port:
+    with serving(checkout_of_examples, "--model", str(model)) as port:
         yield port
 
 
 def post(port: int, body: bytes | Iterator[bytes], **headers: str) -> tuple[int, dict[str, Any]]:
     """Status and answer; a body in pieces does not state its size."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
-    connection.request("POST", "/classify", body, headers)
-    response = connection.getresponse()
+    response = asked(port, "POST", "/classify", body, **headers)
     return response.status, json.loads(response.read())
+
+
+def asked(
+    port: int, method: str, path: str, body: bytes | Iterator[bytes] = b"", **headers: str
+) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    connection.request(method, path, body, headers)
+    return connection.getresponse()
 
 
 def test_the_page_gives_the_predictors_values(port: int, bundle: Path, song: Path) -> None:
@@ -178,7 +149,8 @@ def test_the_page_gives_the_predictors_values(port: int, bundle: Path, song: Pat
     status, answer = post(port, song.read_bytes())
     assert status == HTTPStatus.OK
     expected = Predictor(bundle)(song)
-    assert answer["label"] == HOSTILE == answer["headline"]
+    assert answer["label"] == HOSTILE
+    assert answer["headline"] == f"{HOSTILE}, {webapp.percent(expected.confidence)}"
     assert answer["verdict"] == "confident"
     np.testing.assert_array_equal([dict(answer["ranking"])[label] for label in expected.labels], expected.probabilities)
     assert [label for label, _ in answer["ranking"]] == [label for label, _ in expected.ranking]
@@ -189,6 +161,64 @@ def test_the_page_gives_the_predictors_values(port: int, bundle: Path, song: Pat
         np.testing.assert_array_equal([segment["probabilities"][label] for label in expected.labels], own.probabilities)
     assert np.ptp([segment["probabilities"][HOSTILE] for segment in answer["segments"]]) > 0.001
     assert answer["spectrogram"].startswith("data:image/png;base64,")
+
+
+def test_who_asks_for_lines_sees_progress_and_gets_the_same_answer(port: int, song: Path) -> None:
+    response = asked(port, "POST", "/classify", song.read_bytes(), Accept=webapp.LINES)
+    *steps, answer = map(json.loads, response.read().splitlines())
+    assert response.headers["Content-Type"].startswith(webapp.LINES)
+    assert steps == [{"analysed_s": pytest.approx(SECTION_S * number)} for number in range(1, 6)]
+    assert answer == post(port, song.read_bytes())[1]
+    refused = asked(port, "POST", "/classify", b"no music at all" * 100, Accept=webapp.LINES)
+    assert refused.status == HTTPStatus.BAD_REQUEST
+    assert "cannot be decoded" in json.loads(refused.read())["detail"]
+
+
+def test_only_the_examples_that_are_there_unchanged_are_served(
+    port: int, examples: list[Example], checkout_of_examples: Path
+) -> None:
+    text = asked(port, "GET", "/").read().decode()
+    assert re.findall(r'data-label="(.*?)".*>(Example \d)<', text) == [("jazz", "Example 1"), ("jazz", "Example 2")]
+    for number, example in enumerate((examples[0], examples[3])):
+        response = asked(port, "GET", f"/examples/{number}")
+        assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert response.read() == (checkout_of_examples / example.path).read_bytes()
+    for path in ("2", "-1", "..%2f..%2fparams.yaml", "../params.yaml", quote("data/audio/r 1.wav")):
+        assert asked(port, "GET", f"/examples/{path}").status in (HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_song_is_not_analysed_further_when_nobody_waits(
+    told: bool, bundle: Path, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server without a network: a client that goes once the first segment is analysed."""
+    analysed: list[float] = []
+    original = Predictor.predict_segment
+
+    def counted(self: Predictor, segment: Segment, sound: Sound) -> SegmentPrediction:
+        analysed.append(segment.start_s)
+        return original(self, segment, sound)
+
+    async def receive() -> dict[str, Any]:
+        if not bodies:
+            while not analysed:
+                await asyncio.sleep(0.01)
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": bodies.pop(), "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        pass
+
+    monkeypatch.setattr(Predictor, "predict_segment", counted)
+    bodies = [song.read_bytes()]
+    accept = webapp.LINES if told else "*/*"
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+        "path": "/classify", "raw_path": b"/classify", "query_string": b"", "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 2), "headers": [(b"host", b"localhost"), (b"accept", accept.encode())],
+    }  # fmt: skip
+    asyncio.run(webapp.app(bundle)(scope, receive, send))
+    assert 1 <= len(analysed) < 5
 
 
 def test_an_unusable_file_is_refused_with_a_reason_and_the_server_goes_on(
@@ -227,22 +257,6 @@ def test_a_file_that_is_too_large_is_refused_whether_its_size_is_stated_or_not(p
     assert post(port, (bytes(100_000) for _ in range(11))) == refused
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium to drop a song in")
-def test_a_song_that_is_dropped_in_a_browser_is_shown(port: int, tmp_path: Path) -> None:
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    done = subprocess.run(
-        ["chromium", *options, "--virtual-time-budget=60000", "--dump-dom", f"http://127.0.0.1:{port}/drop"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=PATIENCE_S,
-    )
-    shown = done.stdout.split('<pre id="shown">')[1].split("</pre>")[0]
-    escaped = HOSTILE.replace("<", "&lt;").replace(">", "&gt;")
-    assert shown.startswith(f"{escaped}; &lt;b&gt;song&lt;/b&gt;.wav, 10 s of audio; Its probability"), shown
-    assert "15 areas, 0 intruders" in shown
-
-
 def predicted(distance: float, verdict: Any) -> SongPrediction:
     return SongPrediction(["jazz", "rock"], np.array([0.25, 0.75]), distance, verdict, [])
 
@@ -254,13 +268,30 @@ def test_verdicts_in_words(bundle: Path) -> None:
         predicted(1, "uncertain"),
         predicted(2000, "out-of-distribution"),
     )
-    assert webapp.headline(confident) == "rock"
-    assert "75%. The confidence threshold is 40%. Above that, 80% of predictions" in webapp.sentence(confident, known)
-    assert webapp.headline(uncertain) == "Uncertain, perhaps rock"
-    assert "The best guess is below 40%" in webapp.sentence(uncertain, known)
-    assert "never confident" in webapp.sentence(uncertain, known.model_copy(update={"confidence_threshold": 1.01}))
-    assert webapp.headline(far) == "Out of distribution"
-    assert "unlike all training clips" in webapp.sentence(far, known)
+    assert webapp.headline(confident) == "rock, 75\u00a0%"
+    assert "above the confidence threshold of 40\u00a0%, where 80\u00a0% of answers" in webapp.sentence(
+        confident, known
+    )
+    assert webapp.headline(uncertain) == "Not sure: best guess rock, 75\u00a0%"
+    assert "below the confidence threshold of 40\u00a0%" in webapp.sentence(uncertain, known)
+    assert "never sure" in webapp.sentence(uncertain, known.model_copy(update={"confidence_threshold": 1.01}))
+    assert webapp.headline(far).startswith("Out of distribution")
+    assert "2000.0, the threshold 1000000000.0" in webapp.sentence(far, known)
+    assert [webapp.percent(share) for share in (0.0, 0.994, 0.998, 1.0)] == [
+        "0\u00a0%", "99\u00a0%", "over 99\u00a0%", "100\u00a0%",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("synthesised", [True, False])
+def test_the_page_says_what_the_model_was_trained_on(synthesised: bool, bundle: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
+    known = manifest.load(copy).model_copy(update={"synthesised": synthesised, "source": "the-source"})
+    write_json(copy / manifest.FILE, known.model_dump())
+    text = TestClient(webapp.app(copy), base_url="http://localhost").get("/").text
+    assert ("does not know recordings" in text) == synthesised
+    assert "data source the-source" in text
+    assert "soundtrack import FOLDER" in text
+    assert "Example 1" not in text
 
 
 def test_a_long_song_takes_no_more_columns(settings: Params, tone: Sounds) -> None:
@@ -278,10 +309,17 @@ def test_a_long_song_takes_no_more_columns(settings: Params, tone: Sounds) -> No
     assert seen.png().startswith(b"\x89PNG")
 
 
+def test_a_port_in_use_is_said_before_anything_is_started(port: int) -> None:
+    for command in ("page", "serve"):
+        said = run(ROOT, sys.executable, "-m", "pipeline.cli", command, "--port", str(port), ok=False)
+        assert f"port {port} is in use" in said
+        assert "Traceback" not in said
+
+
 def test_a_model_whose_code_has_no_page_is_refused(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(bundle, tmp_path / "artifacts" / registry.BUNDLE)
-    monkeypatch.setattr(commands, "chosen", lambda _: Registered("3", tmp_path))
+    monkeypatch.setattr(commands, "chosen", lambda _: Registered("3", tmp_path, "models:/soundtrack/3"))
     with pytest.raises(UserError, match="the code of model 3 has no page"):
-        commands.page(None, 8000)
+        commands.page(None, free_port())

@@ -1,5 +1,7 @@
 """Which model becomes the champion, in a real registry."""
 
+import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from running import champion, evaluate, train
 from pipeline.base import paths
 from pipeline.base.files import read_json
 from pipeline.config.project import Params
+from pipeline.evaluation.bootstrap import Interval
 from pipeline.serving import isolated, manifest, model_card, ood_evaluation, promotion
 from pipeline.serving.isolated import Prediction
 from pipeline.serving.model_card import Cost
@@ -95,21 +98,90 @@ def test_the_run_knows_size_latency_and_version(run: Callable[..., str], checkou
     run("logreg", name=checkout.parent.name)
     made = read_json(paths.CANDIDATE / "manifest.json")
     logged = mlflow.get_run(made["run_id"]).data.metrics
-    assert logged["latency_ms"] == 100.0
-    assert logged["model_mb"] == 1.5
+    assert logged["cost/audio_to_label_ms"] == 100.0
+    assert logged["cost/bundle_mb"] == 1.5
     (version,) = mlflow.MlflowClient().search_model_versions(f"name = '{checkout.parent.name}'")
     assert version.run_id == made["run_id"]
     assert "## Scores" in version.description
+    assert f"](get-artifact?run_uuid={made['run_id']}&path=ood.png)" in version.description, (
+        "where MLflow's page finds it"
+    )
+    assert {"ood.png", "model-card.md"} <= {file.path for file in mlflow.MlflowClient().list_artifacts(made["run_id"])}
     seen = pd.read_parquet(paths.CANDIDATE / "seen.parquet")
     split = pd.read_parquet(paths.SPLIT)
     assert len(seen) == (split["part"] != "test").sum()
+
+
+def test_the_card_begins_with_what_was_promised_and_what_was_reached(run: Callable[..., str], checkout: Path) -> None:
+    card = run("logreg", name=checkout.parent.name, precision=0.01)
+    first = card.splitlines()[2]
+    assert re.fullmatch(
+        r"- \*\*Promised precision: 1 %\. Reached on the test set: \d+ %\*\*, \d+ of \d+ confident predictions.* "
+        r"The promise is kept\.",
+        first,
+    )
+    for link in ("comparison.md", "models/logreg.html", "data.html"):
+        assert f"]({link})" in card
+    (version,) = mlflow.MlflowClient().search_model_versions(f"name = '{checkout.parent.name}'")
+    assert first in version.description
+    assert "comparison.md" not in version.description, "MLflow has no such page"
+    address = f"http://127.0.0.1:5000/#/models/{checkout.parent.name}/versions/{version.version}"
+    assert f"]({address})" in card
+
+
+@pytest.mark.parametrize(
+    ("confident", "right", "ends", "threshold", "told"),
+    [
+        (
+            72,
+            47,
+            (0.54, 0.76),
+            0.5,
+            "**Promised precision: 80 %. Reached on the test set: 65 %**, 47 of 72 confident predictions "
+            "(95 % interval 54 % to 76 %). The promise is not kept.",
+        ),
+        (
+            10,
+            7,
+            (0.4, 0.9),
+            0.5,
+            "**Promised precision: 80 %. Reached on the test set: 70 %**, 7 of 10 confident predictions "
+            "(95 % interval 40 % to 90 %). That is less, but with so few clips it may be chance.",
+        ),
+        (
+            4,
+            4,
+            (math.nan, math.nan),
+            0.5,
+            "**Promised precision: 80 %. Reached on the test set: 100 %**, 4 of 4 confident predictions. "
+            "The promise is kept.",
+        ),
+        (
+            0,
+            0,
+            (math.nan, math.nan),
+            0.5,
+            "**Promised precision: 80 %.** Not checked: it is confident about no test clip.",
+        ),
+        (
+            0,
+            0,
+            (math.nan, math.nan),
+            1.01,
+            "No precision is promised: at no confidence threshold are 80 % of the validation predictions right.",
+        ),
+    ],
+)
+def test_a_promise_in_words(confident: int, right: int, ends: tuple[float, float], threshold: float, told: str) -> None:
+    found = Interval(right / confident if confident else math.nan, *ends)
+    assert model_card.Promise(threshold, 0.8, 0.5, confident, right, found).sentence == told
 
 
 def test_the_champion_is_not_compared_on_clips_that_it_was_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clips are matched by content: ids and parts may differ from when the champion was trained."""
-    present = Registered("1", tmp_path)
+    present = Registered("1", tmp_path, "models:/soundtrack/1")
     present.bundle.mkdir(parents=True)
     seen = pd.DataFrame(
         [("trained", "train", None), ("judged", "valid", "jazz")], columns=["sha256", "part", "predicted"]

@@ -51,7 +51,7 @@ def outputs(key: str) -> dict[str, bytes]:
 def curve(store: str, run_id: str) -> list[int]:
     """The steps of a curve in the store, each as often as it was logged."""
     with sqlite3.connect(store.removeprefix("sqlite:///")) as database:
-        query = "select step from metrics where run_uuid = ? and key = 'train_loss' order by step"
+        query = "select step from metrics where run_uuid = ? and key = 'train/loss' order by step"
         return [step for (step,) in database.execute(query, (run_id,))]
 
 

@@ -13,6 +13,7 @@ from pipeline import config
 from pipeline.base import paths
 from pipeline.data import clips, split
 from pipeline.evaluation import metrics
+from pipeline.evaluation.bootstrap import Interval
 from pipeline.reports import figures
 from pipeline.reports.model_page import explained, model_page
 from pipeline.reports.saliency import saliencies
@@ -95,7 +96,7 @@ def test_an_answer_is_explained_by_the_trial_that_gave_it(setup: Callable[..., N
     picture = (folder / "confusion.png").read_bytes()
     target = paths.MODEL_REPORTS / "logreg.html"
     tables = clips.computed(), split.read(), paths.FEATURES
-    model_page("logreg", given, paths.MODELS / "logreg", *tables, picture, target)
+    model_page("logreg", given, paths.MODELS / "logreg", *tables, picture, Interval(0.5, 0.4, 0.6), {}, target)
     page = target.read_text()
     assert "family of columns" in page
     assert "No sound: the file could not be read." in page

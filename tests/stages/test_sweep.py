@@ -77,7 +77,7 @@ def runs() -> tuple[pd.Series, pd.DataFrame]:
 
 
 def steps(run_id: str) -> list[int]:
-    history = mlflow.MlflowClient().get_metric_history(run_id, "valid_macro_f1")
+    history = mlflow.MlflowClient().get_metric_history(run_id, "valid/macro_f1")
     return sorted(point.step for point in history)
 
 
@@ -131,8 +131,8 @@ def test_an_interrupted_trial_goes_on_in_its_run(setup: Setup, run: Run, monkeyp
     assert parent["run_id"] == interrupted["run_id"]
     assert list(below.index) == [f"sweep logreg {number:03}" for number in range(3)]
     assert set(below["tags.state"]) == {"complete"}
-    assert list(below["metrics.mean_valid_macro_f1"]) == pytest.approx([one.score for one in found.outcomes])
-    assert parent["metrics.sweep_best_macro_f1"] == pytest.approx(found.best.score)
+    assert list(below["metrics.sweep/mean_valid_macro_f1"]) == pytest.approx([one.score for one in found.outcomes])
+    assert parent["metrics.sweep/best_macro_f1"] == pytest.approx(found.best.score)
     assert parent["tags.best.model.c"] == str(found.best.values["model.c"])
     names = {item.path for item in mlflow.MlflowClient().list_artifacts(parent["run_id"])}
     assert names == {"sweep.png", "trials.json"}
@@ -201,7 +201,7 @@ def test_a_trial_below_the_median_is_pruned_in_mlflow_too(
     assert len(begun) == 2 * 3 + 3, "pruned trials did not train on the second fold"
     _, below = runs()
     assert list(below["tags.state"]) == ["complete"] * 2 + ["pruned"] * 3
-    assert list(below["metrics.mean_valid_macro_f1"].notna()) == [True] * 2 + [False] * 3
+    assert list(below["metrics.sweep/mean_valid_macro_f1"].notna()) == [True] * 2 + [False] * 3
     assert steps(below["run_id"].iloc[0]) == [*range(4), *range(5, 9), *range(10, 14)]
     assert steps(below["run_id"].iloc[2]) == [0, 1], "not looked at in its first epoch"
     assert found.best.number == found.present.number == 0

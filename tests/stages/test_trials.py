@@ -72,12 +72,17 @@ def test_folds_and_seeds_are_runs_below_the_experiments_own(setup: Setup) -> Non
     parent = table.loc["logreg"]
     below = table[table["tags.mlflow.parentRunId"] == parent["run_id"]]
     assert set(below.index) == {f"logreg fold{fold}-seed{seed}" for fold in range(3) for seed in (1, 2)}
-    assert below["metrics.test_macro_f1"].notna().all()
+    assert below["metrics.test/macro_f1"].notna().all()
     scores = read_json(paths.EVALUATION / "logreg" / paths.SCORES)
-    assert parent["metrics.test_macro_f1"] == pytest.approx(scores["test_macro_f1"])
-    assert parent["metrics.test_macro_f1_sd"] == pytest.approx(below["metrics.test_macro_f1"].std())
-    assert scores["test_macro_f1_mean"] == pytest.approx(below["metrics.test_macro_f1"].mean())
+    assert parent["metrics.test/macro_f1"] == pytest.approx(scores["test_macro_f1"], abs=5e-5)
+    assert parent["metrics.test/macro_f1_sd"] == pytest.approx(below["metrics.test/macro_f1"].std(), abs=1e-4)
+    assert scores["test_macro_f1_mean"] == pytest.approx(below["metrics.test/macro_f1"].mean(), abs=1e-4)
     assert scores["test_macro_f1_low"] < scores["test_macro_f1"] < scores["test_macro_f1_high"]
+    seconds, names = "metrics.cost/train_seconds", ("parameters", "model_mb", "latency_ms")
+    assert parent[seconds] == pytest.approx(below[seconds].sum())
+    assert all(parent[f"metrics.cost/{name}"] > 0 for name in names), "every experiment has its costs"
+    assert (parent["tags.kind"], set(below["tags.kind"])) == ("experiment", {"trial"})
+    assert (parent["params.model"], parent["params.fold"], parent["params.seed"]) == ("logreg", "all", "[1, 2]")
     answers = pd.read_parquet(paths.EVALUATION / "logreg/predictions.parquet").query("part == 'test'")
     assert (answers.groupby("clip_id").size() == 2).all(), "each clip is tested once by each seed"
 
@@ -89,14 +94,17 @@ def test_a_single_training_is_one_plain_run(setup: Setup) -> None:
     table = runs()
     assert list(table.index) == ["logreg"]
     assert table.loc["logreg", "tags.split.protocol"] == "grouped"
-    assert table.loc["logreg", "params.fold"] == "0"
+    params = {name.removeprefix("params.") for name in table.columns if name.startswith("params.")}
+    fitted = {"experiment", "features", "model", "model.c", "fold", "seed"}
+    assert fitted <= params
+    assert not {name for name in params if name.startswith(("training.", "window."))}, "what has no effect"
 
 
 def test_a_leaky_protocol_is_marked_in_its_run(setup: Setup) -> None:
     setup(split={"protocol": "random"})
     train("majority")
     run = runs().loc["majority"]
-    assert run["tags.split.protocol"] == run["params.split.protocol"] == "random"
+    assert run["tags.split.protocol"] == "random"
     assert "in several parts" in run["tags.leaky"]
     joined = pd.read_parquet(paths.SPLIT).merge(clips.read(), on="clip_id")
     assert joined.groupby("group")["part"].nunique().max() > 1, "and so it is"
@@ -135,7 +143,10 @@ def test_the_leak_is_the_gap_between_the_two_splits(setup: Setup) -> None:
     assert found["gap"]["low"] > 0
     answers = pd.read_parquet(paths.LEAK / "logreg/predictions.parquet")
     assert answers.groupby("protocol")["clip_id"].nunique().to_dict() == {"grouped": 81, "random": 81}
-    assert runs().loc["leak logreg", "metrics.leak_gap_value"] == pytest.approx(found["gap"]["value"])
+    leak("logreg")
+    logged = runs().loc[["leak logreg"]]
+    assert list(logged["metrics.leak/gap_macro_f1"]) == pytest.approx([found["gap"]["value"]] * 2)
+    assert set(logged["tags.mlflow.parentRunId"]) == {runs().loc["leak", "run_id"]}, "one run holds all"
 
 
 def test_groups_that_are_too_few_leave_the_leak_unmeasured(setup: Setup) -> None:

@@ -123,9 +123,11 @@ def test_what_a_stopped_server_missed_is_sent_once(server: Server, tmp_path: Pat
         run.log_epoch(1, {"valid_loss": 0.5})
         run.log_epoch(2, {"valid_loss": 0.25})
         run.set_tags({"precision": "32-true"})
+        run.log_dataset("starter", "c17588b1", "data/audio", {"num_rows": 400})
+        run.took(90.0)
         run.log_tables({"per_class.json": pd.DataFrame({"label": ["jazz"], "f1": [0.5]})})
         run.log_folder(tmp_path / "figures", "figures")
-        run.log_model(file, inputs, Exported(file, threads=1)(list(inputs.values())))
+        run.log_model("cnn", file, inputs, Exported(file, threads=1)(list(inputs.values())))
     assert [queue.run_id for queue in queues()] == [run.id]
     with pytest.raises(TrackingError, match=rf"{server.address} does not answer.*MLFLOW_TRACKING_URI"):
         tracking.connect(EXPERIMENT)
@@ -134,9 +136,10 @@ def test_what_a_stopped_server_missed_is_sent_once(server: Server, tmp_path: Pat
     with tracking.run(EXPERIMENT, "the next stage", None, {}):
         assert queues() == []
     found = mlflow.get_run(run.id)
-    assert found.info.status == "FINISHED"
+    assert (found.info.status, found.info.end_time - found.info.start_time) == ("FINISHED", 90_000)
     assert (found.data.params, found.data.tags["precision"]) == ({"seed": "7"}, "32-true")
-    assert points(run.id, "valid_loss") == [(0, 1.0), (1, 0.5), (2, 0.25)]
+    assert [one.dataset.name for one in found.inputs.dataset_inputs] == ["starter"]
+    assert points(run.id, "valid/loss") == [(0, 1.0), (1, 0.5), (2, 0.25)]
     assert {item.path for item in mlflow.MlflowClient().list_artifacts(run.id)} == {"per_class.json", "figures"}
     (model,) = models_of(run.id)
     loaded = mlflow.pyfunc.load_model(model.model_uri)
@@ -153,7 +156,7 @@ def test_a_server_that_is_back_is_used_again(outage: Outage, monkeypatch: pytest
         assert len(Queue(run.id)) == 2, "the server is not asked at each epoch"
         monkeypatch.setattr(runs, "RETRY_S", 0.0)
         run.log_epoch(2, {"valid_loss": 0.25})
-        assert points(run.id, "valid_loss") == [(0, 1.0), (1, 0.5), (2, 0.25)]
+        assert points(run.id, "valid/loss") == [(0, 1.0), (1, 0.5), (2, 0.25)]
         assert queues() == []
     assert mlflow.get_run(run.id).info.status == "FINISHED"
 
@@ -167,7 +170,7 @@ def test_frequent_epochs_do_not_put_off_the_next_try(outage: Outage, monkeypatch
         for epoch in range(1, 11):
             time.sleep(0.2)
             run.log_epoch(epoch, {"valid_loss": 1.0})
-        assert [step for step, _ in points(run.id, "valid_loss")] == list(range(11))
+        assert [step for step, _ in points(run.id, "valid/loss")] == list(range(11))
         assert queues() == []
 
 
@@ -192,7 +195,7 @@ def test_an_outage_that_ends_with_the_run_leaves_nothing(outage: Outage) -> None
         outage.on = True
         run.log_epoch(0, {"valid_loss": 1.0})
         outage.on = False
-    assert points(run.id, "valid_loss") == [(0, 1.0)]
+    assert points(run.id, "valid/loss") == [(0, 1.0)]
     assert queues() == []
     assert mlflow.get_run(run.id).info.status == "FINISHED"
 
@@ -205,7 +208,7 @@ def test_an_epoch_that_was_logged_is_not_logged_again() -> None:
     with tracking.run(EXPERIMENT, "cnn", run.id, {}) as again:
         again.log_epoch(0, {"valid_loss": 1.0})
         again.log_epoch(1, {"valid_loss": 0.5})
-    assert points(run.id, "valid_loss") == [(0, 1.0), (1, 0.5)]
+    assert points(run.id, "valid/loss") == [(0, 1.0), (1, 0.5)]
 
 
 def test_the_command_sends_what_is_queued_and_says_what_is_not_sent(
@@ -224,7 +227,7 @@ def test_the_command_sends_what_is_queued_and_says_what_is_not_sent(
     assert capsys.readouterr().out.splitlines() == [
         f"{count} of {count} queued entries were sent to {tracking.uri()}." for count in (2, 0)
     ]
-    assert points(run.id, "valid_loss") == [(0, 1.0)]
+    assert points(run.id, "valid/loss") == [(0, 1.0)]
     assert queues() == []
 
 

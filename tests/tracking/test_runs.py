@@ -1,5 +1,6 @@
 """Runs in a real MLflow store: continued, made anew when lost, with a model that loads and holds no pickle."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -14,11 +15,14 @@ import mlflow
 import numpy as np
 import onnx
 import onnx.parser
+import pandas as pd
 import pytest
 
 from pipeline import tracking
+from pipeline.base import paths
+from pipeline.data import clips
 from pipeline.models.exported import Exported
-from pipeline.tracking.runs import LARGEST_BATCH
+from pipeline.tracking.runs import LARGEST_BATCH, NOTE
 
 EXPERIMENT = "music"
 UNKNOWN = "0123456789abcdef" * 2
@@ -109,18 +113,72 @@ def test_a_run_continues_by_its_id(home: Path) -> None:
         first = run.id
         assert not run.restored
         run.log_params({"seed": 7})
-        run.log_metrics({"train_time_s": 3.5})
+        run.log_metrics({"cost/train_seconds": 3.5})
     with tracking.run(EXPERIMENT, "cnn", first, {"git.dirty": "true"}) as run:
         assert (run.id, run.restored) == (first, False)
         run.log_metrics({"test_macro_f1": 0.5}, step=9)
     found = mlflow.get_run(first)
-    assert found.data.metrics == {"train_time_s": 3.5, "test_macro_f1": 0.5}
+    assert found.data.metrics == {"cost/train_seconds": 3.5, "test/macro_f1": 0.5}
     assert found.data.params == {"seed": "7"}
     assert found.info.run_name == "cnn"
     assert found.info.status == "FINISHED"
     assert {"dvc.exp": "brown-bear", "git.dirty": "true"}.items() <= found.data.tags.items()
     assert "restored" not in found.data.tags
     assert Path(home / "mlartifacts").as_uri() in found.info.artifact_uri
+
+
+@pytest.mark.usefixtures("home")
+def test_what_continues_a_finished_run_leaves_its_duration_name_and_description() -> None:
+    with tracking.run(EXPERIMENT, "cnn", None, {}, about="cnn on spectrogram") as run:
+        first = run.id
+    client = mlflow.MlflowClient()
+    before = client.get_run(first)
+    assert before.data.tags[NOTE] == "cnn on spectrogram"
+    client.set_tag(first, NOTE, "a person's")
+    with tracking.run(EXPERIMENT, "another", first, {}, about="cnn on spectrogram") as run:
+        run.log_metrics({"test_macro_f1": 0.5})
+    after = client.get_run(first)
+    assert after.info == before.info
+    assert after.data.tags[NOTE] == "a person's"
+    with tracking.run(EXPERIMENT, "cnn", first, {}) as run:
+        run.took(90.5)
+    info = client.get_run(first).info
+    assert (info.status, info.end_time - info.start_time) == ("FINISHED", 90_500)
+
+
+@pytest.mark.usefixtures("home")
+def test_the_run_that_holds_others_is_made_once() -> None:
+    first, second = (tracking.parent(EXPERIMENT, "leak", "all leaks") for _ in range(2))
+    assert first == second
+    with tracking.run(EXPERIMENT, "leak mlp", None, {}, first) as run:
+        pass
+    assert mlflow.get_run(run.id).data.tags["mlflow.parentRunId"] == first
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_names_the_version_of_its_data() -> None:
+    """DVC's md5 of the audio; of the clips table where DVC does not know the audio."""
+    row = {"label": "jazz", "group": "a", "clip_id": "a.wav", "source": "starter", "status": "ok"}
+    clips.write(
+        pd.DataFrame([row | {"clip_id": name, "group": name} for name in "ab"], columns=list(clips.COLUMNS)).fillna(
+            {"duration_s": 1.0, "sample_rate": 1}
+        )
+    )
+    table = clips.read()
+    assert tracking.dataset(table)[:3] == (
+        "starter",
+        hashlib.md5(paths.CLIPS.read_bytes()).hexdigest(),
+        "data/clips.parquet",
+    )
+    Path("dvc.lock").write_text(LOCK.replace("aaa", "a" * 32))
+    Path("data/music.dvc").write_text("outs:\n- {md5: eee.dir, path: music}\n")
+    assert tracking.dataset(table.assign(source="folder"))[:3] == ("music", "eee", "data/music")
+    with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
+        for _ in range(2):  # as after an answer of the server that got lost
+            run.log_dataset(*tracking.dataset(table))
+    (used,) = mlflow.get_run(run.id).inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("starter", "a" * 32)
+    assert json.loads(used.dataset.profile) == {"num_rows": 2, "labels": 1, "groups": 2}
 
 
 @pytest.mark.usefixtures("home")
@@ -157,14 +215,15 @@ def test_a_run_that_breaks_off_is_failed_and_can_be_continued() -> None:
 @pytest.mark.usefixtures("home")
 def test_an_epoch_is_one_point_of_each_curve() -> None:
     curves = {"train_loss": [1.0, 0.5, 0.25], "valid_macro_f1": [0.25, 0.5, 0.5]}
+    logged = {name: name.replace("_", "/", 1) for name in curves}  # which MLflow's pages group
     with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
         for epoch in range(3):
             run.log_epoch(epoch, {name: values[epoch] for name, values in curves.items()})
     client = mlflow.MlflowClient()
     for name, values in curves.items():
-        points = [(point.step, point.value) for point in client.get_metric_history(run.id, name)]
+        points = [(point.step, point.value) for point in client.get_metric_history(run.id, logged[name])]
         assert sorted(points) == list(enumerate(values))
-    assert set(mlflow.get_run(run.id).data.metrics) == set(curves)
+    assert set(mlflow.get_run(run.id).data.metrics) == set(logged.values())
 
 
 FUSED = """
@@ -202,7 +261,7 @@ def test_the_logged_model_answers_as_the_file_and_holds_no_pickle(home: Path, tm
     model = Exported(file, threads=1)
     with tracking.run(EXPERIMENT, "fused", None, {}) as run:
         for _ in range(2):  # as after an answer of the server that got lost
-            run.log_model(file, inputs[2], model(list(inputs[2].values())))
+            run.log_model("fused", file, inputs[2], model(list(inputs[2].values())))
 
     (logged,) = mlflow.search_logged_models(
         filter_string=f"source_run_id = '{run.id}'",

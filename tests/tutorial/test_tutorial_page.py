@@ -219,6 +219,20 @@ def test_the_page_needs_nothing_from_outside_and_compares_each_model_with_its_ow
     assert report.INPUTS in page
     assert "macro F1 is 0.500 and 0.300 (cnn)" in page
     assert report.numbers(theirs, ours, 7)["tutorial_cnn_seconds"] == 12.0
+    assert "<p>The tutorial&#39;s claims: " in page
+    assert 'href="comparison.html"' in page
+
+
+def test_claims_are_counted_by_verdict() -> None:
+    found = [
+        "“a” holds: x.",
+        "“b” holds in part: x.",
+        "“c” holds in part: x.",
+        "“d” does not hold: x.",
+        "The leak: holds.",
+    ]
+    assert report.count(found) == ["The tutorial's claims: 1 holds, 2 hold in part and 1 does not hold."]
+    assert report.count(found[-1:]) == []
 
 
 def test_a_tutorial_of_fewer_models_makes_no_claim_on_the_others() -> None:

@@ -30,6 +30,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         "from pipeline.base.errors import UserError\n"
         "def train(params, key):\n"
         "    pathlib.Path(f'seen-{key}').write_text(f\"{os.getpid()} {os.environ['DVC_STAGE']}\")\n"
+        "    print(f'train@{key}: done', flush=True)\n"
         "    if key == 'wrong':\n"
         "        raise UserError('wrong.csv: no such file')\n"
         "    if key == 'long':\n"
@@ -49,6 +50,15 @@ def test_a_stage_has_the_folder_and_the_environment_of_the_command(ask: list[str
     process, stage = (tmp_path / "seen-a").read_text().split()
     assert stage == "train@a"
     assert int(process) not in (asking.pid, os.getpid()), "it ran in a process of the server's"
+
+
+def test_a_stage_prints_where_the_command_does(ask: list[str], tmp_path: Path) -> None:
+    done = subprocess.run([*ask, "wrong"], capture_output=True, text=True, check=False)
+    assert done.stdout == "train@wrong: done\n"
+    assert done.stderr == "error: wrong.csv: no such file\n"
+    with (tmp_path / "log").open("ab") as log:
+        subprocess.run([*ask, "a"], stdout=log, check=True)
+    assert (tmp_path / "log").read_text() == "train@a: done\n"
 
 
 def test_a_failing_stage_fails_the_command(ask: list[str]) -> None:

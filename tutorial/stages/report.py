@@ -25,7 +25,11 @@ def report(settings: Tutorial) -> None:
     found = numbers(theirs, ours, shared.seed)
     write_text(REPORT, page(theirs, ours, split.explained(split.read(), shared.group_name), shared.seed))
     write_json(METRICS, found)
-    tags = {**tracking.lineage(clips.source(clips.read())), "leaky": split.LEAKY["first-to-train"]}
+    tags = {
+        **tracking.lineage(clips.source(clips.read())),
+        "leaky": split.LEAKY["first-to-train"],
+        tracking.KIND: "tutorial",
+    }
     with tracking.run(shared.tracking.experiment, "tutorial", None, tags) as run:
         run.log_metrics(found)
         run.log_file(REPORT)

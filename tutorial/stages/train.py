@@ -35,7 +35,12 @@ def train(settings: Tutorial, key: str) -> None:
     rows = first_to_train(clips.good(table))
     data = splits.load(experiment, shared.window, table, rows, fold=0)
     work = checkpoints.folder("tutorial", key, *recipe(shared, experiment, (paths.CLIPS,)))
-    tags = {**tracking.lineage(clips.source(table)), "split.protocol": protocol(rows), "leaky": str(leaky(rows))}
+    tags = {
+        **tracking.lineage(clips.source(table)),
+        "split.protocol": protocol(rows),
+        "leaky": str(leaky(rows)),
+        tracking.KIND: "tutorial",
+    }
     name = f"tutorial {key}"
     with (
         tracking.run(shared.tracking.experiment, name, checkpoints.run_id(work), tags) as run,
@@ -43,8 +48,7 @@ def train(settings: Tutorial, key: str) -> None:
     ):
         folder.mkdir()
         write_json(work / paths.RUN, {"run_id": run.id})
-        run.log_params(run_logging.training_params(experiment, shared.window, Trial(0, shared.seed)))
-        run.log_params({"split.protocol": protocol(rows)})
+        run.log_params(run_logging.training_params(key, experiment, shared.window, Trial(0, shared.seed)))
         history = _trained(experiment, data, shared.seed, work, run)
         answers = _answers(work / "model.onnx", experiment, data, shared.seed)
         history.to_csv(folder / "history.csv", index=False)
@@ -59,7 +63,7 @@ def _trained(experiment: Experiment, data: Splits, seed: int, work: Path, run: t
     start = time.monotonic()
 
     def log_epoch(epoch: int, scores: dict[str, float]) -> None:
-        run.log_epoch(epoch, {f"tutorial_{name}": value for name, value in scores.items()})
+        run.log_epoch(epoch, {f"tutorial/{name}": value for name, value in scores.items()})
         write_json(work / SPENT, before + time.monotonic() - start)
 
     net, history = train_single(experiment, data, seed, work / "checkpoints", paths.embeddings(), log_epoch)

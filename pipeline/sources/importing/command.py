@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline import config
@@ -13,10 +14,13 @@ from pipeline.sources.importing.files import counted, shown
 from pipeline.sources.importing.plan import Plan, Wish
 
 
-def import_music(folder: Path, wish: Wish, *, yes: bool, dry_run: bool) -> None:
+def import_music(folder: Path, wish: Wish, cost: Callable[[Sequence[Path]], str], *, yes: bool, dry_run: bool) -> None:
     """Print the plan, and carry it out if it is agreed to.
 
     At a terminal the user is asked. Elsewhere it goes on, unless something looks wrong and ``yes`` is not given.
+
+    Args:
+        cost: says what the features of these files will take.
 
     Raises:
         SourceError: the folder or a table cannot be used, or the user has to agree first.
@@ -24,6 +28,7 @@ def import_music(folder: Path, wish: Wish, *, yes: bool, dry_run: bool) -> None:
     _check(folder, wish)
     plan = planning.make(folder, wish)
     print(plan)
+    print(f"\n{cost([folder / file for file in plan.labels])}")
     if _is_uncommitted():
         print(f"The last version is in no git commit. To keep it, commit {paths.MUSIC}.dvc first.")
     if dry_run:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import mutagen
 from tqdm import tqdm
 
+from pipeline.data import ffmpeg
 from pipeline.sources.importing.files import spelling
 
 GENRE = ("TCON", "\xa9gen", "genre", "WM/Genre")
@@ -57,13 +57,8 @@ def read(file: Path) -> Tags:
 
 def _by_ffmpeg(file: Path) -> Tags:
     """For containers that mutagen does not know (Matroska), and tags that it does not look for (INFO in WAV)."""
-    try:
-        with av.open(str(file)) as container:
-            streams = [stream.metadata for stream in container.streams.audio]
-            entries = [container.metadata, *streams]
-    except (av.error.FFmpegError, ValueError, OSError):
-        return Tags()
-    return _tags({key.lower(): [value] for entry in reversed(entries) for key, value in entry.items()})
+    entries = reversed(ffmpeg.metadata(file))
+    return _tags({key.lower(): [value] for entry in entries for key, value in entry.items()})
 
 
 def _tags(tags: Any) -> Tags:

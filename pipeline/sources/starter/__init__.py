@@ -73,7 +73,7 @@ def synthesise(
     spawn = multiprocessing.get_context("spawn")
     with (
         ProcessPoolExecutor(workers, spawn, initializer=end_with_parent) as pool,
-        tqdm(total=count * len(styles), unit="clip") as bar,
+        tqdm(total=count * len(styles), unit="clip", disable=None) as bar,
     ):
         made = _fill(styles, seconds, cache, partial(pool.map, partial(render.render, corpus=corpus)), bar)
     clips = [_deliver(render.clip_file(job, cache), staging, number, job.piece) for number, job, _ in made]

@@ -6,5 +6,5 @@ from lessons.common.pictures.inspect import PICTURES
 from pipeline.data.audit import run
 
 
-def audit(settings: Params) -> None:
-    run(settings.audit, [paths.IMAGES, paths.PICTURES], PICTURES)
+def audit(settings: Params) -> str:
+    return run(settings.audit, [paths.IMAGES, paths.PICTURES], PICTURES)

@@ -7,6 +7,7 @@ from pipeline.features.store import Store
 from pipeline.reports.data_report import data_set
 
 
-def describe(settings: Params) -> None:
+def describe(settings: Params) -> str:
     store = Store(paths.FEATURES / "image")
     picture_report(data_set(settings.group_name), store, settings.seed, paths.DATA_REPORT)
+    return str(paths.DATA_REPORT)

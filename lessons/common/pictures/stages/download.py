@@ -5,5 +5,5 @@ from lessons.common.pictures.config import Params
 from pipeline.sources import download as fetch
 
 
-def download(settings: Params) -> None:
-    fetch(settings.data, settings.seed, paths.IMAGES, sources.__name__)
+def download(settings: Params) -> str:
+    return fetch(settings.data, settings.seed, paths.IMAGES, sources.__name__)
