@@ -86,7 +86,7 @@ def _paired(
 
 def _in_order(files: list[Path], labels: Labels, first: Counter[str]) -> list[Path]:
     """Those of the labels ``first`` before the others."""
-    left, front, rest = Counter(first), [], []
+    left, front, rest = Counter(first), list[Path](), list[Path]()
     for file in sorted(files, key=lambda file: labels[file]):
         (front if left[labels[file]] > 0 else rest).append(file)
         left[labels[file]] -= 1
