@@ -63,13 +63,13 @@ def test_a_changed_model_trains_what_uses_it(checkout: Path) -> None:
     assert changed == ["train@majority", "evaluate@majority"]
 
 
-@pytest.mark.documented("soundtrack status")
+@pytest.mark.documented("soundtrack status", "soundtrack report")
 def test_status_and_report_say_where_things_stand(finished: Path, checkout: Path, typed: Typed) -> None:
     told = typed(checkout, "soundtrack status")
     end_of_run = (finished.parent / "make-repro.txt").read_text()
     assert told.splitlines()[:5] == end_of_run.splitlines()[-9:-4]
     assert "Up to date: no stage has to run." in told
-    assert run(checkout, "soundtrack", "report").strip() == str(checkout / "reports/comparison.html")
+    assert typed(checkout, "soundtrack report").strip() == str(checkout / "reports/comparison.html")
 
     edit_params(checkout, lambda content: content["experiments"]["mlp"].update(training={"epochs": 3}))
     told = run(checkout, "soundtrack", "status")
