@@ -75,7 +75,9 @@ def packets_s(file: Path | BinaryIO) -> float:
     """Seconds that all audio packets last, without decoding them; 0 where FFmpeg finds none."""
     try:
         with _audio(file) as (container, stream):
-            return float(sum(packet.duration or 0 for packet in container.demux(stream)) * stream.time_base)
+            lengths = [packet.duration or 0 for packet in container.demux(stream)]
+            # the last of a short Ogg Vorbis may have a negative length, which arrives as one without a sign
+            return float(sum(length for length in lengths if length < 2**31) * stream.time_base)
     except DecodeError:
         return 0.0
 

@@ -180,6 +180,15 @@ def test_a_wav_lasts_as_long_as_it_decodes(size: int, signal: Array, tmp_path: P
     assert (finding.reason, finding.duration_s) == ("", SECONDS)
 
 
+@pytest.mark.parametrize("form", ["OGG", "MP3", "FLAC"])
+def test_a_very_short_file_lasts_as_long_as_it_decodes(form: str, signal: Array, tmp_path: Path) -> None:
+    for number, frames in enumerate((2205, 4410, 8820)):
+        file = tmp_path / f"{number}.{form.lower()}"
+        soundfile.write(file, signal[:frames], RATE, format=form)
+        with audio.opened(file) as recording:
+            assert recording.frames == pytest.approx(frames, abs=audio.SLACK)
+
+
 def test_a_chunk_behind_the_data_is_no_sound(signal: Array, tmp_path: Path) -> None:
     file = tmp_path / "song.wav"
     soundfile.write(file, signal, RATE)
