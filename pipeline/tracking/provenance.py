@@ -94,7 +94,9 @@ def _yaml(file: Path) -> dict[str, Any]:
 def git(*arguments: str) -> str:
     """git's output; empty outside a git checkout or without git."""
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+        # without locks: DVC, which stages dvc.lock meanwhile, would fail
+        command = ["git", "--no-optional-locks", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -381,3 +381,15 @@ def test_a_history_is_a_point_of_each_curve_for_each_epoch() -> None:
     history = mlflow.MlflowClient().get_metric_history(run.id, "mse")
     assert [(point.step, point.value) for point in history] == [(epoch, epoch / 2) for epoch in epochs]
     assert mlflow.get_run(run.id).data.metrics == {"mse": epochs[-1] / 2, "m": -epochs[-1]}
+
+
+def test_asking_git_takes_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC stages dvc.lock while other stages ask, and fails where the index is locked."""
+    monkeypatch.chdir(tmp_path)
+    for command in (["init", "-q"], ["add", "-A"]):
+        (tmp_path / "a.py").write_text("a = 1")
+        subprocess.run(["git", *command], check=True)
+    os.utime(tmp_path / "a.py", (1, 1))  # git would now write its index anew
+    before = (tmp_path / ".git/index").read_bytes()
+    assert tracking.is_dirty()
+    assert (tmp_path / ".git/index").read_bytes() == before

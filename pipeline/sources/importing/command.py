@@ -78,7 +78,7 @@ def _is_uncommitted() -> bool:
     if not pointer.exists():
         return False
     try:
-        command = ["git", "status", "--porcelain", "--", str(pointer)]
+        command = ["git", "--no-optional-locks", "status", "--porcelain", "--", str(pointer)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return False
