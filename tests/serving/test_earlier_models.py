@@ -99,7 +99,7 @@ def test_it_classifies_a_folder(classified: Path, model: Registered, music: Path
 @pytest.mark.parametrize("command", ["serve", "page"])
 def test_it_is_served(command: str, model: Registered, music: Path, classified: Path, tmp_path: Path) -> None:
     song = new(music)[0]
-    expected = read_json(classified / "songs.json")[0]
+    expected = read_json(classified / "songs.json")["songs"][0]
     port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", command, "--model", str(model.folder), "--port", str(port)],
