@@ -109,3 +109,7 @@ def _wait_for(port: int) -> None:
             time.sleep(0.1)
         else:
             return
+
+
+if __name__ == "__main__":
+    main()
