@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.browser import chromium
+from pipeline import config
 from pipeline.base import paths
 from pipeline.base.errors import UserError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 DOCS = Path("docs")
+PATIENCE_MS = 300_000
 SIZE = {"width": 1280, "height": 860}
 
 
@@ -35,6 +37,7 @@ def main() -> None:
         with chromium() as browser:
             for name, show in PICTURES.items():
                 page = browser.new_page(viewport=SIZE)
+                page.set_default_timeout(PATIENCE_MS)
                 with show(page):
                     page.screenshot(path=DOCS / name)
                 page.close()
@@ -55,8 +58,9 @@ def mlflow(page: "Page") -> Iterator[None]:
     """The table of models that `make ui` links to."""
     with _served("ui", r"http://\S+#\S+") as link:
         page.goto(link)
-        page.get_by_text("transfer").first.wait_for()
-        page.wait_for_load_state("networkidle")
+        for key in config.load().experiments:
+            page.get_by_text(key, exact=True).first.wait_for()
+        page.get_by_role("button", name="Close", exact=True).click()  # MLflow's assistant, which opens once
         yield
 
 
@@ -65,7 +69,7 @@ def example(page: "Page") -> Iterator[None]:
     """An example's answer on the page of the best model."""
     with _served("page", r"http://\S+") as link:
         page.goto(link)
-        page.get_by_role("button", name=re.compile("Example 1")).click()
+        page.get_by_role("button", name=re.compile("Example 2")).click()
         page.get_by_text("True label").wait_for()
         yield
 
