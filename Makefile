@@ -7,7 +7,8 @@ BIN := .venv/bin
 OUTPUTS := data/audio data/images data/clips.parquet data/split.parquet data/duplicates.csv data/inputs \
 	features weights embeddings models history evaluation confusions candidate reports results
 INSTALLED := .venv/installed
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# pip's warnings are about the machine's own settings; its errors are shown
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # no usage reports
 export DVC_NO_ANALYTICS := 1

@@ -8,14 +8,12 @@ its experiment. What it returns, if anything, is its result in a few words; it i
 import argparse
 import importlib.util
 import inspect
-import logging
 import pkgutil
 import sys
 from collections.abc import Callable
 
 from pipeline.base.errors import reported
-from pipeline.workflow import prefork
-from pipeline.workflow.console import WARNING
+from pipeline.workflow import console, prefork
 
 CORE = "pipeline.stages"
 
@@ -40,10 +38,7 @@ def main(package: str, load: Callable[..., object], project: str = ".") -> None:
     names = [arguments.stage, *([arguments.key] if arguments.key else [])]
     if prefork.serves(arguments.stage):
         sys.exit(prefork.ask(package, names))
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Plain("%(message)s"))
-    logging.basicConfig(handlers=[handler])
-    logging.getLogger("pipeline").setLevel(logging.INFO)
+    console.log()
     own = importlib.util.find_spec(f"{package}.{arguments.stage}")
     module = importlib.import_module(f"{package if own else CORE}.{arguments.stage}")
     stage = getattr(module, arguments.stage)
@@ -54,14 +49,6 @@ def main(package: str, load: Callable[..., object], project: str = ".") -> None:
     with reported():
         if result := stage(load(), *names[1:]):
             print(f"{'@'.join(names)}: {result}")
-
-
-class _Plain(logging.Formatter):
-    """Messages without the names of loggers; this package's warnings are marked for the console."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        own = record.levelno >= logging.WARNING and record.name.startswith("pipeline")
-        return f"{WARNING if own else ''}{super().format(record)}"
 
 
 def _stages(package: str) -> list[str]:

@@ -4,6 +4,7 @@ A stage's own output goes into a log. Of that the console shows the stage's resu
 :mod:`pipeline.stages.command`), its warnings, and, if it failed, what it said last.
 """
 
+import logging
 import os
 import re
 import sys
@@ -27,6 +28,22 @@ DVC_SKIPPED = {"is cached - skipping run": "restored from DVC's cache", "didn't 
 
 DVC_FAILED = re.compile(r"ERROR: failed to reproduce '\S+': ")
 """How it ends where a stage fails."""
+
+
+def log() -> None:
+    """Let a stage's process log to stderr as the console reads it."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Plain("%(message)s"))
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("pipeline").setLevel(logging.INFO)
+
+
+class _Plain(logging.Formatter):
+    """Messages without the names of loggers; this package's warnings are marked."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        own = record.levelno >= logging.WARNING and record.name.startswith("pipeline")
+        return f"{WARNING if own else ''}{super().format(record)}"
 
 
 def log_file(stage: str) -> Path:

@@ -39,7 +39,7 @@ class NotRun(NamedTuple):
 
 NOT_RUN = {
     "make install": NotRun(
-        "a network and minutes", ".ci/run", "python -m pip --disable-pip-version-check --quiet install"
+        "a network and minutes", ".ci/run", "python -m pip --disable-pip-version-check --quiet --quiet install"
     ),
     "make test": NotRun("it runs this test", ".ci/run", "pytest --numprocesses"),
     "make test-commands": NotRun("it runs these tests", "tests/end_to_end/test_documented.py", "-m documented"),
