@@ -85,6 +85,12 @@ def test_every_documented_command_is_run() -> None:
     assert not marked() & NOT_RUN.keys()
 
 
+def test_links_of_the_documents_lead_to_files() -> None:
+    for document in (file for pattern in documented.DOCUMENTS for file in ROOT.glob(pattern)):
+        for link in re.findall(r"\]\((?!https?:)([^)\s#]+)", document.read_text(encoding="utf-8")):
+            assert (document.parent / link).exists(), f"{document.relative_to(ROOT)}: {link}"
+
+
 @pytest.mark.parametrize("command", NOT_RUN)
 def test_what_is_not_run_is_there_and_tested_otherwise(command: str, tmp_path: Path) -> None:
     entry = NOT_RUN[command]
