@@ -59,6 +59,7 @@ NOT_RUN = {
     "pip install kagglehub": NotRun(
         "a network", "tests/end_to_end/test_documented_lessons.py::test_signs_from_kaggle_are_read_by_letter"
     ),
+    "dvc plots diff": NotRun("the same, with two commits named", "tests/end_to_end/test_dvc_views.py"),
     "soundtrack ui": NotRun("what `make ui` runs", "tests/end_to_end/test_servers.py"),
     "mlflow models serve": NotRun("what `make serve` runs", "tests/end_to_end/test_servers.py"),
     "cd lessons/activations": NotRun("a minute", "tests/lessons/test_activations.py"),
