@@ -359,3 +359,12 @@ def test_a_label_is_a_folders_name(tmp_path: Path) -> None:
     songs.make(tmp_path / "m/3.flac", "é" * 300, "A")
     found = labels(tmp_path / "m", labels="tags")
     assert found == {"1.flac": "_..-..-etc", "2.flac": "_.hidden", "3.flac": "é" * 100}
+
+
+def test_a_credit_of_a_song_that_is_not_here_joins_its_artists(tmp_path: Path) -> None:
+    """A table of a whole collection, of which the folder has a part."""
+    files(tmp_path / "m", "rock/a.wav", "pop/b.wav", "pop/c.wav")
+    (tmp_path / "artists.csv").write_text("id,artist\na,Ella\nb,Bo\nc,Cy\nd,Bo and Ella\n")
+    found = groups(tmp_path / "m", groups=tmp_path / "artists.csv")
+    assert found is not None
+    assert found["rock/a.wav"] == found["pop/b.wav"] != found["pop/c.wav"]

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import config
@@ -87,7 +87,7 @@ def make(path: Path, wish: Wish) -> Plan:
         raise SourceError(f"no file can be read: {_reasons(unreadable)}")
     named, size_notes = mapping.large(readable, wish.min_clips)
     credits = {file: groups.names.get(file, "") for file in named} if groups else {}
-    known = _known(credits, groups.are_artists) if groups else None
+    known = _known(credits, groups) if groups else None
     places = _places(named)
     view = checks.View(folder, reading, named, credits, known, config.load().audit.min_clips)
     return Plan(
@@ -151,10 +151,10 @@ def _as_folder(label: str) -> str:
     return f"_{text}" if text.startswith(".") else text
 
 
-def _known(credits: Mapping[Path, str], are_artists: bool) -> dict[Path, str]:
+def _known(credits: Mapping[Path, str], groups: Groups) -> dict[Path, str]:
     """The group of each file; blank where the artist is not known."""
     known = {file: "" if is_various(name) else name for file, name in credits.items()}
-    return Groups("", known, are_artists).joined()
+    return replace(groups, names=known).joined()
 
 
 def _places(labels: Mapping[Path, str]) -> dict[Path, Path]:

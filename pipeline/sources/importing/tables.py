@@ -30,12 +30,15 @@ class Groups:
     """Files that are missing, or blank, have no known artist."""
     are_artists: bool = True
     """Names of artists, among them joint credits; else names of groups, taken as they are."""
+    others: tuple[str, ...] = ()
+    """Artists of a table's rows without a file: their joint credits join artists all the same."""
 
     def joined(self) -> dict[Path, str]:
         """The group of each file: joint credits are in one group with their artists."""
         if not self.are_artists or not self.names:
             return self.names
-        return dict(joint_credits(pd.Series(self.names, dtype=object)))
+        credited = pd.Series([*self.names.values(), *self.others], dtype=object)
+        return dict(zip(self.names, joint_credits(credited), strict=False))
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def groups(file: Path, folder: Path, files: Sequence[Path]) -> tuple[Groups, Mat
     table = read(file)
     found = match(file, table, folder, files, (*GROUPS, *ARTISTS))
     name = _column(table, *GROUPS, *ARTISTS) or ""
-    return Groups(f"Groups: column `{name}` of {file}.", values(file, table, name, found), name in ARTISTS), found
+    return _groups_of(file, table, name, found), found
 
 
 def labels(file: Path, folder: Path, files: Sequence[Path]) -> tuple[dict[Path, str], Groups | None, Matched]:
@@ -90,8 +93,13 @@ def labels(file: Path, folder: Path, files: Sequence[Path]) -> tuple[dict[Path, 
     table = read(file)
     found = match(file, table, folder, files, LABELS)
     name = _column(table, *GROUPS, *ARTISTS)
-    made = name and Groups(f"Groups: column `{name}` of {file}.", values(file, table, name, found), name in ARTISTS)
-    return values(file, table, _column(table, *LABELS) or "", found), made or None, found
+    made = _groups_of(file, table, name, found) if name else None
+    return values(file, table, _column(table, *LABELS) or "", found), made, found
+
+
+def _groups_of(file: Path, table: pd.DataFrame, name: str, found: Matched) -> Groups:
+    how = f"Groups: column `{name}` of {file}."
+    return Groups(how, values(file, table, name, found), name in ARTISTS, tuple(table[name]))
 
 
 def values(file: Path, table: pd.DataFrame, name: str, found: Matched) -> dict[Path, str]:
