@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -217,7 +218,8 @@ def test_a_song_is_not_analysed_further_when_nobody_waits(
         "path": "/classify", "raw_path": b"/classify", "query_string": b"", "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 2), "headers": [(b"host", b"localhost"), (b"accept", accept.encode())],
     }  # fmt: skip
-    asyncio.run(webapp.app(bundle)(scope, receive, send))
+    with ThreadPoolExecutor(1) as thread:  # in this one playwright may have a loop of its own
+        thread.submit(lambda: asyncio.run(webapp.app(bundle)(scope, receive, send))).result()
     assert 1 <= len(analysed) < 5
 
 
