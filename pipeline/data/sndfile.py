@@ -12,8 +12,6 @@ import soundfile
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 NO_AUDIO = "there is no audio in it"
-UNKNOWN_LENGTH = 2**63 - 1
-"""SF_COUNT_MAX: the frames of a FLAC whose encoder wrote to a pipe."""
 RATES = range(1_000, 1_000_000)
 """Sample rates in Hz that a header may give; one that is broken can give any."""
 COMPRESSED = ("FLAC", "MPEG", "MP3", "OGG")
