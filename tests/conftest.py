@@ -128,12 +128,13 @@ def training(settings: Params) -> Callable[..., Training]:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout with nothing but params.yaml, as working folder."""
+    """A checkout with nothing but params.yaml and genres.yaml, as working folder."""
     for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "checkout"
     folder.mkdir()
-    shutil.copy(ROOT / "params.yaml", folder)
+    for name in ("params.yaml", "genres.yaml"):
+        shutil.copy(ROOT / name, folder)
     monkeypatch.chdir(folder)
     return folder
 

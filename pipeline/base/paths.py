@@ -6,6 +6,8 @@ from pathlib import Path
 TOP = Path("pipeline/base/paths.py")
 """This file; it marks the checkout's top folder."""
 PARAMS = Path("params.yaml")
+GENRES = Path("genres.yaml")
+"""Which tags of a pre-trained network stand for which genre."""
 LOCK = Path("dvc.lock")
 
 MUSIC = Path("data/music")
@@ -40,7 +42,6 @@ METRICS = Path("metrics")
 CANDIDATE = Path("candidate")
 """The best model as a bundle, whether or not it became the champion."""
 REPORTS = Path("reports")
-COMPARISON = REPORTS / "comparison.html"
 AUDIT = REPORTS / "audit.md"
 COMPARISON = REPORTS / "comparison.html"
 CARD = REPORTS / "model-card.md"

@@ -1,6 +1,8 @@
-"""Numbers as a person reads them."""
+"""Numbers and names as a person reads them."""
 
 import math
+import re
+import unicodedata
 from collections.abc import Sequence
 
 UNKNOWN = "–"
@@ -9,6 +11,12 @@ UNKNOWN = "–"
 def counted(number: int, noun: str) -> str:
     """1 file, 2 files."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def spelling(name: str) -> str:
+    """Equal for ``Hip-Hop``, ``hip hop`` and ``HipHop``, and for NFC and NFD."""
+    text = unicodedata.normalize("NFKC", name).casefold().replace("&", "and")
+    return re.sub(r"[^\w#+]|_", "", text) or text.strip()
 
 
 def listed(words: Sequence[str]) -> str:

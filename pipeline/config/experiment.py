@@ -8,7 +8,18 @@ from pydantic import Field, model_validator
 from pipeline.config.base import ParamsError, Section, is_section, merged
 from pipeline.config.check import check
 from pipeline.config.features import Form
-from pipeline.config.models import Cnn, Lda, LogReg, Majority, Mlp, ModelSection, Multimodal, Transfer
+from pipeline.config.models import (
+    Cnn,
+    Lda,
+    LogReg,
+    Majority,
+    Mlp,
+    ModelSection,
+    Multimodal,
+    Pretrained,
+    Transfer,
+    ZeroShot,
+)
 from pipeline.config.training import Training
 
 
@@ -34,7 +45,9 @@ class Fusion(ModelSection):
             branch.model.check_inputs(branch.features, forms)
 
 
-Model = Annotated[Majority | LogReg | Lda | Mlp | Cnn | Transfer | Multimodal | Fusion, Field(discriminator="name")]
+Model = Annotated[
+    Majority | LogReg | Lda | Mlp | Cnn | Transfer | ZeroShot | Multimodal | Fusion, Field(discriminator="name")
+]
 
 
 class Experiment(Section):
@@ -53,7 +66,7 @@ class Experiment(Section):
 def backbones(experiment: Experiment) -> list[str]:
     """Names of the pre-trained weights that it uses."""
     models = [part.model for part in branches(experiment)]
-    return [name for model in models if isinstance(model, Transfer) for name in model.backbones]
+    return [name for model in models if isinstance(model, Pretrained) for name in model.backbones]
 
 
 def branches(experiment: Experiment) -> list[Experiment]:

@@ -87,11 +87,18 @@ class Cnn(ModelSection):
     dropout: Fraction
 
 
-class Transfer(ModelSection):
+class Pretrained(ModelSection):
     takes: ClassVar[tuple[Form, ...]] = ("frames", "image")
-    name: Literal["transfer"]
     backbone: str | Annotated[list[str], Field(min_length=1)]
     """A key of ``weights`` in params.yaml, or several, whose embeddings are joined."""
+
+    @property
+    def backbones(self) -> list[str]:
+        return [self.backbone] if isinstance(self.backbone, str) else self.backbone
+
+
+class Transfer(Pretrained):
+    name: Literal["transfer"]
     frozen: bool
     shrinkage: Annotated[float, Field(ge=0, le=1)] | None = None
     """Of a linear discriminant (:class:`Lda`), which then is the head, also in place of the linear layer that a backbone was
@@ -109,10 +116,6 @@ class Transfer(ModelSection):
     arXiv:2109.01903). The head of the tuning does not fit them, so it needs ``shrinkage``."""
     hidden: list[Positive] = Field(default_factory=list)
     dropout: Fraction = 0.0
-
-    @property
-    def backbones(self) -> list[str]:
-        return [self.backbone] if isinstance(self.backbone, str) else self.backbone
 
     @property
     def closed_form(self) -> bool:
@@ -134,6 +137,19 @@ class Transfer(ModelSection):
         if self.wise_ft_alpha < 1 and not self.closed_form:
             raise ValueError("wise_ft_alpha: the head is fitted anew to such weights: give shrinkage, e.g. 0.9")
         return self
+
+
+class ZeroShot(Pretrained):
+    """Labels are mapped to the tags of pre-trained networks; nothing is learned from labels."""
+
+    name: Literal["zero-shot"]
+    tags: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
+    """By label; of others, those in genres.yaml or the tag of the same name."""
+
+    @property
+    def transfer(self) -> Transfer:
+        """The frozen backbones, as transfer learning has them."""
+        return Transfer(name="transfer", backbone=self.backbone, frozen=True)
 
 
 class Multimodal(ModelSection):

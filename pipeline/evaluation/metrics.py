@@ -28,6 +28,12 @@ def probabilities(predictions: pd.DataFrame) -> f1.Array:
     return predictions[[PROBABILITY + label for label in label_names(predictions)]].to_numpy(dtype=float)
 
 
+def impossible(predictions: pd.DataFrame) -> list[str]:
+    """Labels that have no probability for any clip."""
+    possible = probabilities(predictions).any(axis=0)
+    return [label for label, own in zip(label_names(predictions), possible, strict=True) if not own]
+
+
 def true_places(predictions: pd.DataFrame) -> f1.Labels:
     """(clips,): the column of :func:`probabilities` that is the true label's.
 

@@ -6,6 +6,9 @@ A model module has one of two functions:
 - ``fit(settings, train, valid, classes, seed)`` makes one that is fitted in closed form or by scikit-learn, from the
   rows of train; those of valid are there to choose by.
 
+``fit_head(settings, train, valid, labels)``, where a module has it, fits the head on top of frozen backbones in closed form,
+from the rows of their embeddings and the labels' names.
+
 ``joined(nets)``, where a module has it, makes one of several that is less than the ensemble of them all.
 """
 
@@ -48,4 +51,8 @@ class Input:
 
 def load(name: str) -> ModuleType:
     """The module of a model, by its name in params.yaml."""
-    return importlib.import_module(f"{__name__}.{name}")
+    return importlib.import_module(module(name))
+
+
+def module(name: str) -> str:
+    return f"{__name__}.{name.replace('-', '_')}"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.base.text import UNKNOWN, listed, percent
 from pipeline.evaluation.bootstrap import Comparison, Interval
-from pipeline.reports.entries import BASELINE, DataSummary, Entry
+from pipeline.reports.entries import BASELINE, ZERO_SHOT, DataSummary, Entry
 from pipeline.reports.pages import Table
 
 CONFUSIONS = 5
@@ -51,11 +51,12 @@ def answer(ranked: Sequence[Entry], pairs: Sequence[Comparison], data: DataSumma
         pairs: all pairs of them; of a single model none.
     """
     best = ranked[0]
-    keys = [entry.key for entry in ranked if entry.key != BASELINE]
+    keys = [entry.key for entry in ranked if entry.learned]
     found = [
         f"Macro F1 on the test set: {estimate(best.interval, '95 % interval ')}. "
         f"{percent(best.metrics['test_accuracy'])} of its {best.test_clips} clips are labelled correctly.",
         differences(best.key, keys, pairs),
+        *without_training(ranked, keys, pairs),
         baseline(ranked, keys, pairs),
         _most_frequent_mistake(best),
         _few_groups(data.few_groups),
@@ -68,10 +69,10 @@ def answer(ranked: Sequence[Entry], pairs: Sequence[Comparison], data: DataSumma
 
 def differences(best: str, keys: Sequence[str], pairs: Sequence[Comparison]) -> str:
     """How the best model compares with the other trained ones on the test set."""
-    among = [pair for pair in pairs if {pair.better, pair.worse} <= set(keys)]
+    among = [pair for pair in pairs if {pair.better, pair.worse} <= {best, *keys}]
     if not among:
         return ""
-    if not any(pair.distinct for pair in among):
+    if best in keys and not any(pair.distinct for pair in among):
         return (
             f"No significant difference between the {_word(len(keys))} trained models on these {among[0].clips} clips: "
             "on other clips the order may change."
@@ -86,6 +87,26 @@ def differences(best: str, keys: Sequence[str], pairs: Sequence[Comparison]) -> 
     }
     told = [f"{words} {listed(names)}" for words, names in others.items() if names]
     return f"On the test set it is {'; it is '.join(told)}." if told else ""
+
+
+def without_training(ranked: Sequence[Entry], keys: Sequence[str], pairs: Sequence[Comparison]) -> list[str]:
+    """Whether training was better than what a pre-trained network already calls the labels, for each such model."""
+    told = []
+    for entry in ranked:
+        if entry.model != ZERO_SHOT:
+            continue
+        own = [pair for pair in pairs if pair.distinct and entry.key in (pair.better, pair.worse)]
+        above = [key for key in keys if any(pair.better == key for pair in own)]
+        below = [key for key in keys if any(pair.worse == key for pair in own)]
+        text = f"Without training, {entry.key} reaches {two(entry.metrics['test_macro_f1'])}"
+        text += f"; significantly better: {listed(above)}" if above else "; no trained model is significantly better"
+        text += f"; significantly worse: {listed(below)}" if below else ""
+        told.append(f"{text}.{_never(entry)}")
+    return told
+
+
+def _never(entry: Entry) -> str:
+    return f" It never predicts {listed(entry.never)}, for which it knows no tag." if entry.never else ""
 
 
 def baseline(ranked: Sequence[Entry], keys: list[str], pairs: Sequence[Comparison]) -> str:
@@ -134,7 +155,7 @@ def confusions(matrix: pd.DataFrame) -> list[str]:
 
 def confusion_table(ranked: Sequence[Entry]) -> Table:
     """The best model's most frequent confusions, and how often all trained models together have each."""
-    best, every = ranked[0], sum(entry.confusion for entry in trained(ranked))
+    best, every = ranked[0], sum(entry.confusion for entry in [one for one in ranked if one.learned] or ranked)
     rows = [
         [
             str(actual),

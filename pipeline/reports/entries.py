@@ -16,6 +16,8 @@ from pipeline.evaluation.scores import macro_f1
 
 BASELINE = "majority"
 """Key of the model that always predicts the most frequent label of the training set."""
+ZERO_SHOT = "zero-shot"
+"""Name of the model that learns nothing from labels."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class Entry:
     """Model and features, e.g. ``cnn on spectrogram``."""
     metrics: Mapping[str, float]
     """As in ``evaluation/<key>/scores.json``."""
+    model: str
+    """Its name in params.yaml."""
+    never: list[str]
+    """Labels that it cannot predict, since no tag stands for them."""
     history: pd.DataFrame
     """As in ``history/<key>.csv``: rows by fold, seed and epoch; none for a model that is not trained by epochs."""
     per_class: pd.DataFrame
@@ -49,6 +55,11 @@ class Entry:
     """Path of the page on its mistakes, from the report's folder; models of pictures have none."""
 
     @property
+    def learned(self) -> bool:
+        """It learned from the labels of clips."""
+        return self.key != BASELINE and self.model != ZERO_SHOT
+
+    @property
     def interval(self) -> Interval:
         """Of macro F1 on the test set."""
         return macro_f1(self.metrics)
@@ -68,6 +79,8 @@ class Entry:
             key=key,
             description=training["description"],
             metrics=read_json(evaluation / paths.SCORES),
+            model=training["model"],
+            never=metrics.impossible(test),
             history=pd.read_csv(history),
             per_class=_labelled(evaluation / "per_class.csv", "label"),
             confusion=_labelled(evaluation / "confusion.csv", "actual").set_index("actual"),

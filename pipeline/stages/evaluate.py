@@ -55,4 +55,6 @@ def evaluate(settings: BaseParams, key: str) -> str:
         test.rename(columns={"label": "actual"})[["actual", "predicted"]].to_csv(file, index=False)
     write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in score_logging.SHOWN})
     ends = interval(*(found[name] for name in score_logging.INTERVAL))
-    return f"test macro F1 {found['test_macro_f1']:.3f} ({ends}), validation {found['valid_macro_f1']:.3f}"
+    never = metrics.impossible(test)
+    told = f"; never predicted, no tag for it: {', '.join(never)}" if never else ""
+    return f"test macro F1 {found['test_macro_f1']:.3f} ({ends}), validation {found['valid_macro_f1']:.3f}{told}"

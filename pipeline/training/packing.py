@@ -10,7 +10,7 @@ from pipeline.base import paths
 from pipeline.base.files import atomic_write, sha256
 from pipeline.config.experiment import Experiment, branches
 from pipeline.config.features import Window
-from pipeline.config.models import Transfer
+from pipeline.config.models import Transfer, ZeroShot
 from pipeline.data import clips
 from pipeline.features.cache import link_or_copy
 from pipeline.features.store import Store
@@ -22,15 +22,16 @@ from pipeline.workflow.cache_key import code, libraries
 def pack_branches(experiment: Experiment, window: Window, folder: Path) -> None:
     """Write a store for each frozen backbone to ``folder/<number>/<backbone>``. What was packed before is linked."""
     for number, branch in enumerate(branches(experiment)):
-        if not (isinstance(branch.model, Transfer) and branch.model.frozen):
+        model = branch.model.transfer if isinstance(branch.model, ZeroShot) else branch.model
+        if not (isinstance(model, Transfer) and model.frozen):
             continue
         tables = [sha256(paths.CLIPS), sha256(paths.FAILED)]
         computed_by = [code("pipeline.training.embeddings", within=[training]), libraries(*LIBRARIES)]
-        given = [branch.model, branch.training.accelerator, inputs(branch), window, tables]
+        given = [model, branch.training.accelerator, inputs(branch), window, tables]
         packed = checkpoints.folder("packed", str(number), *given, *computed_by)
         if not packed.exists():
             with atomic_write(packed) as partial:
-                _pack(branch, branch.model, window, partial)
+                _pack(branch, model, window, partial)
         shutil.copytree(packed, folder / str(number), copy_function=link_or_copy)
 
 

@@ -8,9 +8,11 @@ from pipeline import evaluation, models, training
 from pipeline.base import paths
 from pipeline.base.files import sha256
 from pipeline.config.experiment import Experiment, backbones, branches
+from pipeline.config.models import ZeroShot
 from pipeline.config.project import BaseParams
 from pipeline.data import split
 from pipeline.features.store import Store
+from pipeline.models import module
 from pipeline.models.backbones import family
 from pipeline.workflow.cache_key import code
 
@@ -40,9 +42,11 @@ def inputs(experiment: Experiment) -> dict[str, str]:
         found |= model_code(f"backbones.{family(paths.WEIGHTS / name)}")
     for part in [experiment, *branches(experiment)]:
         found |= model_code(part.model.name)
+        if isinstance(part.model, ZeroShot):
+            found |= {paths.GENRES.as_posix(): sha256(paths.GENRES)}
     return found
 
 
 def model_code(name: str) -> dict[str, str]:
     """sha256 by file of a model's module, and of what it and the training loop import of models and evaluation."""
-    return code(f"pipeline.models.{name}", LOOP, within=[models, evaluation])
+    return code(module(name), LOOP, within=[models, evaluation])

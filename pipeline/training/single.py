@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pipeline import models
 from pipeline.base.parallel import blas_threads
 from pipeline.config.experiment import Experiment
-from pipeline.config.models import Transfer
+from pipeline.config.models import Transfer, ZeroShot
 from pipeline.config.training import Training
 from pipeline.models.exported import LOG_PROBS, export
 from pipeline.models.fusion import Fusion
@@ -45,19 +45,19 @@ def train_single(
         inputs = [feature.describe() for feature in data.features["train"]]
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         net = module.build(model, inputs, labels).to(memory_format=layout)
-        closed_form = model if isinstance(model, Transfer) and model.closed_form else None
+        closed_form = isinstance(model, ZeroShot) or (isinstance(model, Transfer) and model.closed_form)
         if getattr(net, "frozen", False):
             train, valid = _embedded(train, valid, net.backbones, settings, cache_dir)
-            if closed_form is None:
+            if not closed_form:
                 history = fit(net.head, train, valid, settings, seed, checkpoint_dir, on_epoch)
         else:
             history = fit(net, train, valid, settings, seed, checkpoint_dir, on_epoch)
-            if closed_form is not None:
-                net.backbones = module.interpolated(net.backbones, closed_form, *inputs).to(memory_format=layout)
+            if closed_form:
+                net.backbones = module.interpolated(net.backbones, model, *inputs).to(memory_format=layout)
                 # cached beside its checkpoints: no other training has these weights
                 train, valid = _embedded(train, valid, net.backbones, settings, checkpoint_dir)
-        if closed_form is not None:
-            net.head = module.fit_head(closed_form.shrinkage, _rows(train), _rows(valid), labels)
+        if closed_form:
+            net.head = module.fit_head(model, _rows(train), _rows(valid), data.labels)
         return net.cpu().eval(), history
 
 

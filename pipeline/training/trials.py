@@ -101,6 +101,7 @@ def summary(models: list[Spec]) -> dict[str, str | float]:
     """What reports say of an experiment's training."""
     first = models[0]
     return {
+        "model": first.experiment.model.name,
         "description": first.description,
         "device": first.device,
         "precision": first.precision,

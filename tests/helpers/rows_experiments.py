@@ -110,6 +110,22 @@ TRANSFER = [
         {"ensemble_size": 1},
         "experiments.transfer-musicnn.training.",
     ),
+    Row(
+        "experiments.zero-shot.features",
+        ["spectrogram"],
+        "train@zero-shot",
+        says=r"weights.musicnn_msd takes windows of 96 bands, not \(32,\)",
+    ),
+    named("zero-shot", CNN),
+    *model("zero-shot", {"backbone": "musicnn_mtt", "tags": {"jazz": ["quiet"], "rock": ["loud"]}}),
+    *(
+        Row("experiments.zero-shot.model.tags", value, "train@zero-shot", says=said)
+        for value, said in (
+            ({"jaz": ["loud"]}, r"there is no label 'jaz' \(did you mean 'jazz'\?\)"),
+            ({"jazz": ["lout"]}, r"there is no tag 'lout' \(did you mean 'loud'\?\)"),
+            ({}, "no label of the data is a tag of the network"),
+        )
+    ),
     heard("transfer-ast", "spectrogram", shows=WEIGHTS, backbone="other"),
     named("transfer-ast", CNN),
     *model("transfer-ast", {"backbone": "other", "frozen": False, "shrinkage": 0.1}),

@@ -52,6 +52,7 @@ TINY: Params = {
     "experiments.transfer.model.hidden": [8],
     "experiments.transfer.training.epochs": 2,
     "experiments.transfer-musicnn.training.ensemble_size": 2,
+    "experiments.zero-shot.model.tags": {"jazz": ["loud"], "rock": ["quiet"]},
     "experiments.lda": {"features": ["tabular"], "model": {"name": "lda", "shrinkage": 0.5}},
     "experiments.fusion": {"features": ["tabular", "spectrogram"], "model": FUSION},
     "experiments.musicnn": {"features": ["musicnn"], "model": CNN},

@@ -99,6 +99,7 @@ class Workshop:
         self.home, self.base, self.server = home, base, server
         self._known: dict[str, Left] = {}
         home.mkdir(parents=True, exist_ok=True)
+        shutil.copy(Path(__file__).parents[2] / paths.GENRES, home)
 
     def make(self, *stages: str) -> None:
         """Run these in the checkout itself, with the base's params, for others to work on what they leave."""

@@ -39,6 +39,8 @@ def entry(key: str, valid_f1: float, counts: list[list[int]], epochs: int = 5) -
     return Entry(
         key=key,
         description=f"{key} on tabular",
+        model=key,
+        never=[],
         metrics={
             "valid_macro_f1": valid_f1,
             "valid_accuracy": valid_f1,

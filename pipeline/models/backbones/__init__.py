@@ -69,6 +69,19 @@ def build(folder: Path, source: Input, settings: Transfer) -> "Backbone":
     return module.build(folder, source, settings)
 
 
+def tagger(folder: Path) -> "tuple[list[str], nn.Linear]":
+    """Names of the network's tags, and the layer from its embedding to their logits.
+
+    Raises:
+        ParamsError: the network gives no tags.
+    """
+    module = _module(folder)
+    if not hasattr(module, "tagger"):
+        raise ParamsError(f"weights.{folder.name} gives no tags: zero-shot takes musicnn_msd, musicnn_mtt or both")
+    found: tuple[list[str], nn.Linear] = module.tagger(folder)
+    return found
+
+
 def _module(folder: Path) -> Family:
     return cast("Family", importlib.import_module(f"{__name__}.{family(folder)}"))
 

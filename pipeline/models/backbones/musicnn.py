@@ -127,10 +127,19 @@ class MusicBackbone(Backbone):
         return found[:, :PENULTIMATE]
 
 
-def load(folder: Path) -> Musicnn:
-    given, tags = read_tensors(folder), json.loads((folder / "config.json").read_bytes()).get("tags")
+def tagger(folder: Path) -> tuple[list[str], nn.Linear]:
+    return _tags(folder), load(folder).output
+
+
+def _tags(folder: Path) -> list[str]:
+    tags = json.loads((folder / "config.json").read_bytes()).get("tags")
     if not isinstance(tags, list):
         raise WeightsError(f"{folder / 'config.json'} gives no musicnn: it lacks the list of its tags")
+    return tags
+
+
+def load(folder: Path) -> Musicnn:
+    given, tags = read_tensors(folder), _tags(folder)
     network = Musicnn(len(tags))
     wanted = network.state_dict()
     shapes = [(name, given[name].shape, wanted[name].shape) for name in wanted.keys() & given.keys()]

@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from pipeline.base import paths
 from pipeline.base.parallel import cores
+from pipeline.base.text import counted
 from pipeline.sources import SourceError
 from pipeline.sources.importing import tables
-from pipeline.sources.importing.files import GROUPS, counted, visible
+from pipeline.sources.importing.files import GROUPS, visible
 
 Labels = Mapping[Path, str]
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.base.text import counted, spelling
 from pipeline.sources.importing import mapping
-from pipeline.sources.importing.files import counted, shown, spelling
+from pipeline.sources.importing.files import shown
 from pipeline.sources.importing.labels import Folder, Reading
 from pipeline.sources.importing.tags import is_various
 

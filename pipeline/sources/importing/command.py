@@ -7,10 +7,11 @@ from pathlib import Path
 
 from pipeline import config
 from pipeline.base import paths
+from pipeline.base.text import counted
 from pipeline.sources import SourceError
 from pipeline.sources.importing import plan as planning
 from pipeline.sources.importing.act import act
-from pipeline.sources.importing.files import counted, shown
+from pipeline.sources.importing.files import shown
 from pipeline.sources.importing.plan import Plan, Wish
 
 

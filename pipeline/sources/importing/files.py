@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.base.text import counted
 from pipeline.data.suffixes import NOT_AUDIO
 from pipeline.sources import SourceError
 
@@ -68,18 +69,8 @@ def normal(path: str) -> str:
     return "/".join(part for part in parts if part not in ("", "."))
 
 
-def spelling(name: str) -> str:
-    """Equal for ``Hip-Hop``, ``hip hop`` and ``HipHop``, and for NFC and NFD."""
-    text = unicodedata.normalize("NFKC", name).casefold().replace("&", "and")
-    return re.sub(r"[^\w#+]|_", "", text) or text.strip()
-
-
 def shown(names: Iterable[object], most: int = 5) -> str:
     """The first few, and how many more there are; characters that no terminal shows are escaped."""
     every = ["".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name)) for name in names]
     more = f" and {len(every) - most} more" if len(every) > most else ""
     return ", ".join(every[:most]) + more
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from pipeline.base.text import counted
 from pipeline.sources import SourceError
 from pipeline.sources.importing import tables, tags
-from pipeline.sources.importing.files import Found, counted, shown
+from pipeline.sources.importing.files import Found, shown
 from pipeline.sources.importing.tables import Groups
 from pipeline.sources.importing.tags import Tags
 

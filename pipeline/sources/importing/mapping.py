@@ -4,10 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from pipeline.base.text import counted, spelling
 from pipeline.config.base import did_you_mean
 from pipeline.sources import SourceError
 from pipeline.sources.importing import tables
-from pipeline.sources.importing.files import counted, normal, shown, spelling
+from pipeline.sources.importing.files import normal, shown
 
 Labels = Mapping[Path, str]
 

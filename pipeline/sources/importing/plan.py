@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import config
+from pipeline.base.text import counted
 from pipeline.sources import SourceError
 from pipeline.sources.importing import changes, checks, labels, mapping, recipes, tables
-from pipeline.sources.importing.files import GROUPS, counted, scan, shown
+from pipeline.sources.importing.files import GROUPS, scan, shown
 from pipeline.sources.importing.labels import Folder, Reading
 from pipeline.sources.importing.tables import Groups
 from pipeline.sources.importing.tags import is_various

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.base.text import counted, spelling
 from pipeline.data import gtzan as published
 from pipeline.sources import SourceError
-from pipeline.sources.importing.files import counted, spelling
 from pipeline.sources.importing.labels import ENOUGH, Folder, Reading
 from pipeline.sources.importing.matching import Files
 from pipeline.sources.importing.tables import Groups

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.base.text import counted
 from pipeline.data.groups import joint_credits
 from pipeline.sources import SourceError
-from pipeline.sources.importing.files import counted, shown
+from pipeline.sources.importing.files import shown
 from pipeline.sources.importing.matching import Files
 
 KEYS = ("path", "id", "file", "filename", "file_name", "track_id")

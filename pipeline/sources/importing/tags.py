@@ -9,8 +9,8 @@ from typing import Any
 import mutagen
 from tqdm import tqdm
 
+from pipeline.base.text import spelling
 from pipeline.data import ffmpeg
-from pipeline.sources.importing.files import spelling
 
 GENRE = ("TCON", "\xa9gen", "genre", "WM/Genre")
 ARTIST = ("TPE1", "\xa9ART", "artist", "Author")
