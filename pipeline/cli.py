@@ -24,7 +24,12 @@ app = typer.Typer(
 )
 
 Model = Annotated[
-    str | None, Option(metavar="URI", help="models:/<name>/<version>, or a folder.", show_default="the champion")
+    str | None,
+    Option(
+        metavar="URI",
+        help="champion, tags (the pre-trained tagger), models:/<name>/<version>, or a folder.",
+        show_default="the champion; tags where there is none",
+    ),
 ]
 Port = Annotated[int, Option(metavar="N", min=1, max=65535)]
 

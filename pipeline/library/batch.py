@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.base.errors import UserError
 from pipeline.data.suffixes import NOT_AUDIO
@@ -34,6 +35,10 @@ class Song:
     seconds: float = 0.0
     """Of usable audio."""
     probabilities: dict[str, float] = field(default_factory=dict)
+    tags: dict[str, float] = field(default_factory=dict)
+    """Of the pre-trained tagger: the strongest moods, voices and instruments, with their probabilities."""
+    model: str = ""
+    """URI of the model that answered."""
 
     @property
     def confident(self) -> bool:
@@ -102,7 +107,7 @@ def classify(files: Sequence[Path], model: Registered, folder: Path) -> list[Son
                 if not prediction.get("unexpected"):
                     lines.write(json.dumps({"key": _key(file), **prediction}) + "\n")
                     lines.flush()
-    return [_song(file, cached[_key(file)]) for file in files]
+    return [_song(file, cached[_key(file)], model.uri) for file in files]
 
 
 def _below(folder: Path, above: set[Path]) -> Iterator[Path]:
@@ -140,8 +145,9 @@ def _read(cache_file: Path) -> dict[str, Prediction]:
     return found
 
 
-def _song(file: Path, prediction: Prediction) -> Song:
+def _song(file: Path, prediction: Prediction, uri: str) -> Song:
     if "reason" in prediction:
-        return Song(file, prediction["reason"])
+        return Song(file, prediction["reason"], model=uri)
     names = ("guess", "verdict", "distance", "seconds", "probabilities")
-    return Song(file, "", *(prediction[name] for name in names))
+    own: dict[str, Any] = {name: prediction[name] for name in names}
+    return Song(file, "", **own, tags=prediction.get("tags", {}), model=uri)

@@ -3,6 +3,8 @@
 import os
 import socket
 import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -15,9 +17,14 @@ from pipeline.base.text import counted
 from pipeline.evaluation import calibration
 from pipeline.library import batch, output, tags
 from pipeline.library.batch import Song
+from pipeline.models.pretrained import WeightsError
 from pipeline.serving import manifest
+from pipeline.serving.manifest import Summary
 from pipeline.tracking import registry
 from pipeline.tracking.registry import Registered
+
+TAGS, CHAMPION = "tags", "champion"
+"""What `--model` takes beside a URI."""
 
 
 def classify(
@@ -37,23 +44,19 @@ def classify(
         UserError: there is no music, or no model.
     """
     files, others = batch.find(folder)
-    model = chosen(uri)
-    known = manifest.summary(model.bundle)
-    songs = batch.classify(files, model, paths.cache() / "classified")
+    songs, answering = answered(files, uri)
+    models = {model.uri: _summary(model, precision) for model in answering}
     if precision is not None:
-        seen = pd.read_parquet(model.bundle / manifest.SEEN)
-        threshold, _ = calibration.confidence_threshold(seen[seen["part"] == "valid"], precision)
-        known = known.model_copy(update={"target_precision": precision, "confidence_threshold": threshold})
-        songs = [song.at_threshold(threshold) for song in songs]
-    print(*output.lines(songs, folder, top, known), sep="\n")
+        songs = [song.at_threshold(models[song.model].confidence_threshold) for song in songs]
+    print(*output.lines(songs, folder, top, models), sep="\n")
     if others:
         print(f"{counted(others, 'other file')} skipped (not audio).")
-    print(f"Model: {model.uri} ({known.experiment}).")
+    print(*_answers(songs, models), sep="\n")
     if csv:
-        output.write_csv(songs, known, csv)
+        output.write_csv(songs, models, csv)
         print(f"Table: {csv}")
     if json:
-        output.write_json(songs, known, model.uri, json)
+        output.write_json(songs, models, json)
         print(f"JSON: {json}")
     if m3u:
         written = output.write_playlists(songs, m3u)
@@ -62,6 +65,50 @@ def classify(
         write_tags(songs, yes)
     if not (csv or json or m3u or genres) and any(song.confident for song in songs):
         print("Next: --playlists FOLDER writes a playlist for each label, --csv FILE a table, --write-tags genre tags.")
+
+
+def answered(files: Sequence[Path], uri: str | None) -> tuple[list[Song], list[Registered]]:
+    """The songs, and the models that answered.
+
+    By default the champion answers, and the pre-trained tagger for songs that are unlike the champion's training data.
+
+    Raises:
+        UserError: there is no model.
+    """
+    model, cache = chosen(uri), paths.cache() / "classified"
+    songs = batch.classify(files, model, cache)
+    foreign = [song.file for song in songs if song.verdict == "out-of-distribution"]
+    if uri is not None or not foreign or manifest.summary(model.bundle).tags:
+        return songs, [model]
+    try:
+        tagger = pretrained()
+    except WeightsError as error:
+        print(f"Songs unlike the champion's training data stay without a label: {error}")
+        return songs, [model]
+    told = {song.file: song for song in batch.classify(foreign, tagger, cache)}
+    return [told.get(song.file, song) for song in songs], [model, tagger]
+
+
+def _summary(model: Registered, precision: float | None) -> Summary:
+    """What the model says of itself, with the confidence threshold for this precision in place of its own."""
+    known = manifest.summary(model.bundle)
+    if precision is None:
+        return known
+    seen = pd.read_parquet(model.bundle / manifest.SEEN)
+    threshold, _ = calibration.confidence_threshold(seen[seen["part"] == "valid"], precision)
+    return known.model_copy(update={"target_precision": precision, "confidence_threshold": threshold})
+
+
+def _answers(songs: Sequence[Song], models: Mapping[str, Summary]) -> list[str]:
+    """Which model answered which songs."""
+    counts = Counter(song.model for song in songs)
+    told = [f"Model: {uri} ({known.experiment}), {counted(counts[uri], 'song')}." for uri, known in models.items()]
+    if len(models) > 1:
+        told.append(
+            "Songs unlike the champion's training data were named by the pre-trained tagger. "
+            "One model for all: --model champion or --model tags."
+        )
+    return told
 
 
 def page(uri: str | None, port: int) -> None:
@@ -113,20 +160,38 @@ def check_free(port: int) -> None:
 
 
 def chosen(uri: str | None) -> Registered:
-    """The model given, by default the champion.
+    """The model given, by default the champion, and where there is none the pre-trained tagger.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or the tagger cannot be fetched.
     """
-    if uri is not None:
+    if uri == TAGS:
+        return pretrained()
+    if uri not in (None, CHAMPION):
         return registry.model(uri)
     name = config.load().champion.name
     found = registry.champion(name)
-    if found is None:
+    if found:
+        return found
+    if uri == CHAMPION:
         raise UserError(
             f"{name!r} has no champion yet: `make repro` makes one, or says in reports/model-card.md why not"
         )
-    return found
+    print("There is no champion yet (`make repro` makes one), so the pre-trained tagger answers.")
+    return pretrained()
+
+
+def pretrained() -> Registered:
+    """The pre-trained tagger, fetched and registered where it is not yet.
+
+    Raises:
+        UserError: pip cannot fetch it, or genres.yaml is wrong.
+    """
+    from pipeline.serving import tagger  # takes seconds to import
+
+    if not tagger.is_fetched():
+        print("Fetching the pre-trained tagger (29 MB, once) ...", flush=True)
+    return tagger.tagger(config.load())
 
 
 def write_tags(songs: list[Song], yes: bool) -> None:

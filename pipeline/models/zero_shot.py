@@ -5,6 +5,7 @@ to everything says little. (Divided by their standard deviations as well, they a
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,31 @@ class TagScores(nn.Module):
         return with_never[:, self.index].amax(dim=2)
 
 
+class Tagger(nn.Module):
+    """Windows to the logits of genres and the probabilities of tags side by side, (B, genres + tags)."""
+
+    means: Tensor
+    columns: Tensor
+
+    def __init__(
+        self,
+        nets: Sequence[nn.Module],
+        tags: nn.Linear,
+        means: Tensor,
+        genres: Sequence[Sequence[int]],
+        columns: Tensor,
+    ) -> None:
+        """``means`` of the tags' logits over music; ``genres``: the tags of each, by number; ``columns``: tags to give."""
+        super().__init__()
+        self.nets, self.genres = nn.ModuleList(nets), TagScores(tags, genres)
+        self.register_buffer("means", means)
+        self.register_buffer("columns", columns)
+
+    def forward(self, window: Tensor) -> Tensor:
+        logits = self.genres.tags(torch.cat([net(window) for net in self.nets], dim=1))
+        return torch.cat([self.genres.scores(logits - self.means), logits[:, self.columns].sigmoid()], dim=1)
+
+
 def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
     """The frozen backbones, and no head yet."""
     (source,) = inputs
@@ -52,20 +78,20 @@ def fit_head(settings: Settings, train: Rows, valid: Rows, labels: Sequence[str]
     Raises:
         ParamsError: a backbone gives no tags, or no label has one.
     """
-    names, layer = tag_layer(settings.backbones)
+    names, layer = tag_layer([paths.WEIGHTS / name for name in settings.backbones])
     with torch.no_grad():
-        layer.bias -= layer(torch.from_numpy(train.values)).mean(dim=0)
+        layer.bias.sub_(layer(torch.from_numpy(train.values)).mean(dim=0))
     found = tags_of(labels, names, settings.tags)
     return TagScores(layer, [[names.index(tag) for tag in own] for own in found.values()])
 
 
-def tag_layer(names: Sequence[str]) -> tuple[list[str], nn.Linear]:
-    """Names of all tags, and the layer from the embeddings of these backbones, side by side, to the tags' logits."""
-    each = [backbones.tagger(paths.WEIGHTS / name) for name in names]
+def tag_layer(weights: Sequence[Path]) -> tuple[list[str], nn.Linear]:
+    """Names of all tags, and the layer from the embeddings of these networks, side by side, to the tags' logits."""
+    each = [backbones.tagger(folder) for folder in weights]
     layers = [layer for _, layer in each]
     joined = nn.Linear(sum(one.in_features for one in layers), sum(one.out_features for one in layers))
     with torch.no_grad():
-        joined.weight.copy_(torch.block_diag(*(one.weight for one in layers)))
+        joined.weight.copy_(torch.block_diag(*(one.weight for one in layers)))  # type: ignore[no-untyped-call]
         joined.bias.copy_(torch.cat([one.bias for one in layers]))
     return [tag for tags, _ in each for tag in tags], joined.requires_grad_(False)
 

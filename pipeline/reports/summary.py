@@ -20,6 +20,10 @@ PIPELINE = Path("dvc.yaml")
 LESSON_REPORTS = (paths.COMPARISON, Path("results/report.html"))
 HEADER = ("experiment", "validation macro F1", "test macro F1", "95 % interval", "trained in")
 LOOK = ("Report  {report}", "Runs    make ui", "Try it  make page")
+REAL_MUSIC = (
+    "These models know synthesised scores, to try the workflow. For real music: soundtrack classify ~/Music, "
+    "which asks a tagger that was trained on it."
+)
 MOST = 6
 """Stages that are named in one line."""
 
@@ -71,7 +75,8 @@ def scores() -> list[str]:
 
 def where() -> list[str]:
     """The report, and the commands to go on with."""
-    return [line.format(report=paths.COMPARISON) for line in LOOK]
+    synthesised = config.load().data.source == "starter"
+    return [*(line.format(report=paths.COMPARISON) for line in LOOK), *([REAL_MUSIC] if synthesised else [])]
 
 
 def open_report() -> Path:

@@ -5,7 +5,7 @@ may be of another version, import nothing from it, and rely on this alone (versi
 
 - ``interface.function``, ``"module:name"``, takes two paths as strings, song and bundle. It returns what JSON can hold:
   ``label`` (empty unless confident), ``guess``, ``confidence``, ``verdict``, ``distance``, ``seconds`` and ``probabilities``
-  by label; or ``reason`` and perhaps ``unexpected: true``, if another try may succeed.
+  by label, perhaps ``tags`` with their probabilities, strongest first; or ``reason`` and perhaps ``unexpected: true``, if another try may succeed.
 - ``python -m`` runs the module ``interface.page`` with the bundle and ``--port``.
 - :class:`Summary` has the manifest's keys that any version may read.
 - ``seen.parquet`` has ``sha256``, ``part``, ``label``, ``predicted`` and ``probability`` of training and validation clips.
@@ -60,6 +60,9 @@ class Summary(Section):
     """Share of confident predictions that must be right on the validation set."""
     ood_threshold: float
     """Distance to the training clips above which a song is out of distribution."""
+    tags: list[str] = Field(default_factory=list)
+    """Of the pre-trained tagger: what its graph gives behind the labels. Its OOD score is 1 less the probability of the most
+    probable tag of all genres."""
 
 
 class Example(Section):
@@ -93,6 +96,12 @@ class Manifest(Summary):
     temperature: float = Field(gt=0)
     coverage: float
     """Share of validation clips with a confident prediction."""
+    genres: dict[str, list[str]] = Field(default_factory=dict)
+    """Of a tagger: the tags of each label."""
+    shown_tags: list[str] = Field(default_factory=list)
+    """Of a tagger: those that are told beside the label."""
+    spacing: int = Field(default=1, ge=1)
+    """Distance between windows in songs of several segments, in window lengths."""
 
 
 def load(bundle: Path) -> Manifest:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from scipy.special import softmax
 
 from pipeline.evaluation.temperature import at_temperature
 from pipeline.features import extract, numba_cache
@@ -20,6 +21,9 @@ from pipeline.serving.segments import Segment, SongError, segments
 from pipeline.training.dataset import Feature, Windows
 from pipeline.training.predict import averaged
 
+TAGS, LEAST_TAG = 3, 0.05
+"""How many are told, and the least probability of one; half of musicnn's tags are below 0.01 on nearly every song."""
+
 
 @dataclass(frozen=True)
 class SegmentPrediction:
@@ -28,7 +32,9 @@ class SegmentPrediction:
     probabilities: Array
     """(labels,) the mean over the segment's windows, calibrated on the validation set."""
     distance: float
-    """OOD score, see :mod:`pipeline.serving.ood`."""
+    """OOD score, see :mod:`pipeline.serving.ood`; of a tagger, see :class:`pipeline.serving.manifest.Manifest`."""
+    tags: Array
+    """(tags,) the same for a tagger's tags; of other models empty."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class SongPrediction:
     """OOD score: the median over the segments."""
     verdict: Verdict
     segments: list[SegmentPrediction]
+    tags: dict[str, float]
+    """A tagger's TAGS strongest of those that are shown, with their probabilities."""
 
     @property
     def label(self) -> str:
@@ -72,6 +80,7 @@ class SongPrediction:
             "distance": self.distance,
             "seconds": sum(segment.stop_s - segment.start_s for segment in self.segments),
             "probabilities": dict(zip(self.labels, map(float, self.probabilities), strict=True)),
+            "tags": self.tags,
         }
 
 
@@ -81,8 +90,8 @@ class Predictor:
     def __init__(self, bundle: Path, threads: int = 1) -> None:
         self.manifest = manifest.load(bundle)
         self._graph = Exported(bundle / manifest.GRAPH, threads)
-        self._ood = OodDetector.load(bundle / manifest.OOD)
-        kinds = {*self.manifest.kinds, KIND}
+        self._ood = None if self.manifest.tags else OodDetector.load(bundle / manifest.OOD)
+        kinds = dict.fromkeys([*self.manifest.kinds, *([KIND] if self._ood else [])])
         self._specs = {kind: extract.spec(kind, self.manifest.features) for kind in kinds}
 
     def __call__(self, file: Path | BinaryIO) -> SongPrediction:
@@ -100,9 +109,18 @@ class Predictor:
             yield segment, Sound(segment.signal, known.features.sample_rate)
 
     def predict_segment(self, segment: Segment, sound: Sound) -> SegmentPrediction:
-        blocks = extract.of_decoded(sound, list(self._specs), self.manifest.features)
-        (distance,) = self._ood.distances(self._rows(KIND, blocks[KIND]))
-        return SegmentPrediction(segment.start_s, segment.stop_s, self._probabilities(blocks), float(distance))
+        known = self.manifest
+        blocks = extract.of_decoded(sound, list(self._specs), known.features)
+        spacing = 1 if segment.alone else known.spacing
+        found = self._averaged(blocks, spacing)
+        labels, tags = found[: len(known.labels)], found[len(known.labels) :]
+        if self._ood:
+            (distance,) = self._ood.distances(self._rows(KIND, blocks[KIND]))
+        else:
+            labels = softmax(labels)  # a mean of logits is right more often than one of probabilities
+            distance = 1 - max(tags[known.tags.index(tag)] for own in known.genres.values() for tag in own)
+        probabilities = at_temperature(labels, known.temperature)
+        return SegmentPrediction(segment.start_s, segment.stop_s, probabilities, float(distance), tags)
 
     def combine(self, found: list[SegmentPrediction]) -> SongPrediction:
         """Mean probabilities and median distance over a song's segments.
@@ -120,21 +138,29 @@ class Predictor:
             if probabilities.max() < known.confidence_threshold
             else "confident"
         )
-        return SongPrediction(known.labels, probabilities, distance, verdict, found)
+        tags = np.mean([segment.tags for segment in found], axis=0)
+        return SongPrediction(known.labels, probabilities, distance, verdict, found, self._shown(tags))
+
+    def _shown(self, tags: Array) -> dict[str, float]:
+        found = dict(zip(self.manifest.tags, map(float, tags), strict=True))
+        shown = [(tag, found[tag]) for tag in self.manifest.shown_tags if found[tag] >= LEAST_TAG]
+        return dict(sorted(shown, key=lambda pair: -pair[1])[:TAGS])
 
     def _rows(self, kind: str, block: Block) -> Any:
         """In the precision of the store, which models are trained and evaluated from."""
         spec = self._specs[kind]
         return np.frombuffer(block.content, spec["dtype"]).reshape(-1, spec["width"])
 
-    def _probabilities(self, blocks: dict[str, Block]) -> Array:
+    def _averaged(self, blocks: dict[str, Block], spacing: int) -> Array:
+        """(labels + tags,): means over windows that are ``spacing`` window lengths apart."""
         known, features = self.manifest, []
         for kind in known.kinds:
             rows = self._rows(kind, blocks[kind])
             ends = np.array([0, len(rows)])
             features.append(Feature(rows, ends[:1], ends[1:], self._specs[kind], known.window.of(kind)))
-        batches = Windows(features, np.zeros(1, np.int64)).batches(known.batch_size)
-        return at_temperature(averaged(self._graph, batches, 1, len(known.labels))[0], known.temperature)
+        windows = Windows(features, np.zeros(1, np.int64))
+        batches = windows.batches(known.batch_size, spacing)
+        return averaged(self._graph, batches, 1, len(known.labels) + len(known.tags))[0]
 
 
 def predict(song: str, bundle: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ class Segment:
     stop_s: float
     signal: Samples
     """Mono, at the rate asked for."""
+    alone: bool = True
+    """The song is one segment."""
 
 
 def segments(file: Path | BinaryIO, longest_s: float, rate: int, limits: Audit) -> Iterator[Segment]:
@@ -36,28 +38,29 @@ def segments(file: Path | BinaryIO, longest_s: float, rate: int, limits: Audit) 
         SongError: the file cannot be read, or every segment would be rejected.
     """
     first_fault, usable = "", False
-    for start_s, stop_s, samples, own in _pieces(file, longest_s):
+    for start_s, stop_s, samples, own, alone in _pieces(file, longest_s):
         reason = fault(samples, stop_s - start_s, limits)
         if not reason:
             usable = True
-            yield Segment(start_s, stop_s, resampled(samples, own, rate))
+            yield Segment(start_s, stop_s, resampled(samples, own, rate), alone)
         first_fault = first_fault or reason
     if not usable:
         raise SongError(first_fault or "no audio in it")
 
 
-def _pieces(file: Path | BinaryIO, longest_s: float) -> Iterator[tuple[float, float, Samples, int]]:
-    """Start and stop in seconds, samples (frames, channels), and their rate."""
+def _pieces(file: Path | BinaryIO, longest_s: float) -> Iterator[tuple[float, float, Samples, int, bool]]:
+    """Start and stop in seconds, samples (frames, channels), their rate, and whether this is all by the file's header."""
     try:
         with audio.opened(file) as song:
             rate, longest = song.rate, longest_s * song.rate
-            size = math.ceil(song.frames / max(1, round(song.frames / longest)))
+            count = max(1, round(song.frames / longest))
+            size = math.ceil(song.frames / count)
             start = 0
             while len(samples := song.read(size)):
                 stop = start + len(samples)
                 # too short an end is dropped
                 if start == 0 or 2 * len(samples) >= size:
-                    yield start / rate, stop / rate, samples, rate
+                    yield start / rate, stop / rate, samples, rate, count == 1
                 start = stop
     except audio.DecodeError as error:
         raise SongError(str(error)) from None

@@ -164,12 +164,14 @@ def headline(prediction: SongPrediction) -> str:
     return {
         "confident": guess,
         "uncertain": f"Not sure: best guess {guess}",
-        "out-of-distribution": "Out of distribution: unlike all training clips",
+        "out-of-distribution": "Out of distribution: unlike what the model knows",
     }[prediction.verdict]
 
 
 def sentence(prediction: SongPrediction, known: Manifest) -> str:
     """The verdict in words."""
+    if prediction.verdict == "out-of-distribution" and known.tags:
+        return "No tag of these genres is probable. Do not rely on the probabilities below."
     if prediction.verdict == "out-of-distribution":
         return (
             f"Its distance from the nearest training clip is {prediction.distance:.1f}, the threshold "

@@ -4,10 +4,12 @@ Only this module, :mod:`pipeline.tracking` and the pyfunc model (``serving/pyfun
 """
 
 import hashlib
+import logging
 import re
 import shutil
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -90,11 +92,22 @@ def model(uri: str) -> Registered:
     return found
 
 
-def register(name: str, experiment: str, bundle: Path, run_id: str) -> str:
+def tagged(name: str, tag: str, value: str) -> Registered | None:
+    """The newest version with this tag; None if there is none."""
+    found = _mlflow().MlflowClient().search_model_versions(f"name = '{name}'")
+    numbers = [int(one.version) for one in found if one.tags.get(tag) == value]
+    return model(f"models:/{name}/{max(numbers)}") if numbers else None
+
+
+def register(
+    name: str, experiment: str, bundle: Path, run_id: str, about: str = ABOUT, tags: Mapping[str, str] | None = None
+) -> str:
     """Log the bundle to the run as a pyfunc model, and register it as a new version of ``name``.
 
     Args:
         experiment: whose model it is.
+        about: description of a new registered model.
+        tags: of the version.
 
     Returns:
         The version; an earlier one if its content is the same.
@@ -127,11 +140,11 @@ def register(name: str, experiment: str, bundle: Path, run_id: str) -> str:
         )
     # not by log_model, which prints that it does so
     if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name, description=ABOUT)
-    tags = {"experiment": experiment, "digest": digest}
-    made = client.create_model_version(name, f"models:/{info.model_id}", run_id, tags=tags, model_id=info.model_id)
+        client.create_registered_model(name, description=about)
+    own = {"experiment": experiment, "digest": digest, **(tags or {})}
+    made = client.create_model_version(name, f"models:/{info.model_id}", run_id, tags=own, model_id=info.model_id)
     if not client.get_registered_model(name).description:  # a person may have written one
-        client.update_registered_model(name, ABOUT)
+        client.update_registered_model(name, about)
     return str(made.version)
 
 
@@ -150,6 +163,7 @@ def describe(name: str, number: str, text: str, run_id: str) -> None:
 def _mlflow() -> Any:
     import mlflow
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of each table that it makes
     mlflow.set_tracking_uri(tracking.uri())
     return mlflow
 

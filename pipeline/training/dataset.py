@@ -138,9 +138,10 @@ class Windows:
         ]
         return np.array(pairs, dtype=np.int64)
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Windows that cover every clip, in batches of about equal size."""
-        for pairs in even_batches(self.even(self.frames), batch_size):
+    def batches(self, batch_size: int, spacing: int = 1) -> Iterator[Batch]:
+        """Windows at most ``spacing`` window lengths apart, by default so that they cover every clip, in batches of about
+        equal size."""
+        for pairs in even_batches(self.even(spacing * self.frames), batch_size):
             yield self[pairs]
 
 

@@ -137,7 +137,7 @@ def test_each_file_has_one_line(music: Path, model: Registered, workers: Workers
     songs[0] = replace(songs[0], verdict="uncertain")
     songs[2] = replace(songs[2], verdict="out-of-distribution", distance=9.04)
     songs[3] = replace(songs[3], distance=0.0)
-    lines = output.lines(songs, music, 2, manifest.load(model.bundle))
+    lines = output.lines(songs, music, 2, {model.uri: manifest.load(model.bundle)})
     assert all("\n" not in line for line in lines)
     shown = {row[0]: row[1:] for row in (re.split(" {2,}", line) for line in lines[: len(files) + 1])}
     assert shown["file"] == ["verdict", "guess", "confidence", "note"]
@@ -153,34 +153,38 @@ def test_each_file_has_one_line(music: Path, model: Registered, workers: Workers
 def test_tables_hold_every_probability(tmp_path: Path, model: Registered) -> None:
     known = manifest.load(model.bundle)
     likely = {"low": 0.5, "middle": 0.3, "high": 0.2}
+    models = {"models:/m/1": known, "models:/m-tags/1": known.model_copy(update={"labels": ["low", "folk"]})}
+    folk = {"low": 0.4, "folk": 0.6}
     songs = [
-        Song(Path("a,b.wav"), "", "low", "confident", 1.5, 2.0, likely),
-        Song(Path("b.wav"), "", "low", "uncertain", 1.5, 2.0, likely),
-        Song(Path("c.wav"), "", "low", "out-of-distribution", 9.5, 2.0, likely),
+        Song(Path("a,b.wav"), "", "low", "confident", 1.5, 2.0, likely, model="models:/m/1"),
+        Song(Path("b.wav"), "", "low", "uncertain", 1.5, 2.0, likely, model="models:/m/1"),
+        Song(Path("c.wav"), "", "folk", "confident", 0.5, 2.0, folk, {"sad": 0.3, "harp": 0.1}, "models:/m-tags/1"),
         Song(Path("x.mp3"), "broken"),
     ]
-    output.write_csv(songs, known, tmp_path / "songs.csv")
+    output.write_csv(songs, models, tmp_path / "songs.csv")
     assert (tmp_path / "songs.csv").read_text().splitlines() == [
-        "file,label,guess,confidence,verdict,training_clip,distance,seconds,p:low,p:middle,p:high,reason",
-        '"a,b.wav",low,low,0.5,confident,False,1.5,2.0,0.5,0.3,0.2,',
-        "b.wav,,low,0.5,uncertain,False,1.5,2.0,0.5,0.3,0.2,",
-        "c.wav,,low,0.5,out-of-distribution,False,9.5,2.0,0.5,0.3,0.2,",
-        "x.mp3,,,,not read,,,,,,,broken",
+        "file,label,guess,confidence,verdict,training_clip,distance,seconds,model,tags,p:low,p:middle,p:high,p:folk,reason",
+        '"a,b.wav",low,low,0.5,confident,False,1.5,2.0,models:/m/1,,0.5,0.3,0.2,,',
+        "b.wav,,low,0.5,uncertain,False,1.5,2.0,models:/m/1,,0.5,0.3,0.2,,",
+        'c.wav,folk,folk,0.6,confident,False,0.5,2.0,models:/m-tags/1,"sad, harp",0.4,,,0.6,',
+        "x.mp3,,,,not read,,,,,,,,,,broken",
     ]
-    output.write_json(songs, known, "models:/soundtrack/1", tmp_path / "songs.json")
+    output.write_json(songs, models, tmp_path / "songs.json")
     written = json.loads((tmp_path / "songs.json").read_text())
-    assert written["model"] == {
-        "uri": "models:/soundtrack/1",
+    assert [one["uri"] for one in written["models"]] == list(models)
+    assert written["models"][0] == {
+        "uri": "models:/m/1",
         "experiment": known.experiment,
         "labels": known.labels,
         "confidence_threshold": known.confidence_threshold,
         "target_precision": known.target_precision,
         "ood_threshold": known.ood_threshold,
     }
-    first, uncertain, far, broken = written["songs"]
+    first, uncertain, folk_song, broken = written["songs"]
     assert first["probabilities"] == likely
     assert (first["label"], first["guess"], first["confidence"]) == ("low", "low", 0.5)
-    assert (uncertain["label"], uncertain["guess"]) == (far["label"], far["guess"]) == ("", "low")
+    assert (uncertain["label"], uncertain["guess"]) == ("", "low")
+    assert (folk_song["model"], folk_song["tags"]) == ("models:/m-tags/1", {"sad": 0.3, "harp": 0.1})
     assert broken == {"file": "x.mp3", "verdict": "not read", "reason": "broken"}
 
 
@@ -218,6 +222,10 @@ def test_playlists_hold_confident_songs_the_most_confident_first(tmp_path: Path)
     ]
     assert written[1].read_text().splitlines()[1:] == ["#EXTINF:62,#1", "../music/#1.mp3"]
     assert [file.name for file in output.write_playlists(songs[2:3], tmp_path / "music")] == ["low.m3u8"]
+    tagged = replace(songs[0], tags={"sad": 0.3}), replace(songs[4], tags={"sad": 0.4})
+    *_, sad = output.write_playlists(tagged, tmp_path / "lists")
+    assert sad.relative_to(tmp_path / "lists") == Path("tags/sad.m3u8")
+    assert sad.read_text().splitlines()[2::2] == ["../../music/u.mp3", "../../music/b.mp3"]
     assert "./#1.mp3" in (tmp_path / "music/low.m3u8").read_text()
 
 

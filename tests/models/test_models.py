@@ -39,6 +39,12 @@ from pipeline.training.splits import Splits
 from pipeline.training.trainer import Batches, fit
 
 CLASSES = 4
+
+
+def closed_form(shrinkage: float) -> Transfer:
+    return Transfer(name="transfer", backbone="any", frozen=True, shrinkage=shrinkage)
+
+
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Trainings = Callable[..., Training]
 
@@ -371,7 +377,7 @@ def test_embeddings_of_several_backbones_are_joined(tmp_path: Path, training: Tr
         joined = torch.cat([backbone(*inputs) for backbone in net.backbones], dim=1)
     np.testing.assert_allclose(every.inputs[0], joined, rtol=1e-3, atol=1e-3)
     rows = Rows(every.inputs[0], every.targets)
-    net.head = transfer.fit_head(0.5, rows, rows, 2)
+    net.head = transfer.fit_head(closed_form(0.5), rows, rows, ["a", "b"])
     with torch.no_grad():
         hits = net.eval()(*inputs).argmax(dim=1).numpy() == windows.targets
     assert hits.mean() > 0.9
@@ -418,7 +424,7 @@ def test_a_discriminant_of_embeddings_takes_their_columns_as_they_are() -> None:
     values, targets = table(CLASSES)
     rows = Rows(values * np.geomspace(0.1, 10, values.shape[1], dtype=np.float32), targets)
     reference = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.4).fit(rows.values, targets)
-    head = transfer.fit_head(0.4, rows, rows, CLASSES)
+    head = transfer.fit_head(closed_form(0.4), rows, rows, list("abcdefgh")[:CLASSES])
     with torch.no_grad():
         found = head(torch.from_numpy(rows.values)).argmax(dim=1).numpy()
     np.testing.assert_array_equal(found, reference.predict(rows.values))

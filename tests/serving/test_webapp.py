@@ -260,7 +260,7 @@ def test_a_file_that_is_too_large_is_refused_whether_its_size_is_stated_or_not(p
 
 
 def predicted(distance: float, verdict: Any) -> SongPrediction:
-    return SongPrediction(["jazz", "rock"], np.array([0.25, 0.75]), distance, verdict, [])
+    return SongPrediction(["jazz", "rock"], np.array([0.25, 0.75]), distance, verdict, [], {})
 
 
 def test_verdicts_in_words(bundle: Path) -> None:
