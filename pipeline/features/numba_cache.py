@@ -3,26 +3,25 @@
 Processes that do so together in a fresh environment leave that cache broken: every later one crashes in it.
 """
 
-import hashlib
 import importlib
 import sys
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
 
+from pipeline.base.files import sha256
 from pipeline.config.features import Features
 from pipeline.config.load import load
+from pipeline.workflow.cache_key import cache_key, libraries
 
 
 @cache
 def fill(settings: Features) -> None:
     """Compute each kind of feature once, while no other process does: from then on the cache is only read."""
     code = Path(__file__).with_name("median.py").resolve()
-    compiled = f"{version('librosa')} {version('numba')} {code}".encode() + code.read_bytes()
-    filled = Path(sys.prefix) / f".numba-{hashlib.sha256(compiled).hexdigest()[:16]}"
+    filled = Path(sys.prefix) / f".numba-{cache_key(libraries('librosa', 'numba'), str(code), sha256(code))}"
     if filled.exists():
         return
     with FileLock(Path(sys.prefix) / ".numba.lock"):

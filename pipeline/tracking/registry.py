@@ -3,7 +3,6 @@
 Only this module, :mod:`pipeline.tracking` and the pyfunc model (``serving/pyfunc.py``) use MLflow.
 """
 
-import hashlib
 import logging
 import re
 import shutil
@@ -17,6 +16,8 @@ from typing import Any
 
 from pipeline import tracking
 from pipeline.base.errors import UserError
+from pipeline.base.files import sha256
+from pipeline.workflow.cache_key import cache_key
 
 ALIAS = "champion"
 BUNDLE = "bundle"
@@ -174,8 +175,8 @@ def _fetched(uri: str) -> Path:
 
 def _digest(bundle: Path) -> str:
     """Of all that decides a prediction: the bundle and the code."""
-    digest = hashlib.sha256()
-    files = [*bundle.rglob("*"), *CODE.rglob("*")]
-    for file in sorted(file for file in files if file.is_file() and file.parent.name != "__pycache__"):
-        digest.update(f"{file.name}\n".encode() + file.read_bytes())
-    return digest.hexdigest()
+    found = [
+        {file.relative_to(top).as_posix(): sha256(file) for file in top.rglob("*") if file.is_file()}
+        for top in (bundle, CODE)
+    ]
+    return cache_key(*({name: own for name, own in files.items() if "__pycache__" not in name} for files in found))

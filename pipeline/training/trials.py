@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.base.files import write_json
 from pipeline.config.base import ParamsError, Section
-from pipeline.config.experiment import Experiment, branches
+from pipeline.config.experiment import Experiment, backbones, branches
 from pipeline.config.features import Window
 from pipeline.config.load import read
 from pipeline.config.project import BaseParams
@@ -77,8 +77,9 @@ class Spec(Section):
 
 
 def description(experiment: Experiment) -> str:
-    """``cnn on spectrogram``"""
-    return f"{experiment.model.name} on {' + '.join(experiment.features)}"
+    """``cnn on spectrogram``, ``transfer (mobilenet_v2) on spectrogram``"""
+    pretrained = f" ({' + '.join(names)})" if (names := backbones(experiment)) else ""
+    return f"{experiment.model.name}{pretrained} on {' + '.join(experiment.features)}"
 
 
 def specs(folder: Path) -> list[Spec]:
