@@ -13,7 +13,7 @@ from pipeline import config
 from pipeline.base.files import write_json
 from pipeline.base.parallel import cores
 
-PARTS = ("features", "training", "reruns", "excerpt", "decoders", "memory", "champion")
+PARTS = ("features", "training", "reruns", "excerpt", "decoders", "memory", "champion", "tagger")
 
 
 def main() -> None:
@@ -77,6 +77,10 @@ def _rows(parts: list[str], files: list[Path], repeats: int) -> Iterator[dict[st
         from benchmarks import champion
 
         yield from champion.run(files)
+    if "tagger" in parts:
+        from benchmarks import champion
+
+        yield from map(Row._asdict, champion.tagger(files, repeats))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,9 +18,12 @@ import requests
 import soundfile
 
 from benchmarks.memory import peak
-from benchmarks.timing import seconds
+from benchmarks.timing import Row, compare, seconds
+from pipeline.library import commands
+from pipeline.serving import manifest
 
 SONGS, SONG_S = 40, 180.0
+TAGGED = 12
 HOUR_S = 3600.0
 PORT = 5091
 REQUESTS, AT_ONCE = 200, 4
@@ -52,6 +55,34 @@ def run(files: list[Path]) -> Iterator[Told]:
         _song(files, mix, HOUR_S, 0)
         yield {"what": "classify, a mix of 60 minutes, all processes", "MB": peak([*CLASSIFY, str(mix)])}
         yield from _load(files[0])
+
+
+def tagger(files: list[Path], repeats: int) -> Iterator[Row]:
+    """`soundtrack classify` by the pre-trained tagger against the champion, on the same songs, both with all cores."""
+    with tempfile.TemporaryDirectory() as name:
+        songs = Path(name)
+        for number in range(TAGGED):
+            _song(files, songs / f"{number:03}.flac", SONG_S, number)
+
+        def classified(model: str) -> Callable[[], None]:
+            def run() -> None:
+                for file in songs.iterdir():
+                    file.touch()  # so that no earlier answer is taken
+                _quietly([*CLASSIFY, str(songs), "--model", model])
+
+            return run
+
+        yield compare(
+            f"classify, {TAGGED} songs of {SONG_S:.0f} s, start included: tagger",
+            classified("tags"),
+            f"champion ({_experiment()})",
+            classified("champion"),
+            repeats,
+        )
+
+
+def _experiment() -> str:
+    return manifest.summary(commands.chosen(commands.CHAMPION).bundle).experiment
 
 
 def _song(files: list[Path], target: Path, length_s: float, first: int) -> None:

@@ -30,8 +30,8 @@ def probabilities(predictions: pd.DataFrame) -> f1.Array:
 
 def impossible(predictions: pd.DataFrame) -> list[str]:
     """Labels that have no probability for any clip."""
-    possible = probabilities(predictions).any(axis=0)
-    return [label for label, own in zip(label_names(predictions), possible, strict=True) if not own]
+    highest = probabilities(predictions).max(axis=0)
+    return [label for label, most in zip(label_names(predictions), highest, strict=True) if most == 0]
 
 
 def true_places(predictions: pd.DataFrame) -> f1.Labels:

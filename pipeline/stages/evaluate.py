@@ -56,5 +56,5 @@ def evaluate(settings: BaseParams, key: str) -> str:
     write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in score_logging.SHOWN})
     ends = interval(*(found[name] for name in score_logging.INTERVAL))
     never = metrics.impossible(test)
-    told = f"; never predicted, no tag for it: {', '.join(never)}" if never else ""
+    told = f"; cannot predict: {', '.join(never)}" if never else ""
     return f"test macro F1 {found['test_macro_f1']:.3f} ({ends}), validation {found['valid_macro_f1']:.3f}{told}"
