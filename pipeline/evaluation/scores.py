@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from pipeline.base.text import interval
 from pipeline.evaluation import bootstrap, calibration, metrics
 
 FUSION = "whole"
@@ -21,8 +22,8 @@ def scores(answers: pd.DataFrame, seed: int) -> dict[str, float]:
     test = metrics.of_part(answers, "test")
     found = {**metrics.mean_scores(answers, "valid"), **metrics.mean_scores(answers, "test")}
     for name in bootstrap.METRICS:
-        interval = bootstrap.interval(test, name, seed)
-        found |= {f"test_{name}_low": interval.low, f"test_{name}_high": interval.high}
+        ends = bootstrap.interval(test, name, seed)
+        found |= {f"test_{name}_low": ends.low, f"test_{name}_high": ends.high}
     by_trial = bootstrap.by_run(test)
     if len(by_trial) > 1:
         found["test_macro_f1_mean"] = float(by_trial["macro_f1"].mean())
@@ -37,6 +38,14 @@ def scores(answers: pd.DataFrame, seed: int) -> dict[str, float]:
 def macro_f1(found: Mapping[str, float]) -> bootstrap.Interval:
     """Of the test set, from :func:`scores`."""
     return bootstrap.Interval(*(found[f"test_macro_f1{end}"] for end in ("", "_low", "_high")))
+
+
+def in_words(found: Mapping[str, float], test: pd.DataFrame) -> str:
+    """What a person reads of :func:`scores` when the stage ends; ``test`` are the predictions."""
+    value, *ends = macro_f1(found)
+    text = f"test macro F1 {value:.3f} ({interval(*ends)}), validation {found['valid_macro_f1']:.3f}"
+    never = metrics.impossible(test)
+    return f"{text}; cannot predict: {', '.join(never)}" if never else text
 
 
 def ablation(answers: Mapping[str, pd.DataFrame], seed: int) -> pd.DataFrame:

@@ -5,11 +5,10 @@ import pandas as pd
 from pipeline import tracking
 from pipeline.base import paths
 from pipeline.base.files import atomic_write, read_json, write_json
-from pipeline.base.text import interval
 from pipeline.config.project import BaseParams
 from pipeline.data import clips, split
 from pipeline.evaluation import metrics
-from pipeline.evaluation.scores import ablation, macro_f1, scores
+from pipeline.evaluation.scores import ablation, in_words, macro_f1, scores
 from pipeline.reports import figures
 from pipeline.reports.model_page import model_page
 from pipeline.tracking import links, run_logging, score_logging
@@ -54,7 +53,4 @@ def evaluate(settings: BaseParams, key: str) -> str:
     with atomic_write(paths.CONFUSION / f"{key}.csv") as file:
         test.rename(columns={"label": "actual"})[["actual", "predicted"]].to_csv(file, index=False)
     write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in score_logging.SHOWN})
-    ends = interval(*(found[name] for name in score_logging.INTERVAL))
-    never = metrics.impossible(test)
-    told = f"; cannot predict: {', '.join(never)}" if never else ""
-    return f"test macro F1 {found['test_macro_f1']:.3f} ({ends}), validation {found['valid_macro_f1']:.3f}{told}"
+    return in_words(found, test)

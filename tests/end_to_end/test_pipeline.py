@@ -22,7 +22,7 @@ def test_every_model_is_in_the_report_and_in_mlflow(finished: Path) -> None:
     for key in experiments:
         assert key in page
         assert f"| {key} |" in text
-        scores = yaml.safe_load((finished / f"metrics/{key}.json").read_text())
+        scores = yaml.safe_load((finished / f"evaluation/{key}/scores.json").read_text())
         for metric in ("valid_macro_f1", "valid_loss", "test_macro_f1", "test_accuracy"):
             assert float(found.loc[key, metric.replace("_", "/", 1)]) == pytest.approx(scores[metric], abs=1e-4)
     trained = found.drop(["majority", "logreg", "leak", "leak logreg", "comparison"])

@@ -167,7 +167,7 @@ def test_digits_through_all_stages(ran: Ran) -> None:
         content["experiments"] = {"mlp": {**content["experiments"]["mlp"], "training": {"epochs": 3}}}
 
     folder = ran("sign-language", fewer)
-    scores = json.loads((folder / "metrics/mlp.json").read_text())
+    scores = json.loads((folder / "evaluation/mlp/scores.json").read_text())
     assert scores["test_accuracy"] > 0.8
     page = (folder / "reports/comparison.html").read_text()
     assert "mlp on image" in page
