@@ -42,8 +42,9 @@ def macro_f1(found: Mapping[str, float]) -> bootstrap.Interval:
 
 def in_words(found: Mapping[str, float], test: pd.DataFrame) -> str:
     """What a person reads of :func:`scores` when the stage ends; ``test`` are the predictions."""
-    value, *ends = macro_f1(found)
-    text = f"test macro F1 {value:.3f} ({interval(*ends)}), validation {found['valid_macro_f1']:.3f}"
+    test_f1 = macro_f1(found)
+    ends = interval(test_f1.low, test_f1.high)
+    text = f"test macro F1 {test_f1.value:.3f} ({ends}), validation {found['valid_macro_f1']:.3f}"
     never = metrics.impossible(test)
     return f"{text}; cannot predict: {', '.join(never)}" if never else text
 

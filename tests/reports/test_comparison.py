@@ -5,6 +5,7 @@ import dataclasses
 import html
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,21 @@ def test_what_can_be_told_about_the_best_model(pairs: list[tuple[str, str, bool]
         for better, worse, distinct in pairs
     ]
     assert answer.differences("a", ["a", "b", "c"], made) == told
+
+
+def test_it_is_said_whether_training_paid() -> None:
+    tags = replace(MLP, key="tags", model="zero-shot", never=["a|b"])
+    ahead = [Comparison("cnn", "tags", Interval(0.2, 0.1, 0.3), clips=20, groups=9)]
+    told = answer.answer([CNN, tags, MAJORITY], ahead, DATA)
+    words = "Without training, tags reaches 0.95; significantly better: cnn. It never predicts a|b, for which it knows no tag."
+    assert words in told
+    level = [Comparison("tags", "cnn", Interval(0.1, -0.1, 0.3), clips=20, groups=9)]
+    best = answer.answer([tags, CNN, MAJORITY], level, DATA)
+    assert any(
+        line.startswith("Without training, tags reaches 0.95; no trained model is significantly better.")
+        for line in best
+    )
+    assert "On the test set it is not significantly different from cnn." in best
 
 
 def test_the_mistakes_that_matter_come_first(page: Page) -> None:
