@@ -15,7 +15,7 @@ from pipeline.base.text import counted
 from pipeline.evaluation import calibration
 from pipeline.library import batch, output, tags
 from pipeline.library.batch import Song
-from pipeline.serving import manifest
+from pipeline.serving import manifest, suggestions
 from pipeline.tracking import registry
 from pipeline.tracking.registry import Registered
 
@@ -64,11 +64,14 @@ def classify(
         print("Next: --playlists FOLDER writes a playlist for each label, --csv FILE a table, --write-tags genre tags.")
 
 
-def page(uri: str | None, port: int) -> None:
+def page(uri: str | None, port: int, labels: Path | None = None) -> None:
     """Become the process that serves the page, with the model's own code.
 
+    Args:
+        labels: a table of suggested labels; by default the one of that name in the working folder.
+
     Raises:
-        UserError: there is no model, its code has no page, or the port is in use.
+        UserError: there is no model, its code has no page, the port is in use, or the table cannot be used.
     """
     check_free(port)
     model = chosen(uri)
@@ -77,14 +80,38 @@ def page(uri: str | None, port: int) -> None:
     if not (model.code / module.replace(".", "/")).with_suffix(".py").is_file():
         raise UserError(f"the code of model {model.version} has no page: `make repro` makes a model that has")
     print(f"Model: {model.uri} ({known.experiment}).")
+    table = _table(labels, model, module)
     print(f"Open http://127.0.0.1:{port} in a few seconds (Ctrl+C stops it)", flush=True)
     path = os.pathsep.join(filter(None, [str(model.code), os.environ.get("PYTHONPATH")]))
     # -P: else the working folder, perhaps a checkout of other code, would come before that path
     os.execve(
         sys.executable,
-        [sys.executable, "-P", "-m", module, str(model.bundle), "--port", str(port)],
+        [sys.executable, "-P", "-m", module, str(model.bundle), "--port", str(port), *table],
         {**os.environ, "PYTHONPATH": path},
     )
+
+
+def _table(labels: Path | None, model: Registered, module: str) -> list[str]:
+    """The page's option for the table of suggested labels; none where there is none that it can show.
+
+    Raises:
+        UserError: the table that the user gave cannot be used, or the model's page has no tab for it.
+    """
+    file = labels or paths.SUGGESTED
+    if labels is None and not file.exists():
+        return []
+    try:
+        table = suggestions.read(file)
+        # the page is of the model's code: an earlier one knows no such option
+        if not (model.code / module.replace(".", "/")).with_name("labelling.py").is_file():
+            raise UserError(f"the code of model {model.version} has no tab Label: `make repro` makes a model that has")
+        print(f"Tab Label: {counted(len(table.rows), 'song')} of {table.folder}, by {file}.")
+    except UserError as error:
+        if labels is not None:
+            raise
+        print(f"Without the tab Label for {file}: {error}.")
+        return []
+    return ["--labels", str(file)]
 
 
 def serve(uri: str | None, port: int, workers: int) -> None:

@@ -19,7 +19,6 @@ from pipeline.library.batch import Song
 from pipeline.serving import isolated, manifest
 from pipeline.serving.isolated import Prediction
 from pipeline.serving.predictor import predict
-from pipeline.tracking import registry
 from pipeline.tracking.registry import Registered
 
 NOT_UTF_8 = os.fsdecode(b"\xff.wav")
@@ -35,17 +34,6 @@ def music(tmp_path: Path) -> Path:
     (folder / "loop").symlink_to(folder)
     (folder / "dangling.wav").symlink_to(folder / "nowhere.wav")
     return folder
-
-
-@pytest.fixture
-def model(bundle: Path, tmp_path: Path) -> Registered:
-    folder = tmp_path / "model"
-    (folder / "artifacts").mkdir(parents=True)
-    bundle.rename(folder / "artifacts" / registry.BUNDLE)
-    (folder / "MLmodel").write_text("one")
-    (folder / "code").mkdir()
-    (folder / "code/pipeline").symlink_to(registry.CODE)
-    return Registered("1", folder, "models:/soundtrack/1")
 
 
 class Workers:
