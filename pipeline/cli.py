@@ -223,7 +223,7 @@ def page(
     ] = None,
     model: Model = None,
 ) -> None:
-    """Open a web page to try the best model on a song, and to correct suggested labels.
+    """Open a page to try a song, or to correct suggested labels.
 
     The page shows the song's spectrogram, the probabilities of the labels over time, and the label. It is served to
     this machine only, by the code that the model was made with.

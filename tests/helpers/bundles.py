@@ -132,10 +132,12 @@ def bundle(_bundle: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(bundle: Path, tmp_path: Path) -> Registered:
+    return registered(bundle, tmp_path / "model")
+
+
+def registered(bundle: Path, folder: Path) -> Registered:
     """The bundle as MLflow keeps it, with the code of this checkout."""
-    folder = tmp_path / "model"
-    (folder / "artifacts").mkdir(parents=True)
-    bundle.rename(folder / "artifacts" / registry.BUNDLE)
+    shutil.copytree(bundle, folder / "artifacts" / registry.BUNDLE)
     (folder / "MLmodel").write_text("one")
     (folder / "code").mkdir()
     (folder / "code/pipeline").symlink_to(registry.CODE)

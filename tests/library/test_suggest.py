@@ -116,7 +116,9 @@ def test_what_a_person_did_stays_and_new_songs_are_added(suggest: Say, song: Cal
 
 
 def test_another_table_is_not_overwritten(suggest: Say, music: Path, song: Callable[..., Path]) -> None:
-    suggest()
+    suggestions.write(
+        Path("suggested.csv"), suggestions.COLUMNS, [["d.wav", "low", "low", "0.9", "", "confident", "", str(music)]]
+    )
     song("low", "other/a.wav")
     for content, fault in (
         (None, f"suggested.csv is of {music}: give another file with --table"),
