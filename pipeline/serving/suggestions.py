@@ -14,9 +14,10 @@ from pathlib import Path
 
 from pipeline.base.errors import UserError
 from pipeline.base.files import write_text
+from pipeline.sources.importing.tables import CHECKED, SUGGESTED, UNCHECKED
 
-COLUMNS = ("path", "label", "suggested", "confidence", "artist", "verdict", "checked", "folder")
-CHECKED = "yes"
+COLUMNS = ("path", "label", SUGGESTED, "confidence", "artist", "verdict", CHECKED, "folder")
+YES = "yes"
 BOM = "\ufeff"
 """Without it Excel reads an umlaut as two characters, and saves these."""
 
@@ -38,11 +39,11 @@ class Row:
 
     @property
     def is_checked(self) -> bool:
-        return bool(self.cells["checked"])
+        return self.cells[CHECKED].lower() not in UNCHECKED
 
     @property
     def is_a_persons(self) -> bool:
-        return self.is_checked or self.cells["label"] != self.cells["suggested"]
+        return self.is_checked or self.cells["label"] != self.cells[SUGGESTED]
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Table:
         return cells
 
 
-def read(file: Path, needed: Sequence[str] = ("path", "label", "checked", "folder")) -> Table:
+def read(file: Path, needed: Sequence[str] = ("path", "label", CHECKED, "folder")) -> Table:
     """
     Raises:
         TableError: the file is missing, cannot be read, or lacks a column.
@@ -139,7 +140,7 @@ def decide(file: Path, path: str, label: str, seen: str) -> None:
     texts = [text for _, text in table.records]
     for row in own:
         end = texts[row.number][len(texts[row.number].rstrip("\r\n")) :]
-        texts[row.number] = _line(table.edited(row, {"label": label, "checked": CHECKED}), table.separator, end)
+        texts[row.number] = _line(table.edited(row, {"label": label, CHECKED: YES}), table.separator, end)
     _written(file, table.start + "".join(texts))
 
 
