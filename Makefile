@@ -42,7 +42,7 @@ sweep: $(INSTALLED) ## search for better params (EXPERIMENT=mlp TRIALS=n APPLY=1
 
 ##@ Use the best model
 
-page: $(INSTALLED) ## drop a song on a page: http://127.0.0.1:8000
+page: $(INSTALLED) ## try a song, or correct suggested labels: http://127.0.0.1:8000
 	@soundtrack page
 
 serve: $(INSTALLED) ## answer other programs: http://127.0.0.1:5001
