@@ -42,7 +42,7 @@ sweep: $(INSTALLED) ## search for better params (EXPERIMENT=mlp TRIALS=n APPLY=1
 
 ##@ Use the best model
 
-page: $(INSTALLED) ## drop a song on a page: http://127.0.0.1:8000
+page: $(INSTALLED) ## try a song, or correct suggested labels: http://127.0.0.1:8000
 	@soundtrack page
 
 serve: $(INSTALLED) ## answer other programs: http://127.0.0.1:5001
@@ -61,7 +61,7 @@ tutorial: repro ## rerun the tutorial's models and compare (an hour and more)
 PYTEST := pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
 # whole pipelines by cold stage processes, and stages that are killed, which take minutes
 PIPELINES := tests/stages/test_kills.py \
-	$(addprefix tests/end_to_end/test_,dvc_views.py jobs.py extending.py split_protocols.py sources.py ways_in.py any_library.py)
+	$(addprefix tests/end_to_end/test_,dvc_views.py jobs.py extending.py split_protocols.py sources.py ways_in.py any_library.py suggest_loop.py)
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
 	$(PYTEST) -m "not documented" $(addprefix --ignore=,$(PIPELINES))

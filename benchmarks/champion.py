@@ -19,7 +19,7 @@ import soundfile
 
 from benchmarks.memory import peak
 from benchmarks.timing import Row, compare, seconds
-from pipeline.library import commands
+from pipeline.library import answering
 from pipeline.serving import manifest
 
 SONGS, SONG_S = 40, 180.0
@@ -82,7 +82,7 @@ def tagger(files: list[Path], repeats: int) -> Iterator[Row]:
 
 
 def _experiment() -> str:
-    return manifest.summary(commands.chosen(commands.CHAMPION).bundle).experiment
+    return manifest.summary(answering.chosen(answering.CHAMPION).bundle).experiment
 
 
 def _song(files: list[Path], target: Path, length_s: float, first: int) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from pipeline.base import paths
 from pipeline.base.addresses import UI_PORT
 from pipeline.base.errors import reported
 
@@ -198,16 +199,43 @@ def classify(
     )
 
 
+@app.command(epilog="Example: soundtrack suggest ~/Music")
+def suggest(
+    folder: Annotated[Path, Argument(help="Music in folders of any depth.")],
+    table: Annotated[Path, Option(metavar="CSV", help="The table to write.")] = paths.SUGGESTED,
+    model: Model = None,
+) -> None:
+    """Write a table of proposed labels for a folder of music.
+
+    Correct it on the page (tab Label) or in a spreadsheet, then give it to `soundtrack import FOLDER --labels`. Run
+    again, the command adds new songs, and keeps every row that you changed or checked. The folder is never changed.
+    """
+    from pipeline.library import suggest
+
+    suggest.suggest(folder, table, model)
+
+
 @app.command(epilog="Example: soundtrack page --port 8080")
-def page(port: Port = 8000, model: Model = None) -> None:
-    """Open a web page to try the best model on a song.
+def page(
+    port: Port = 8000,
+    labels: Annotated[
+        Path | None,
+        Option(
+            metavar="CSV",
+            help="A table of `soundtrack suggest`, to listen to its songs and correct their labels.",
+            show_default=f"{paths.SUGGESTED}, if it is here",
+        ),
+    ] = None,
+    model: Model = None,
+) -> None:
+    """Open a page to try a song, or to correct suggested labels.
 
     The page shows the song's spectrogram, the probabilities of the labels over time, and the label. It is served to
     this machine only, by the code that the model was made with.
     """
     from pipeline.library import commands
 
-    commands.page(model, port)
+    commands.page(model, port, labels)
 
 
 @app.command(epilog="Example: soundtrack serve --port 5001 --workers 2")

@@ -47,6 +47,7 @@ LONG = (
     "test_documented_experiments.py",
     "test_documented_lessons.py",
     "test_sources.py",
+    "test_suggest_loop.py",
     "test_copies.py",
     "test_dvc_views.py",
     "test_jobs.py",

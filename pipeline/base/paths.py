@@ -12,6 +12,8 @@ LOCK = Path("dvc.lock")
 
 MUSIC = Path("data/music")
 """A person's own music, brought in by ``soundtrack import`` and versioned with ``dvc add``."""
+SUGGESTED = Path("suggested.csv")
+"""Proposed labels of songs, which `soundtrack suggest` writes and a person corrects."""
 AUDIO = Path("data/audio")
 FILES = Path("files.csv")
 """The list of the clips, in the folder that the source filled."""

@@ -10,21 +10,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import config
 from pipeline.base import paths
 from pipeline.base.errors import UserError
 from pipeline.base.text import counted
 from pipeline.evaluation import calibration
 from pipeline.library import batch, output, tags
+from pipeline.library.answering import answered, chosen
 from pipeline.library.batch import Song
-from pipeline.models.pretrained import WeightsError
-from pipeline.serving import manifest
+from pipeline.serving import manifest, suggestions
 from pipeline.serving.manifest import Summary
-from pipeline.tracking import registry
 from pipeline.tracking.registry import Registered
-
-TAGS, CHAMPION = "tags", "champion"
-"""What `--model` takes beside a URI."""
 
 
 def classify(
@@ -67,28 +62,6 @@ def classify(
         print("Next: --playlists FOLDER writes a playlist for each label, --csv FILE a table, --write-tags genre tags.")
 
 
-def answered(files: Sequence[Path], uri: str | None) -> tuple[list[Song], list[Registered]]:
-    """The songs, and the models that answered.
-
-    By default the champion answers, and the pre-trained tagger for songs that are unlike the champion's training data.
-
-    Raises:
-        UserError: there is no model.
-    """
-    model, cache = chosen(uri), paths.cache() / "classified"
-    songs = batch.classify(files, model, cache)
-    foreign = [song.file for song in songs if song.verdict == "out-of-distribution"]
-    if uri is not None or not foreign or manifest.summary(model.bundle).tags:
-        return songs, [model]
-    try:
-        tagger = pretrained()
-    except WeightsError as error:
-        print(f"Songs unlike the champion's training data stay without a label: {error}")
-        return songs, [model]
-    told = {song.file: song for song in batch.classify(foreign, tagger, cache)}
-    return [told.get(song.file, song) for song in songs], [model, tagger]
-
-
 def _summary(model: Registered, precision: float | None) -> Summary:
     """What the model says of itself, with the confidence threshold for this precision in place of its own."""
     known = manifest.summary(model.bundle)
@@ -111,11 +84,14 @@ def _answers(songs: Sequence[Song], models: Mapping[str, Summary]) -> list[str]:
     return told
 
 
-def page(uri: str | None, port: int) -> None:
+def page(uri: str | None, port: int, labels: Path | None = None) -> None:
     """Become the process that serves the page, with the model's own code.
 
+    Args:
+        labels: a table of suggested labels; by default the one of that name in the working folder.
+
     Raises:
-        UserError: there is no model, its code has no page, or the port is in use.
+        UserError: there is no model, its code has no page, the port is in use, or the table cannot be used.
     """
     check_free(port)
     model = chosen(uri)
@@ -124,14 +100,38 @@ def page(uri: str | None, port: int) -> None:
     if not (model.code / module.replace(".", "/")).with_suffix(".py").is_file():
         raise UserError(f"the code of model {model.version} has no page: `make repro` makes a model that has")
     print(f"Model: {model.uri} ({known.experiment}).")
+    table = _table(labels, model, module)
     print(f"Open http://127.0.0.1:{port} in a few seconds (Ctrl+C stops it)", flush=True)
     path = os.pathsep.join(filter(None, [str(model.code), os.environ.get("PYTHONPATH")]))
     # -P: else the working folder, perhaps a checkout of other code, would come before that path
     os.execve(
         sys.executable,
-        [sys.executable, "-P", "-m", module, str(model.bundle), "--port", str(port)],
+        [sys.executable, "-P", "-m", module, str(model.bundle), "--port", str(port), *table],
         {**os.environ, "PYTHONPATH": path},
     )
+
+
+def _table(labels: Path | None, model: Registered, module: str) -> list[str]:
+    """The page's option for the table of suggested labels; none where there is none that it can show.
+
+    Raises:
+        UserError: the table that the user gave cannot be used, or the model's page has no tab for it.
+    """
+    file = labels or paths.SUGGESTED
+    if labels is None and not file.exists():
+        return []
+    try:
+        table = suggestions.read(file)
+        # the page is of the model's code: an earlier one knows no such option
+        if not (model.code / module.replace(".", "/")).with_name("labelling.py").is_file():
+            raise UserError(f"the code of model {model.version} has no tab Label: `make repro` makes a model that has")
+        print(f"Tab Label: {counted(len(table.rows), 'song')} of {table.folder}, by {file}.")
+    except UserError as error:
+        if labels is not None:
+            raise
+        print(f"Without the tab Label for {file}: {error}.")
+        return []
+    return ["--labels", str(file)]
 
 
 def serve(uri: str | None, port: int, workers: int) -> None:
@@ -157,41 +157,6 @@ def check_free(port: int) -> None:
             raise UserError(
                 f"port {port} is in use, perhaps by an earlier one of these: stop it, or choose another with --port"
             )
-
-
-def chosen(uri: str | None) -> Registered:
-    """The model given, by default the champion, and where there is none the pre-trained tagger.
-
-    Raises:
-        UserError: there is none, or the tagger cannot be fetched.
-    """
-    if uri == TAGS:
-        return pretrained()
-    if uri not in (None, CHAMPION):
-        return registry.model(uri)
-    name = config.load().champion.name
-    found = registry.champion(name)
-    if found:
-        return found
-    if uri == CHAMPION:
-        raise UserError(
-            f"{name!r} has no champion yet: `make repro` makes one, or says in reports/model-card.md why not"
-        )
-    print("There is no champion yet (`make repro` makes one), so the pre-trained tagger answers.")
-    return pretrained()
-
-
-def pretrained() -> Registered:
-    """The pre-trained tagger, fetched and registered where it is not yet.
-
-    Raises:
-        UserError: pip cannot fetch it, or genres.yaml is wrong.
-    """
-    from pipeline.serving import tagger  # takes seconds to import
-
-    if not tagger.is_fetched():
-        print("Fetching the pre-trained tagger (29 MB, once) ...", flush=True)
-    return tagger.tagger(config.load())
 
 
 def write_tags(songs: list[Song], yes: bool) -> None:

@@ -5,8 +5,10 @@ may be of another version, import nothing from it, and rely on this alone (versi
 
 - ``interface.function``, ``"module:name"``, takes two paths as strings, song and bundle. It returns what JSON can hold:
   ``label`` (empty unless confident), ``guess``, ``confidence``, ``verdict``, ``distance``, ``seconds`` and ``probabilities``
-  by label, perhaps ``tags`` with their probabilities, strongest first; or ``reason`` and perhaps ``unexpected: true``, if another try may succeed.
-- ``python -m`` runs the module ``interface.page`` with the bundle and ``--port``.
+  by label, perhaps ``tags`` with their probabilities, strongest first; or ``reason`` and perhaps ``unexpected: true``, if
+  another try may succeed.
+- ``python -m`` runs the module ``interface.page`` with the bundle and ``--port``; and with ``--labels`` and a table of
+  :mod:`pipeline.serving.suggestions`, if a module ``labelling`` is beside it.
 - :class:`Summary` has the manifest's keys that any version may read.
 - ``seen.parquet`` has ``sha256``, ``part``, ``label``, ``predicted`` and ``probability`` of training and validation clips.
 

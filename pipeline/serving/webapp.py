@@ -25,6 +25,8 @@ from pipeline.config.features import Features
 from pipeline.features.sound import Sound, mel
 from pipeline.reports import data_figures, pages
 from pipeline.reports.figures import OKABE_ITO
+from pipeline.serving import labelling
+from pipeline.serving.labelling import ONLY_THIS_PAGE
 from pipeline.serving.manifest import Example, Manifest
 from pipeline.serving.predictor import Predictor, SongPrediction
 from pipeline.serving.segments import SongError
@@ -34,28 +36,28 @@ MAX_BYTES = 200_000_000
 MAX_COLUMNS = 1200
 """Of the spectrogram's image."""
 NOTHING_FROM_OUTSIDE = {
-    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; img-src data:; media-src blob:; "
+    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; img-src data:; media-src 'self' blob:; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 }
-ONLY_THIS_PAGE = {"Cross-Origin-Resource-Policy": "same-origin"}
-"""A page elsewhere cannot play the clip."""
 LINES = "application/x-ndjson"
 """A client that accepts this is told of progress: a line of JSON per segment before the answer."""
 Step = dict[str, Any]
 
 
-def app(bundle: Path) -> FastAPI:
-    """Of a bundle as :mod:`pipeline.serving.bundle` writes it."""
+def app(bundle: Path, table: Path | None = None) -> FastAPI:
+    """Of a bundle as :mod:`pipeline.serving.bundle` writes it; with a table of suggested labels also the tab Label."""
     predictor = Predictor(bundle)
     examples = available(predictor.manifest.examples)
     template = pages.environment().get_template("page.html.j2")
     shown = template.render(
-        known=predictor.manifest, examples=examples, colours=OKABE_ITO, max_bytes=MAX_BYTES, lines=LINES
+        known=predictor.manifest, examples=examples, colours=OKABE_ITO, max_bytes=MAX_BYTES, lines=LINES, table=table
     )
     lock = asyncio.Lock()
     server = FastAPI(openapi_url=None)
     # a page elsewhere could give its own name this machine's address, and read the answers
     server.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    if table is not None:
+        server.include_router(labelling.router(table, predictor.manifest.labels))
 
     @server.get("/")
     def page() -> HTMLResponse:
@@ -227,8 +229,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.serving.webapp", description=__doc__)
     parser.add_argument("bundle", type=Path, help="a model's folder, with manifest.json in it")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--labels", type=Path, metavar="CSV", help="a table of `soundtrack suggest`, to be corrected")
     arguments = parser.parse_args()
-    uvicorn.run(app(arguments.bundle), host="127.0.0.1", port=arguments.port, log_level="warning")
+    uvicorn.run(app(arguments.bundle, arguments.labels), host="127.0.0.1", port=arguments.port, log_level="warning")
 
 
 if __name__ == "__main__":

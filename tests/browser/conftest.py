@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from bundles import _bundle as _bundle
+from bundles import known as known
 
 from benchmarks.browser import chromium as running
 from pipeline.base.errors import UserError

@@ -62,6 +62,11 @@ NOT_RUN = {
     "dvc plots diff": NotRun("the same, with two commits named", "tests/end_to_end/test_dvc_views.py"),
     "soundtrack ui": NotRun("what `make ui` runs", "tests/end_to_end/test_servers.py"),
     "mlflow models serve": NotRun("what `make serve` runs", "tests/end_to_end/test_servers.py"),
+    "soundtrack suggest ~/Music": NotRun("the loop takes minutes", "tests/end_to_end/test_suggest_loop.py"),
+    "soundtrack import ~/Music --labels suggested.csv": NotRun(
+        "the loop takes minutes", "tests/end_to_end/test_suggest_loop.py"
+    ),
+    "soundtrack page --labels FILE": NotRun("a server, and a browser", "tests/browser/test_label_tab.py"),
     "cd lessons/activations": NotRun("a minute", "tests/lessons/test_activations.py"),
     "cd lessons/overfitting": NotRun("a minute", "tests/lessons/test_overfitting.py"),
     "cd lessons/animal-faces": NotRun("a minute", "tests/lessons/test_picture_lessons.py"),

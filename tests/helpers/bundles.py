@@ -19,6 +19,8 @@ from pipeline.features.tabular import NAMES
 from pipeline.serving import manifest
 from pipeline.serving.manifest import Manifest
 from pipeline.serving.ood import OodDetector
+from pipeline.tracking import registry
+from pipeline.tracking.registry import Registered
 
 RATE = 22050
 SECONDS = 2.0
@@ -126,3 +128,17 @@ def _bundle(settings: Params, known: Callable[..., Manifest], tmp_path_factory: 
 def bundle(_bundle: Path, tmp_path: Path) -> Path:
     """The model's folder, a copy to change."""
     return Path(shutil.copytree(_bundle, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def model(bundle: Path, tmp_path: Path) -> Registered:
+    return registered(bundle, tmp_path / "model")
+
+
+def registered(bundle: Path, folder: Path) -> Registered:
+    """The bundle as MLflow keeps it, with the code of this checkout."""
+    shutil.copytree(bundle, folder / "artifacts" / registry.BUNDLE)
+    (folder / "MLmodel").write_text("one")
+    (folder / "code").mkdir()
+    (folder / "code/pipeline").symlink_to(registry.CODE)
+    return Registered("1", folder, "models:/soundtrack/1")

@@ -14,12 +14,11 @@ import soundfile
 
 from pipeline import cli
 from pipeline.base.errors import UserError
-from pipeline.library import batch, commands, output
+from pipeline.library import answering, batch, output
 from pipeline.library.batch import Song
 from pipeline.serving import isolated, manifest
 from pipeline.serving.isolated import Prediction
 from pipeline.serving.predictor import predict
-from pipeline.tracking import registry
 from pipeline.tracking.registry import Registered
 
 NOT_UTF_8 = os.fsdecode(b"\xff.wav")
@@ -35,17 +34,6 @@ def music(tmp_path: Path) -> Path:
     (folder / "loop").symlink_to(folder)
     (folder / "dangling.wav").symlink_to(folder / "nowhere.wav")
     return folder
-
-
-@pytest.fixture
-def model(bundle: Path, tmp_path: Path) -> Registered:
-    folder = tmp_path / "model"
-    (folder / "artifacts").mkdir(parents=True)
-    bundle.rename(folder / "artifacts" / registry.BUNDLE)
-    (folder / "MLmodel").write_text("one")
-    (folder / "code").mkdir()
-    (folder / "code/pipeline").symlink_to(registry.CODE)
-    return Registered("1", folder, "models:/soundtrack/1")
 
 
 class Workers:
@@ -238,7 +226,7 @@ def test_a_name_that_is_not_utf_8_is_classified_shown_and_written(
 ) -> None:
     """By the command, with its worker processes."""
     song("low", "music/a.wav").rename(tmp_path / "music" / NOT_UTF_8)
-    monkeypatch.setattr(commands, "chosen", lambda _: model)
+    monkeypatch.setattr(answering, "chosen", lambda _: model)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.chdir(tmp_path)
     files = ["--csv", "songs.csv", "--json", "songs.json", "--playlists", "lists"]
@@ -266,7 +254,7 @@ def test_what_decoders_say_of_a_damaged_file_does_not_reach_the_screen(
     with pytest.raises(soundfile.LibsndfileError):
         soundfile.read(tmp_path / "music/junk.mp3")
     assert "libmpg123" in capfd.readouterr().err, "it does say something"
-    monkeypatch.setattr(commands, "chosen", lambda _: model)
+    monkeypatch.setattr(answering, "chosen", lambda _: model)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["soundtrack", "classify", "music"])

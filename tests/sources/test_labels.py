@@ -368,3 +368,49 @@ def test_a_credit_of_a_song_that_is_not_here_joins_its_artists(tmp_path: Path) -
     found = groups(tmp_path / "m", groups=tmp_path / "artists.csv")
     assert found is not None
     assert found["rock/a.wav"] == found["pop/b.wav"] != found["pop/c.wav"]
+
+
+SUGGESTED = """\
+path,label,suggested,confidence,artist,verdict,checked,folder,note
+00.wav,,,,{0},out-of-distribution,,/m,mine
+01.wav,,Polka,0.500,{0},uncertain,yes,/m,
+02.wav,Jazz,Polka,0.500,{1},confident,,/m,
+03.wav,Rock,Polka,0.500,{1},confident,,/m,
+04.wav,Jazz,Jazz,0.500,{2},confident,x,/m,
+05.wav,Rock,Rock,0.500,{2},confident,No,/m,
+06.wav,Jazz,Jazz,0.500,{3},confident,,/m,
+07.wav,Rock,Rock,0.500,{3},confident,,/m,
+"""
+"""Two songs without a label, two that were corrected, one that was checked, and three that are as the model said."""
+
+
+def suggested(folder: Path, *artists: str) -> Path:
+    files(folder, *(f"{number:02}.wav" for number in range(8)))
+    table = folder.with_name("suggested.csv")
+    table.write_text("\ufeff" + SUGGESTED.format(*artists), encoding="utf-8")
+    return table
+
+
+def test_a_table_of_suggestions_is_imported_as_it_is(tmp_path: Path, soundtrack_import: Import) -> None:
+    table = suggested(tmp_path / "m", "Ella", "Louis", "Bo", "Cy")
+    found = labels(tmp_path / "m", labels=str(table))
+    assert found == {f"{number:02}.wav": ("Jazz", "Rock")[number % 2] for number in range(2, 8)}
+    by = list((groups(tmp_path / "m", labels=str(table)) or {}).values())
+    assert by == ["Louis", "Louis", "Bo", "Bo", "Cy", "Cy"]
+    text = soundtrack_import(tmp_path / "m", "--labels", table, "--dry-run").text
+    assert f"Not used, no label in {table}: 2 files: 00.wav, 01.wav." in text
+    assert "Suggestions of a model that nobody has checked: 3 of 6 labels." in text
+    assert "single artist" not in text
+
+
+@pytest.mark.parametrize(("known", "said"), [("", ""), ("Ella", "not used: only 2 of 6 files have one there")])
+def test_songs_whose_artists_are_not_known_are_not_one_group(
+    known: str, said: str, tmp_path: Path, soundtrack_import: Import
+) -> None:
+    """As where labels are of folders: one group for each label could not be split."""
+    table = suggested(tmp_path / "m", "", "", "", known)
+    assert groups(tmp_path / "m", labels=str(table)) is None
+    text = soundtrack_import(tmp_path / "m", "--labels", table, "--dry-run").text
+    assert "No artists known: each file is a group of its own" in text
+    assert said in text
+    assert "single artist" not in text

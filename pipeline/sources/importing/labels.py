@@ -110,7 +110,14 @@ def by_table(folder: Folder, table: Path) -> Reading:
     unused = {f"no label in {table}": without} if without else {}
     if not named:
         raise SourceError(f"{table} has no labels: its column is empty")
-    return Reading(f"Labels: {table}.", named, groups, unused, found.notes, found.problems)
+    notes = list(found.notes)
+    if unchecked := tables.unchecked(table, found):
+        notes.append(f"Suggestions of a model that nobody has checked: {unchecked} of {counted(len(named), 'label')}.")
+    known = sum(bool(groups.names.get(file)) for file in named) if groups else 0
+    if groups and groups.are_artists and known < ENOUGH * len(named):
+        groups = None
+        notes += [f"Artists of {table} not used: only {known} of {len(named)} files have one there."] if known else []
+    return Reading(f"Labels: {table}.", named, groups, unused, notes, found.problems)
 
 
 def artists(folder: Folder) -> Groups:

@@ -17,6 +17,9 @@ from pipeline.sources.importing.matching import Files
 KEYS = ("path", "id", "file", "filename", "file_name", "track_id")
 LABELS, GROUPS, ARTISTS = ("label", "genre", "class"), ("group",), ("artist",)
 """Columns, the first that a table has."""
+SUGGESTED, CHECKED = "suggested", "checked"
+"""Columns of a table of `soundtrack suggest`: the model's label, and whether a person has looked at it."""
+UNCHECKED = ("", "no", "0", "false")
 SHARE = 0.5
 """A table of which fewer rows match looks wrong."""
 
@@ -96,6 +99,16 @@ def labels(file: Path, folder: Path, files: Sequence[Path]) -> tuple[dict[Path, 
     name = _column(table, *GROUPS, *ARTISTS)
     made = _groups_of(file, table, name, found) if name else None
     return values(file, table, _column(table, *LABELS) or "", found), made, found
+
+
+def unchecked(file: Path, found: Matched) -> int:
+    """How many labels are those that a model suggested, and that nobody has checked."""
+    table = read(file)
+    if not {SUGGESTED, CHECKED} <= set(table):
+        return 0
+    label = table[_column(table, *LABELS) or ""]
+    untouched = (label != "") & (label == table[SUGGESTED]) & table[CHECKED].str.lower().isin(UNCHECKED)
+    return int(untouched.iloc[[rows[0] for rows in found.rows.values()]].sum())
 
 
 def _groups_of(file: Path, table: pd.DataFrame, name: str, found: Matched) -> Groups:
