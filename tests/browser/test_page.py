@@ -89,7 +89,7 @@ def test_an_example_is_answered(page: "Page", width: int) -> None:
             == {
                 "confident": f"{guess}, {share}",
                 "uncertain": f"Not sure: best guess {guess}, {share}",
-                "out-of-distribution": "Out of distribution: unlike all training clips",
+                "out-of-distribution": "Out of distribution: unlike what the model knows",
             }[verdict]
         )
         assert f"The best guess is {'right' if guess == truth else 'wrong'}." in page.locator("#truth").inner_text()

@@ -62,6 +62,11 @@ NOT_RUN = {
     "dvc plots diff": NotRun("the same, with two commits named", "tests/end_to_end/test_dvc_views.py"),
     "soundtrack ui": NotRun("what `make ui` runs", "tests/end_to_end/test_servers.py"),
     "mlflow models serve": NotRun("what `make serve` runs", "tests/end_to_end/test_servers.py"),
+    "soundtrack classify ~/Music": NotRun("a network", "tests/library/test_tagger.py"),
+    "soundtrack classify ~/Music --model tags": NotRun("a network", "tests/library/test_tagger.py"),
+    "soundtrack classify ~/Music --playlists ~/Playlists": NotRun("a network", "tests/library/test_tagger.py"),
+    "soundtrack page --model tags": NotRun("a network, and a browser", "tests/browser/test_tagger_page.py"),
+    "python -m benchmarks.tagger FOLDER": NotRun("a network", "tests/library/test_tagger.py"),
     "soundtrack suggest ~/Music": NotRun("the loop takes minutes", "tests/end_to_end/test_suggest_loop.py"),
     "soundtrack import ~/Music --labels suggested.csv": NotRun(
         "the loop takes minutes", "tests/end_to_end/test_suggest_loop.py"

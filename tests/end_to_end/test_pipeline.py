@@ -1,11 +1,14 @@
 """The real `dvc repro` on a tiny data set: what runs, what is skipped, and what reaches MLflow."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import yaml
 from checkouts import NOTHING, edit_params, ran, run, runs
 from documented import Typed
@@ -88,3 +91,22 @@ def test_a_stage_that_fails_ends_make_repro_with_its_sentence(checkout: Path) ->
     assert "Its whole output is in .cache/logs/audit.log" in output
     assert "Traceback" not in output
     assert len(output.splitlines()) < 12
+
+
+def test_a_song_unlike_the_training_data_is_named_by_the_tagger(checkout: Path, tmp_path: Path) -> None:
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    shutil.copy(checkout / "data/music/low/low 0.wav", songs)
+    rng = np.random.default_rng(0)
+    soundfile.write(songs / "noise.wav", rng.normal(0, 0.1, 66150), 22050)
+    told = run(checkout, "soundtrack", "classify", str(songs), "--json", str(tmp_path / "songs.json"))
+    found = json.loads((tmp_path / "songs.json").read_text())
+    assert {Path(song["file"]).name: song["model"] for song in found["songs"]} == {
+        "low 0.wav": "models:/soundtrack/1",
+        "noise.wav": "models:/soundtrack-tags/1",
+    }
+    assert "Model: models:/soundtrack-tags/1 (tagger), 1 song." in told
+    assert "Songs unlike the champion's training data were named by the pre-trained tagger." in told
+    alone = run(checkout, "soundtrack", "classify", str(songs), "--model", "champion")
+    assert "soundtrack-tags" not in alone
+    assert re.search(r"^noise.wav +out-of-distribution", alone, re.MULTILINE)

@@ -58,7 +58,7 @@ def test_suggest_correct_two_lines_import_repro_gate(checkout: Path, tmp_path: P
     truth = make_library(library)
     keys = {"logreg": {"features": ["tabular"], "model": {"name": "logreg", "c": 1.0}}}
     edit_params(checkout, lambda content: content.update(leak=[], experiments=keys))
-    said = run(checkout, "soundtrack", "suggest", str(library))
+    said = run(checkout, "soundtrack", "suggest", str(library), "--model", "champion")
     assert f"Then: soundtrack import {library} --labels suggested.csv" in said
     rows = table(checkout)
     named = {path: row["label"] for path, row in rows.items() if row["label"]}
@@ -88,7 +88,7 @@ def test_suggest_correct_two_lines_import_repro_gate(checkout: Path, tmp_path: P
     assert clips[f"{truth[unlike[0]]}/{unlike[0]}"] == truth[unlike[0]]
     assert run(checkout, "git", "diff", "--name-only", first, "--", "data/music.dvc").strip() == "data/music.dvc"
 
-    said = run(checkout, "soundtrack", "suggest", str(library))
+    said = run(checkout, "soundtrack", "suggest", str(library), "--model", "champion")
     assert f"(0 new, {len(truth) - 2} suggested again, 2 of yours kept as they are)" in said
     after = table(checkout)
     assert (after[unlike[0]]["label"], after[other]["label"]) == (truth[unlike[0]], "middle")
