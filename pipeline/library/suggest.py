@@ -12,7 +12,7 @@ from pipeline.base.text import counted, listed
 from pipeline.library import answering, batch
 from pipeline.library.batch import Song
 from pipeline.serving import suggestions
-from pipeline.serving.suggestions import COLUMNS, Table, TableError
+from pipeline.serving.suggestions import COLUMNS, Row, Table, TableError
 from pipeline.sources.importing import tags
 from pipeline.sources.importing.files import is_unnameable, normal, shown
 
@@ -53,40 +53,59 @@ def _last(file: Path, folder: Path) -> Table:
         return Table(file, ",", "", list(COLUMNS), [])
     found = suggestions.read(file, needed=("path", "label"))
     if found.rows and "folder" in found.names and found.folder.resolve() != folder.resolve():
-        raise TableError(f"{file} is of {found.folder}: give another file with --table")
+        raise TableError(
+            f"{file} is of {found.folder}: give another file with --table (or, if that is the same music in another "
+            "place, replace it in the column `folder`)"
+        )
     return replace(found, header=[*found.header, *(name for name in COLUMNS if name not in found.names)])
 
 
 def _updated(last: Table, songs: Sequence[Song], folder: Path) -> tuple[list[list[str]], list[str]]:
-    """Header and rows, and what there is to say of them."""
-    named = [song for song in songs if not (song.reason or is_unnameable(song.file))]
-    found = {normal(song.file.relative_to(folder).as_posix()): song for song in named}
-    rows, gone, kept, again = [list(last.header)], list[str](), 0, 0
+    """Header and rows, and what there is to say of them.
+
+    Raises:
+        UserError: no song can be in the table.
+    """
+    places = {song.file.relative_to(folder): song for song in songs if not (song.reason or is_unnameable(song.file))}
+    found = {normal(place.as_posix()): song for place, song in places.items()}
+    counts, rows, gone = Counter[str](), list[list[str]](), list[str]()
     for row in last.rows:
-        song = found.pop(normal(row.cells["path"]), None)
-        if row.is_a_persons:
-            kept += 1
-            rows.append(last.edited(row, {}))
-        elif song is None:
+        song = found.get(normal(row.cells["path"]))
+        if song is None and not row.is_a_persons:
             gone.append(row.cells["path"])
-        else:
-            again += 1
-            rows.append(last.edited(row, _proposal(song)))
-    artists = tags.read_all(folder, [song.file.relative_to(folder) for song in found.values()])
-    for name, one in zip(found, artists.values(), strict=True):
+            continue
+        why, values = _change(row, song)
+        counts[why] += 1
+        rows.append(last.edited(row, values))
+    known = {normal(row.cells["path"]) for row in last.rows}
+    new = [place for place in places if normal(place.as_posix()) not in known]
+    for place, one in tags.read_all(folder, new).items():
+        path = place.as_posix()
         own = {
-            "path": f"./{name}" if name.startswith(ACTIVE) else name,
+            "path": f"./{path}" if path.startswith(ACTIVE) else path,
             "artist": _as_text(one.by),
             "folder": str(folder.resolve()),
-            **_proposal(found[name]),
+            **_proposal(places[place]),
         }
         rows.append([own.get(column, "") for column in last.names])
-    counts = (f"{len(found)} new", f"{again} suggested again", f"{kept} of yours kept as they are")
-    said = ", ".join(counts if last.rows else counts[:1])
-    notes = [*_unread(songs, folder), f"{last.file}: {counted(len(rows) - 1, 'song')} ({said})."]
+    notes = _unread(songs, folder)
+    if not rows:
+        raise UserError("\n".join(["no song can be used", *notes]))
+    said = ", ".join([f"{len(new)} new", *(f"{count} {why}" for why, count in counts.items())])
+    notes.append(f"{last.file}: {counted(len(rows), 'song')} ({said}).")
     if gone:
         notes.append(f"Taken out, since they are not there any more or cannot be read: {shown(gone)}.")
-    return rows, [*notes, *_labels(named)]
+    labels = Counter(cells[last.names.index("label")].strip() for cells in rows)
+    return [list(last.header), *rows], [*notes, _labels(labels)]
+
+
+def _change(row: Row, song: Song | None) -> tuple[str, dict[str, str]]:
+    """What happens to a row that is there already, and its new cells."""
+    if song is None or row.is_a_persons:
+        return "of yours kept as they are", {}
+    if song.training_clip:  # it answers what it was taught, here perhaps by this very row
+        return "left as they are, since the model was trained on them", {}
+    return "suggested again", _proposal(song)
 
 
 def _proposal(song: Song) -> dict[str, str]:
@@ -108,12 +127,10 @@ def _unread(songs: Sequence[Song], folder: Path) -> list[str]:
     return [f"Not in the table: {shown([file.relative_to(folder)])}: {reason}" for file, reason in why.items()]
 
 
-def _labels(songs: Sequence[Song]) -> list[str]:
-    counts = Counter(_proposal(song)["label"].strip() for song in songs)
+def _labels(counts: Counter[str]) -> str:
     without = counts.pop("", 0)
-    said = [f"Labels suggested: {', '.join(f'{label} {count}' for label, count in counts.most_common())}."]
-    rest = [f"Without a label, since unlike the model's training data: {counted(without, 'song')}."]
-    return (said if counts else []) + (rest if without else [])
+    named = [f"{label} {count}" for label, count in counts.most_common()]
+    return f"Labels: {', '.join([*named, *([f'none {without}'] if without else [])])}."
 
 
 def _next(folder: Path, file: Path) -> list[str]:

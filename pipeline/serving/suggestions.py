@@ -133,7 +133,7 @@ def decide(file: Path, path: str, label: str, seen: str) -> None:
     """
     table = read(file)
     own = [row for row in table.rows if row.cells["path"] == path]
-    if not own or any(row.cells["label"] != seen for row in own):
+    if seen not in {row.cells["label"] for row in own}:
         raise Changed(
             f"{file.name} was changed meanwhile, and is shown as it is now. The last decision was not written"
         )
