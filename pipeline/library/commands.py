@@ -15,6 +15,7 @@ from pipeline.base.text import counted
 from pipeline.evaluation import calibration
 from pipeline.library import batch, output, tags
 from pipeline.library.batch import Song
+from pipeline.library.genres import TagError
 from pipeline.serving import manifest
 from pipeline.tracking import registry
 from pipeline.tracking.registry import Registered
@@ -133,14 +134,13 @@ def write_tags(songs: list[Song], yes: bool) -> None:
     """Show which genres would change, or change them."""
     found = list(tags.changes(songs))
     planned = [one for one in found if isinstance(one, tags.Change)]
-    problems = [one for one in found if isinstance(one, tags.TagError)]
+    problems = [one for one in found if isinstance(one, TagError)]
     if yes and planned:
         backup = Path(f"genres-before-{datetime.now():%Y%m%d-%H%M%S}.jsonl")
         failed = list(tags.apply(planned, backup))
         problems += failed
-        print(
-            f"Genres written to {counted(len(planned) - len(failed), 'file')}. To undo: soundtrack restore-tags {backup}"
-        )
+        undo = f" To undo: soundtrack restore-tags {backup}" if len(failed) < len(planned) else ""
+        print(f"Genres written to {counted(len(planned) - len(failed), 'file')}.{undo}")
     else:
         for change in planned:
             print(f"{change.file}: genre {', '.join(change.old) or 'none'} -> {', '.join(change.new)}")
@@ -155,7 +155,7 @@ def restore_tags(backup: Path) -> None:
         UserError: the backup is missing or not one, or a file could not be written.
     """
     done = list(tags.restore(backup))
-    problems = [one for one in done if isinstance(one, tags.TagError)]
+    problems = [one for one in done if isinstance(one, TagError)]
     print(f"Genres restored in {counted(len(done) - len(problems), 'file')}.")
     if problems:
         raise UserError("\n".join(str(problem) for problem in problems))
