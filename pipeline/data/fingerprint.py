@@ -147,8 +147,9 @@ class _Neighbours:
         """Of the words in ``flat`` without their 8 lowest bits, or without the highest; clips begin at ``starts``."""
         self._flat, self._lowest = flat, lowest
         place = np.int32 if len(flat) < np.iinfo(np.int32).max else np.int64
-        self._sorted, size = np.empty(len(flat), place), 0
-        self._rank = np.full(len(flat), -1, place)
+        self._sorted: Array = np.empty(len(flat), place)
+        self._rank: Array = np.full(len(flat), -1, place)
+        size = 0
         # by bits that both kinds of word have; silence is in none
         parts = np.where(flat != 0, (flat >> np.uint32(8)).astype(np.uint8) % PARTS, PARTS)
         for part in range(PARTS):
@@ -160,8 +161,8 @@ class _Neighbours:
 
     def of(self, first: int, stop: int) -> tuple[Array, Array]:
         """Places from ``first`` to ``stop``, and places in later clips with an equal word: NEIGHBOURS at most for each."""
-        ranks = self._rank[first:stop]
-        ranks = ranks[ranks >= 0].astype(np.int64)
+        ranks = self._rank[first:stop].astype(np.int64)
+        ranks = ranks[ranks >= 0]
         ends: list[tuple[Array, Array]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         for step in range(1, NEIGHBOURS + 1):
             ranks = ranks[ranks + step < len(self._sorted)]

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import chdir, closing, contextmanager
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -19,7 +19,7 @@ from pipeline.base.errors import UserError
 from pipeline.base.parallel import end_with_parent, share_cores
 from pipeline.base.text import counted, duration
 from pipeline.workflow import prefork
-from pipeline.workflow.console import Console, failure, log_file, near, shown
+from pipeline.workflow.console import KILLED, Console, failure, log_file, near, shown
 
 Graph = dict[str, set[str]]
 """Of each stage, the stages it depends on; the order is that of dvc.yaml.
@@ -59,6 +59,8 @@ def repro(jobs: int, files: Sequence[Path]) -> int:
             failed = _run(graph, jobs)
         except KeyboardInterrupt:
             raise StageFailed("stopped. What is done stays done: the same command goes on from there.") from None
+        except BrokenExecutor:
+            raise StageFailed(f"DVC {KILLED}") from None
         if failed:
             raise StageFailed("\n".join(map(_explained, failed)) + "\n" + NEXT)
         print(f"Done in {duration(time.monotonic() - start)}.")

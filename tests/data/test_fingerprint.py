@@ -220,12 +220,12 @@ def collection(seed: int) -> dict[str, Words]:
 def all_at_once(words: list[Words]) -> list[tuple[int, int, int]]:
     """The candidates as they are defined, with all pairs of equal words in memory together."""
     counts: Counter[tuple[int, int, int]] = Counter()
-    for cut in (lambda word: word >> 8, lambda word: word & 0xFFFFFF):
+    for shift, mask in ((8, 0xFFFFFF), (0, 0xFFFFFF)):
         where: dict[int, dict[int, int]] = defaultdict(dict)
         for clip, content in enumerate(words):
             for frame, word in enumerate(content.tolist()):
                 if word:
-                    where[cut(word)].setdefault(clip, frame)
+                    where[word >> shift & mask].setdefault(clip, frame)
         for found in map(list, (places.items() for places in where.values())):
             for step in range(1, NEIGHBOURS + 1):
                 counts.update((a, b, x - y) for (a, x), (b, y) in zip(found, found[step:], strict=False))

@@ -16,7 +16,7 @@ from pipeline.base.errors import UserError
 from pipeline.workflow.scheduler import StageFailed, repro
 
 STAGE = """
-import pathlib, sys, time
+import os, pathlib, signal, sys, time
 name = sys.argv[1]
 log = pathlib.Path("log")
 def write(word):
@@ -26,6 +26,8 @@ write("begin")
 print("chatter of a library")
 print("warning: two clips are odd", file=sys.stderr)
 print(f"{name}: 12 things made")
+if name in pathlib.Path("killed").read_text().split():
+    os.kill(os.getpid(), signal.SIGKILL)
 if name in pathlib.Path("crashing").read_text().split():
     {}["no such key"]
 if name in pathlib.Path("failing").read_text().split():
@@ -53,6 +55,7 @@ def _project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "source").write_text("1")
     (folder / "failing").touch()
     (folder / "crashing").touch()
+    (folder / "killed").touch()
     (folder / "together").write_text("1")
     stages = "".join(
         f"  {name}:\n    cmd: python stage.py {name}\n    deps: [{', '.join(deps)}]\n    outs: [{name}]\n"
@@ -190,7 +193,12 @@ def test_a_stage_that_dvc_restores_is_said_to_be(project: Path, typed: Typed) ->
 
 
 @pytest.mark.parametrize(
-    ("how", "sentence"), [("failing", "it failed\nput it right"), ("crashing", "KeyError: 'no such key'")]
+    ("how", "sentence"),
+    [
+        ("failing", "it failed\nput it right"),
+        ("crashing", "KeyError: 'no such key'"),
+        ("killed", "was killed, probably because memory ran out: run fewer stages at a time"),
+    ],
 )
 def test_a_failed_stage_says_why_and_what_to_do(project: Path, typed: Typed, how: str, sentence: str) -> None:
     (project / how).write_text("data")
