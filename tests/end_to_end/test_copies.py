@@ -10,6 +10,7 @@ from checkouts import commit, edit_params, ran, run, runs
 from documented import Typed
 
 TRY = "dvc exp run --temp -S experiments.mlp.training.epochs=60"
+TARGET = "dvc exp run --temp data/music.dvc evaluate@mlp"
 SHOW = "dvc exp show --drop '.*' --keep 'Experiment|.*:valid_macro_f1'"
 
 
@@ -36,3 +37,9 @@ def test_an_experiment_in_a_temporary_copy_reaches_the_same_store(checkout: Path
     run(checkout, "dvc", "exp", "apply", name)
     assert ran(run(checkout, "dvc", "repro", "evaluate@mlp")) == []
     assert len(pd.read_csv(checkout / "history/mlp.csv")) == 60
+
+
+@pytest.mark.documented(TARGET)
+def test_a_target_finds_the_imported_music_in_a_temporary_copy(checkout: Path, typed: Typed) -> None:
+    """DVC brings there what the targets need; that stages read the music through a link is nothing it knows."""
+    assert re.search(r"Ran experiment\(s\): \S+", typed(checkout, TARGET))

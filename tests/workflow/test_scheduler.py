@@ -214,6 +214,18 @@ def test_a_failed_stage_says_why_and_what_to_do(project: Path, typed: Typed, how
     assert typed(project)[1] == 0
 
 
+def test_data_that_are_not_here_are_named_with_what_brings_them(project: Path, typed: Typed) -> None:
+    (project / "source").unlink()
+    (project / "source").symlink_to("folder/../music")
+    error = typed(project)[1]
+    assert error == (
+        "error: project/music is not here, which project/source leads to: `soundtrack import FOLDER` brings music of yours"
+    )
+    (project / "music.dvc").touch()
+    assert "`dvc checkout project/music.dvc`, or `dvc pull project/music.dvc`" in str(typed(project)[1])
+    assert log(project) == []
+
+
 def test_ctrl_c_ends_all_stages_in_a_sentence_and_the_same_command_goes_on(project: Path, typed: Typed) -> None:
     (project / "together").write_text("9")  # trainings wait for others that never begin
     with started(project) as process:
