@@ -1,7 +1,6 @@
 """``soundtrack classify``, ``page``, ``serve`` and ``restore-tags``: using the champion."""
 
 import os
-import socket
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ import pandas as pd
 
 from pipeline import config
 from pipeline.base import paths
+from pipeline.base.addresses import HOST, check_free
 from pipeline.base.errors import UserError
 from pipeline.base.text import counted
 from pipeline.evaluation import calibration
@@ -71,7 +71,7 @@ def page(uri: str | None, port: int) -> None:
     Raises:
         UserError: there is no model, its code has no page, or the port is in use.
     """
-    check_free(port)
+    check_free(port, "page")
     model = chosen(uri)
     known = manifest.summary(model.bundle)
     module = known.interface.page
@@ -88,29 +88,17 @@ def page(uri: str | None, port: int) -> None:
     )
 
 
-def serve(uri: str | None, port: int, workers: int) -> None:
+def serve(uri: str | None, port: int, workers: int, timeout: int) -> None:
     """Become MLflow's server of the model, which runs the model's own code.
 
     Raises:
         UserError: there is no model, or the port is in use.
     """
-    check_free(port)
+    check_free(port, "serve")
     model = chosen(uri)
     program = str(Path(sys.executable).with_name("mlflow"))
-    place = ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
+    place = ["--host", HOST, "--port", str(port), "--workers", str(workers), "--timeout", str(timeout)]
     os.execv(program, [program, "models", "serve", "--model-uri", str(model.folder), "--env-manager", "local", *place])
-
-
-def check_free(port: int) -> None:
-    """
-    Raises:
-        UserError: a program listens on this port.
-    """
-    with socket.socket() as caller:
-        if caller.connect_ex(("127.0.0.1", port)) == 0:
-            raise UserError(
-                f"port {port} is in use, perhaps by an earlier one of these: stop it, or choose another with --port"
-            )
 
 
 def chosen(uri: str | None) -> Registered:
