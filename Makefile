@@ -3,6 +3,7 @@
 PYTHON ?= python3
 JOBS ?= 2
 EXPERIMENT ?= mlp
+AT = $(if $(PORT),--port $(PORT))
 BIN := .venv/bin
 OUTPUTS := data/audio data/images data/clips.parquet data/split.parquet data/duplicates.csv data/inputs \
 	features weights embeddings models history evaluation confusions candidate reports results
@@ -34,19 +35,19 @@ status: $(INSTALLED) ## show the scores, and what would run again
 report: $(INSTALLED) ## open the comparison of all models
 	@soundtrack report
 
-ui: $(INSTALLED) ## compare the runs in MLflow: http://127.0.0.1:5000
-	@soundtrack ui
+ui: $(INSTALLED) ## compare the runs in MLflow: http://127.0.0.1:5000 (PORT=n)
+	@soundtrack ui $(AT)
 
 sweep: $(INSTALLED) ## search for better params (EXPERIMENT=mlp TRIALS=n APPLY=1)
 	@soundtrack sweep $(EXPERIMENT) --jobs $(JOBS) $(if $(TRIALS),--trials $(TRIALS)) $(if $(APPLY),--apply)
 
 ##@ Use the best model
 
-page: $(INSTALLED) ## try a song, or correct suggested labels: http://127.0.0.1:8000
-	@soundtrack page
+page: $(INSTALLED) ## try a song, or correct suggested labels: http://127.0.0.1:8000 (PORT=n)
+	@soundtrack page $(AT)
 
-serve: $(INSTALLED) ## answer other programs: http://127.0.0.1:5001
-	@soundtrack serve
+serve: $(INSTALLED) ## answer other programs: http://127.0.0.1:5001 (PORT=n)
+	@soundtrack serve $(AT)
 
 ##@ Learn
 

@@ -13,7 +13,7 @@ from pipeline import config
 from pipeline.base.files import write_json
 from pipeline.base.parallel import cores
 
-PARTS = ("features", "training", "reruns", "excerpt", "decoders", "memory", "champion", "tagger")
+PARTS = ("features", "training", "reruns", "excerpt", "decoders", "memory", "duplicates", "champion", "tagger")
 
 
 def main() -> None:
@@ -73,6 +73,10 @@ def _rows(parts: list[str], files: list[Path], repeats: int) -> Iterator[dict[st
 
         for count, megabytes in reruns.memory(files, (1000, 10000)):
             yield {"what": f"memory of the features stage, {count} clips of 3 s", "MB": megabytes}
+    if "duplicates" in parts:
+        from benchmarks import duplicates
+
+        yield from duplicates.run((500, 1000, 2000))
     if "champion" in parts:
         from benchmarks import champion
 

@@ -242,6 +242,7 @@ def page(
 def serve(
     port: Port = 5001,
     workers: Annotated[int, Option(metavar="N", min=1, help="Worker processes.")] = 1,
+    timeout: Annotated[int, Option(metavar="SECONDS", min=1, help="For one request.")] = 600,
     model: Model = None,
 ) -> None:
     """Serve the best model to other programs.
@@ -251,7 +252,7 @@ def serve(
     """
     from pipeline.library import commands
 
-    commands.serve(model, port, workers)
+    commands.serve(model, port, workers, timeout)
 
 
 @app.command(epilog="Example: soundtrack restore-tags genres-before-20260102-030405.jsonl")

@@ -19,6 +19,10 @@ def reported() -> Iterator[None]:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)  # as a shell says that Ctrl+C ended a command
+    except MemoryError:
+        sys.exit(
+            "error: memory ran out: end other programs, or run fewer stages at a time, and run the same command again"
+        )
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

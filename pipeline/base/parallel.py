@@ -1,30 +1,100 @@
 """Processes and threads: work on all cores in order, one thread each, and ends with its parent."""
 
+import math
 import multiprocessing
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from multiprocessing import forkserver
+from pathlib import Path
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
+
+from pipeline.base.errors import UserError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 AHEAD = 4
-"""Results per core that may wait to be taken, so that memory does not grow with the number of clips."""
+"""Results per process that may wait to be taken, so that memory does not grow with the number of clips."""
+
+
+WORKERS = "SOUNDTRACK_WORKERS"
+"""The environment variable that allows fewer processes than there are cores, for a computer with little memory."""
+KILLED = (
+    "a worker process was killed, probably because memory ran out. Start again: what is done stays done. Fewer workers take "
+    f"less memory: put {WORKERS}=%d before the command"
+)
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use, in a container too."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(allowed, quota())))
+
+
+def quota(root: Path = Path("/")) -> float:
+    """Cores' worth of time that the control groups of this process may take together; infinity where nothing limits it.
+
+    Both versions of control groups, each with all groups above: a container sees its own as the root.
+
+    Args:
+        root: of the file system.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:  # not Linux
+        return math.inf
+    shares = [math.inf]
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("", "cpu", "cpu,cpuacct", "cpuacct,cpu"):
+            top = root / "sys/fs/cgroup" / controllers
+            # the path is that outside of a container, in which only the root may be there
+            own = top / path.strip("/")
+            shares += [_share(folder) for folder in (own, *own.parents) if folder.is_relative_to(top)]
+    return min(shares)
+
+
+def _share(group: Path) -> float:
+    for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+        try:
+            time, period = " ".join((group / name).read_text() for name in names).split()
+        except (OSError, ValueError):
+            continue
+        return int(time) / int(period) if time.isdecimal() and int(time) else math.inf
+    return math.inf
+
+
+def at_once() -> int:
+    """Worker processes to start: one per core, fewer where WORKERS says so.
+
+    Raises:
+        UserError: it says no number.
+    """
+    asked = os.environ.get(WORKERS, "")
+    if asked and not (asked.isdecimal() and int(asked)):
+        raise UserError(f"{WORKERS} is {asked!r}: give a number of processes, 1 or more")
+    return min(cores(), int(asked or cores()))
+
+
+@contextmanager
+def killed_in_words() -> Iterator[None]:
+    """
+    Raises:
+        UserError: a worker of a pool was killed, or had too little memory.
+    """
+    try:
+        yield
+    except (BrokenExecutor, MemoryError):
+        raise UserError(KILLED % max(1, at_once() // 2)) from None
 
 
 @contextmanager
@@ -33,12 +103,15 @@ def workers(*modules: str) -> Iterator[ProcessPoolExecutor]:
 
     Args:
         modules: imported once for all workers, while this process goes on.
+
+    Raises:
+        UserError: one was killed within the block.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     with _one_thread():
         forkserver.ensure_running()
-        with ProcessPoolExecutor(cores(), context, end_with_parent) as pool:
+        with killed_in_words(), ProcessPoolExecutor(at_once(), context, end_with_parent) as pool:
             yield pool
 
 
@@ -92,7 +165,7 @@ def blas_threads(count: int) -> AbstractContextManager[object]:
 def each(pool: Executor, function: Callable[[T], R], items: Sequence[T], title: str, unit: str = "clip") -> Iterator[R]:
     """Results in the order of ``items``, with a progress bar; work starts at once. ``function`` is of a module's top level."""
     rest = iter(items)
-    waiting = deque(pool.submit(function, item) for item in islice(rest, AHEAD * cores()))
+    waiting = deque(pool.submit(function, item) for item in islice(rest, AHEAD * at_once()))
 
     def results() -> Iterator[R]:
         with tqdm(total=len(items), desc=title, unit=unit, disable=None, dynamic_ncols=True) as bar:

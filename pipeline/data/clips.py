@@ -17,14 +17,18 @@ COLUMNS = {
 }
 """``status`` is ``ok`` or ``rejected``; ``reason`` is empty for ``ok``. ``origin`` says what the audio is."""
 
+CREDIT = {"credit": "string"}
+"""The artist as credited, where that is not the group's name; only of sources that know it."""
+
 
 class ClipsError(UserError):
     """The clips table is damaged; the message says what to do."""
 
 
 def write(table: pd.DataFrame, file: Path = paths.CLIPS) -> None:
+    columns = COLUMNS | CREDIT if "credit" in table and table["credit"].ne("").any() else COLUMNS
     with atomic_write(file) as partial:
-        table[list(COLUMNS)].astype(COLUMNS).to_parquet(partial, index=False)
+        table[list(columns)].astype(columns).to_parquet(partial, index=False)
 
 
 def read(file: Path = paths.CLIPS) -> pd.DataFrame:

@@ -50,6 +50,11 @@ SHORTEST = 32
 NEIGHBOURS = 8
 """Clips with a word in common are compared with so many of the next ones, in the order of their names."""
 
+BLOCK = 2**16
+"""Words (13 minutes) whose neighbours are in memory together."""
+PARTS = 16
+"""Words are sorted in so many parts, each of which takes 24 bytes per word meanwhile."""
+
 
 class Match(NamedTuple):
     """Two clips with audio in common; ``first`` sorts before ``second``."""
@@ -111,32 +116,77 @@ def _candidates(words: list[Words]) -> Iterator[tuple[int, int, int]]:
     Words agree if they are equal but for the 8 highest or the 8 lowest bands, which coding damages most.
     """
     sizes = np.array([len(clip) for clip in words], dtype=int)
+    starts = np.r_[0, np.cumsum(sizes)]
     flat = np.concatenate([np.zeros(0, np.uint32), *words])
-    clip = np.repeat(np.arange(len(words)), sizes)
-    frame = np.arange(len(flat)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     span = 2 * sizes.max(initial=1)
-    keys = [
-        (clip[a] * len(words) + clip[b]) * span + frame[a] - frame[b] + span // 2
-        for part in (flat >> 8, flat & 0xFFFFFF)
-        for a, b in _equal(part, clip, np.flatnonzero(flat))
-    ]
-    found, count = np.unique(np.concatenate(keys), return_counts=True)
-    pairs, lags = np.divmod(found[count > 1], span)
-    for pair, lag in zip(pairs.tolist(), (lags - span // 2).tolist(), strict=True):
-        yield *divmod(pair, len(words)), lag
+    neighbours = [_Neighbours(flat, starts, lowest) for lowest in (True, False)]
+    for first, stop in _blocks(starts):
+        a, b = (np.concatenate(ends) for ends in zip(*(one.of(first, stop) for one in neighbours), strict=True))
+        clip_a, clip_b = (np.searchsorted(starts, ends, "right") - 1 for ends in (a, b))
+        keys = (clip_a * len(words) + clip_b) * span + (a - starts[clip_a]) - (b - starts[clip_b]) + span // 2
+        found, count = np.unique(keys, return_counts=True)
+        pairs, lags = np.divmod(found[count > 1], span)
+        for pair, lag in zip(pairs.tolist(), (lags - span // 2).tolist(), strict=True):
+            yield *divmod(pair, len(words)), lag
 
 
-def _equal(values: Array, clip: Array, places: Array) -> Iterator[tuple[Array, Array]]:
-    """Places of equal values in two clips, the earlier clip's first.
+def _blocks(starts: Array) -> Iterator[tuple[int, int]]:
+    """Where clips begin and end that have BLOCK words together, or a single one with more."""
+    first = 0
+    while first < starts[-1]:
+        stop = starts[np.searchsorted(starts, first + BLOCK, "right") - 1]
+        stop = stop if stop > first else starts[np.searchsorted(starts, first, "right")]
+        yield int(first), int(stop)
+        first = stop
 
-    A value counts where a clip has it first: a loop or a held note would fill the neighbourhood with itself.
-    """
-    each = values[places].astype(np.int64) * (clip.max(initial=0) + 1) + clip[places]
-    first = places[np.unique(each, return_index=True)[1]]
-    for step in range(1, NEIGHBOURS + 1):
-        a, b = first[:-step], first[step:]
-        same = values[a] == values[b]
-        yield a[same], b[same]
+
+class _Neighbours:
+    """Places of equal words in several clips. It takes 8 bytes per word, however often words are equal."""
+
+    def __init__(self, flat: Words, starts: Array, lowest: bool) -> None:
+        """Of the words in ``flat`` without their 8 lowest bits, or without the highest; clips begin at ``starts``."""
+        self._flat, self._lowest = flat, lowest
+        place = np.int32 if len(flat) < np.iinfo(np.int32).max else np.int64
+        self._sorted: Array = np.empty(len(flat), place)
+        self._rank: Array = np.full(len(flat), -1, place)
+        size = 0
+        # by bits that both kinds of word have; silence is in none
+        parts = np.where(flat != 0, (flat >> np.uint32(8)).astype(np.uint8) % PARTS, PARTS)
+        for part in range(PARTS):
+            places = self._first(starts, np.flatnonzero(parts == part))
+            self._sorted[size : size + len(places)] = places
+            self._rank[places] = np.arange(size, size + len(places))
+            size += len(places)
+        self._sorted = self._sorted[:size]
+
+    def of(self, first: int, stop: int) -> tuple[Array, Array]:
+        """Places from ``first`` to ``stop``, and places in later clips with an equal word: NEIGHBOURS at most for each."""
+        ranks = self._rank[first:stop].astype(np.int64)
+        ranks = ranks[ranks >= 0]
+        ends: list[tuple[Array, Array]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+        for step in range(1, NEIGHBOURS + 1):
+            ranks = ranks[ranks + step < len(self._sorted)]
+            a, b = self._sorted[ranks], self._sorted[ranks + step]
+            same = self._cut(self._flat[a]) == self._cut(self._flat[b])
+            ranks = ranks[same]
+            ends.append((a[same], b[same]))
+        a, b = (np.concatenate(one).astype(np.int64) for one in zip(*ends, strict=True))
+        return a, b
+
+    def _first(self, starts: Array, places: Array) -> Array:
+        """The places in the order of their words, then of their clips.
+
+        A word counts where a clip has it first: a loop or a held note would fill the neighbourhood with itself.
+        """
+        words = self._cut(self._flat[places])
+        order = np.argsort(words, kind="stable")
+        words, places = words[order], places[order]
+        clip = np.searchsorted(starts, places, "right")
+        again = (words[1:] == words[:-1]) & (clip[1:] == clip[:-1])
+        return places[np.r_[True, ~again]] if len(places) else places
+
+    def _cut(self, words: Words) -> Words:
+        return words >> np.uint32(8) if self._lowest else words & np.uint32(0xFFFFFF)
 
 
 def _compare(first: str, second: str, x: Words, y: Words, lag: int) -> Match | None:

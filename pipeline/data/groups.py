@@ -8,6 +8,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+MOST = 0.5
+"""Share of a label's clips from which on a group has most of them."""
 _BETWEEN_NAMES = re.compile(r"\s*(?:,|;|/|&|\band\b|\bfeat\.?|\bfeaturing\b|\bft\.|\bwith\b|\bvs\.?)\s+", re.I)
 
 
@@ -42,6 +44,33 @@ def joint_credits(artists: pd.Series) -> pd.Series:
     members = sorted({*credits, *shared["part"]})
     group = join(pd.Series(members, index=members, dtype=object), shared.itertuples(index=False, name=None))
     return artists.map({"": "", **group})
+
+
+def other(credit: str, group: str) -> str:
+    """The credit where it is not the group's name."""
+    return "" if credit == group else credit
+
+
+def joined_by(credited: Iterable[str], group: str, most: int = 5) -> str:
+    """The credits besides the group's own name that joined it, joint ones first; empty where there are none."""
+    names = sorted(set(credited) - {"", group}, key=lambda name: (-len(name), name))
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"joined by the credits {', '.join(map(repr, names[:most]))}{more}" if names else ""
+
+
+def joint_majorities(table: pd.DataFrame) -> list[str]:
+    """For each label of which joint credits joined most clips into one group: the group, its size, and these credits.
+
+    Args:
+        table: label, group and, where the source knows it, credit.
+    """
+    found = []
+    for label, own in table.groupby("label") if "credit" in table else ():
+        sizes = own.groupby("group").size()
+        how = joined_by(table.loc[table["group"] == sizes.idxmax(), "credit"], sizes.idxmax())
+        if how and sizes.max() >= MOST * len(own):
+            found.append(f"{sizes.idxmax()!r} has {sizes.max()} of {len(own)} clips of {label!r}, {how}")
+    return found
 
 
 def unknown(label: str) -> str:

@@ -16,6 +16,7 @@ from pipeline.base.errors import UserError
 from pipeline.base.files import atomic_write
 from pipeline.config.data import Split
 from pipeline.data import gtzan
+from pipeline.data.groups import joint_majorities
 
 PARTS = ("train", "valid", "test")
 COLUMNS = ("clip_id", "fold", "part", "protocol")
@@ -35,6 +36,9 @@ def split(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
         SplitError: a label would be missing from a part, or the protocol is for another data set.
     """
     protocols = {"grouped": _grouped, "random": _random, "tutorial": _tutorial, "filtered": _filtered}
+    if settings.protocol == "grouped":
+        for joint in joint_majorities(table):
+            log.warning("%s: see `soundtrack import --help`, --groups", joint)
     rows = protocols[settings.protocol](table, settings, seed)
     check(table, rows)
     return rows.assign(protocol=settings.protocol).sort_values(["fold", "clip_id"], ignore_index=True)
@@ -94,7 +98,7 @@ def _grouped(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
     With folds, groups are assigned to the folds first; then the groups outside a fold's test part to train and valid.
     """
     sizes = pd.crosstab(table["group"], table["label"])
-    _enough_groups(sizes, max(len(PARTS), settings.folds))
+    _enough_groups(sizes, max(len(PARTS), settings.folds), table)
     if settings.folds == 1:
         shares = [1 - settings.valid - settings.test, settings.valid, settings.test]
         return _rows(table, 0, _parts(table["group"], sizes, shares, seed))
@@ -119,7 +123,7 @@ def inner_folds(table: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
     if leaky(table):
         table = table.assign(group=table["clip_id"])
     sizes = pd.crosstab(table["group"], table["label"])
-    _enough_groups(sizes, folds)
+    _enough_groups(sizes, folds, table)
     fold_of = table["group"].map(_assign_groups(sizes, [1 / folds] * folds, seed))
     names = {True: "valid", False: "train"}
     rows = pd.concat([_rows(table, fold, fold_of.eq(fold).map(names)) for fold in range(folds)])
@@ -180,13 +184,14 @@ def _report_missing(ids: pd.Series, wanted: set[str]) -> None:
         log.warning("%d ids of the protocol are not in the data: %s", len(missing), ", ".join(missing))
 
 
-def _enough_groups(sizes: pd.DataFrame, needed: int) -> None:
+def _enough_groups(sizes: pd.DataFrame, needed: int, table: pd.DataFrame) -> None:
     spread = (sizes > 0).sum()
     if len(poor := spread[spread < needed]):
         named = ", ".join(f"{label!r} has {count}" for label, count in poor.items())
+        joint = "; ".join(joint_majorities(table[table["label"].isin(poor.index)]))
         raise SplitError(
             f"too few groups to have each label in every part: {named}, {needed} are needed (all clips of one artist, "
-            "recording or piece stay in the same part); add clips of other artists, correct the groups, lower split.folds "
+            f"recording or piece stay in the same part){f'; {joint}' if joint else ''}; add clips of other artists, correct the groups, lower split.folds "
             "or training.ensemble_size, or set split.protocol to random, which leaks"
         )
 

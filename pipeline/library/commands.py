@@ -1,7 +1,6 @@
 """``soundtrack classify``, ``page``, ``serve`` and ``restore-tags``: using the champion."""
 
 import os
-import socket
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,12 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.base import paths
+from pipeline.base.addresses import HOST, check_free
 from pipeline.base.errors import UserError
 from pipeline.base.text import counted
 from pipeline.evaluation import calibration
 from pipeline.library import batch, output, tags
 from pipeline.library.answering import answered, chosen
 from pipeline.library.batch import Song
+from pipeline.library.genres import TagError
 from pipeline.serving import manifest, suggestions
 from pipeline.serving.manifest import Summary
 from pipeline.tracking.registry import Registered
@@ -93,7 +94,7 @@ def page(uri: str | None, port: int, labels: Path | None = None) -> None:
     Raises:
         UserError: there is no model, its code has no page, the port is in use, or the table cannot be used.
     """
-    check_free(port)
+    check_free(port, "page")
     model = chosen(uri)
     known = manifest.summary(model.bundle)
     module = known.interface.page
@@ -134,43 +135,30 @@ def _table(labels: Path | None, model: Registered, module: str) -> list[str]:
     return ["--labels", str(file)]
 
 
-def serve(uri: str | None, port: int, workers: int) -> None:
+def serve(uri: str | None, port: int, workers: int, timeout: int) -> None:
     """Become MLflow's server of the model, which runs the model's own code.
 
     Raises:
         UserError: there is no model, or the port is in use.
     """
-    check_free(port)
+    check_free(port, "serve")
     model = chosen(uri)
     program = str(Path(sys.executable).with_name("mlflow"))
-    place = ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
+    place = ["--host", HOST, "--port", str(port), "--workers", str(workers), "--timeout", str(timeout)]
     os.execv(program, [program, "models", "serve", "--model-uri", str(model.folder), "--env-manager", "local", *place])
-
-
-def check_free(port: int) -> None:
-    """
-    Raises:
-        UserError: a program listens on this port.
-    """
-    with socket.socket() as caller:
-        if caller.connect_ex(("127.0.0.1", port)) == 0:
-            raise UserError(
-                f"port {port} is in use, perhaps by an earlier one of these: stop it, or choose another with --port"
-            )
 
 
 def write_tags(songs: list[Song], yes: bool) -> None:
     """Show which genres would change, or change them."""
     found = list(tags.changes(songs))
     planned = [one for one in found if isinstance(one, tags.Change)]
-    problems = [one for one in found if isinstance(one, tags.TagError)]
+    problems = [one for one in found if isinstance(one, TagError)]
     if yes and planned:
         backup = Path(f"genres-before-{datetime.now():%Y%m%d-%H%M%S}.jsonl")
         failed = list(tags.apply(planned, backup))
         problems += failed
-        print(
-            f"Genres written to {counted(len(planned) - len(failed), 'file')}. To undo: soundtrack restore-tags {backup}"
-        )
+        undo = f" To undo: soundtrack restore-tags {backup}" if len(failed) < len(planned) else ""
+        print(f"Genres written to {counted(len(planned) - len(failed), 'file')}.{undo}")
     else:
         for change in planned:
             print(f"{change.file}: genre {', '.join(change.old) or 'none'} -> {', '.join(change.new)}")
@@ -185,7 +173,7 @@ def restore_tags(backup: Path) -> None:
         UserError: the backup is missing or not one, or a file could not be written.
     """
     done = list(tags.restore(backup))
-    problems = [one for one in done if isinstance(one, tags.TagError)]
+    problems = [one for one in done if isinstance(one, TagError)]
     print(f"Genres restored in {counted(len(done) - len(problems), 'file')}.")
     if problems:
         raise UserError("\n".join(str(problem) for problem in problems))

@@ -1,22 +1,16 @@
 """Genre tags of music files: plan changes, write them with a backup, restore them."""
 
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mutagen
-from mutagen.id3 import ID3, TCON
-
 from pipeline.base.errors import UserError
 from pipeline.base.files import atomic_write
+from pipeline.library import difference, genres
 from pipeline.library.batch import Song
-
-
-class TagError(UserError):
-    """The file's tags cannot be read or written; the message says why."""
+from pipeline.library.genres import TagError
 
 
 @dataclass(frozen=True)
@@ -31,7 +25,7 @@ def changes(songs: Sequence[Song]) -> Iterator[Change | TagError]:
     for song in songs:
         if song.confident:
             try:
-                old = genres(song.file)
+                old = genres.read(song.file)
             except TagError as error:
                 yield error
                 continue
@@ -40,80 +34,59 @@ def changes(songs: Sequence[Song]) -> Iterator[Change | TagError]:
 
 
 def apply(planned: Sequence[Change], backup: Path) -> Iterator[TagError]:
-    """Write the genres, and yield what went wrong. The old ones are in ``backup`` before a file changes."""
-    with backup.open("x", encoding="utf-8") as lines:
-        for change in planned:
-            lines.write(json.dumps({"file": str(change.file.absolute()), "genres": change.old}) + "\n")
-            lines.flush()
-            try:
-                write(change.file, change.new)
-            except TagError as error:
-                yield error
+    """Write the genres, and yield what went wrong. What brings a file back is in ``backup`` before it changes.
+
+    Raises:
+        UserError: the backup cannot be written.
+    """
+    for change in planned:
+        try:
+            with genres.rewritten(change.file, change.new) as partial:
+                entry = {"file": str(change.file.absolute()), "genres": change.old}
+                _note(backup, entry | difference.difference(change.file, partial))
+        except TagError as error:
+            yield error
+
+
+def _note(backup: Path, entry: dict[str, Any]) -> None:
+    try:
+        with backup.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(entry) + "\n")
+    except OSError as error:
+        raise UserError(
+            f"the backup {backup.absolute()} cannot be written ({error.strerror}), so that no more tags were changed: "
+            "run the command in a folder that has space and that you may write in"
+        ) from None
 
 
 def restore(backup: Path) -> Iterator[TagError | Path]:
-    """Write each file's old genres back.
+    """Write each file as it was before; where it was changed since, its old genres.
 
     Raises:
         UserError: the file is missing, or not a backup.
     """
     try:
-        entries = [json.loads(line) for line in backup.read_text(encoding="utf-8").splitlines()]
-        planned = [(Path(entry["file"]), list(entry["genres"])) for entry in entries]
+        # behind the last line end is what a kill left of a line; its file was not changed yet
+        entries = [json.loads(line) for line in backup.read_text(encoding="utf-8").split("\n")[:-1]]
+        planned = [(Path(entry["file"]), list(entry["genres"]), entry) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{backup} is not a backup of tags: {error}") from None
-    for file, old in planned:
+    for file, old, entry in reversed(planned):
         try:
-            write(file, old)
+            _bring_back(file, old, entry)
             yield file
         except TagError as error:
             yield error
 
 
-def genres(file: Path) -> list[str]:
-    tags = _opened(file).tags
-    if isinstance(tags, ID3):
-        return [genre for frame in tags.getall("TCON") for genre in frame.genres]
-    return list(tags.get("genre", [])) if tags is not None else []
-
-
-def write(file: Path, values: Sequence[str]) -> None:
-    """Set the genres, in a copy that then replaces the file: a kill leaves the file unchanged. No values: remove the tag.
-
-    For a symbolic link, the file it leads to is replaced.
-
-    Raises:
-        TagError: the file's tags cannot be read or written.
-    """
-    kind = type(_opened(file))
+def _bring_back(file: Path, old: Sequence[str], entry: dict[str, Any]) -> None:
     try:
-        with atomic_write(file.resolve()) as partial:
-            shutil.copy2(file, partial)
-            audio = kind(partial)
-            if audio.tags is None:
-                audio.add_tags()
-            _set(audio.tags, values)
-            audio.save()
-    except (mutagen.MutagenError, OSError) as error:
-        raise TagError(f"{file}: {error}") from None
-
-
-def _set(tags: Any, values: Sequence[str]) -> None:
-    if isinstance(tags, ID3):
-        tags.delall("TCON")
-        if values:
-            tags.add(TCON(encoding=3, text=list(values)))
-    elif values:
-        tags["genre"] = list(values)
-    elif "genre" in tags:
-        del tags["genre"]
-
-
-def _opened(file: Path) -> Any:
-    try:
-        audio = mutagen.File(file, easy=True)
-    except (mutagen.MutagenError, OSError) as error:
-        raise TagError(f"{file}: {error}") from None
-    if audio is None:
-        raise TagError(f"{file}: files of this kind have no tags")
-    return audio
+        if difference.brings_back(entry, file):
+            with atomic_write(file.resolve()) as partial:
+                difference.bring_back(entry, file, partial)
+                genres.as_before(file, partial)
+            return
+    except OSError as error:
+        raise TagError(f"{file}: {error.strerror}") from None
+    with genres.rewritten(file, old):
+        pass

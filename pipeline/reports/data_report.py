@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.base import files, paths
 from pipeline.base.text import UNKNOWN, listed
 from pipeline.data import clips, split
+from pipeline.data.groups import joint_majorities
 from pipeline.data.split import PARTS
 from pipeline.features.store import Store
 from pipeline.reports import data_figures, figures
@@ -95,7 +96,7 @@ def common(data: DataSet, thing: str) -> dict[str, Any]:
         "origins": _kinds(good["origin"].str.split(" ").str[:4].str.join(" "), "origin", thing),
         "licences": _kinds(good["licence"], "licence", thing),
         "parts": _parts(parted, thing),
-        "warnings": _warnings(parted),
+        "warnings": [*_warnings(parted), *(f"{one}." for one in joint_majorities(good))],
         "groups": Picture(
             "groups",
             f"Bars of {thing}s by label, cut into groups and coloured by part",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from queue import SimpleQueue
 from typing import Any, TextIO
 
 from pipeline.base.errors import UserError
-from pipeline.base.parallel import ONE_THREAD, cores, each
+from pipeline.base.parallel import KILLED, ONE_THREAD, at_once, each
 from pipeline.serving import manifest, worker
 
 Prediction = dict[str, Any]
@@ -47,7 +48,7 @@ def predict(bundle: Path, code: Path, songs: Sequence[Path]) -> Iterator[Predict
     with ExitStack() as stack:
         # decoders write there of each damaged file, which the prediction's reason says better
         said = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
-        count = max(1, min(cores(), len(songs)))
+        count = max(1, min(at_once(), len(songs)))
         for _ in range(count):
             started = subprocess.Popen(
                 [*command, str(bundle)],
@@ -77,6 +78,8 @@ def _ask(process: Process, song: Path, said: TextIO) -> Prediction:
         line = ""
     if not line:
         code = process.wait()
+        if code == -signal.SIGKILL:
+            raise UserError(f"{song}: {KILLED % max(1, at_once() // 2)}")
         said.seek(0)
         last = "".join(said.readlines()[-1:]).strip()
         raise UserError(f"{song}: the model's process ended with exit status {code}{f': {last}' if last else ''}")

@@ -88,7 +88,8 @@ def app(bundle: Path, table: Path | None = None) -> FastAPI:
         steps = predict(predictor, file)
         while not await request.is_disconnected():
             async with lock:  # one segment at a time: memory stays that of one
-                step = await run_in_threadpool(next, steps, None)
+                # meanwhile others had their turn, and this one may have gone
+                step = None if await request.is_disconnected() else await run_in_threadpool(next, steps, None)
             if step is None:
                 break
             yield step

@@ -35,6 +35,8 @@ class Clip:
     origin: str
     """For a reader: ``synthesised from the score bach/bwv1.6`` or ``recording``."""
     licence: str
+    credit: str = ""
+    """The artist as credited, where that is not the group: a joint credit joins groups."""
 
 
 class SourceError(UserError):

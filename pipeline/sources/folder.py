@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.base import paths
 from pipeline.config.data import Data
-from pipeline.data.groups import unknown
+from pipeline.data.groups import other, unknown
 from pipeline.sources import Clip, SourceError
 from pipeline.sources.importing import tables
 from pipeline.sources.importing.files import GROUPS, is_unnameable, shown, visible
@@ -27,7 +27,7 @@ def listed(folder: Path, cure: str) -> list[Clip]:
     files = find(folder)
     if not files:
         raise SourceError(f"{folder} holds no <label>/<clip> files: {cure}")
-    groups = _groups(folder, files)
+    groups, credited = _groups(folder, files)
     return [
         Clip(
             path=(folder / file).as_posix(),
@@ -35,6 +35,7 @@ def listed(folder: Path, cure: str) -> list[Clip]:
             group=groups.get(file) or unknown(file.parts[0]),
             origin="file of the user's",
             licence="the user's",
+            credit=other(credited.get(file, ""), groups.get(file, "")),
         )
         for file in files
     ]
@@ -60,12 +61,12 @@ def find(folder: Path) -> list[Path]:
     return used
 
 
-def _groups(folder: Path, files: list[Path]) -> dict[Path, str]:
-    """Without a CSV each file is a group; with one, the files of a label that it does not name are one."""
+def _groups(folder: Path, files: list[Path]) -> tuple[dict[Path, str], dict[Path, str]]:
+    """Groups and credits. Without a CSV each file is a group; with one, the files of a label that it does not name are one."""
     table = folder / GROUPS
     if not table.exists():
-        return {file: file.as_posix() for file in files}
+        return {file: file.as_posix() for file in files}, {}
     groups, found = tables.groups(table, folder, files)
     for problem in found.problems:
         log.warning(problem)
-    return groups.joined()
+    return groups.joined(), groups.names if groups.are_artists else tables.credited(table, found)

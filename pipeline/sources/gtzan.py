@@ -15,6 +15,7 @@ from pipeline.base import paths
 from pipeline.config.data import Data
 from pipeline.data import gtzan
 from pipeline.data.download import ArchiveError, DownloadError, Remote, digest, download, unpacked
+from pipeline.data.groups import other
 from pipeline.sources import Clip, SourceError
 
 HUB = "https://huggingface.co/datasets/marsyas/gtzan/resolve/main/data/genres.tar.gz"
@@ -83,7 +84,7 @@ def deliver(wanted: Edition, staging: Path, cache: Path, mirror: str | None) -> 
         if not files:
             raise SourceError(f"{archive} has no genres/<genre>/<genre>.NNNNN.wav")
         _compare(files, _mirrored(wanted.index, mirror), cache)
-    groups = gtzan.groups()
+    groups, credited = gtzan.groups(), gtzan.credits()
     return [
         Clip(
             path=(paths.AUDIO / file.relative_to(staging)).as_posix(),
@@ -91,6 +92,7 @@ def deliver(wanted: Edition, staging: Path, cache: Path, mirror: str | None) -> 
             group=groups.get(file.stem, file.stem),
             origin=f"recording (GTZAN {file.stem})",
             licence=LICENCE,
+            credit=other(credited.get(file.stem, ""), groups.get(file.stem, "")),
         )
         for file in files
     ]

@@ -9,6 +9,7 @@ import argparse
 import importlib.util
 import inspect
 import pkgutil
+import signal
 import sys
 from collections.abc import Callable
 
@@ -37,7 +38,8 @@ def main(package: str, load: Callable[..., object], project: str = ".") -> None:
     arguments = parser.parse_args()
     names = [arguments.stage, *([arguments.key] if arguments.key else [])]
     if prefork.serves(arguments.stage):
-        sys.exit(prefork.ask(package, names))
+        code = prefork.ask(package, names)
+        sys.exit(f"{console.ERROR}{console.KILLED}" if code == -signal.SIGKILL else code)
     console.log()
     own = importlib.util.find_spec(f"{package}.{arguments.stage}")
     module = importlib.import_module(f"{package if own else CORE}.{arguments.stage}")

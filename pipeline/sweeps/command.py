@@ -86,6 +86,11 @@ def run_workers(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
             wait([process.sentinel for process in running])
             for ended in [process for process in running if not process.is_alive()]:
                 running.remove(ended)
+                if ended.exitcode == -signal.SIGKILL:
+                    raise SweepError(
+                        "a process of the sweep was killed, probably because memory ran out: the same command resumes the "
+                        f"sweep, and takes less memory with --jobs {max(1, jobs - 1)}"
+                    )
                 if ended.exitcode:
                     raise SweepError(
                         f"a process of the sweep failed (exit code {ended.exitcode}); its message is above, and the "

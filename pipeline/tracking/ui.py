@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ import urllib.request
 import webbrowser
 
 from pipeline.base import paths
-from pipeline.base.addresses import HOST
+from pipeline.base.addresses import HOST, check_free
 from pipeline.base.errors import UserError
 from pipeline.tracking import store, views
 
@@ -26,20 +25,8 @@ def ui(experiment: str, port: int) -> None:
     if address.startswith(("http://", "https://")):
         _show(f"{address.rstrip('/')}/{views.publish(experiment)}")
         return
-    _check_free(port)
+    check_free(port, "ui")
     _serve(address, port, f"http://{HOST}:{port}/{views.publish(experiment)}")
-
-
-def _check_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise UserError(
-                f"port {port} cannot be used ({error.strerror}): end the program that has it, perhaps another "
-                f"`make ui`, or give another: soundtrack ui --port {port + 1}"
-            ) from None
 
 
 def _serve(address: str, port: int, link: str) -> None:

@@ -28,6 +28,8 @@ DVC_SKIPPED = {"is cached - skipping run": "restored from DVC's cache", "didn't 
 
 DVC_FAILED = re.compile(r"ERROR: failed to reproduce '\S+': ")
 """How it ends where a stage fails."""
+DVC_KILLED = re.compile(DVC_FAILED.pattern + r".*, exited with -9$", re.MULTILINE)
+KILLED = "was killed, probably because memory ran out: run fewer stages at a time (`make repro JOBS=1`)"
 
 
 def log() -> None:
@@ -115,6 +117,8 @@ def result_of(stage: str, output: str) -> str:
 
 def failure(stage: str) -> str:
     """The sentence that a failed stage ended with, else the last lines of its output."""
+    if DVC_KILLED.search(_output(stage)):
+        return KILLED
     lines = _output(stage).splitlines()
     own = [line for line in lines if not DVC_FAILED.match(line)] or [DVC_FAILED.sub("", line) for line in lines]
     sentences = [number for number, line in enumerate(own) if line.startswith(ERROR)]

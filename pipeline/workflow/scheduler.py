@@ -9,17 +9,18 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import chdir, closing, contextmanager
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 from pipeline.base import paths
 from pipeline.base.errors import UserError
 from pipeline.base.parallel import end_with_parent, share_cores
 from pipeline.base.text import counted, duration
 from pipeline.workflow import prefork
-from pipeline.workflow.console import Console, failure, log_file, near, shown
+from pipeline.workflow.console import KILLED, Console, failure, log_file, near, shown
 
 Graph = dict[str, set[str]]
 """Of each stage, the stages it depends on; the order is that of dvc.yaml.
@@ -59,6 +60,8 @@ def repro(jobs: int, files: Sequence[Path]) -> int:
             failed = _run(graph, jobs)
         except KeyboardInterrupt:
             raise StageFailed("stopped. What is done stays done: the same command goes on from there.") from None
+        except BrokenExecutor:
+            raise StageFailed(f"DVC {KILLED}") from None
         if failed:
             raise StageFailed("\n".join(map(_explained, failed)) + "\n" + NEXT)
         print(f"Done in {duration(time.monotonic() - start)}.")
@@ -140,7 +143,7 @@ def _graph(files: Sequence[Path]) -> tuple[Graph, set[str]]:
     """The stages of these dvc.yaml files, and which of them changed.
 
     Raises:
-        UserError: a file is not there, or DVC cannot read it.
+        UserError: a file or the music is not there, or DVC cannot read it.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -160,11 +163,27 @@ def _graph(files: Sequence[Path]) -> tuple[Graph, set[str]]:
                     stage.addressing: {other.addressing for other in known.successors(stage) if other in stages}
                     for stage in stages
                 }
+                _present(stages)
                 with repo.lock:
                     changed |= {stage.addressing for stage in stages if stage.status()}
     except DvcException as error:
         raise UserError(str(error)) from None
     return graph, changed
+
+
+def _present(stages: Sequence[Any]) -> None:
+    """
+    Raises:
+        UserError: a link leads to data that are not here, which DVC ends with a traceback for.
+    """
+    for path in sorted({Path(dep.fs_path) for stage in stages for dep in stage.deps}):
+        if path.is_symlink() and not path.exists():
+            data = near(path.parent / path.readlink())
+            recorded = f"`dvc checkout {data}.dvc`, or `dvc pull {data}.dvc` from a remote, brings the version of this commit; "
+            raise UserError(
+                f"{data} is not here, which {near(path)} leads to: {recorded if Path(f'{data}.dvc').exists() else ''}"
+                "`soundtrack import FOLDER` brings music of yours"
+            )
 
 
 def needed(graph: Graph, changed: set[str]) -> Graph:

@@ -1,6 +1,9 @@
 """Every file is used, or rejected with a reason; none is lost on the way."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from processes import PATIENCE_S, ROOT, reader_killed
 
 from pipeline.config.data import Audit
 from pipeline.data.audit import AuditError, Finding, audit, check, examine, summary
@@ -200,3 +204,23 @@ def test_labels_with_too_few_clips_are_named(table: pd.DataFrame) -> None:
 def test_one_label_is_no_classification(table: pd.DataFrame) -> None:
     with pytest.raises(AuditError, match=r"at least two labels, there is \['folk'\]"):
         check(table[table["label"] == "folk"], LIMITS)
+
+
+def test_a_killed_worker_ends_the_stage_in_a_sentence(checkout: Path, noise: Sound) -> None:
+    names = [f"data/audio/{label}/{number}.wav" for label in "ab" for number in range(2)]
+    for seed, name in enumerate(names):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(checkout / name, noise(seed), RATE)
+    pd.DataFrame({"path": names, "label": "x", "group": names}).to_csv(checkout / "data/audio/files.csv", index=False)
+    with reader_killed(checkout / names[1]):
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline.stages", "audit"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+    assert done.returncode == 1
+    assert "error: a worker process was killed, probably because memory ran out. Start again" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,6 +1,8 @@
 """Copies are found after any change, and nothing else is."""
 
 import io
+import tracemalloc
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -12,8 +14,9 @@ import pytest
 import soundfile
 import soxr
 
+from pipeline.data import fingerprint as fingerprinting
 from pipeline.data.audio import decode
-from pipeline.data.fingerprint import EDGES, FRAME, HOP, Match, Words, fingerprint, near
+from pipeline.data.fingerprint import EDGES, FRAME, HOP, NEIGHBOURS, Match, Words, fingerprint, near
 from pipeline.data.groups import join
 
 RATE = 22050
@@ -191,6 +194,65 @@ def test_of_many_copies_all_are_linked() -> None:
     assert all(match.error_rate == 0 and match.shift_s == 0 for match in matches)
     alone = pd.Series({name: name for name in words})
     assert join(alone, named(matches)).to_dict() == {name: f"{song} 00" for name, song in words.items()}
+
+
+def walk(rng: np.random.Generator, size: int, flips: float) -> Words:
+    """Neighbours are alike, as in music."""
+    bits = np.bitwise_xor.accumulate(rng.random((size, 32)) < flips, axis=0)
+    return np.packbits(bits, axis=1).view(">u4")[:, 0].astype(np.uint32)
+
+
+def collection(seed: int) -> dict[str, Words]:
+    """Long, short, quiet and steady clips, some with up to thirteen damaged copies that begin later."""
+    rng = np.random.default_rng(seed)
+    clips: dict[str, Words] = {}
+    for number in range(14):
+        words = walk(rng, int(rng.choice([0, 1, 40, 300, 900])), float(rng.choice([0.001, 0.05, 0.3])))
+        words[: int(rng.choice([0, 0, len(words) // 2]))] = 0
+        clips[f"{rng.integers(10**6)} {number}"] = words
+        for copy in range(int(rng.choice([0, 0, 1, 13]))):
+            later = words[int(rng.integers(0, 1 + len(words) // 2)) :]
+            damage = np.uint32(1) << rng.integers(0, 32, len(later)).astype(np.uint32)
+            clips[f"{rng.integers(10**6)} {number} {copy}"] = later ^ damage
+    return clips
+
+
+def all_at_once(words: list[Words]) -> list[tuple[int, int, int]]:
+    """The candidates as they are defined, with all pairs of equal words in memory together."""
+    counts: Counter[tuple[int, int, int]] = Counter()
+    for shift, mask in ((8, 0xFFFFFF), (0, 0xFFFFFF)):
+        where: dict[int, dict[int, int]] = defaultdict(dict)
+        for clip, content in enumerate(words):
+            for frame, word in enumerate(content.tolist()):
+                if word:
+                    where[word >> shift & mask].setdefault(clip, frame)
+        for found in map(list, (places.items() for places in where.values())):
+            for step in range(1, NEIGHBOURS + 1):
+                counts.update((a, b, x - y) for (a, x), (b, y) in zip(found, found[step:], strict=False))
+    return sorted(candidate for candidate, count in counts.items() if count > 1)
+
+
+@pytest.mark.parametrize(("block", "seed"), [(1, 0), (1000, 1)])
+def test_block_by_block_the_same_is_found(block: int, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprinting, "BLOCK", block)
+    clips = collection(seed)
+    found = near(clips)
+    monkeypatch.setattr(fingerprinting, "_candidates", all_at_once)
+    assert found == near(clips)
+    assert found
+
+
+def test_memory_grows_with_the_songs_and_not_with_what_they_have_in_common(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Per word 4 bytes for the word and 16 for its neighbours, and less than that while they are sorted."""
+    monkeypatch.setattr(fingerprinting, "BLOCK", 2**12)
+    peaks = {}
+    for count in (20, 80):
+        clips = {str(seed): walk(np.random.default_rng(seed), 5000, 0.12) for seed in range(count)}
+        tracemalloc.start()
+        near(clips)
+        peaks[count] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert (peaks[80] - peaks[20]) / (60 * 5000) < 32
 
 
 def test_the_order_of_the_clips_does_not_matter(songs: dict[str, Array]) -> None:

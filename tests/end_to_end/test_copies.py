@@ -1,4 +1,4 @@
-"""An experiment in a temporary copy of the checkout, which `dvc exp run --temp` makes."""
+"""Copies: of the checkout, which `dvc exp run --temp` makes for an experiment, and of outputs."""
 
 import re
 from pathlib import Path
@@ -10,6 +10,8 @@ from checkouts import commit, edit_params, ran, run, runs
 from documented import Typed
 
 TRY = "dvc exp run --temp -S experiments.mlp.training.epochs=60"
+TARGET = "dvc exp run --temp data/music.dvc evaluate@mlp"
+LINKS = "dvc config --local cache.type hardlink,copy"
 SHOW = "dvc exp show --drop '.*' --keep 'Experiment|.*:valid_macro_f1'"
 
 
@@ -36,3 +38,17 @@ def test_an_experiment_in_a_temporary_copy_reaches_the_same_store(checkout: Path
     run(checkout, "dvc", "exp", "apply", name)
     assert ran(run(checkout, "dvc", "repro", "evaluate@mlp")) == []
     assert len(pd.read_csv(checkout / "history/mlp.csv")) == 60
+
+
+@pytest.mark.documented(LINKS)
+def test_features_take_their_space_once(checkout: Path, typed: Typed) -> None:
+    typed(checkout, LINKS)
+    edit_params(checkout, lambda content: content["features"]["tabular"].update(hop_length=1024))
+    run(checkout, "dvc", "repro", "--single-item", "features")
+    assert (checkout / "features/tabular/array.bin").stat().st_nlink == 3, "there, in .cache, and in DVC's cache"
+
+
+@pytest.mark.documented(TARGET)
+def test_a_target_finds_the_imported_music_in_a_temporary_copy(checkout: Path, typed: Typed) -> None:
+    """DVC brings there what the targets need; that stages read the music through a link is nothing it knows."""
+    assert re.search(r"Ran experiment\(s\): \S+", typed(checkout, TARGET))

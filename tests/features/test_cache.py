@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from processes import PATIENCE_S
+from processes import PATIENCE_S, ROOT, reader_killed
 from running import features
 
 from pipeline import config
@@ -193,3 +193,20 @@ def test_a_clip_has_the_features_of_its_own_signal() -> None:
         store = Store(paths.FEATURES / kind)
         (start,), (stop,) = store.rows(["low/3.wav"])
         assert store.array[start:stop].tobytes() == own[kind].content
+
+
+def test_a_killed_worker_ends_the_stage_in_a_sentence_and_what_was_done_stays_done(checkout: Path) -> None:
+    clip = checkout / "audio/high/3.wav"
+    content = clip.read_bytes()
+    command = [sys.executable, "-m", "pipeline.stages", "features"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with reader_killed(clip):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    assert done.returncode == 1
+    assert "error: a worker process was killed, probably because memory ran out. Start again" in done.stderr
+    assert "SOUNDTRACK_WORKERS=1" in done.stderr
+    assert "Traceback" not in done.stderr
+    clip.write_bytes(content)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stderr
+    assert "10 of 10 clips" not in done.stderr

@@ -5,8 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,35 @@ def kill_at(path: str, number: int, module: str, *arguments: str) -> None:
         timeout=PATIENCE_S,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@contextmanager
+def reader_killed(file: Path) -> Iterator[None]:
+    """Put a pipe in place of the file; whoever opens it within the block waits there, and is killed as if memory ran out."""
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+    ended = threading.Event()
+
+    def kill() -> None:
+        writer = None
+        while writer is None and not ended.wait(0.02):
+            with suppress(OSError):  # nobody reads yet
+                writer = os.open(file, os.O_WRONLY | os.O_NONBLOCK)
+        if writer is not None:
+            for place in Path("/proc").glob("[0-9]*/fd/*"):
+                with suppress(OSError):
+                    if place.readlink() == file.resolve() and int(place.parts[2]) != os.getpid():
+                        os.kill(int(place.parts[2]), signal.SIGKILL)
+            os.close(writer)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        killer.join()
+        file.unlink()
 
 
 def free_port() -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from processes import reader_killed
 
 from pipeline import cli
 from pipeline.base.errors import UserError
@@ -266,6 +267,38 @@ def test_what_decoders_say_of_a_damaged_file_does_not_reach_the_screen(
     assert "2 files: 1 confident, 1 not read." in shown.out
     assert "Model: models:/soundtrack/1 (" in shown.out
     assert "Next: --playlists FOLDER" in shown.out
+
+
+def test_a_killed_worker_is_named_and_what_was_classified_stays(
+    model: Registered,
+    song: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    good, large = song("low", "music/a.wav"), song("high", "music/b.wav")
+    content = large.read_bytes()
+    monkeypatch.setattr(answering, "chosen", lambda _: model)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("SOUNDTRACK_WORKERS", "1")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["soundtrack", "classify", "music"])
+    with reader_killed(large), pytest.raises(SystemExit) as end:
+        cli.main()
+    assert "b.wav: a worker process was killed, probably because memory ran out. Start again" in str(end.value.code)
+    assert "Traceback" not in capfd.readouterr().err
+    large.write_bytes(content)
+    asked: list[Sequence[Path]] = []
+    predict = isolated.predict
+
+    def noted(bundle: Path, code: Path, songs: Sequence[Path]) -> Iterator[Prediction]:
+        asked.append(songs)
+        return predict(bundle, code, songs)
+
+    monkeypatch.setattr(isolated, "predict", noted)
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    assert asked == [[large.relative_to(tmp_path)]], f"{good} was classified before"
 
 
 def test_one_bad_song_does_not_stop_the_others(bundle: Path, tmp_path: Path) -> None:

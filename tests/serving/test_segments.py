@@ -1,5 +1,6 @@
 """Songs of any length in segments, and files that are not songs."""
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,3 +90,16 @@ def test_a_song_that_is_gone_or_too_short_says_so(tmp_path: Path, write: Callabl
         list(segments(tmp_path / "gone.wav", 2.0, RATE, settings.audit))
     with pytest.raises(SongError, match=r"too short: 0\.50 s"):
         list(segments(write(0.5), 2.0, RATE, settings.audit))
+
+
+@pytest.mark.parametrize("suffix", ["wav", "mp3"])
+def test_memory_does_not_grow_with_the_song(suffix: str, write: Callable[..., Path], settings: Params) -> None:
+    peaks = []
+    for seconds in (20.0, 120.0):
+        file = write(seconds, f"song.{suffix}")
+        tracemalloc.start()
+        for _ in segments(file, 5.0, RATE, settings.audit):
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]

@@ -5,7 +5,7 @@ import http.client
 import json
 import re
 import shutil
-import sys
+import socket
 from collections.abc import Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -311,11 +311,20 @@ def test_a_long_song_takes_no_more_columns(settings: Params, tone: Sounds) -> No
     assert seen.png().startswith(b"\x89PNG")
 
 
-def test_a_port_in_use_is_said_before_anything_is_started(port: int) -> None:
-    for command in ("page", "serve"):
-        said = run(ROOT, sys.executable, "-m", "pipeline.cli", command, "--port", str(port), ok=False)
-        assert f"port {port} is in use" in said
-        assert "Traceback" not in said
+@pytest.mark.parametrize("command", ["page", "serve", "ui"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
+def test_a_port_in_use_is_said_before_anything_is_started(command: str, host: str) -> None:
+    """By a program that accepts connections or not, on this machine's address or on all."""
+    with socket.socket(socket.AF_INET6 if host == "::" else socket.AF_INET) as other:
+        other.bind((host, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        # `make` without what it would install first
+        made = f"make --old-file .venv/installed --assume-old .venv/installed {command} PORT={port}"
+        said = run(ROOT, *made.split(), ok=False)
+    assert f"error: port {port} cannot be used (Address already in use)" in said
+    assert f"soundtrack {command} --port" in said
+    assert "Traceback" not in said
 
 
 def test_a_model_whose_code_has_no_page_is_refused(

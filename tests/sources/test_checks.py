@@ -3,9 +3,17 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import songs
+from checkouts import edit_params
+from running import download, split
 from typed_import import Import
+
+from pipeline.data import clips as clip_table
+from pipeline.data import split as splitting
+from pipeline.data.split import SplitError
+from pipeline.reports.data_report import DataSet, common
 
 pytestmark = pytest.mark.usefixtures("checkout")
 
@@ -157,6 +165,33 @@ def test_groups_that_join_half_the_data(tmp_path: Path, soundtrack_import: Impor
     assert "a column `group` in place of `artist` is taken as it is" in joined
     lines = wrong(soundtrack_import(folder, "--groups", artists(tmp_path / "a.csv", names, "group")).text)
     assert lines == []
+
+
+def test_a_group_that_joint_credits_joined_to_most_of_a_label_is_named_with_them_everywhere(
+    tmp_path: Path, repo: Path, soundtrack_import: Import, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = clips(tmp_path / "m", {"jazz": 8, "pop": 8, "rock": 8})
+    chain = ("A", "A & B", "B", "B feat. C", "C", "X", "Y", "Z")
+    names = {f"jazz/{number}.wav": name for number, name in enumerate(chain)}
+    names |= {f"{label}/{number}.wav": f"{label} {number}" for label in ("pop", "rock") for number in range(8)}
+    text = soundtrack_import(folder, "--groups", artists(tmp_path / "a.csv", names), "--yes").text
+    [line] = wrong(text)
+    assert "A has 5 of 8 clips of jazz, joined by the credits 'B feat. C', 'A & B', 'B', 'C'" in line
+    assert "a column `group` in place of `artist` is taken as it is" in line
+    said = "'A' has 5 of 8 clips of 'jazz', joined by the credits 'B feat. C', 'A & B', 'B', 'C'"
+    edit_params(repo, lambda content: content["data"].update(source="folder"))
+    download()
+    listed = pd.read_csv("data/audio/files.csv", keep_default_na=False)
+    about = {"duration_s": 1.0, "sample_rate": 22050, "status": "ok", "reason": ""}
+    table = listed.assign(**about, clip_id=listed["path"], sha256=listed["path"])
+    clip_table.write(table)
+    split()
+    assert said in caplog.text
+    parted = DataSet(clip_table.read(), splitting.read(), pd.DataFrame({"labels_differ": []}), "grouped")
+    assert f"{said}." in common(parted, "clip")["warnings"]
+    clip_table.write(table[~table["clip_id"].str.contains(r"jazz/[56]\.wav")])
+    with pytest.raises(SplitError, match=r"too few groups .*; 'A' has 5 of 6 clips of 'jazz', joined by the credits"):
+        split()
 
 
 def test_one_group_in_a_label(tmp_path: Path, soundtrack_import: Import) -> None:

@@ -16,7 +16,7 @@ from pipeline.base.errors import UserError
 from pipeline.workflow.scheduler import StageFailed, repro
 
 STAGE = """
-import pathlib, sys, time
+import os, pathlib, signal, sys, time
 name = sys.argv[1]
 log = pathlib.Path("log")
 def write(word):
@@ -26,6 +26,8 @@ write("begin")
 print("chatter of a library")
 print("warning: two clips are odd", file=sys.stderr)
 print(f"{name}: 12 things made")
+if name in pathlib.Path("killed").read_text().split():
+    os.kill(os.getpid(), signal.SIGKILL)
 if name in pathlib.Path("crashing").read_text().split():
     {}["no such key"]
 if name in pathlib.Path("failing").read_text().split():
@@ -53,6 +55,7 @@ def _project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "source").write_text("1")
     (folder / "failing").touch()
     (folder / "crashing").touch()
+    (folder / "killed").touch()
     (folder / "together").write_text("1")
     stages = "".join(
         f"  {name}:\n    cmd: python stage.py {name}\n    deps: [{', '.join(deps)}]\n    outs: [{name}]\n"
@@ -190,7 +193,12 @@ def test_a_stage_that_dvc_restores_is_said_to_be(project: Path, typed: Typed) ->
 
 
 @pytest.mark.parametrize(
-    ("how", "sentence"), [("failing", "it failed\nput it right"), ("crashing", "KeyError: 'no such key'")]
+    ("how", "sentence"),
+    [
+        ("failing", "it failed\nput it right"),
+        ("crashing", "KeyError: 'no such key'"),
+        ("killed", "was killed, probably because memory ran out: run fewer stages at a time"),
+    ],
 )
 def test_a_failed_stage_says_why_and_what_to_do(project: Path, typed: Typed, how: str, sentence: str) -> None:
     (project / how).write_text("data")
@@ -204,6 +212,18 @@ def test_a_failed_stage_says_why_and_what_to_do(project: Path, typed: Typed, how
     assert len(error.splitlines()) < 16
     (project / how).write_text("")
     assert typed(project)[1] == 0
+
+
+def test_data_that_are_not_here_are_named_with_what_brings_them(project: Path, typed: Typed) -> None:
+    (project / "source").unlink()
+    (project / "source").symlink_to("folder/../music")
+    error = typed(project)[1]
+    assert error == (
+        "error: project/music is not here, which project/source leads to: `soundtrack import FOLDER` brings music of yours"
+    )
+    (project / "music.dvc").touch()
+    assert "`dvc checkout project/music.dvc`, or `dvc pull project/music.dvc`" in str(typed(project)[1])
+    assert log(project) == []
 
 
 def test_ctrl_c_ends_all_stages_in_a_sentence_and_the_same_command_goes_on(project: Path, typed: Typed) -> None:

@@ -41,6 +41,12 @@ def groups() -> dict[str, str]:
 
 
 @cache
+def credits() -> dict[str, str]:
+    """Artists as the table credits them, by id; blank where unknown."""
+    return dict(_read("artists.csv")[["id", "artist"]].itertuples(index=False))
+
+
+@cache
 def filtered() -> dict[str, str]:
     """Part of each of the 1000 ids in the fault-filtered split: train, valid, test or excluded."""
     return dict(_read("filtered.csv")[["id", "part"]].itertuples(index=False))

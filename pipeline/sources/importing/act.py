@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from pipeline.base import paths
 from pipeline.base.files import atomic_write
+from pipeline.data.groups import other
 from pipeline.sources import SourceError
 from pipeline.sources.importing.files import GROUPS
 from pipeline.sources.importing.plan import Plan
@@ -31,8 +32,13 @@ def act(plan: Plan) -> list[str]:
         if len(failed) == len(plan.places):
             raise SourceError("no file can be copied:\n  " + "\n  ".join(failed))
         if plan.groups is not None:
-            rows = sorted((plan.places[file].as_posix(), group) for file, group in plan.groups.items() if group)
-            pd.DataFrame(rows, columns=["path", "group"]).to_csv(staging / GROUPS, index=False)
+            rows = sorted(
+                (plan.places[file].as_posix(), group, other(plan.credits.get(file, ""), group))
+                for file, group in plan.groups.items()
+                if group
+            )
+            table = pd.DataFrame(rows, columns=["path", "group", "credit"])
+            table.drop(columns=[] if table["credit"].any() else "credit").to_csv(staging / GROUPS, index=False)
     if subprocess.run([sys.executable, "-m", "dvc", "add", str(paths.MUSIC)], check=False).returncode:
         raise SourceError(f"`dvc add {paths.MUSIC}` failed; its message is above")
     return failed

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.base.text import counted, spelling
+from pipeline.data.groups import joined_by
 from pipeline.sources.importing import mapping
 from pipeline.sources.importing.files import shown
 from pipeline.sources.importing.labels import Folder, Reading
@@ -118,11 +119,17 @@ def _joined(view: View) -> Iterator[str]:
     groups = {file: group for file, group in (view.groups or {}).items() if group}
     for group, count in Counter(groups.values()).most_common(1):
         if count >= MAJORITY * len(view.labels) and len(set(groups.values())) > 1:
-            names = {view.credits[file] for file in groups if groups[file] == group}
-            joint = sorted((name for name in names if name != group), key=lambda name: (-len(name), name))
-            how = f", joined by the credits {shown(map(repr, joint))}" if joint else ""
-            cure = "; a column `group` in place of `artist` is taken as it is: --groups CSV" if joint else ""
-            yield f"One group, {group}, has {count} of {counted(len(view.labels), 'clip')}{how}{cure}."
+            how = _how(view, group)
+            yield f"One group, {group}, has {count} of {counted(len(view.labels), 'clip')}{how}{CURE if how else ''}."
+
+
+CURE = "; a column `group` in place of `artist` is taken as it is: --groups CSV"
+"""Of groups that joint credits joined."""
+
+
+def _how(view: View, group: str) -> str:
+    how = joined_by((view.credits[file] for file, own in (view.groups or {}).items() if own == group), group)
+    return f", {how}" if how else ""
 
 
 def _by_label(view: View) -> dict[str, Counter[str]]:
@@ -145,6 +152,7 @@ def _dominant(view: View) -> Iterator[str]:
         known = [(count, group) for group, count in groups.items() if group and count > 1]
         count, group = max(known, default=(0, ""))
         if len(groups) > 1 and count >= DOMINANT * groups.total():
-            named.append(f"{group} has {count} of {groups.total()} clips of {label}")
+            named.append(f"{group} has {count} of {groups.total()} clips of {label}{_how(view, group)}")
     if named:
-        yield f"One artist or group with {DOMINANT:.0%} of a label, which a model may learn instead: {shown(named)}."
+        cure = CURE if any(", joined by" in one for one in named) else ""
+        yield f"One artist or group with {DOMINANT:.0%} of a label, which a model may learn instead: {shown(named)}{cure}."

@@ -44,6 +44,8 @@ class Plan:
     """Where each file goes below ``data/music``."""
     groups: Mapping[Path, str] | None
     """Blank where unknown; None where each file is its own group."""
+    credits: Mapping[Path, str]
+    """Artists as they are credited."""
     kind: str
     """What a group is: ``artist`` or ``group``."""
     notes: list[str]
@@ -97,6 +99,7 @@ def make(path: Path, wish: Wish) -> Plan:
         named,
         places,
         known,
+        credits,
         "artist" if groups and groups.are_artists else "group",
         [*reading.notes, *groups_notes, *mapping_notes, *size_notes, *_unused(folder, reading, unreadable)],
         [*groups_problems, *checks.problems(view)],

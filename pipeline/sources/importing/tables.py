@@ -116,6 +116,12 @@ def _groups_of(file: Path, table: pd.DataFrame, name: str, found: Matched) -> Gr
     return Groups(how, values(file, table, name, found), name in ARTISTS, tuple(table[name]))
 
 
+def credited(file: Path, found: Matched) -> dict[Path, str]:
+    """The column ``credit``, where `soundtrack import` wrote one: artists whose groups it joined."""
+    table = read(file)
+    return values(file, table, "credit", found) if "credit" in table else {}
+
+
 def values(file: Path, table: pd.DataFrame, name: str, found: Matched) -> dict[Path, str]:
     """One column's value for each matched file.
 

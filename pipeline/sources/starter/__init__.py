@@ -21,7 +21,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from pipeline.base import paths
-from pipeline.base.parallel import cores, end_with_parent
+from pipeline.base.parallel import at_once, end_with_parent, killed_in_words
 from pipeline.config.data import Data
 from pipeline.data.groups import join
 from pipeline.sources import Clip, SourceError
@@ -54,7 +54,7 @@ def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]:
     """
     corpus = scores.corpus()
     pieces = {label: scores.pieces(label, corpus) for label in scores.STYLES}
-    return synthesise(pieces, corpus, staging, cache, settings, seed, cores())
+    return synthesise(pieces, corpus, staging, cache, settings, seed, at_once())
 
 
 def synthesise(
@@ -72,6 +72,7 @@ def synthesise(
     # not forked: a fork of a process with threads can hang
     spawn = multiprocessing.get_context("spawn")
     with (
+        killed_in_words(),
         ProcessPoolExecutor(workers, spawn, initializer=end_with_parent) as pool,
         tqdm(total=count * len(styles), unit="clip", disable=None) as bar,
     ):
