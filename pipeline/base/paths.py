@@ -39,6 +39,8 @@ METRICS = Path("metrics")
 """The scores that DVC shows, a file for each experiment."""
 CANDIDATE = Path("candidate")
 """The best model as a bundle, whether or not it became the champion."""
+MANIFEST = Path("manifest.json")
+"""Of a bundle, beside its graph."""
 REPORTS = Path("reports")
 COMPARISON = REPORTS / "comparison.html"
 AUDIT = REPORTS / "audit.md"

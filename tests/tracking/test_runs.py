@@ -188,6 +188,9 @@ def test_an_unknown_id_gives_one_run_that_is_tagged() -> None:
         assert run.restored
         assert made != UNKNOWN
     with tracking.run(EXPERIMENT, "cnn", UNKNOWN, {}) as run:
+        assert (run.id, run.restored) == (made, True), "nothing was logged to it yet"
+        run.log_params({"seed": 7})
+    with tracking.run(EXPERIMENT, "cnn", UNKNOWN, {}) as run:
         assert (run.id, run.restored) == (made, False)
     assert mlflow.get_run(made).data.tags["restored"] == UNKNOWN
 
