@@ -8,7 +8,20 @@ import pytest
 
 from pipeline import cli
 
-COMMANDS = ("import", "repro", "status", "report", "sweep", "classify", "page", "serve", "restore-tags", "ui", "sync")
+COMMANDS = (
+    "import",
+    "repro",
+    "status",
+    "report",
+    "sweep",
+    "champion",
+    "classify",
+    "page",
+    "serve",
+    "restore-tags",
+    "ui",
+    "sync",
+)
 
 
 def soundtrack(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:

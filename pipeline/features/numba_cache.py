@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from pipeline.base import paths
 from pipeline.config.features import Features
 from pipeline.config.load import load
 
@@ -22,10 +23,14 @@ def fill(settings: Features) -> None:
     """Compute each kind of feature once, while no other process does: from then on the cache is only read."""
     code = Path(__file__).with_name("median.py").resolve()
     compiled = f"{version('librosa')} {version('numba')} {code}".encode() + code.read_bytes()
-    filled = Path(sys.prefix) / f".numba-{hashlib.sha256(compiled).hexdigest()[:16]}"
+    name = f".numba-{hashlib.sha256(compiled).hexdigest()[:16]}"
+    # numba takes the user's own cache where the environment's cannot be written, even if it is filled
+    folder = Path(sys.prefix) if paths.writable(Path(sys.prefix)) else paths.user_cache()
+    filled = folder / name
     if filled.exists():
         return
-    with FileLock(Path(sys.prefix) / ".numba.lock"):
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".numba.lock"):
         if not filled.exists():  # still, now that the lock is held
             from pipeline.features.sound import Sound
 

@@ -122,6 +122,11 @@ def chosen(uri: str | None) -> Registered:
         return registry.model(uri)
     name = config.load().champion.name
     found = registry.champion(name)
+    if found is None and (paths.CANDIDATE / manifest.FILE).exists():
+        raise UserError(
+            f"{name!r} has no champion in MLflow here: `soundtrack champion` registers the model in {paths.CANDIDATE} (or says "
+            f"why not), and --model {paths.CANDIDATE} uses it as it is"
+        )
     if found is None:
         raise UserError(
             f"{name!r} has no champion yet: `make repro` makes one, or says in reports/model-card.md why not"

@@ -12,6 +12,7 @@ import pkgutil
 import sys
 from collections.abc import Callable
 
+from pipeline.base import paths
 from pipeline.base.errors import reported
 from pipeline.workflow import console, prefork
 
@@ -39,6 +40,7 @@ def main(package: str, load: Callable[..., object], project: str = ".") -> None:
     if prefork.serves(arguments.stage):
         sys.exit(prefork.ask(package, names))
     console.log()
+    paths.user_cache()  # for numba, and for all processes to come
     own = importlib.util.find_spec(f"{package}.{arguments.stage}")
     module = importlib.import_module(f"{package if own else CORE}.{arguments.stage}")
     stage = getattr(module, arguments.stage)
