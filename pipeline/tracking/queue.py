@@ -175,7 +175,7 @@ def sync() -> str:
         if found.problem:
             lines.append(f"{found.problem}.")
     if left := sum(waiting().values()):
-        raise TrackingError("\n".join([f"{counted(left, 'entry', 'entries')} still wait.", *lines]))
+        raise TrackingError("\n".join([counted(left, "entry still waits.", "entries still wait."), *lines]))
     return "\n".join(lines) or "No entry waits."
 
 

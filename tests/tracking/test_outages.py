@@ -1,7 +1,6 @@
 """A tracking server that stops costs nothing: its entries are queued and sent once, when it is back."""
 
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,10 +13,10 @@ import onnx
 import onnx.parser
 import pandas as pd
 import pytest
-import requests
 import running
 from mlflow.exceptions import MlflowException
-from processes import PATIENCE_S, free_port, wait_until
+from processes import PATIENCE_S, free_port
+from tracking_servers import Server
 
 from pipeline import cli, tracking
 from pipeline.base import paths
@@ -30,34 +29,6 @@ DOUBLED = """
 <ir_version: 10, opset_import: ["": 18]>
 doubled (float[batch, 4] tabular) => (float[batch, 4] probabilities) { probabilities = Add (tabular, tabular) }
 """
-
-
-class Server:
-    """A real `mlflow server` on loopback, to be stopped and started."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        store = ["--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
-        store += ["--artifacts-destination", str(self.folder / "artifacts")]
-        place = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
-        with (self.folder / "server.log").open("ab") as output:
-            command = [sys.executable, "-m", "mlflow", "server", *store, *place]
-            self.process = subprocess.Popen(command, stdout=output, stderr=output, text=True, start_new_session=True)
-        wait_until(self._answers, self.process)
-
-    def _answers(self) -> bool:
-        try:
-            return requests.get(f"{self.address}/health", timeout=5).ok
-        except requests.RequestException:
-            return False
-
-    def stop(self) -> None:
-        subprocess.run(["pkill", "-KILL", "-s", str(self.process.pid)], check=False)
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture
