@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of copies within this disk
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # with the password that the address may have
 
 log = logging.getLogger(__name__)
 
@@ -116,12 +117,14 @@ def _send_model(mlflow: Any, run_id: str, content: Mapping[str, Any], file: Path
     from mlflow.types import Schema, TensorSpec
 
     client = mlflow.MlflowClient()
-    known = client.get_run(run_id)
-    outputs = known.outputs
-    models = [client.get_logged_model(item.model_id) for item in (outputs.model_outputs if outputs else [])]
+    run = client.get_run(run_id).info
     name = content.get("name", "model")  # which entries queued by an earlier version do not have
-    if any(model.name == name and model.status == "READY" for model in models):
+    models = client.search_logged_models([run.experiment_id], filter_string=f"source_run_id = '{run_id}'")
+    begun = [model for model in models if model.name == name]
+    if any(model.status == "READY" for model in begun):
         return
+    for model in begun:  # by a try that failed
+        client.delete_logged_model(model.model_id)
     with np.load(arrays) as stored:
         output, *values = (stored[name] for name in stored.files)
     examples = dict(zip(content["inputs"], values, strict=True))
@@ -133,9 +136,7 @@ def _send_model(mlflow: Any, run_id: str, content: Mapping[str, Any], file: Path
             for schema in (found.inputs, found.outputs)
         )
     )
-    active = mlflow.active_run()
-    is_open = active is not None and active.info.run_id == run_id
-    with nullcontext() if is_open else mlflow.start_run(run_id=run_id, nested=True):
+    with _opened(mlflow, run):
         mlflow.onnx.log_model(
             onnx.load(str(file)),
             name=name,
@@ -144,6 +145,18 @@ def _send_model(mlflow: Any, run_id: str, content: Mapping[str, Any], file: Path
             onnx_execution_providers=["CPUExecutionProvider"],
             pip_requirements=[f"{name}=={version(name)}" for name in ("onnx", "onnxruntime", "numpy")],
         )
-    if not is_open and known.info.end_time:
-        # sent later: the run keeps the end of its training
-        client.set_terminated(run_id, known.info.status, known.info.end_time)
+
+
+@contextmanager
+def _opened(mlflow: Any, run: Any) -> Iterator[None]:
+    """The run as MLflow's active one; what is sent to it later changes neither its status nor its end."""
+    active = mlflow.active_run()
+    if active is not None and active.info.run_id == run.run_id:
+        yield
+        return
+    try:
+        with mlflow.start_run(run_id=run.run_id, nested=True):
+            yield
+    finally:
+        if run.end_time:
+            mlflow.MlflowClient().set_terminated(run.run_id, run.status, run.end_time)

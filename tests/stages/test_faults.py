@@ -108,7 +108,8 @@ class Walk:
         if stage == "train":
             assert run.data.params["experiment"] == KEY
             assert len(run.inputs.dataset_inputs) == 1
-            assert len(run.outputs.model_outputs) == 1
+            (model,) = client.search_logged_models([number], f"source_run_id = '{run.info.run_id}'")
+            assert model.status == "READY"
         elif stage == "evaluate":
             assert {"test/macro_f1", "valid/macro_f1", "cost/parameters"} <= run.data.metrics.keys()
             assert {"confusion.png", "per_class.json"} <= files(run)

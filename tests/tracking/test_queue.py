@@ -82,8 +82,13 @@ def test_nothing_is_lost_by_a_wrong_password_nor_without_an_address(
 
 
 def test_what_waits_for_a_deleted_run_is_dropped_and_counted_apart(server: Proxy, sync: Sync) -> None:
-    deleted, kept = miss(server, "deleted"), miss(server, "kept")
-    mlflow.MlflowClient(server.address).delete_run(deleted)
+    client = tracking.connect(EXPERIMENT).MlflowClient()
+    number = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    deleted, kept = (client.create_run(number).info.run_id for _ in range(2))
+    for run_id in (deleted, kept):
+        for place in range(3):
+            Queue(run_id).add("batch", {"metrics": [("test/macro_f1", 0.5, 0, place)]})
+    client.delete_run(deleted)
     unknown = Queue("0123456789abcdef" * 2)
     unknown.add("batch", {"tags": {"by": "nobody"}})
     code, text = sync()
@@ -93,7 +98,7 @@ def test_what_waits_for_a_deleted_run_is_dropped_and_counted_apart(server: Proxy
     assert dropped == "3 entries dropped, of runs that were deleted there."
     assert f"does not know run {unknown.run_id}: is it another database than before?" in reason
     assert [queue.run_id for queue in queues()] == [unknown.run_id]
-    assert mlflow.MlflowClient(server.address).get_run(kept).data.metrics["test/macro_f1"] == 0.5
+    assert client.get_run(kept).data.metrics["test/macro_f1"] == 0.5
 
 
 def test_an_entry_that_is_refused_stays_and_stops_no_other(server: Proxy, sync: Sync) -> None:
