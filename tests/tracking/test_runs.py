@@ -88,6 +88,11 @@ def test_the_store_is_in_the_main_checkout_by_default(home: Path, monkeypatch: p
     assert tracking.uri() == f"sqlite:///{home.resolve()}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert tracking.uri() == "http://127.0.0.1:5000"
+    # not the working folder, which may be the temporary copy of `dvc exp run --temp`
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs/mine.db?timeout=9")
+    assert tracking.uri() == f"sqlite:///{home.resolve()}/runs/mine.db?timeout=9"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{Path.cwd()}/mine.db")
+    assert tracking.uri() == f"sqlite:///{Path.cwd()}/mine.db"
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     monkeypatch.delenv("DVC_ROOT")
     assert tracking.uri() == f"sqlite:///{Path.cwd()}/mlflow.db"
