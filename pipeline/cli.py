@@ -28,7 +28,7 @@ Model = Annotated[
     str | None,
     Option(
         metavar="URI",
-        help="champion, tags (the pre-trained tagger), models:/<name>/<version>, or a folder.",
+        help="champion, tags (the pre-trained tagger), models:/<name>/<version>, or a folder, like candidate.",
         show_default="the champion; tags where there is none",
     ),
 ]
@@ -39,6 +39,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # a file's name is not always text that this terminal can show
         sys.stdout.reconfigure(errors="backslashreplace")
+    paths.user_cache()  # for numba, and for all processes to come
     with reported():
         app(prog_name="soundtrack")
 
@@ -116,9 +117,17 @@ def repro(
     from pipeline.workflow import scheduler
 
     chosen = files or [summary.PIPELINE]
-    if not scheduler.repro(jobs, chosen):
+    logs = summary.PIPELINE in chosen and paths.PARAMS.exists()
+    if not (scheduler.repro(jobs, chosen, _check_store) if logs else scheduler.repro(jobs, chosen)):
         print("Data and pipelines are up to date.")
     print("", *summary.after(chosen), sep="\n")
+
+
+def _check_store() -> None:
+    """DVC removes a stage's outputs before the stage can say that MLflow cannot be used."""
+    from pipeline import config, tracking
+
+    tracking.connect(config.load().tracking.experiment)
 
 
 @app.command(epilog="Example: soundtrack status")
@@ -161,6 +170,19 @@ def sweep(
     from pipeline.sweeps import command
 
     command.sweep(experiment, trials, jobs, apply_best=apply, yes=yes)
+
+
+@app.command(epilog="Example: dvc pull && soundtrack champion")
+def champion() -> None:
+    """Register the model in candidate/ again, after `dvc pull`.
+
+    For a clone that has pulled everything: nothing is trained. The promotion gate decides again whether the model
+    becomes the champion, which `classify`, `page` and `serve` use.
+    """
+    from pipeline import config
+    from pipeline.serving.restore import restore
+
+    print(restore(config.load()))
 
 
 @app.command(epilog="Example: soundtrack classify ~/Music --playlists ~/Playlists --csv songs.csv")
@@ -278,9 +300,11 @@ def ui(port: Port = UI_PORT) -> None:
 
 @app.command(epilog="Example: MLFLOW_TRACKING_URI=http://127.0.0.1:5000 soundtrack sync")
 def sync() -> None:
-    """Send queued log entries to MLflow.
+    """Send waiting log entries to MLflow.
 
-    Entries are queued while the server does not answer. Every stage that logs sends them too, before its own work.
+    Entries wait while their server cannot be used. Each is sent to the server that it was meant for; those of a run that
+    was deleted there are dropped. The exit code is 1 while some still wait. Every stage that logs sends what waits for
+    its server too.
     """
     from pipeline import tracking
 

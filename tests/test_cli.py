@@ -14,6 +14,7 @@ COMMANDS = (
     "status",
     "report",
     "sweep",
+    "champion",
     "classify",
     "suggest",
     "page",

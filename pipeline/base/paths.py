@@ -1,6 +1,8 @@
 """Every path of the data flow, relative to the checkout (stages run with the checkout as working folder)."""
 
+import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 TOP = Path("pipeline/base/paths.py")
@@ -43,6 +45,8 @@ METRICS = Path("metrics")
 """The scores that DVC shows, a file for each experiment."""
 CANDIDATE = Path("candidate")
 """The best model as a bundle, whether or not it became the champion."""
+MANIFEST = Path("manifest.json")
+"""Of a bundle, beside its graph."""
 REPORTS = Path("reports")
 AUDIT = REPORTS / "audit.md"
 COMPARISON = REPORTS / "comparison.html"
@@ -68,8 +72,31 @@ def sweeps() -> Path:
 
 
 def cache() -> Path:
-    """Partial work that must survive a killed stage, which DVC's outputs do not. Never needed, only faster."""
-    return home() / ".cache"
+    """Partial work that must survive a killed stage, which DVC's outputs do not. Never needed, only faster.
+
+    In the checkout; of a user who may not write there, in a folder of their own.
+    """
+    own = home() / ".cache"
+    return own if writable(own) else user_cache() / hashlib.sha256(str(home()).encode()).hexdigest()[:16]
+
+
+def user_cache() -> Path:
+    """A folder of this user's for caches.
+
+    Where the user's home cannot be written it is a temporary one, named in XDG_CACHE_HOME, which numba and the processes
+    that this one starts read.
+    """
+    place = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111  # knows users without a home
+    if not place.is_absolute() or not writable(place):
+        place = Path(tempfile.mkdtemp(prefix="soundtrack-"))
+        os.environ["XDG_CACHE_HOME"] = str(place)
+    return place / "soundtrack"
+
+
+def writable(folder: Path) -> bool:
+    """Whether this user may write into the folder, or make it."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    return os.access(there, os.W_OK | os.X_OK)
 
 
 def logs() -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from pipeline.base import paths
 from pipeline.base.files import sha256
 from pipeline.config.features import Features
 from pipeline.config.load import load
@@ -21,10 +22,14 @@ from pipeline.workflow.cache_key import cache_key, libraries
 def fill(settings: Features) -> None:
     """Compute each kind of feature once, while no other process does: from then on the cache is only read."""
     code = Path(__file__).with_name("median.py").resolve()
-    filled = Path(sys.prefix) / f".numba-{cache_key(libraries('librosa', 'numba'), str(code), sha256(code))}"
+    name = f".numba-{cache_key(libraries('librosa', 'numba'), str(code), sha256(code))}"
+    # numba takes the user's own cache where the environment's cannot be written, even if it is filled
+    folder = Path(sys.prefix) if paths.writable(Path(sys.prefix)) else paths.user_cache()
+    filled = folder / name
     if filled.exists():
         return
-    with FileLock(Path(sys.prefix) / ".numba.lock"):
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".numba.lock"):
         if not filled.exists():  # still, now that the lock is held
             from pipeline.features.sound import Sound
 

@@ -53,6 +53,11 @@ def chosen(uri: str | None) -> Registered:
     found = registry.champion(name)
     if found:
         return found
+    if (paths.CANDIDATE / manifest.FILE).exists():
+        raise UserError(
+            f"{name!r} has no champion in MLflow here: `soundtrack champion` registers the model in {paths.CANDIDATE} (or says "
+            f"why not), and --model {paths.CANDIDATE} uses it as it is"
+        )
     if uri == CHAMPION:
         raise UserError(
             f"{name!r} has no champion yet: `make repro` makes one, or says in reports/model-card.md why not"

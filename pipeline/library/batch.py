@@ -91,6 +91,9 @@ def classify(files: Sequence[Path], model: Registered, folder: Path) -> list[Son
 
     Args:
         folder: keeps the model's predictions; a file that has one and has not changed since is not classified again.
+
+    Raises:
+        UserError: the model fails on every song, for reasons of its own.
     """
     # named after the model and the interface: earlier versions wrote predictions in another form
     digest = hashlib.sha256((model.folder / "MLmodel").read_bytes()).hexdigest()[:16]
@@ -107,7 +110,11 @@ def classify(files: Sequence[Path], model: Registered, folder: Path) -> list[Son
                 if not prediction.get("unexpected"):
                     lines.write(json.dumps({"key": _key(file), **prediction}) + "\n")
                     lines.flush()
-    return [_song(file, cached[_key(file)], model.uri) for file in files]
+    found = [cached[_key(file)] for file in files]
+    if all(prediction.get("unexpected") for prediction in found):
+        # not the songs' fault: the model cannot be run, as by a user who may not write where it compiles its code
+        raise UserError(f"{model.uri} cannot be used here: {found[0]['reason']}")
+    return [_song(file, prediction, model.uri) for file, prediction in zip(files, found, strict=True)]
 
 
 def _below(folder: Path, above: set[Path]) -> Iterator[Path]:

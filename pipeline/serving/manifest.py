@@ -22,12 +22,13 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from pipeline import config
+from pipeline.base import paths
 from pipeline.base.files import read_json
 from pipeline.config.base import ParamsError, Section
 from pipeline.config.data import Audit
 from pipeline.config.features import Features, Window
 
-FILE = "manifest.json"
+FILE = paths.MANIFEST.name
 GRAPH = "model.onnx"
 OOD = "ood.npz"
 SEEN = "seen.parquet"

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 
+from pipeline.base import paths
 from pipeline.base.errors import reported
 from pipeline.workflow import console, prefork
 
@@ -41,6 +42,7 @@ def main(package: str, load: Callable[..., object], project: str = ".") -> None:
         code = prefork.ask(package, names)
         sys.exit(f"{console.ERROR}{console.KILLED}" if code == -signal.SIGKILL else code)
     console.log()
+    paths.user_cache()  # for numba, and for all processes to come
     own = importlib.util.find_spec(f"{package}.{arguments.stage}")
     module = importlib.import_module(f"{package if own else CORE}.{arguments.stage}")
     stage = getattr(module, arguments.stage)

@@ -1,19 +1,21 @@
 """Addresses of MLflow's pages on a run and on a registered model."""
 
-import re
 from urllib.parse import quote
 
 from pipeline.base.addresses import HOST, UI_PORT
-from pipeline.tracking.runs import connect
-from pipeline.tracking.store import uri
+from pipeline.tracking import problems, store
 
 
 def run_page(experiment: str, run_id: str) -> str:
     """
+    Args:
+        experiment: of MLflow; :func:`pipeline.tracking.connect` has made it.
+
     Raises:
-        TrackingError: the server does not answer.
+        TrackingError: the store cannot be used.
     """
-    number = connect(experiment).get_experiment_by_name(experiment).experiment_id
+    with store.required():
+        number = store.module().get_experiment_by_name(experiment).experiment_id
     return f"{_server()}/#/experiments/{number}/runs/{run_id}"
 
 
@@ -23,5 +25,5 @@ def version_page(name: str, version: str) -> str:
 
 def _server() -> str:
     """Of a store on this machine the one that `make ui` starts; a password in the address is not for reports."""
-    address = re.sub("//[^/]*@", "//", uri()).rstrip("/")
-    return address if address.startswith("http") else f"http://{HOST}:{UI_PORT}"
+    address = problems.shown(store.uri())
+    return address if problems.is_server(address) else f"http://{HOST}:{UI_PORT}"

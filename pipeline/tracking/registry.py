@@ -3,20 +3,22 @@
 Only this module, :mod:`pipeline.tracking` and the pyfunc model (``serving/pyfunc.py``) use MLflow.
 """
 
-import logging
 import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipeline import tracking
+from pipeline.base import paths
 from pipeline.base.errors import UserError
-from pipeline.base.files import sha256
+from pipeline.base.files import atomic_write, sha256
+from pipeline.tracking import problems, store
+from pipeline.tracking.store import required
 from pipeline.workflow.cache_key import cache_key
 
 ALIAS = "champion"
@@ -36,6 +38,10 @@ REQUIRED = (
     "filelock", "threadpoolctl", "tqdm",
 )  # fmt: skip
 """What a registered model needs to be served."""
+
+
+NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""MLflow's error codes for a model, version or alias that it does not have."""
 
 
 class RegistryError(UserError):
@@ -61,45 +67,66 @@ class Registered:
         return self.folder / "code"
 
 
+@required()
 def champion(name: str) -> Registered | None:
-    """The model in use; None if there is none yet."""
-    client = _mlflow().MlflowClient()
+    """The model in use; None if there is none yet.
+
+    Raises:
+        TrackingError: the store cannot be used.
+    """
+    mlflow = store.module()
+    file = problems.database_file(store.uri())
+    if file and not file.exists():
+        return None  # which MLflow would make
     try:
-        found = client.get_model_version_by_alias(name, ALIAS)
-    except _mlflow().exceptions.MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        found = mlflow.MlflowClient().get_model_version_by_alias(name, ALIAS)
+    except mlflow.exceptions.MlflowException as error:
+        if error.error_code not in NOT_THERE:
             raise
         return None
     uri = f"models:/{name}/{found.version}"
-    return Registered(str(found.version), _fetched(uri), uri)
+    return Registered(str(found.version), _fetched(mlflow, uri), uri)
 
 
+@required()
 def model(uri: str) -> Registered:
-    """A model by its MLflow URI, such as ``models:/soundtrack/3``, or by its folder.
+    """A model by its MLflow URI, such as ``models:/soundtrack/3``, by its MLflow folder, or by a bundle like ``candidate``.
 
     Raises:
         RegistryError: there is none.
+        TrackingError: the store cannot be used.
     """
+    if (Path(uri) / paths.MANIFEST).is_file():
+        return Registered(uri, packaged(Path(uri)), uri)
+    mlflow = store.module()
     try:
-        folder = _fetched(uri)
-    except (_mlflow().exceptions.MlflowException, OSError) as error:
+        folder = _fetched(mlflow, uri)
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        if getattr(error, "error_code", NOT_THERE[0]) not in NOT_THERE:
+            raise
         raise RegistryError(f"no model {uri}: {str(error).splitlines()[0]}") from None
     found = Registered(uri, folder, uri)
     if not found.bundle.is_dir():
         raise RegistryError(
             f"{uri} is not a registered model, it has no {found.bundle.relative_to(folder)}: "
-            "give models:/<name>/<version>, or MLflow's folder of one, with a file MLmodel"
+            "give models:/<name>/<version>, MLflow's folder of one, with a file MLmodel, or a folder like candidate"
         )
     return found
 
 
+@required()
 def tagged(name: str, tag: str, value: str) -> Registered | None:
-    """The newest version with this tag; None if there is none."""
-    found = _mlflow().MlflowClient().search_model_versions(f"name = '{name}'")
+    """The newest version with this tag; None if there is none.
+
+    Raises:
+        TrackingError: the store cannot be used.
+    """
+    found = store.module().MlflowClient().search_model_versions(f"name = '{name}'")
     numbers = [int(one.version) for one in found if one.tags.get(tag) == value]
     return model(f"models:/{name}/{max(numbers)}") if numbers else None
 
 
+@required("model")
 def register(
     name: str, experiment: str, bundle: Path, run_id: str, about: str = ABOUT, tags: Mapping[str, str] | None = None
 ) -> str:
@@ -112,33 +139,18 @@ def register(
 
     Returns:
         The version; an earlier one if its content is the same.
-    """
-    from mlflow.types import ColSpec, Schema
 
-    mlflow = _mlflow()
+    Raises:
+        TrackingError: the store cannot be used.
+    """
+    mlflow = store.module()
     client = mlflow.MlflowClient()
     digest = _digest(bundle)
     for known in client.search_model_versions(f"name = '{name}'"):
         if known.tags.get("digest") == digest:
             return str(known.version)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        mlflow.start_run(run_id=run_id, nested=True),
-        warnings.catch_warnings(),
-    ):
-        named = shutil.copytree(bundle, Path(folder) / BUNDLE)
-        # an example would be a song, and its check takes as long as the rest
-        warnings.filterwarnings("ignore", message=".*input example was not provided.*")
-        info = mlflow.pyfunc.log_model(
-            name=f"{experiment}-{BUNDLE}",
-            python_model=str(CODE / "serving/pyfunc.py"),
-            artifacts={BUNDLE: str(named)},
-            code_paths=[str(CODE)],
-            signature=mlflow.models.ModelSignature(
-                Schema([ColSpec("binary", "audio", required=False), ColSpec("string", "path", required=False)])
-            ),
-            pip_requirements=[f"{library}=={version(library)}" for library in REQUIRED],
-        )
+    with _pyfunc(bundle) as content, mlflow.start_run(run_id=run_id, nested=True):
+        info = mlflow.pyfunc.log_model(name=f"{experiment}-{BUNDLE}", **content)
     # not by log_model, which prints that it does so
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=about)
@@ -149,28 +161,65 @@ def register(
     return str(made.version)
 
 
+def packaged(bundle: Path) -> Path:
+    """MLflow's folder of a bundle that is not registered, with the code of this checkout."""
+    folder = paths.cache() / "packaged" / _digest(bundle)[:16]
+    if not folder.exists():
+        with _pyfunc(bundle) as content, atomic_write(folder) as partial:
+            store.module().pyfunc.save_model(str(partial), **content)
+    return folder
+
+
+@contextmanager
+def _pyfunc(bundle: Path) -> Iterator[dict[str, Any]]:
+    """What MLflow makes a model of."""
+    import mlflow.pyfunc
+    from mlflow.types import ColSpec, Schema
+
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # an example would be a song, and its check takes as long as the rest
+        warnings.filterwarnings("ignore", message=".*input example was not provided.*")
+        inputs = Schema([ColSpec("binary", "audio", required=False), ColSpec("string", "path", required=False)])
+        yield {
+            "python_model": str(CODE / "serving/pyfunc.py"),
+            "artifacts": {BUNDLE: str(shutil.copytree(bundle, Path(folder) / BUNDLE))},
+            "code_paths": [str(CODE)],
+            "signature": mlflow.models.ModelSignature(inputs),
+            "pip_requirements": [f"{library}=={version(library)}" for library in REQUIRED],
+        }
+
+
+@required()
 def promote(name: str, number: str) -> None:
-    """Make this version the champion."""
-    _mlflow().MlflowClient().set_registered_model_alias(name, ALIAS, number)
+    """Make this version the champion.
+
+    Raises:
+        TrackingError: the store cannot be used.
+    """
+    store.module().MlflowClient().set_registered_model_alias(name, ALIAS, number)
 
 
+@required()
 def describe(name: str, number: str, text: str, run_id: str) -> None:
-    """Set the version's description, in Markdown; its pictures are artifacts of the run."""
+    """Set the version's description, in Markdown; its pictures are artifacts of the run.
+
+    Raises:
+        TrackingError: the store cannot be used.
+    """
     # relative to a page of MLflow's, not to the file
     shown = re.sub(r"(!\[[^]]*\])\(([^):]+)\)", rf"\1(get-artifact?run_uuid={run_id}&path=\2)", text)
-    _mlflow().MlflowClient().update_model_version(name, number, shown)
+    store.module().MlflowClient().update_model_version(name, number, shown)
 
 
-def _mlflow() -> Any:
-    import mlflow
+def _fetched(mlflow: Any, uri: str) -> Path:
+    from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of each table that it makes
-    mlflow.set_tracking_uri(tracking.uri())
-    return mlflow
-
-
-def _fetched(uri: str) -> Path:
-    return Path(_mlflow().artifacts.download_artifacts(uri))
+    if not uri.startswith("models:"):
+        return Path(mlflow.artifacts.download_artifacts(uri))
+    # the files themselves: into the folder of a model MLflow would write, which only its owner may
+    files = ModelsArtifactRepository.get_underlying_uri(uri)
+    with required("model"):
+        return Path(mlflow.artifacts.download_artifacts(files))
 
 
 def _digest(bundle: Path) -> str:

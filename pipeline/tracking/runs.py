@@ -10,6 +10,8 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,8 +20,10 @@ import numpy as np
 from filelock import FileLock
 
 from pipeline.base import paths
-from pipeline.tracking import store
-from pipeline.tracking.store import Queue, TrackingError
+from pipeline.tracking import problems, queue, store
+from pipeline.tracking.problems import Problem
+from pipeline.tracking.queue import Queue
+from pipeline.tracking.store import TrackingError
 
 RETRY_S = 30.0
 """Seconds until a server that did not answer is asked again."""
@@ -32,37 +36,53 @@ EXPERIMENT = "experiment"
 """The run of a whole experiment of params.yaml, which the saved view shows."""
 NOTE = "mlflow.note.content"
 """Tag with a description in Markdown, of a run or an experiment."""
+WRITER = "soundtrack"
+"""Tag of an experiment: the version of this package that last wrote there."""
+log = logging.getLogger(__name__)
 
 
 def connect(experiment: str) -> Any:
-    """The module mlflow, with the store and the experiment set (created when missing) and queued entries sent.
+    """The module mlflow, with the store and the experiment set (created when missing) and waiting entries sent.
 
     Raises:
-        TrackingError: the server does not answer.
+        TrackingError: the store cannot be used, or not be written, or the experiment was deleted.
     """
-    import mlflow
-
     address = store.uri()
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of each table that it makes
-    mlflow.set_tracking_uri(address)
-
-    def prepare() -> None:
-        if mlflow.get_experiment_by_name(experiment) is None:
-            local = address.startswith("sqlite:///")
-            place = (paths.home() / "mlartifacts").as_uri() if local else None
-            mlflow.create_experiment(experiment, artifact_location=place)
-        mlflow.set_experiment(experiment)
-
+    mlflow = store.module()
     # processes that open a new database together can leave it unusable
-    with FileLock(_lock()):
-        if not store.answers(prepare):
-            raise TrackingError(
-                f"the MLflow server {address} does not answer: start it, or unset MLFLOW_TRACKING_URI to log to "
-                f"mlflow.db in the checkout"
-            )
-    for queue in store.queues():
-        queue.send(mlflow)
+    with FileLock(_lock()), store.required():
+        _open(mlflow, experiment, address)
+    found = queue.flush(mlflow, address)
+    if found.problem:
+        log.warning(
+            "%s. What waits in %s stays there until `soundtrack sync`.", found.problem, paths.cache() / "unsent"
+        )
     return mlflow
+
+
+def _open(mlflow: Any, experiment: str, address: str) -> None:
+    if file := problems.database_file(address):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.open("ab").close()  # MLflow would try for minutes to make a file that cannot be made
+    client = mlflow.MlflowClient()
+    known = client.get_experiment_by_name(experiment)
+    if known is None:
+        place = (paths.home() / "mlartifacts").as_uri() if file else None
+        number = client.create_experiment(experiment, artifact_location=place)
+    elif known.name != experiment:
+        raise TrackingError(f"{problems.named(address)} is a web server, but no MLflow: check MLFLOW_TRACKING_URI")
+    elif known.lifecycle_stage != "active":
+        raise TrackingError(
+            f"the experiment {experiment} was deleted in MLflow: MLFLOW_TRACKING_URI={problems.shown(address)} mlflow "
+            f"experiments restore --experiment-id {known.experiment_id} brings it back, or give `tracking.experiment` in "
+            "params.yaml another name"
+        )
+    else:
+        number = known.experiment_id
+    mlflow.set_experiment(experiment_id=number)
+    # who may only read is told before the work, and so is who has a server that is older than logged models
+    client.set_experiment_tag(number, WRITER, version("soundtrack"))
+    client.search_logged_models([number], max_results=1)
 
 
 class Run:
@@ -83,8 +103,9 @@ class Run:
         # a run that is continued by evaluation keeps the end of its training, and with it its duration
         self._end: int | None = known.end_time if known is not None and known.status == "FINISHED" else None
         self._known_epochs: set[int] | None = set() if self.new else None
-        self._queue = Queue(self.id)
-        self._last_try = -math.inf
+        self._queue, self._address = Queue(self.id), store.uri()
+        self._is_away, self._last_try = False, -math.inf
+        self._told: set[str] = set()
 
     def set_tags(self, values: Mapping[str, str]) -> None:
         self._log("batch", {"tags": dict(values)})
@@ -107,7 +128,8 @@ class Run:
                 history = self._mlflow.MlflowClient().get_metric_history(self.id, metric_name(next(iter(values))))
                 known.update(point.step for point in history)
 
-            store.answers(ask)  # an epoch logged twice is better than a training lost
+            # an epoch logged twice is better than a training lost
+            store.attempt(ask, store.uri(), "batch")
         if epoch not in self._known_epochs:
             self.log_metrics(values, step=epoch)
 
@@ -162,28 +184,37 @@ class Run:
 
     def end(self, status: str) -> None:
         self._last_try = -math.inf
-        flushed = self._flushed()
-        # also when queued: MLflow must not take it for active
-        ended = store.answers(lambda: self._mlflow.end_run(status))
+        self._answers()
+        # in any case: MLflow must not take the run for active
+        if problem := store.attempt(lambda: self._mlflow.end_run(status), self._address, "end"):
+            self._missed(problem)
         entry = {"status": status, "time": self._end or _milliseconds()}
-        if not (flushed and ended):
+        if problem or self._is_away:
             self._queue.add("end", entry)
         elif self._end:
             self._log("end", entry)
 
     def _log(self, kind: str, content: dict[str, Any], files: Sequence[Path] = ()) -> None:
-        if self._flushed():
-            if store.answers(lambda: store.send(self._mlflow, self.id, kind, content, files)):
+        if self._answers():
+            call = partial(store.send, self._mlflow, self.id, kind, content, files)
+            if (problem := store.attempt(call, self._address, kind)) is None:
                 return
-            self._last_try = time.monotonic()
+            self._missed(problem)
         self._queue.add(kind, content, files)
 
-    def _flushed(self) -> bool:
-        """Whether the queue is empty, after another try if the last one is RETRY_S ago."""
-        if len(self._queue) and time.monotonic() >= self._last_try + RETRY_S:
-            self._queue.send(self._mlflow)
+    def _missed(self, problem: Problem) -> None:
+        self._is_away = not problem.of_entry
+        self._last_try = time.monotonic()
+        if problem.what not in self._told:
+            log.warning("%s (%s). Log entries wait: the next stage or `soundtrack sync` sends them.", *problem[:2])
+            self._told.add(problem.what)
+
+    def _answers(self) -> bool:
+        """Whether the store answered last time, after another try if that is RETRY_S ago."""
+        if self._is_away and time.monotonic() >= self._last_try + RETRY_S:
+            self._is_away = self._queue.send(self._mlflow, self._address).is_stopped
             self._last_try = time.monotonic()
-        return not len(self._queue)
+        return not self._is_away
 
 
 @contextmanager
@@ -201,13 +232,16 @@ def run(
     that id: the one there is, else a new one. ``about`` describes a new run, in Markdown.
     """
     mlflow = connect(experiment)
-    known = None if run_id is None else _known(mlflow, run_id, experiment)
+    with store.required():
+        known = None if run_id is None else _known(mlflow, run_id, experiment)
+        if known:
+            active = mlflow.start_run(known.info.run_id, nested=parent is not None)
+        else:
+            active = mlflow.start_run(run_name=name, nested=parent is not None, parent_run_id=parent)
     restored = {"restored": run_id} if run_id is not None and known is None else {}
-    if known:
-        active = mlflow.start_run(known.run_id, nested=parent is not None)
-    else:
-        active = mlflow.start_run(run_name=name, nested=parent is not None, parent_run_id=parent)
-    opened = Run(mlflow, active.info, known, bool(restored))
+    # made anew for another's registration, or before a kill: nothing was logged to it yet
+    is_bare = known is not None and known.info.run_id != run_id and not known.data.params
+    opened = Run(mlflow, active.info, known.info if known else None, bool(restored) or is_bare)
     status = "FAILED"
     try:
         note = {NOTE: about} if about and opened.new else {}  # a person may have changed that of a known one
@@ -222,11 +256,11 @@ def parent(experiment: str, name: str, about: str) -> str:
     """The run of this name that only holds other runs; made when missing.
 
     Raises:
-        TrackingError: the server does not answer.
+        TrackingError: the store cannot be used.
     """
     client = connect(experiment).MlflowClient()
-    number = client.get_experiment_by_name(experiment).experiment_id
-    with FileLock(_lock()):  # stages run side by side
+    with FileLock(_lock()), store.required():  # stages run side by side
+        number = client.get_experiment_by_name(experiment).experiment_id
         found = client.search_runs([number], f"tags.{KIND} = 'parent' and attributes.run_name = '{name}'")
         if found:
             return str(found[0].info.run_id)
@@ -246,17 +280,17 @@ def _milliseconds() -> int:
 
 
 def _known(mlflow: Any, run_id: str, experiment: str) -> Any:
-    """MLflow's info of the run, if this store has it in this experiment; else of the one that was made anew for it."""
+    """The run, if this store has it in this experiment; else the one that was made anew for it."""
     try:
-        info = mlflow.get_run(run_id).info
+        known = mlflow.get_run(run_id)
         here = mlflow.get_experiment_by_name(experiment).experiment_id
-        if info.lifecycle_stage == "active" and info.experiment_id == here:
-            return info
+        if known.info.lifecycle_stage == "active" and known.info.experiment_id == here:
+            return known
     except mlflow.exceptions.MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
     found = mlflow.search_runs(filter_string=f"tags.restored = '{run_id}'", output_format="list")
-    return found[0].info if found else None
+    return found[0] if found else None
 
 
 def metric_name(name: str) -> str:

@@ -1,61 +1,89 @@
-"""The MLflow store: where it is, whether it answers, how an entry is sent to a run, and the queue of those it missed."""
+"""The MLflow store: where it is, what happens where a call to it fails, and how an entry is sent to a run."""
 
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from functools import partial
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from pipeline.base import paths
 from pipeline.base.errors import UserError
-from pipeline.base.files import atomic_write, read_json, remove, write_json
+from pipeline.tracking import problems
+from pipeline.tracking.problems import MEMORY, SQLITE, Problem
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # give up on a server after seconds, not minutes: its entries are queued
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of copies within this disk
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # with the password that the address may have
 
-CONTENT = "content.json"
 log = logging.getLogger(__name__)
-
-OUTAGES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED")
-"""MLflow's error codes for a server that is down or overloaded, whatever was sent."""
 
 
 class TrackingError(UserError):
-    """The store does not answer; the message says what to do."""
+    """The store cannot be used; the message says why, and what to do."""
 
 
 def uri() -> str:
-    """MLFLOW_TRACKING_URI, else a database in the main checkout, where a plain ``mlflow ui`` finds it."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.home() / 'mlflow.db'}"
+    """MLFLOW_TRACKING_URI, else a database in the main checkout, where a plain ``mlflow ui`` finds it.
+
+    A relative sqlite path counts from the main checkout, not from the temporary copy of ``dvc exp run --temp``.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
+    if not given.startswith(SQLITE):
+        return given
+    file = given.removeprefix(SQLITE)
+    return MEMORY if file in ("", ":memory:") else f"{SQLITE}{paths.home() / file}"
 
 
-def answers(call: Callable[[], object]) -> bool:
-    """Make a call to the store; False, with a warning, where the store does not answer."""
-    import requests
-    from mlflow.exceptions import MlflowException
+@contextmanager
+def required(kind: str = "") -> Iterator[None]:
+    """Calls to the store without which nothing goes on.
 
+    Args:
+        kind: as in :func:`problems.explain`.
+
+    Raises:
+        TrackingError: one failed.
+    """
     try:
-        call()
-    except (MlflowException, requests.RequestException) as error:
-        if isinstance(error, MlflowException) and error.error_code not in OUTAGES:
+        if problem := problems.check_file(uri()):
+            raise TrackingError(str(problem))
+        yield
+    except Exception as error:
+        if (found := problems.explain(error, uri(), kind)) is None:
             raise
-        log.warning(
-            "MLflow at %s does not answer. Entries are queued; the next stage or `soundtrack sync` sends them. (%s)",
-            uri(),
-            str(error).splitlines()[0],
-        )
-        return False
-    return True
+        raise TrackingError(str(found)) from None
+
+
+def attempt(call: Callable[[], object], address: str, kind: str) -> Problem | None:
+    """Make a call to the store that sends an entry of this kind; gives what went wrong, if anything."""
+    try:
+        if problem := problems.check_file(address):
+            return problem
+        call()
+    except Exception as error:
+        if (found := problems.explain(error, address, kind)) is None:
+            raise
+        return found
+    return None
+
+
+def module(address: str | None = None) -> Any:
+    """The module mlflow, set to the store at ``address``, by default that of :func:`uri`."""
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of each table that it makes
+    mlflow.set_tracking_uri(address or uri())
+    # of another program, whose run an experiment would continue and rename
+    if run := os.environ.pop("MLFLOW_RUN_ID", None):
+        log.warning("MLFLOW_RUN_ID=%s is ignored: each experiment has a run of its own.", run)
+    return mlflow
 
 
 def send(mlflow: Any, run_id: str, kind: str, content: Mapping[str, Any], files: Sequence[Path]) -> None:
@@ -89,11 +117,14 @@ def _send_model(mlflow: Any, run_id: str, content: Mapping[str, Any], file: Path
     from mlflow.types import Schema, TensorSpec
 
     client = mlflow.MlflowClient()
-    outputs = client.get_run(run_id).outputs
-    models = [client.get_logged_model(item.model_id) for item in (outputs.model_outputs if outputs else [])]
+    run = client.get_run(run_id).info
     name = content.get("name", "model")  # which entries queued by an earlier version do not have
-    if any(model.name == name and model.status == "READY" for model in models):
+    models = client.search_logged_models([run.experiment_id], filter_string=f"source_run_id = '{run_id}'")
+    begun = [model for model in models if model.name == name]
+    if any(model.status == "READY" for model in begun):
         return
+    for model in begun:  # by a try that failed
+        client.delete_logged_model(model.model_id)
     with np.load(arrays) as stored:
         output, *values = (stored[name] for name in stored.files)
     examples = dict(zip(content["inputs"], values, strict=True))
@@ -105,9 +136,7 @@ def _send_model(mlflow: Any, run_id: str, content: Mapping[str, Any], file: Path
             for schema in (found.inputs, found.outputs)
         )
     )
-    active = mlflow.active_run()
-    is_open = active is not None and active.info.run_id == run_id
-    with nullcontext() if is_open else mlflow.start_run(run_id=run_id, nested=True):
+    with _opened(mlflow, run):
         mlflow.onnx.log_model(
             onnx.load(str(file)),
             name=name,
@@ -118,89 +147,16 @@ def _send_model(mlflow: Any, run_id: str, content: Mapping[str, Any], file: Path
         )
 
 
-class Entry(NamedTuple):
-    kind: str
-    content: dict[str, Any]
-    files: list[Path]
-    folder: Path
-
-
-class Queue:
-    """The entries of one run that could not be sent: queued on disk, in order, until they are.
-
-    Each is a folder, written atomically, so a killed process leaves none that is incomplete.
-    """
-
-    def __init__(self, run_id: str) -> None:
-        self.run_id, self.folder = run_id, _top() / run_id
-
-    def __len__(self) -> int:
-        return len(self._folders())
-
-    def add(self, kind: str, content: dict[str, Any], files: Sequence[Path] = ()) -> None:
-        """Append an entry, with copies of ``files`` (files or folders)."""
-        folders = self._folders()
-        number = int(folders[-1].name) + 1 if folders else 0
-        with atomic_write(self.folder / f"{number:06}") as folder:
-            (folder / "files").mkdir(parents=True)
-            for file in files:
-                copy = shutil.copytree if file.is_dir() else shutil.copyfile
-                copy(file, folder / "files" / file.name)
-            names = [file.name for file in files]
-            write_json(folder / CONTENT, {"kind": kind, "content": content, "files": names})
-
-    def entries(self) -> Iterator[Entry]:
-        """In the order in which they were added; remove each that was sent."""
-        for folder in self._folders():
-            known = read_json(folder / CONTENT)
-            files = [folder / "files" / name for name in known["files"]]
-            yield Entry(known["kind"], known["content"], files, folder)
-
-    def remove(self, entry: Entry) -> None:
-        remove(entry.folder)
-        if not len(self):
-            remove(self.folder)
-
-    def send(self, mlflow: Any) -> None:
-        """Send the entries in order, up to the first that the server does not answer."""
-        _top().mkdir(parents=True, exist_ok=True)
-        with FileLock(_top().with_suffix(".lock")):
-            for entry in self.entries():
-                try:
-                    if not answers(partial(send, mlflow, self.run_id, entry.kind, entry.content, entry.files)):
-                        return
-                except mlflow.exceptions.MlflowException as error:
-                    # the server answered: it will not take this entry later either, as of a run deleted since
-                    log.warning("MLflow refuses a %s of run %s, dropped: %s", entry.kind, self.run_id, error)
-                self.remove(entry)
-
-    def _folders(self) -> list[Path]:
-        return sorted(self.folder.glob("[0-9]*"))
-
-
-def _top() -> Path:
-    return paths.cache() / "unsent"
-
-
-def queues() -> list[Queue]:
-    """Of all runs with queued entries."""
-    return [Queue(path.name) for path in sorted(_top().glob("*"))]
-
-
-def sync() -> str:
-    """Send what is queued; returns a message for the user.
-
-    Raises:
-        TrackingError: the server does not answer, and entries are still queued.
-    """
-    import mlflow
-
-    mlflow.set_tracking_uri(uri())
-    before = sum(map(len, queues()))
-    for queue in queues():
-        queue.send(mlflow)
-    left = sum(map(len, queues()))
-    sent = f"{before - left} of {before} queued entries were sent to {uri()}"
-    if left:
-        raise TrackingError(f"{sent}: it does not answer. The others stay queued")
-    return f"{sent}."
+@contextmanager
+def _opened(mlflow: Any, run: Any) -> Iterator[None]:
+    """The run as MLflow's active one; what is sent to it later changes neither its status nor its end."""
+    active = mlflow.active_run()
+    if active is not None and active.info.run_id == run.run_id:
+        yield
+        return
+    try:
+        with mlflow.start_run(run_id=run.run_id, nested=True):
+            yield
+    finally:
+        if run.end_time:
+            mlflow.MlflowClient().set_terminated(run.run_id, run.status, run.end_time)

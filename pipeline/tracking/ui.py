@@ -12,7 +12,7 @@ import webbrowser
 from pipeline.base import paths
 from pipeline.base.addresses import HOST, check_free
 from pipeline.base.errors import UserError
-from pipeline.tracking import store, views
+from pipeline.tracking import problems, store, views
 
 
 def ui(experiment: str, port: int) -> None:
@@ -22,7 +22,7 @@ def ui(experiment: str, port: int) -> None:
         UserError: the port is taken, or the server does not start.
     """
     address = store.uri()
-    if address.startswith(("http://", "https://")):
+    if problems.is_server(address):
         _show(f"{address.rstrip('/')}/{views.publish(experiment)}")
         return
     check_free(port, "ui")

@@ -2,6 +2,7 @@
 
 import json
 
+from pipeline.tracking import store
 from pipeline.tracking.runs import EXPERIMENT, KIND, NOTE, connect, metric_name
 
 KEY = "models"
@@ -35,15 +36,16 @@ def publish(experiment: str) -> str:
     """Save the view and the description in the experiment; returns the view's link below the server's address.
 
     Raises:
-        TrackingError: the server does not answer.
+        TrackingError: the store cannot be used.
     """
     client = connect(experiment).MlflowClient()
-    known = client.get_experiment_by_name(experiment)
-    # a description that a person wrote stays
-    wanted = {TAG: _view()} | ({} if NOTE in known.tags else {NOTE: ABOUT})
-    for key, value in wanted.items():
-        if known.tags.get(key) != value:
-            client.set_experiment_tag(known.experiment_id, key, value)
+    with store.required():
+        known = client.get_experiment_by_name(experiment)
+        # a description that a person wrote stays
+        wanted = {TAG: _view()} | ({} if NOTE in known.tags else {NOTE: ABOUT})
+        for key, value in wanted.items():
+            if known.tags.get(key) != value:
+                client.set_experiment_tag(known.experiment_id, key, value)
     return f"#/experiments/{known.experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={KEY}"
 
 

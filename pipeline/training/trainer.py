@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -40,6 +41,11 @@ class History(pl.Callback):
     def __init__(self, on_epoch: OnEpoch) -> None:
         self.rows: list[dict[str, float]] = []
         self.on_epoch = on_epoch
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        # epochs before an interruption, which may have been logged to another store
+        for row in self.rows:
+            self.on_epoch(int(row["epoch"]), {name: value for name, value in row.items() if name != "epoch"})
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(trainer.callback_metrics[name]) for name in pl_module.logged}
@@ -103,6 +109,8 @@ def fit(
         max_epochs=settings.epochs,
         accelerator=settings.accelerator,
         devices=1,
+        # one process, whatever SLURM, torchrun or MPI say of the job around it
+        plugins=[LightningEnvironment()],
         precision=settings.precision,
         callbacks=callbacks,
         logger=False,

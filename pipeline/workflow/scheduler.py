@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import chdir, closing, contextmanager
 from graphlib import TopologicalSorter
@@ -38,8 +38,11 @@ class StageFailed(UserError):
     """Some stages ended with an error, or were stopped; the message says which, why, and what to do."""
 
 
-def repro(jobs: int, files: Sequence[Path]) -> int:
+def repro(jobs: int, files: Sequence[Path], check: Callable[[], object] = lambda: None) -> int:
     """Reproduce the pipelines of these files, at most ``jobs`` stages at a time.
+
+    Args:
+        check: called where stages are to run, before DVC removes the outputs of any.
 
     Returns:
         The number of stages that changed, or depend on one that did.
@@ -51,6 +54,7 @@ def repro(jobs: int, files: Sequence[Path]) -> int:
     share_cores()
     graph = needed(*_graph(files))
     if graph:
+        check()
         start = time.monotonic()
         print(
             f"{counted(len(graph), 'stage')} to run, {jobs} at a time. The output of each is in {near(paths.logs())}.",

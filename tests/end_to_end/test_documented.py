@@ -24,7 +24,7 @@ from checkouts import CHORDS, CLIPS, edit_params, make_music, ran, run, runs
 from documented import Typed
 
 from pipeline.base import paths
-from pipeline.tracking.store import Queue
+from pipeline.tracking.queue import Queue
 
 ROOT = Path(__file__).parents[2]
 
@@ -287,5 +287,5 @@ def test_what_a_server_missed_is_sent(checkout: Path, typed: Typed, monkeypatch:
     table = runs(checkout)
     [mlp] = table.index[table["name"] == "mlp"]
     Queue(mlp).add("batch", {"tags": {"late": "yes"}})
-    assert "1 of 1 queued entries were sent" in typed(checkout, "soundtrack sync")
+    assert "1 entry sent to the MLflow database" in typed(checkout, "soundtrack sync")
     assert runs(checkout).loc[mlp, "late"] == "yes"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 from checkouts import edit_params, ran, run, runs
+from processes import free_port
 
 
 def test_stages_one_by_one_give_what_side_by_side_gave(finished: Path, checkout: Path) -> None:
@@ -28,3 +29,14 @@ def test_stages_one_by_one_give_what_side_by_side_gave(finished: Path, checkout:
     found, expected = (runs(folder).set_index("name")[columns].sort_index() for folder in (checkout, finished))
     pd.testing.assert_frame_equal(found, expected.drop(["logreg", "mlp", "multimodal", "leak", "leak logreg"]))
     assert ran(run(checkout, "dvc", "repro", "compare")) == []
+
+
+def test_a_store_that_cannot_be_used_costs_no_output(checkout: Path) -> None:
+    """DVC removes the outputs of a stage before the stage can say a word."""
+    edit_params(checkout, lambda content: content["experiments"]["mlp"]["model"].update(hidden=[4]))
+    address = f"http://127.0.0.1:{free_port()}"
+    output = run(checkout, "make", "repro", ok=False, variables={"MLFLOW_TRACKING_URI": address})
+    assert f"error: the MLflow server {address} does not answer: start it, or unset MLFLOW_TRACKING_URI" in output
+    assert "Traceback" not in output
+    for kept in ("models/mlp/run.json", "evaluation/mlp/scores.json", "reports/comparison.html"):
+        assert (checkout / kept).exists()

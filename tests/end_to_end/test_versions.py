@@ -9,9 +9,10 @@ from checkouts import CLIPS, NOTHING, commit, edit_params, make_music, ran, run,
 from documented import Typed
 
 REMOTE = "dvc remote add -d store <url>"
+CANDIDATE = "soundtrack classify ~/Music --model candidate"
 
 
-@pytest.mark.documented(REMOTE, "dvc push", "dvc pull", "dvc repro")
+@pytest.mark.documented(REMOTE, "dvc push", "dvc pull", "dvc repro", "soundtrack champion", CANDIDATE)
 def test_push_here_and_pull_there_leave_nothing_to_do(checkout: Path, typed: Typed, tmp_path: Path) -> None:
     typed(checkout, REMOTE, instead={"<url>": str(tmp_path / "store")})
     commit(checkout, "remote")
@@ -21,6 +22,10 @@ def test_push_here_and_pull_there_leave_nothing_to_do(checkout: Path, typed: Typ
     output = typed(other, "dvc pull", "dvc repro")
     assert ran(output) == []
     assert NOTHING in output
+    make_music(tmp_path / "Music", clips=1)
+    assert "Model: candidate (" in typed(other, CANDIDATE, home=tmp_path)
+    assert "Accepted as the first champion" in typed(other, "soundtrack champion")
+    assert NOTHING in run(other, "dvc", "repro"), "no output was written"
     # a stage run there continues runs that its store does not know: they are made anew, and say so
     run(other, "dvc", "repro", "--single-item", "--force", "evaluate@mlp")
     restored = runs(other).set_index("name").loc["mlp"]

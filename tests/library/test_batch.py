@@ -315,8 +315,13 @@ def test_an_unexpected_failure_is_shown_and_tried_again(
 ) -> None:
     files, cache = [music / "a.wav", music / "no ending"], tmp_path / "cache"
     broken = {"reason": "cannot be classified: MemoryError: ", "unexpected": True}
+    damaged = {"reason": "no audio"}
     with monkeypatch.context() as failing:
+        failing.setattr(isolated, "predict", lambda *_: iter([dict(broken), dict(damaged)]))
+        other = [files[0], music / "c.xyz"]
+        assert [song.reason for song in batch.classify(other, model, cache)] == [broken["reason"], "no audio"]
         failing.setattr(isolated, "predict", lambda *given: iter([dict(broken) for _ in given[2]]))
-        assert [song.reason for song in batch.classify(files, model, cache)] == [broken["reason"]] * 2
+        with pytest.raises(UserError, match=r"cannot be used here: cannot be classified: MemoryError"):
+            batch.classify(files, model, cache)
     assert [song.label for song in batch.classify(files, model, cache)] == ["low", "low"]
     assert workers.songs == ["a.wav", "no ending"]

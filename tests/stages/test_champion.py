@@ -2,6 +2,8 @@
 
 import math
 import re
+import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 import yaml
 from running import champion, evaluate, train
 
+from pipeline import cli
 from pipeline.base import paths
 from pipeline.base.files import read_json
 from pipeline.config.project import Params
@@ -198,3 +201,56 @@ def test_the_champion_is_not_compared_on_clips_that_it_was_trained_on(
     answers = promotion.champion_predictions(present, valid.assign(path=valid["clip_id"] + ".wav"))
     assert asked == [Path("c.wav")]
     assert dict(zip(answers["clip_id"], answers["predicted"], strict=True)) == {"b": "jazz", "c": "rock"}
+
+
+def test_a_clone_that_has_pulled_everything_gets_its_champion_back(
+    run: Callable[..., str],
+    checkout: Path,
+    empty_store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its MLflow store is empty, and DVC sees no reason to run a stage."""
+    name = checkout.parent.name
+    run("majority", "logreg", name=name)
+    outputs = {file: file.read_bytes() for file in (paths.CARD, *paths.CANDIDATE.iterdir())}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(empty_store, checkout / 'clone.db')}")
+    (checkout / "song.wav").touch()
+
+    def typed(*words: str) -> object:
+        monkeypatch.setattr(sys, "argv", ["soundtrack", *words])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code
+
+    missing = typed("classify", "song.wav")
+    assert "`soundtrack champion` registers the model in candidate" in str(missing)
+    assert "--model candidate uses it as it is" in str(missing)
+    assert typed("champion") == 0
+    assert f"{name} version 1 (logreg), from candidate. Accepted as the first champion" in capsys.readouterr().out
+    assert alias(name) == ("1", "logreg")
+    found = registry.champion(name)
+    assert found is not None
+    assert (found.bundle / "model.onnx").read_bytes() == outputs[paths.CANDIDATE / "model.onnx"]
+    (version,) = mlflow.MlflowClient().search_model_versions(f"name = '{name}'")
+    assert "## Scores" in version.description
+    assert "](comparison.md)" not in version.description
+    assert {file: file.read_bytes() for file in outputs} == outputs, "DVC has nothing to run again"
+
+    # what an evaluation there would log is still to come: the run has the registration alone
+    evaluate("logreg")
+    restored = mlflow.get_run(version.run_id)
+    assert restored.data.params["experiment"] == "logreg"
+    assert "test/macro_f1" in restored.data.metrics
+
+    (paths.CANDIDATE / "manifest.json").unlink()
+    assert "manifest.json is not here: `dvc pull` brings it from the remote" in str(typed("champion"))
+
+
+def test_a_bundle_is_a_model_as_it_is(run: Callable[..., str], checkout: Path) -> None:
+    run("logreg", name=checkout.parent.name)
+    found = registry.model("candidate")
+    assert (found.bundle / "model.onnx").read_bytes() == (paths.CANDIDATE / "model.onnx").read_bytes()
+    assert (found.code / "pipeline/serving/predictor.py").is_file()
+    assert (found.folder / "MLmodel").is_file(), "by which MLflow serves it"
+    assert registry.model("candidate").folder == found.folder

@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-import mlflow
 import pytest
 
+from pipeline import tracking
 from pipeline.tracking import links
 
 
@@ -14,6 +14,7 @@ def test_pages_of_the_store_of_this_machine_are_where_make_ui_serves_them(
 ) -> None:
     shutil.copy(empty_store, checkout / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{checkout / 'mlflow.db'}")
+    mlflow = tracking.connect("mine")
     address = links.run_page("mine", "abc")
     number = mlflow.get_experiment_by_name("mine").experiment_id
     assert address == f"http://127.0.0.1:5000/#/experiments/{number}/runs/abc"

@@ -1,7 +1,6 @@
 """A tracking server that stops costs nothing: its entries are queued and sent once, when it is back."""
 
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,50 +13,22 @@ import onnx
 import onnx.parser
 import pandas as pd
 import pytest
-import requests
 import running
 from mlflow.exceptions import MlflowException
-from processes import PATIENCE_S, free_port, wait_until
+from processes import PATIENCE_S, free_port
+from tracking_servers import Server
 
 from pipeline import cli, tracking
 from pipeline.base import paths
 from pipeline.models.exported import Exported
 from pipeline.tracking import TrackingError, runs, store
-from pipeline.tracking.store import Queue, queues
+from pipeline.tracking.queue import Queue, queues
 
 EXPERIMENT = "music"
 DOUBLED = """
 <ir_version: 10, opset_import: ["": 18]>
 doubled (float[batch, 4] tabular) => (float[batch, 4] probabilities) { probabilities = Add (tabular, tabular) }
 """
-
-
-class Server:
-    """A real `mlflow server` on loopback, to be stopped and started."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        store = ["--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
-        store += ["--artifacts-destination", str(self.folder / "artifacts")]
-        place = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
-        with (self.folder / "server.log").open("ab") as output:
-            command = [sys.executable, "-m", "mlflow", "server", *store, *place]
-            self.process = subprocess.Popen(command, stdout=output, stderr=output, text=True, start_new_session=True)
-        wait_until(self._answers, self.process)
-
-    def _answers(self) -> bool:
-        try:
-            return requests.get(f"{self.address}/health", timeout=5).ok
-        except requests.RequestException:
-            return False
-
-    def stop(self) -> None:
-        subprocess.run(["pkill", "-KILL", "-s", str(self.process.pid)], check=False)
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture
@@ -218,26 +189,19 @@ def test_the_command_sends_what_is_queued_and_says_what_is_not_sent(
     with tracking.run(EXPERIMENT, "cnn", None, {}) as run:
         outage.on = True
         run.log_epoch(0, {"valid_loss": 1.0})
-    with pytest.raises(SystemExit, match=r"error: 0 of 2 queued entries were sent .* stay queued"):
+    with pytest.raises(SystemExit, match=r"error: 2 entries still wait\.\nthe MLflow database .*connection refused"):
         cli.main()
     outage.on = False
     for _ in range(2):
         with pytest.raises(SystemExit, match="0"):
             cli.main()
+    database = tracking.uri().removeprefix("sqlite:///")
     assert capsys.readouterr().out.splitlines() == [
-        f"{count} of {count} queued entries were sent to {tracking.uri()}." for count in (2, 0)
+        f"2 entries sent to the MLflow database {database}.",
+        "No entry waits.",
     ]
     assert points(run.id, "valid/loss") == [(0, 1.0)]
     assert queues() == []
-
-
-@pytest.mark.usefixtures("outage")
-def test_what_the_server_refuses_is_named_and_dropped(caplog: pytest.LogCaptureFixture) -> None:
-    queue = Queue("0123456789abcdef" * 2)
-    queue.add("batch", {"tags": {"by": "nobody"}})
-    tracking.connect(EXPERIMENT)
-    assert f"refuses a batch of run {queue.run_id}" in caplog.text
-    assert len(queue) == 0
 
 
 @pytest.mark.usefixtures("checkout")

@@ -88,6 +88,11 @@ def test_the_store_is_in_the_main_checkout_by_default(home: Path, monkeypatch: p
     assert tracking.uri() == f"sqlite:///{home.resolve()}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert tracking.uri() == "http://127.0.0.1:5000"
+    # not the working folder, which may be the temporary copy of `dvc exp run --temp`
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs/mine.db?timeout=9")
+    assert tracking.uri() == f"sqlite:///{home.resolve()}/runs/mine.db?timeout=9"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{Path.cwd()}/mine.db")
+    assert tracking.uri() == f"sqlite:///{Path.cwd()}/mine.db"
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     monkeypatch.delenv("DVC_ROOT")
     assert tracking.uri() == f"sqlite:///{Path.cwd()}/mlflow.db"
@@ -187,6 +192,9 @@ def test_an_unknown_id_gives_one_run_that_is_tagged() -> None:
         made = run.id
         assert run.restored
         assert made != UNKNOWN
+    with tracking.run(EXPERIMENT, "cnn", UNKNOWN, {}) as run:
+        assert (run.id, run.restored) == (made, True), "nothing was logged to it yet"
+        run.log_params({"seed": 7})
     with tracking.run(EXPERIMENT, "cnn", UNKNOWN, {}) as run:
         assert (run.id, run.restored) == (made, False)
     assert mlflow.get_run(made).data.tags["restored"] == UNKNOWN
