@@ -106,10 +106,13 @@ def repro(
 
     The results are the same as those of `dvc repro`. One line is printed for each stage, and at the end the scores.
     """
+    from pipeline import config
     from pipeline.reports import summary
     from pipeline.workflow import scheduler
 
     chosen = files or [summary.PIPELINE]
+    if summary.PIPELINE in chosen:
+        config.load()  # names what is wrong, which DVC may not
     if not scheduler.repro(jobs, chosen):
         print("Data and pipelines are up to date.")
     print("", *summary.after(chosen), sep="\n")
@@ -118,8 +121,10 @@ def repro(
 @app.command(epilog="Example: soundtrack status")
 def status() -> None:
     """Show all scores, and which stages would run again."""
+    from pipeline import config
     from pipeline.reports import summary
 
+    config.load()  # names what is wrong, which DVC may not
     print(*summary.status(), sep="\n")
 
 
