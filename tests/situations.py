@@ -22,6 +22,7 @@ from checkouts import edit_params, environment, make_music  # noqa: E402
 from processes import PATIENCE_S, reader_killed  # noqa: E402
 
 from pipeline import config  # noqa: E402
+from pipeline.base.files import write_text  # noqa: E402
 from pipeline.tracking.registry import BUNDLE  # noqa: E402
 
 AT_ONCE = 2
@@ -71,7 +72,7 @@ def killed(name: str) -> Made:
 
 
 def written(name: str, text: str) -> Made:
-    return done(lambda checkout: ((checkout / name).parent.mkdir(exist_ok=True), (checkout / name).write_text(text)))
+    return done(lambda checkout: write_text(checkout / name, text))
 
 
 def own_music(checkout: Path) -> None:
