@@ -17,7 +17,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro status report ui sweep page serve lessons tutorial test test-pipelines test-commands test-browser lint \
+.PHONY: help install repro status report ui sweep page serve lessons tutorial test test-pipelines test-commands test-browser situations lint \
 	bench scores pictures audit clean
 
 help: ## list the targets
@@ -76,6 +76,9 @@ test-commands: $(INSTALLED) ## run the commands of README and docs as written
 test-browser: $(INSTALLED) ## look at all pages in headless Chromium (apt install chromium)
 	$(PIP) install --no-compile --constraint requirements.lock --editable '.[browser]'
 	pytest tests/browser
+
+situations: $(INSTALLED) ## play what goes wrong for people, and look for a sentence each
+	python tests/situations.py
 
 lint: $(INSTALLED) ## ruff, the layers of imports, mypy
 	ruff check .

@@ -113,12 +113,17 @@ def repro(
 
     The results are the same as those of `dvc repro`. One line is printed for each stage, and at the end the scores.
     """
+    from pipeline import config
     from pipeline.reports import summary
     from pipeline.workflow import scheduler
 
     chosen = files or [summary.PIPELINE]
-    logs = summary.PIPELINE in chosen and paths.PARAMS.exists()
-    if not (scheduler.repro(jobs, chosen, _check_store) if logs else scheduler.repro(jobs, chosen)):
+    if summary.PIPELINE in chosen:
+        config.load()  # names what is wrong, which DVC may not
+        changed = scheduler.repro(jobs, chosen, _check_store)
+    else:
+        changed = scheduler.repro(jobs, chosen)
+    if not changed:
         print("Data and pipelines are up to date.")
     print("", *summary.after(chosen), sep="\n")
 
@@ -133,8 +138,10 @@ def _check_store() -> None:
 @app.command(epilog="Example: soundtrack status")
 def status() -> None:
     """Show all scores, and which stages would run again."""
+    from pipeline import config
     from pipeline.reports import summary
 
+    config.load()  # names what is wrong, which DVC may not
     print(*summary.status(), sep="\n")
 
 

@@ -77,7 +77,7 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path, training: Callable[..., Train
 def test_servers_listen_to_this_machine_alone() -> None:
     assert addresses.HOST == "127.0.0.1"
     assert '["--host", HOST,' in (ROOT / "pipeline/tracking/ui.py").read_text()
-    assert '["--host", "127.0.0.1",' in (ROOT / "pipeline/library/commands.py").read_text()
+    assert '["--host", HOST,' in (ROOT / "pipeline/library/commands.py").read_text()
     runs = [node for _, name, node in calls() if name == "uvicorn.run"]
     assert runs
     for node in runs:

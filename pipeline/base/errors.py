@@ -1,9 +1,11 @@
 """Errors that a user can cure: one sentence and no traceback."""
 
 import errno
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -23,6 +25,11 @@ def reported() -> Iterator[None]:
         sys.exit(
             "error: memory ran out: end other programs, or run fewer stages at a time, and run the same command again"
         )
+    except FileNotFoundError as error:
+        # paths of the data flow are relative, see pipeline.base.paths
+        if error.filename is None or Path(os.fsdecode(error.filename)).is_absolute():
+            raise
+        sys.exit(f"error: {error.filename} is not there: `dvc repro` makes it, `dvc checkout` brings it back")
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -3,10 +3,13 @@
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from pipeline.base.errors import UserError
 
 
 @contextmanager
@@ -25,6 +28,20 @@ def atomic_write(target: Path) -> Iterator[Path]:
         partial.replace(target)
     finally:
         remove(partial)
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder if it is not there, to find out before long work that what is made cannot be put there.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"nothing can be written to {folder} ({error.strerror}): name another folder") from None
 
 
 def write_text(target: Path, text: str, errors: str = "strict") -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 from pipeline.base import paths
 from pipeline.base.addresses import HOST, check_free
 from pipeline.base.errors import UserError
+from pipeline.base.files import check_writable
 from pipeline.base.text import counted
 from pipeline.evaluation import calibration
 from pipeline.library import batch, output, tags
@@ -39,6 +40,11 @@ def classify(
     Raises:
         UserError: there is no music, or no model.
     """
+    for target in filter(None, (csv and csv.parent, json and json.parent, m3u, Path() if genres and yes else None)):
+        check_writable(target)
+    for table in filter(None, (csv, json)):
+        if table.is_dir():
+            raise UserError(f"{table} is a folder: name a file in it")
     files, others = batch.find(folder)
     songs, answering = answered(files, uri)
     models = {model.uri: _summary(model, precision) for model in answering}

@@ -80,8 +80,10 @@ def with_genres(tag: bytes, genres: Sequence[str]) -> bytes:
 
 
 def _frames(body: bytes, first: int, layout: Layout) -> tuple[list[tuple[bytes, bytes]], Layout]:
-    """Names and bytes of the frames up to the padding. iTunes wrote sizes of 8 bits per byte into tags of version 4 too."""
-    for one in (layout, layout._replace(bits=8)):
+    """Names and bytes of the frames up to the padding, and how they are written: iTunes wrote sizes of 8 bits per byte into
+    tags of version 4 too, and others of 7 into version 3.
+    """
+    for one in (layout, layout._replace(bits=15 - layout.bits)):
         frames = list(_walk(body, first, one))
         end = first + sum(len(content) for _, content in frames)
         if not body[end : end + 4].strip(b"\x00") and end <= len(body):
@@ -94,9 +96,10 @@ def _walk(body: bytes, place: int, layout: Layout) -> Iterator[tuple[bytes, byte
     sized = 3 if width == 3 else 4
     while FRAME.fullmatch(name := body[place : place + width]) and len(body) >= place + layout.header:
         size = _number(body[place + width : place + width + sized], layout.bits)
-        yield name, (content := body[place : place + layout.header + size])
+        content = body[place : place + layout.header + size]
         if len(content) < layout.header + size:
-            raise DamagedError("its ID3 tag is cut off")
+            return
+        yield name, content
         place += len(content)
 
 

@@ -8,6 +8,7 @@ runs the stage itself. The stage's own modules are imported in the fork, as they
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,7 +68,10 @@ def ask(package: str, names: Sequence[str]) -> int:
     environment = {key: value for key, value in os.environ.items() if key != SERVER}
     with Client(os.environ[SERVER], family="AF_UNIX") as server:
         server.send((os.getpid(), package, list(names), str(Path.cwd()), environment))
-        return int(server.recv())
+        try:
+            return int(server.recv())
+        except EOFError:  # the process that forks, the largest of all, was killed
+            return -signal.SIGKILL
 
 
 def _serve(listener: Listener) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,41 +62,46 @@ def song(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+def known_of(settings: Params, **changes: Any) -> Manifest:
+    """The manifest of a model on the tabular columns, with these changes."""
+    values = {
+        "interface": manifest.INTERFACE,
+        "experiment": "pitch",
+        "run_id": "0" * 32,
+        "source": "folder",
+        "synthesised": False,
+        "test_accuracy": 0.5,
+        "examples": [],
+        "labels": list(LABELS),
+        "kinds": ["tabular"],
+        "features": settings.features,
+        "window": settings.window,
+        "batch_size": 4,
+        "audit": settings.audit,
+        "longest_s": SECONDS,
+        "temperature": 2.0,
+        "confidence_threshold": 0.5,
+        "target_precision": 0.8,
+        "coverage": 0.9,
+        "ood_threshold": 3.0,
+    }
+    return Manifest.model_validate(values | changes)
+
+
 @pytest.fixture(scope="session")
 def known(settings: Params) -> Callable[..., Manifest]:
-    """``known(labels=["a", "b"], ood_threshold=9.0)``: the manifest of a model on the tabular columns, with these changes."""
-
-    def make(**changes: Any) -> Manifest:
-        values = {
-            "interface": manifest.INTERFACE,
-            "experiment": "pitch",
-            "run_id": "0" * 32,
-            "source": "folder",
-            "synthesised": False,
-            "test_accuracy": 0.5,
-            "examples": [],
-            "labels": list(LABELS),
-            "kinds": ["tabular"],
-            "features": settings.features,
-            "window": settings.window,
-            "batch_size": 4,
-            "audit": settings.audit,
-            "longest_s": SECONDS,
-            "temperature": 2.0,
-            "confidence_threshold": 0.5,
-            "target_precision": 0.8,
-            "coverage": 0.9,
-            "ood_threshold": 3.0,
-        }
-        return Manifest.model_validate(values | changes)
-
-    return make
+    """``known(labels=["a", "b"], ood_threshold=9.0)``: as :func:`known_of`."""
+    return partial(known_of, settings)
 
 
 @pytest.fixture(scope="session")
-def _bundle(settings: Params, known: Callable[..., Manifest], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "bundle"
-    folder.mkdir()
+def _bundle(settings: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(settings, tmp_path_factory.mktemp("models") / "bundle")
+
+
+def make(settings: Params, folder: Path) -> Path:
+    """The bundle, in a new folder."""
+    folder.mkdir(parents=True)
     rows = np.array(
         [
             np.frombuffer(
@@ -120,7 +126,7 @@ def _bundle(settings: Params, known: Callable[..., Manifest], tmp_path_factory: 
     onnx.checker.check_model(graph)
     onnx.save(graph, folder / manifest.GRAPH)
     OodDetector.fit(rows.astype(np.float64)).save(folder / manifest.OOD)
-    write_json(folder / manifest.FILE, known().model_dump())
+    write_json(folder / manifest.FILE, known_of(settings).model_dump())
     return folder
 
 

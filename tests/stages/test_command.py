@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from processes import ROOT
+
+from pipeline.base.errors import reported
 
 
 def stages(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -26,6 +29,8 @@ def stages(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["split", "mlp"], 2, "the stage split is one for all experiments"),
         (["spilt"], 2, "invalid choice: 'spilt'"),
         (["weights", "mobilenet"], 1, "mobilenet_v2"),
+        (["features"], 1, "data/clips.parquet"),
+        (["train", "mlp"], 1, "features/tabular/spec.json is not there: `dvc repro` makes it"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_a_sentence(
@@ -38,6 +43,11 @@ def test_what_cannot_be_run_is_refused_in_a_sentence(
     assert done.returncode == code
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_memory_that_runs_out_is_a_sentence() -> None:
+    with pytest.raises(SystemExit, match="error: memory ran out"), reported():
+        np.zeros(2**50)
 
 
 def test_without_params_yaml_the_file_is_named(checkout: Path) -> None:

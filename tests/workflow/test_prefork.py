@@ -33,6 +33,8 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         "    print(f'train@{key}: done', flush=True)\n"
         "    if key == 'wrong':\n"
         "        raise UserError('wrong.csv: no such file')\n"
+        "    if key == 'large':\n"
+        "        os.kill(os.getpid(), 9)\n"
         "    if key == 'long':\n"
         "        time.sleep(600)\n"
     )
@@ -63,6 +65,13 @@ def test_a_stage_prints_where_the_command_does(ask: list[str], tmp_path: Path) -
 
 def test_a_failing_stage_fails_the_command(ask: list[str]) -> None:
     assert subprocess.run([*ask, "wrong"], check=False).returncode == 1
+
+
+def test_a_stage_that_is_killed_for_lack_of_memory_is_said_to_be(ask: list[str]) -> None:
+    done = subprocess.run([*ask, "large"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: was killed, probably because memory ran out: run fewer stages at a time")
+    assert "Traceback" not in done.stderr
 
 
 def test_stages_that_end_while_others_begin_have_not_failed(ask: list[str]) -> None:
