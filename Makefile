@@ -61,8 +61,9 @@ tutorial: repro ## rerun the tutorial's models and compare (an hour and more)
 
 PYTEST := pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
 # whole pipelines by cold stage processes, and stages that are killed, which take minutes
-PIPELINES := tests/stages/test_kills.py \
-	$(addprefix tests/end_to_end/test_,dvc_views.py jobs.py extending.py split_protocols.py sources.py ways_in.py any_library.py suggest_loop.py)
+PIPELINES := tests/stages/test_kills.py tests/stages/test_faults.py \
+	$(addprefix tests/end_to_end/test_,dvc_views.py jobs.py extending.py split_protocols.py sources.py ways_in.py \
+	any_library.py suggest_loop.py other_users.py)
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
 	$(PYTEST) -m "not documented" $(addprefix --ignore=,$(PIPELINES))

@@ -50,13 +50,18 @@ def explain(error: Exception, address: str, kind: str = "") -> Problem | None:
     if kind in ARTIFACTS and not no_answer and (not hasattr(error, "error_code") or "mlflow-artifacts" in str(error)):
         why = f"{type(error).__name__}: {_first_line(error)}"
         return Problem(f"the artifact store of {named(address)} cannot be used", why, of_entry=True)
-    if _code(error) in REFUSED and (is_server(address) or _is_database(address)):
+    if _code(error) in REFUSED and is_store(address):
         return Problem(f"{named(address)} refused a request", _first_line(error), of_entry=bool(kind))
     return Problem(*(_of_server(error, causes, address) if is_server(address) else _of_database(error, address)))
 
 
 def is_server(address: str) -> bool:
     return address.startswith(("http://", "https://"))
+
+
+def is_store(address: str) -> bool:
+    """Whether MLflow has stores at such addresses; else it refuses what is asked of one."""
+    return is_server(address) or urlsplit(address).scheme.partition("+")[0] in DATABASES
 
 
 def shown(address: str) -> str:
@@ -154,17 +159,15 @@ def _json(error: Exception) -> str:
     return str(getattr(error, "json", "error_code"))
 
 
-def _is_database(address: str) -> bool:
-    return urlsplit(address).scheme.partition("+")[0] in DATABASES
-
-
 def _of_database(error: Exception, address: str) -> tuple[str, str]:
     text, database = _first_line(error), named(address)
+    if re.fullmatch(r"[\w.-]+:\d+/?", address):
+        return f"MLFLOW_TRACKING_URI {address} does not say http://", f"MLFLOW_TRACKING_URI=http://{address}"
     if "migrate-filestore" in str(error):
         moved = f"mlflow migrate-filestore --source {address.removeprefix('file:')} --target sqlite:///mlflow.db"
         what = f"MLFLOW_TRACKING_URI names a folder ({address}), where MLflow 3 keeps no runs"
         return what, f"{UNSET}; `{moved}` moves its runs there"
-    if not _is_database(address):
+    if not is_store(address):
         return (
             f"MLFLOW_TRACKING_URI {shown(address)} cannot be used",
             f"give http://<host>:<port>, or unset it ({text})",

@@ -63,9 +63,14 @@ class Queue:
 
     def add(self, kind: str, content: Mapping[str, Any], files: Sequence[Path] = ()) -> None:
         """Append an entry for the store of :func:`store.uri`, with copies of ``files`` (files or folders)."""
-        folders = self._folders()
-        number = int(folders[-1].name) + 1 if folders else 0
-        with atomic_write(self.folder / f"{number:06}") as folder:
+        # another process that sends the last entry removes the folder
+        with _lock():
+            folders = self._folders()
+            number = int(folders[-1].name) + 1 if folders else 0
+            self._write(self.folder / f"{number:06}", kind, content, files)
+
+    def _write(self, target: Path, kind: str, content: Mapping[str, Any], files: Sequence[Path]) -> None:
+        with atomic_write(target) as folder:
             (folder / "files").mkdir(parents=True)
             for file in files:
                 copy = shutil.copytree if file.is_dir() else shutil.copyfile
@@ -91,8 +96,7 @@ class Queue:
 
         Those of a run that was deleted there are dropped; all others that it does not take stay.
         """
-        _top().mkdir(parents=True, exist_ok=True)
-        with FileLock(_top().with_suffix(".lock")):
+        with _lock():
             own = [entry for entry in self.entries() if entry.server in (None, problems.shown(address))]
             if not own:
                 return Sent()
@@ -133,6 +137,11 @@ def _top() -> Path:
     return paths.cache() / "unsent"
 
 
+def _lock() -> FileLock:
+    _top().mkdir(parents=True, exist_ok=True)
+    return FileLock(_top().with_suffix(".lock"))
+
+
 def queues() -> list[Queue]:
     """Of all runs with waiting entries."""
     return [Queue(path.name) for path in sorted(_top().glob("*")) if path.is_dir()]
@@ -151,8 +160,9 @@ def flush(mlflow: Any, address: str) -> Sent:
 def waiting() -> dict[str | None, int]:
     """The number of entries by the store that they are meant for."""
     counts: dict[str | None, int] = {}
-    for entry in (entry for queue in queues() for entry in queue.entries()):
-        counts[entry.server] = counts.get(entry.server, 0) + 1
+    with _lock():
+        for entry in (entry for queue in queues() for entry in queue.entries()):
+            counts[entry.server] = counts.get(entry.server, 0) + 1
     return counts
 
 

@@ -81,7 +81,7 @@ def champion(name: str) -> Registered | None:
     try:
         found = mlflow.MlflowClient().get_model_version_by_alias(name, ALIAS)
     except mlflow.exceptions.MlflowException as error:
-        if error.error_code not in NOT_THERE:
+        if not _is_missing(error):
             raise
         return None
     uri = f"models:/{name}/{found.version}"
@@ -102,7 +102,7 @@ def model(uri: str) -> Registered:
     try:
         folder = _fetched(mlflow, uri)
     except (mlflow.exceptions.MlflowException, OSError) as error:
-        if getattr(error, "error_code", NOT_THERE[0]) not in NOT_THERE:
+        if not _is_missing(error):
             raise
         raise RegistryError(f"no model {uri}: {str(error).splitlines()[0]}") from None
     found = Registered(uri, folder, uri)
@@ -220,6 +220,11 @@ def _fetched(mlflow: Any, uri: str) -> Path:
     files = ModelsArtifactRepository.get_underlying_uri(uri)
     with required("model"):
         return Path(mlflow.artifacts.download_artifacts(files))
+
+
+def _is_missing(error: Exception) -> bool:
+    """The store, or this disk, does not have the model; else the store cannot be used."""
+    return problems.is_store(store.uri()) and getattr(error, "error_code", NOT_THERE[0]) in NOT_THERE
 
 
 def _digest(bundle: Path) -> str:

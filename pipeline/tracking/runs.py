@@ -54,9 +54,7 @@ def connect(experiment: str) -> Any:
         _open(mlflow, experiment, address)
     found = queue.flush(mlflow, address)
     if found.problem:
-        log.warning(
-            "%s. What waits in %s stays there until `soundtrack sync`.", found.problem, paths.cache() / "unsent"
-        )
+        log.warning("%s. Log entries still wait: the next stage or `soundtrack sync` tries again.", found.problem)
     return mlflow
 
 

@@ -79,6 +79,7 @@ def module(address: str | None = None) -> Any:
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of each table that it makes
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # and this of each retry, with the address and its password
     mlflow.set_tracking_uri(address or uri())
     # of another program, whose run an experiment would continue and rename
     if run := os.environ.pop("MLFLOW_RUN_ID", None):

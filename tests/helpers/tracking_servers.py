@@ -73,17 +73,17 @@ class Proxy(ThreadingHTTPServer):
         self.answers: dict[str, Fault] = {}
         """By a part of the path, of a server that forwards nothing."""
         self.released = Event()
-        self.heal()
+        self.fault: Fault | None = None
+        self.left = 0
+        self.asked: list[str] = []
 
     def fail(self, fault: Fault, left: int = 0) -> None:
-        self.fault, self.left = fault, left
-        self.asked: list[str] = []
+        self.fault, self.left, self.asked = fault, left, []
         self.released.clear()
 
     def heal(self) -> None:
         """Forward all from now on."""
-        self.fault: Fault | None = None
-        self.left, self.asked = 0, []
+        self.fault, self.left, self.asked = None, 0, []
         self.released.set()
 
 

@@ -192,9 +192,11 @@ def test_a_server_that_fails_at_any_call_of_a_stage_costs_nothing(
         tried = ways if place < OPENING else [ways[place % len(ways)]]
         walk.prepare()
         for way in tried:
-            monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+            monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
             walk.server.fail(FAULTS[way], number)
             code, said = walk.run(*names)
+            if len(walk.server.asked) <= number:
+                return  # the first time there were calls more, which made what is there now
             case = f"{stage}, call {number} ({walk.server.asked[-1:]}), {way}: {code}, {said}"
             assert "Traceback" not in said, case
             sentences = re.findall(r"^(?:warning|error): .*(?:MLflow server|artifact store).*$", said, re.MULTILINE)

@@ -22,6 +22,7 @@ from tracking_servers import FAULTS, Fault, Proxy, proxy
 
 from pipeline import config, tracking
 from pipeline.stages import command
+from pipeline.tracking import TrackingError, registry
 
 EXPERIMENT = {"experiment_id": "1", "name": "soundtrack", "lifecycle_stage": "active", "artifact_location": "file:///x"}
 OPENED = {
@@ -179,6 +180,8 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
             "mssql://me:secret@127.0.0.1/x",
             "the MLflow database mssql://127.0.0.1/x needs a package that is not here: pip",
         ),
+        ("127.0.0.1:5000", "MLFLOW_TRACKING_URI 127.0.0.1:5000 does not say http://: MLFLOW_TRACKING_URI=http://127"),
+        ("localhost:5000", "MLFLOW_TRACKING_URI localhost:5000 does not say http://: MLFLOW_TRACKING_URI=http://local"),
         ("htp://server", "MLFLOW_TRACKING_URI htp://server cannot be used: give http://<host>:<port>, or unset it"),
     ],
 )
@@ -191,6 +194,8 @@ def test_a_database_that_cannot_be_used(
         database.execute("update alembic_version set version_num = 'bda7b8c39065'")
     text = compare(address.format(folder=tmp_path))
     assert re.search(said, text), text
+    with pytest.raises(TrackingError, match=said):  # what `soundtrack classify` asks for
+        registry.champion("soundtrack")
     assert "secret" not in text
 
 
