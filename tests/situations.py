@@ -176,6 +176,35 @@ SITUATIONS = (
         "data/clips.parquet",
         written("data/clips.parquet", "no table"),
     ),
+    Situation(
+        "a list of files that is damaged",
+        "python -m pipeline.stages audit",
+        "files.csv is damaged",
+        written("data/audio/files.csv", ""),
+    ),
+    Situation(
+        "scores that are damaged",
+        "soundtrack status",
+        "scores.json is damaged",
+        written("evaluation/mlp/scores.json", "{"),
+    ),
+    Situation(
+        "a comparison before there is anything",
+        "python -m pipeline.stages compare",
+        "is not there: `dvc repro` makes it",
+    ),
+    Situation(
+        "a model's folder that is damaged",
+        f"soundtrack classify ../music {MODEL}",
+        "manifest.json is not readable",
+        written("../model/artifacts/bundle/manifest.json", "{"),
+    ),
+    Situation(
+        "songs to restore that are gone",
+        "soundtrack restore-tags b.jsonl",
+        "/nope/a.mp3",
+        written("b.jsonl", '{"file": "/nope/a.mp3", "genres": []}\n'),
+    ),
     Situation("a stage of no experiment", "python -m pipeline.stages train", "needs the name", code=2),
     Situation("an experiment that is not there", "python -m pipeline.stages train nope", "nope"),
 )
