@@ -19,13 +19,14 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/helpers")]
 
 import bundles  # noqa: E402
 from checkouts import edit_params, environment, make_music  # noqa: E402
-from processes import PATIENCE_S, reader_killed  # noqa: E402
+from processes import PATIENCE_S, free_port, reader_killed  # noqa: E402
 
 from pipeline import config  # noqa: E402
 from pipeline.base.files import write_text  # noqa: E402
 from pipeline.tracking.registry import BUNDLE  # noqa: E402
 
 AT_ONCE = 2
+UI, PAGE, SERVE, FREE = (free_port() for _ in range(4))
 MODEL = "--model ../model"
 """A small one, so that nothing has to be trained."""
 Made = Callable[[Path], AbstractContextManager[object]]
@@ -100,9 +101,9 @@ SITUATIONS = (
     Situation("a clone without its music", "soundtrack repro", "dvc pull data/music.dvc", done(recorded_music)),
     Situation("its status", "soundtrack status", "dvc pull data/music.dvc", done(recorded_music)),
     Situation("its search", "soundtrack sweep mlp", "error: ", done(recorded_music)),
-    Situation("a port that is taken: ui", "soundtrack ui --port 20501", "make ui PORT=20502", taken(20501)),
-    Situation("a port that is taken: page", "soundtrack page --port 20503", "make page PORT=", taken(20503)),
-    Situation("a port that is taken: serve", "soundtrack serve --port 20505", "make serve PORT=", taken(20505)),
+    Situation("a port that is taken: ui", f"soundtrack ui --port {UI}", f"make ui PORT={UI + 1}", taken(UI)),
+    Situation("a port that is taken: page", f"soundtrack page --port {PAGE}", "make page PORT=", taken(PAGE)),
+    Situation("a port that is taken: serve", f"soundtrack serve --port {SERVE}", "make serve PORT=", taken(SERVE)),
     Situation(
         "a worker of the audit is killed", "python -m pipeline.stages audit", "was killed, probably", killed_in_audit
     ),
@@ -119,7 +120,7 @@ SITUATIONS = (
         variables={"SOUNDTRACK_WORKERS": "all"},
     ),
     Situation("no champion yet", "soundtrack classify ../music", "has no champion yet"),
-    Situation("no champion for the page", "soundtrack page", "has no champion yet"),
+    Situation("no champion for the page", f"soundtrack page --port {FREE}", "has no champion yet"),
     Situation("no such model", "soundtrack classify ../music --model models:/nope/1", "no model models:/nope/1"),
     Situation("a folder that is no model", "soundtrack classify ../music --model ../music", "error: "),
     Situation("no such folder of music", f"soundtrack classify nowhere {MODEL}", "is not a folder"),
@@ -175,6 +176,35 @@ SITUATIONS = (
         "python -m pipeline.stages split",
         "data/clips.parquet",
         written("data/clips.parquet", "no table"),
+    ),
+    Situation(
+        "a list of files that is damaged",
+        "python -m pipeline.stages audit",
+        "files.csv is damaged",
+        written("data/audio/files.csv", ""),
+    ),
+    Situation(
+        "scores that are damaged",
+        "soundtrack status",
+        "scores.json is damaged",
+        written("evaluation/mlp/scores.json", "{"),
+    ),
+    Situation(
+        "a comparison before there is anything",
+        "python -m pipeline.stages compare",
+        "is not there: `dvc repro` makes it",
+    ),
+    Situation(
+        "a model's folder that is damaged",
+        f"soundtrack classify ../music {MODEL}",
+        "manifest.json is not readable",
+        written("../model/artifacts/bundle/manifest.json", "{"),
+    ),
+    Situation(
+        "songs to restore that are gone",
+        "soundtrack restore-tags b.jsonl",
+        "/nope/a.mp3",
+        written("b.jsonl", '{"file": "/nope/a.mp3", "genres": []}\n'),
     ),
     Situation("a stage of no experiment", "python -m pipeline.stages train", "needs the name", code=2),
     Situation("an experiment that is not there", "python -m pipeline.stages train nope", "nope"),

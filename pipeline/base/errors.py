@@ -26,10 +26,11 @@ def reported() -> Iterator[None]:
             "error: memory ran out: end other programs, or run fewer stages at a time, and run the same command again"
         )
     except FileNotFoundError as error:
-        # paths of the data flow are relative, see pipeline.base.paths
-        if error.filename is None or Path(os.fsdecode(error.filename)).is_absolute():
+        # paths of the data flow are relative, see pipeline.base.paths; pyarrow says nothing but the path
+        name = str(error) if error.filename is None else os.fsdecode(error.filename)
+        if Path(name).is_absolute() or " " in name:
             raise
-        sys.exit(f"error: {error.filename} is not there: `dvc repro` makes it, `dvc checkout` brings it back")
+        sys.exit(f"error: {name} is not there: `dvc repro` makes it, `dvc checkout` brings it back")
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

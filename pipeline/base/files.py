@@ -55,7 +55,14 @@ def write_json(target: Path, content: Any) -> None:
 
 
 def read_json(file: Path) -> Any:
-    return json.loads(file.read_text(encoding="utf-8"))
+    """
+    Raises:
+        UserError: it is no JSON.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}): delete it, then `dvc checkout` or `dvc repro`") from None
 
 
 def sha256(file: Path) -> str:

@@ -91,7 +91,11 @@ def run(limits: BaseAudit, folders: Sequence[Path], checks: Checks = SOUND) -> s
     Raises:
         AuditError: the good clips cannot make a data set.
     """
-    files = pd.read_csv(folders[0] / paths.FILES, dtype="string", keep_default_na=False)
+    listed = folders[0] / paths.FILES
+    try:
+        files = pd.read_csv(listed, dtype="string", keep_default_na=False)
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise AuditError(f"{listed} is damaged ({error}): make it again with `dvc repro -f download`") from None
     names = files["path"]
     for folder in folders:
         names = names.str.removeprefix(f"{folder.as_posix()}/")
