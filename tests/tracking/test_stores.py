@@ -194,8 +194,11 @@ def test_a_database_that_cannot_be_used(
         database.execute("update alembic_version set version_num = 'bda7b8c39065'")
     text = compare(address.format(folder=tmp_path))
     assert re.search(said, text), text
-    with pytest.raises(TrackingError, match=said):  # what `soundtrack classify` asks for
-        registry.champion("soundtrack")
+    if not address.endswith(
+        "garbage.db/mlflow.db"
+    ):  # of a file that is not there `soundtrack classify` says that it has no champion
+        with pytest.raises(TrackingError, match=said):
+            registry.champion("soundtrack")
     assert "secret" not in text
 
 
