@@ -3,6 +3,7 @@
 Each has to end with an exit code, the words that it is listed with, and no traceback. One line adds one: see SITUATIONS.
 """
 
+import os
 import shutil
 import socket
 import subprocess
@@ -29,6 +30,13 @@ AT_ONCE = 2
 UI, PAGE, SERVE, FREE = (free_port() for _ in range(4))
 MODEL = "--model ../model"
 """A small one, so that nothing has to be trained."""
+NO_INDEX = {
+    "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+    "PIP_CONFIG_FILE": os.devnull,
+    "PIP_NO_CACHE_DIR": "1",
+    "PIP_RETRIES": "0",
+}
+CHAMPION = "soundtrack classify ../music --model champion"
 Made = Callable[[Path], AbstractContextManager[object]]
 
 
@@ -119,8 +127,14 @@ SITUATIONS = (
         "give a number",
         variables={"SOUNDTRACK_WORKERS": "all"},
     ),
-    Situation("no champion yet", "soundtrack classify ../music", "has no champion yet"),
-    Situation("no champion for the page", f"soundtrack page --port {FREE}", "has no champion yet"),
+    Situation("no champion yet", CHAMPION, "has no champion yet"),
+    Situation("no champion for the page", f"soundtrack page --model champion --port {FREE}", "has no champion yet"),
+    Situation(
+        "no champion, and the tagger cannot be fetched",
+        "soundtrack classify ../music",
+        "pip could not fetch musicnn==0.1.0",
+        variables=NO_INDEX,
+    ),
     Situation("no such model", "soundtrack classify ../music --model models:/nope/1", "no model models:/nope/1"),
     Situation("a folder that is no model", "soundtrack classify ../music --model ../music", "error: "),
     Situation("no such folder of music", f"soundtrack classify nowhere {MODEL}", "is not a folder"),
@@ -206,6 +220,25 @@ SITUATIONS = (
         "/nope/a.mp3",
         written("b.jsonl", '{"file": "/nope/a.mp3", "genres": []}\n'),
     ),
+    Situation(
+        "a tracking server that does not run",
+        CHAMPION,
+        "the MLflow server http://127.0.0.1:9 does not answer: start it, or unset",
+        variables={"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"},
+    ),
+    Situation(
+        "a folder of runs as MLflow 2 kept them",
+        CHAMPION,
+        "where MLflow 3 keeps no runs",
+        variables={"MLFLOW_TRACKING_URI": "file:./mlruns"},
+    ),
+    Situation(
+        "a database in memory",
+        CHAMPION,
+        "ends with each stage",
+        variables={"MLFLOW_TRACKING_URI": "sqlite:///:memory:"},
+    ),
+    Situation("a database that is none", CHAMPION, "is not a database", written("mlflow.db", "no database " * 100)),
     Situation("a stage of no experiment", "python -m pipeline.stages train", "needs the name", code=2),
     Situation("an experiment that is not there", "python -m pipeline.stages train nope", "nope"),
 )
