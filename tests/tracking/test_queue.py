@@ -60,7 +60,7 @@ def miss(server: Proxy, name: str) -> str:
 
 
 def test_nothing_is_lost_by_a_wrong_password_nor_without_an_address(
-    server: Proxy, sync: Sync, monkeypatch: pytest.MonkeyPatch
+    server: Proxy, sync: Sync, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     missed = miss(server, "cnn")
     for way, said in (("401", "wants a user name and a password"), ("404 HTML", "is a web server, but no MLflow")):
@@ -71,8 +71,10 @@ def test_nothing_is_lost_by_a_wrong_password_nor_without_an_address(
         assert f"the MLflow server {server.address} {said}" in text
     server.heal()
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    caplog.clear()
     with tracking.run(EXPERIMENT, "local", None, {}):
         pass
+    assert not caplog.records, "that store is not asked"
     assert len(Queue(missed)) == 3, "a stage that logs elsewhere leaves it alone"
     assert sync() == (0, f"3 entries sent to the MLflow server {server.address}.\n")
     found = mlflow.MlflowClient(server.address).get_run(missed)
