@@ -85,7 +85,7 @@ def test_it_classifies_a_folder(classified: Path, model: Registered, music: Path
     assert "cannot be decoded" in text["reason"]
     shown = (classified / "shown.txt").read_text()
     assert f"{len(songs) + 1} files: " in shown
-    assert f"Model: {model.folder} (logreg)." in shown
+    assert f"Model: {model.folder} (logreg), {len(songs) + 1} songs." in shown
     assert [song["guess"] for song in songs] == [file.parent.name for file in new(music)]
     assert {song["verdict"] for song in songs} <= {"confident", "uncertain", "out-of-distribution"}
     confident = [song["verdict"] == "confident" for song in songs]

@@ -64,7 +64,7 @@ def test_what_is_collected_is_what_evaluation_found(setup: Callable[..., None]) 
     assert found["data"]["train"] + found["data"]["valid"] + found["data"]["test"] == 81
     assert found["protocol"] == "grouped"
     for key in ("logreg", "mlp"):
-        own, expected = found["experiments"][key], read_json(paths.METRICS / f"{key}.json")
+        own, expected = found["experiments"][key], read_json(paths.EVALUATION / key / paths.SCORES)
         assert own["seeds"] == [1, 2]
         for name in ("valid_macro_f1", "test_macro_f1", "test_accuracy"):
             assert mean(own[name]) == pytest.approx(expected[name])

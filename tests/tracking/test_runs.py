@@ -353,7 +353,7 @@ def test_tags_tell_what_a_run_was_made_from(checkout: Path, monkeypatch: pytest.
         return subprocess.run(["git", *author, *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
     git("init", "--quiet")
-    git("add", "params.yaml")
+    git("add", ".")
     git("commit", "--quiet", "--message", "start")
     assert tracking.lineage("folder")["git.dirty"] == "false"
     for name in ("metrics/cnn.json", "songs.csv", "lessons/neuron/metrics.json", "lessons/neuron/dvc.lock"):
