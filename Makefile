@@ -17,7 +17,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro status report ui sweep page serve lessons tutorial test test-pipelines test-commands test-browser situations lint \
+.PHONY: help install repro status report ui sweep page serve lessons tutorial test test-pipelines test-long test-commands test-browser situations lint \
 	bench scores pictures audit clean
 
 help: ## list the targets
@@ -61,15 +61,20 @@ tutorial: repro ## rerun the tutorial's models and compare (an hour and more)
 
 PYTEST := pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
 # whole pipelines by cold stage processes, and stages that are killed, which take minutes
-PIPELINES := tests/stages/test_kills.py tests/stages/test_faults.py \
+PIPELINES := tests/stages/test_kills.py \
 	$(addprefix tests/end_to_end/test_,dvc_views.py jobs.py extending.py split_protocols.py sources.py ways_in.py \
-	any_library.py suggest_loop.py other_users.py)
+	any_library.py other_users.py)
+# a tracking server that fails at each call of each stage, and suggested labels up to a champion: a quarter of an hour
+LONG := tests/stages/test_faults.py tests/end_to_end/test_suggest_loop.py
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
-	$(PYTEST) -m "not documented" $(addprefix --ignore=,$(PIPELINES))
+	$(PYTEST) -m "not documented" $(addprefix --ignore=,$(PIPELINES) $(LONG))
 
 test-pipelines: $(INSTALLED) ## run whole pipelines on tiny data, and kill some
 	$(PYTEST) -m "not documented" $(PIPELINES)
+
+test-long: $(INSTALLED) ## a server that fails at each call; suggested labels up to a champion
+	$(PYTEST) $(LONG)
 
 test-commands: $(INSTALLED) ## run the commands of README and docs as written
 	$(PYTEST) -m documented tests/end_to_end
