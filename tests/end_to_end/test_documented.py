@@ -42,6 +42,7 @@ NOT_RUN = {
         "a network and minutes", ".ci/run", "python -m pip --disable-pip-version-check --quiet --quiet install"
     ),
     "make test": NotRun("it runs this test", ".ci/run", "pytest --numprocesses"),
+    "make test-long": NotRun("it runs tests", "tests/stages/test_faults.py", "tests/stages/test_faults.py"),
     "make test-commands": NotRun("it runs these tests", "tests/end_to_end/test_documented.py", "-m documented"),
     "make test-pipelines": NotRun("it runs tests", ".ci/run", "tests/end_to_end/test_extending.py"),
     "make test-browser": NotRun("it runs tests, with Chromium", "tests/browser/conftest.py", "pytest tests/browser"),
