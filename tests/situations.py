@@ -137,6 +137,12 @@ SITUATIONS = (
     ),
     Situation("no such model", "soundtrack classify ../music --model models:/nope/1", "no model models:/nope/1"),
     Situation("a folder that is no model", "soundtrack classify ../music --model ../music", "error: "),
+    Situation(
+        "a model's folder that MLflow did not finish",
+        f"soundtrack classify ../music {MODEL}",
+        "is not a registered model, it has no MLmodel",
+        done(lambda checkout: (checkout / "../model/MLmodel").unlink()),
+    ),
     Situation("no such folder of music", f"soundtrack classify nowhere {MODEL}", "is not a folder"),
     Situation("a folder without music", f"mkdir empty; soundtrack classify empty {MODEL}", "no music"),
     Situation(

@@ -106,9 +106,10 @@ def model(uri: str) -> Registered:
             raise
         raise RegistryError(f"no model {uri}: {str(error).splitlines()[0]}") from None
     found = Registered(uri, folder, uri)
-    if not found.bundle.is_dir():
+    needed = (found.bundle, folder / "MLmodel")
+    if missing := [path.relative_to(folder).as_posix() for path in needed if not path.exists()]:
         raise RegistryError(
-            f"{uri} is not a registered model, it has no {found.bundle.relative_to(folder)}: "
+            f"{uri} is not a registered model, it has no {' and no '.join(missing)}: "
             "give models:/<name>/<version>, MLflow's folder of one, with a file MLmodel, or a folder like candidate"
         )
     return found
