@@ -107,9 +107,9 @@ def model(uri: str) -> Registered:
         raise RegistryError(f"no model {uri}: {str(error).splitlines()[0]}") from None
     found = Registered(uri, folder, uri)
     needed = (found.bundle, folder / "MLmodel")
-    if missing := [path.relative_to(folder).as_posix() for path in needed if not path.exists()]:
+    if missing := [path for path in needed if not path.exists()]:
         raise RegistryError(
-            f"{uri} is not a registered model, it has no {' and no '.join(missing)}: "
+            f"{uri} is not a registered model, it has no {missing[0].relative_to(folder).as_posix()}: "
             "give models:/<name>/<version>, MLflow's folder of one, with a file MLmodel, or a folder like candidate"
         )
     return found
