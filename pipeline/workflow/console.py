@@ -28,7 +28,8 @@ DVC_SKIPPED = {"is cached - skipping run": "restored from DVC's cache", "didn't 
 
 DVC_FAILED = re.compile(r"ERROR: failed to reproduce '\S+': ")
 """How it ends where a stage fails."""
-DVC_KILLED = re.compile(DVC_FAILED.pattern + r".*, exited with -9$", re.MULTILINE)
+DVC_KILLED = re.compile(DVC_FAILED.pattern + r".*, exited with (-9|137)$", re.MULTILINE)
+"""137 is what a shell says that waits for the stage, as dash does; bash becomes the stage."""
 KILLED = "was killed, probably because memory ran out: run fewer stages at a time (`make repro JOBS=1`)"
 
 

@@ -123,6 +123,7 @@ def port(
     copy = shutil.copytree(bundle, model / "artifacts" / registry.BUNDLE)
     known = manifest.load(bundle)
     write_json(copy / manifest.FILE, known.model_copy(update={"examples": examples}).model_dump())
+    (model / "MLmodel").touch()
     code = shutil.copytree(registry.CODE, model / "code/pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     module = code / "serving/webapp.py"
     module.rename(module.with_name("original.py"))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -212,6 +213,19 @@ def test_a_failed_stage_says_why_and_what_to_do(project: Path, typed: Typed, how
     assert len(error.splitlines()) < 16
     (project / how).write_text("")
     assert typed(project)[1] == 0
+
+
+def test_a_killed_stage_is_told_in_whatever_shell_it_ran(
+    project: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell that waits for the stage says 137, one that becomes the stage is killed itself."""
+    (project / "killed").write_text("data")
+    for shell in (None, "/bin/sh", "bash"):
+        if shell:
+            monkeypatch.setenv("SHELL", shutil.which(shell) or shell)
+        else:
+            monkeypatch.delenv("SHELL", raising=False)
+        assert "was killed, probably because memory ran out" in str(typed(project)[1]), shell
 
 
 def test_data_that_are_not_here_are_named_with_what_brings_them(project: Path, typed: Typed) -> None:
