@@ -74,7 +74,7 @@ def leak(music: Path, groups: Path) -> Results:
     """What the experiments of `leak` in params.yaml score with groups kept together, and with groups ignored."""
     folder = _clone()
     _run(folder, sys.executable, "-m", "pipeline.cli", "import", str(music), "--groups", str(groups), "--yes")
-    _change(folder, {("data", "source"): "folder", ("split", "folds"): FOLDS})
+    _change(folder, {("data", "source"): "folder", ("split", "test_folds"): FOLDS})
     keys = config.load(folder / paths.PARAMS).leak
     _run(folder, "dvc", "repro", *(f"leak@{key}" for key in keys))
     command = "python -m benchmarks.scores leak --clips <folder> --groups <csv>"
@@ -85,7 +85,7 @@ def leak(music: Path, groups: Path) -> Results:
 def collected(folder: Path) -> Results:
     """Scores by experiment, a value for each seed, of a checkout in which the pipeline has run."""
     rows, table = split.read(folder / paths.SPLIT), clips.read(folder / paths.CLIPS)
-    first = rows[rows["fold"] == 0]
+    first = split.first(rows)
     keys = sorted(file.stem for file in (folder / paths.METRICS).glob("*.json"))
     return {
         "data": {"source": clips.source(table), "labels": len(clips.labels(table))}

@@ -46,17 +46,25 @@ class Audit(BaseAudit):
 class Split(Section):
     protocol: Literal["grouped", "random", "tutorial", "filtered"]
     """See pipeline/data/split.py."""
-    folds: Annotated[int, Field(ge=1, le=50)]
-    """1 for a single split; k for k folds, in which each clip is a test clip once."""
+    folds: Annotated[int, Field(ge=1, le=50)] | Literal["auto"]
+    """k: cross-validation of the clips outside test, and a last training on all of them; 1: one validation part; auto: see
+    pipeline/data/split.py."""
+    test_folds: Annotated[int, Field(ge=1, le=50)] = 1
+    """k: each clip is a test clip once, in k times as many trainings."""
     valid: Annotated[float, Field(gt=0, lt=1)]
     test: Annotated[float, Field(gt=0, lt=1)]
-    """Share of a single split; with k folds it is 1/k."""
+    """With k test folds it is 1/k."""
+
+    @property
+    def published(self) -> bool:
+        """Whether the protocol says which clips are test clips."""
+        return self.protocol in ("tutorial", "filtered")
 
     @model_validator(mode="after")
     def _leaves_training(self) -> Self:
-        test = self.test if self.folds == 1 else 1 / self.folds
+        test = self.test if self.test_folds == 1 else 1 / self.test_folds
         if self.valid + test >= 1:
             raise ValueError("valid + test must be below 1: nothing would be left to train on")
-        if self.folds > 1 and self.protocol in ("tutorial", "filtered"):
-            raise ValueError(f"protocol {self.protocol!r} is one published split: set folds to 1")
+        if self.test_folds > 1 and self.published:
+            raise ValueError(f"the test clips of protocol {self.protocol!r} are published: set test_folds to 1")
         return self

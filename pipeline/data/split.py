@@ -1,7 +1,11 @@
 """The split into train, valid and test, by one of several protocols, from the seed in ``params.yaml``.
 
-A protocol takes the good clips (clip_id, label, group) and gives the split table: clip_id, fold, part, protocol. All
-choices are made on valid; reported scores come from test.
+A protocol takes the good clips (clip_id, label, group) and assigns them to train, valid and test. All choices are made on
+valid; reported scores come from test. Where valid would be small (``split.folds: auto``), all clips outside test are
+cross-validated instead: in each fold another part of them is valid, so that there is an out-of-fold answer for each; and in
+a last fold, the refit, all of them train the model that is tested and delivered.
+
+The split table has clip_id, fold, test_fold (the folds with the same test clips), part and protocol.
 """
 
 import logging
@@ -19,7 +23,11 @@ from pipeline.data import gtzan
 from pipeline.data.groups import joint_majorities
 
 PARTS = ("train", "valid", "test")
-COLUMNS = ("clip_id", "fold", "part", "protocol")
+COLUMNS = ("clip_id", "fold", "test_fold", "part", "protocol")
+FOLDS = 5
+"""Of ``auto``, where there are as many groups."""
+FEW_CLIPS, FEW_GROUPS = 300, 30
+"""A validation part with fewer cannot tell models apart that differ by 0.05 in macro F1 (docs/choice.md)."""
 FIRST = 60
 """Clips in a hundred that the tutorial trains on: of GTZAN's, 0 to 59 of each genre."""
 log = logging.getLogger(__name__)
@@ -39,9 +47,40 @@ def split(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
     if settings.protocol == "grouped":
         for joint in joint_majorities(table):
             log.warning("%s: see `soundtrack import --help`, --groups", joint)
-    rows = protocols[settings.protocol](table, settings, seed)
+    rows = protocols[settings.protocol](table, settings, seed).assign(protocol=settings.protocol)
     check(table, rows)
-    return rows.assign(protocol=settings.protocol).sort_values(["fold", "clip_id"], ignore_index=True)
+    each = [_cross_validated(table, own, settings, seed) for _, own in rows.groupby("fold")]
+    starts = np.cumsum([0, *(own["fold"].nunique() for own in each)])
+    rows = pd.concat(
+        own.assign(fold=own["fold"] - own["fold"].min() + start, test_fold=number)
+        for number, (own, start) in enumerate(zip(each, starts[:-1], strict=True))
+    )
+    return rows.sort_values(["fold", "clip_id"], ignore_index=True)
+
+
+def _cross_validated(table: pd.DataFrame, rows: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
+    """One split, or in its place the folds of its clips outside test, and the refit."""
+    joined = rows.merge(table, on="clip_id")
+    outside = joined[joined["part"] != "test"]
+    count = _count(outside, settings) if settings.folds == "auto" else settings.folds
+    if count == 1:
+        return rows
+    folds = inner_folds(outside, count, seed)
+    refit = rows.assign(fold=folds["fold"].max() + 1, part=rows["part"].where(rows["part"] == "test", "train"))
+    return pd.concat([folds, refit])
+
+
+def _count(outside: pd.DataFrame, settings: Split) -> int:
+    """Of folds: FOLDS where the validation part is small, else 1."""
+    valid = outside[outside["part"] == "valid"]
+    if settings.published or (len(valid) >= FEW_CLIPS and grouped_by(outside)[valid.index].nunique() >= FEW_GROUPS):
+        return 1
+    return FOLDS
+
+
+def grouped_by(table: pd.DataFrame) -> pd.Series:
+    """What stays together: a leaky protocol splits clip by clip."""
+    return table["clip_id" if leaky(table) else "group"]
 
 
 def write(rows: pd.DataFrame, file: Path = paths.SPLIT) -> None:
@@ -65,6 +104,16 @@ def protocol(rows: pd.DataFrame) -> str:
     return str(name)
 
 
+def first(rows: pd.DataFrame) -> pd.DataFrame:
+    """Those of the first fold with test clips."""
+    return rows[rows["fold"] == rows.loc[rows["part"] == "test", "fold"].min()]
+
+
+def test_fold_of(rows: pd.DataFrame) -> pd.Series:
+    """By fold."""
+    return rows.drop_duplicates("fold").set_index("fold")["test_fold"]
+
+
 LEAKY = {
     "random": "clips of one group are in several parts",
     "tutorial": "clips of one artist are in several parts, and so are repeated recordings",
@@ -80,53 +129,66 @@ def leaky(rows: pd.DataFrame) -> str | None:
 
 def explained(rows: pd.DataFrame, group: str = "artist, recording or piece") -> str:
     """How the split was made, for a reader, with a warning if it leaks."""
-    count = rows["fold"].nunique()
-    folds = f"{count} folds, each clip a test clip once" if count > 1 else "one split"
+    tests, folds = rows["test_fold"].nunique(), rows.loc[rows["part"] == "valid", "fold"].nunique()
+    once = f"{tests} test folds, each clip a test clip once" if tests > 1 else "one test part"
+    inner = f"; the clips outside test are cross-validated in {folds // tests} folds" if folds > tests else ""
     text = {
-        "grouped": f"{folds}, stratified by label; all clips of one {group} stay in the same part",
-        "random": f"{folds}, stratified by label, clip by clip",
+        "grouped": f"{once}, stratified by label; all clips of one {group} stay in the same part",
+        "random": f"{once}, stratified by label, clip by clip",
         "tutorial": "GTZAN's clips 0 to 59 of each genre train, 60 to 99 test, as in the tutorials",
         "filtered": "GTZAN's fault-filtered, artist-aware split (Kereliuk, Sturm and Larsen 2015)",
     }[protocol(rows)]
     warning = leaky(rows)
-    return f"{protocol(rows)}: {text}." + (f" Leaky: {warning}." if warning else "")
+    return f"{protocol(rows)}: {text}{inner}." + (f" Leaky: {warning}." if warning else "")
+
+
+def in_words(rows: pd.DataFrame) -> str:
+    """Clips by part."""
+    tests, counts = rows["test_fold"].nunique(), first(rows)["part"].value_counts()
+    folds = rows.loc[rows["part"] == "valid", "fold"].nunique() // tests
+    text = f"{', '.join(f'{part} {counts[part]}' for part in PARTS if part in counts)} clips"
+    text += f"; the training clips are cross-validated in {folds} folds" if folds > 1 else ""
+    return f"{text}, the first of {tests} test folds" if tests > 1 else text
 
 
 def _grouped(table: pd.DataFrame, settings: Split, seed: int) -> pd.DataFrame:
-    """Stratified by label, each group in one part: one split, or k folds in which each clip is a test clip once.
+    """Stratified by label, each group in one part: one split, or k in which each clip is a test clip once.
 
-    With folds, groups are assigned to the folds first; then the groups outside a fold's test part to train and valid.
+    With test folds, groups are assigned to them first; then the groups outside a fold's test part to train and valid.
     """
     sizes = pd.crosstab(table["group"], table["label"])
-    _enough_groups(sizes, max(len(PARTS), settings.folds), table)
-    if settings.folds == 1:
+    _enough_groups(sizes, max(len(PARTS), settings.test_folds), table)
+    if settings.test_folds == 1:
         shares = [1 - settings.valid - settings.test, settings.valid, settings.test]
         return _rows(table, 0, _parts(table["group"], sizes, shares, seed))
-    fold_of = _assign_groups(sizes, [1 / settings.folds] * settings.folds, seed)
-    valid = settings.valid / (1 - 1 / settings.folds)
+    fold_of = _assign_groups(sizes, [1 / settings.test_folds] * settings.test_folds, seed)
+    valid = settings.valid / (1 - 1 / settings.test_folds)
     folds = []
-    for fold in range(settings.folds):
+    for fold in range(settings.test_folds):
         outside = sizes[[fold_of[group] != fold for group in sizes.index]]
         folds.append(_rows(table, fold, _parts(table["group"], outside, [1 - valid, valid], seed)))
     return pd.concat(folds)
 
 
 def inner_folds(table: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
-    """Train and valid re-split into folds: each clip is in valid once, else in train.
+    """Split into folds, or as many as there are groups: each clip is in valid once, else in train.
+
+    A label of few groups is in train of every fold, and not in every valid: answers to valid are to be scored together.
 
     Args:
-        table: the clips of train and valid, with their ``protocol``; a leaky one splits clip by clip here too.
+        table: clips with their ``protocol``; a leaky one splits clip by clip here too.
 
     Raises:
-        SplitError: a label has fewer groups than ``folds``.
+        SplitError: a label has one group alone.
     """
-    if leaky(table):
-        table = table.assign(group=table["clip_id"])
+    table = table.assign(group=grouped_by(table))
     sizes = pd.crosstab(table["group"], table["label"])
-    _enough_groups(sizes, folds, table)
+    _enough_groups(sizes, 2, table)
+    folds = min(folds, len(sizes))
     fold_of = table["group"].map(_assign_groups(sizes, [1 / folds] * folds, seed))
     names = {True: "valid", False: "train"}
     rows = pd.concat([_rows(table, fold, fold_of.eq(fold).map(names)) for fold in range(folds)])
+    check(table, rows, ["train"])
     return rows.assign(protocol=protocol(table))
 
 
@@ -191,8 +253,8 @@ def _enough_groups(sizes: pd.DataFrame, needed: int, table: pd.DataFrame) -> Non
         joint = "; ".join(joint_majorities(table[table["label"].isin(poor.index)]))
         raise SplitError(
             f"too few groups to have each label in every part: {named}, {needed} are needed (all clips of one artist, "
-            f"recording or piece stay in the same part){f'; {joint}' if joint else ''}; add clips of other artists, correct the groups, lower split.folds "
-            "or training.ensemble_size, or set split.protocol to random, which leaks"
+            f"recording or piece stay in the same part){f'; {joint}' if joint else ''}; add clips of other artists, correct the groups, lower split.folds, "
+            "split.test_folds or training.ensemble_size, or set split.protocol to random, which leaks"
         )
 
 
@@ -230,18 +292,18 @@ def _assign_groups(sizes: pd.DataFrame, shares: Sequence[float], seed: int) -> d
     return part_of
 
 
-def check(table: pd.DataFrame, rows: pd.DataFrame) -> None:
+def check(table: pd.DataFrame, rows: pd.DataFrame, parts: Sequence[str] = PARTS) -> None:
     """
     Raises:
-        SplitError: a label is missing from a part of a fold.
+        SplitError: a label is missing from one of the parts of a fold.
     """
     labelled = rows.merge(table[["clip_id", "label"]], on="clip_id")
     for fold, members in labelled.groupby("fold"):
         counts = pd.crosstab(members["label"], members["part"])
-        counts = counts.reindex(index=sorted(table["label"].unique()), columns=list(PARTS), fill_value=0)
+        counts = counts.reindex(index=sorted(table["label"].unique()), columns=list(parts), fill_value=0)
         for label, row in counts.iterrows():
-            if lacking := [part for part in PARTS if not row[part]]:
+            if lacking := [part for part in parts if not row[part]]:
                 raise SplitError(
                     f"label {label!r} has no clip in {' and '.join(lacking)} (fold {fold}): its groups are too few or "
-                    "of too unequal size; add clips of other artists, or change split.valid, split.test and split.folds"
+                    "of too unequal size; add clips of other artists, or change split.valid, split.test, split.folds or split.test_folds"
                 )

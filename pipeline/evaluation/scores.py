@@ -12,15 +12,17 @@ FUSION = "whole"
 
 
 def scores(answers: pd.DataFrame, seed: int) -> dict[str, float]:
-    """Validation and test scores over all trials; those of the test set with 95 % intervals and calibration.
+    """Validation and test scores over all trials, with 95 % intervals; calibration on the test set.
 
     Args:
         answers: predictions as in :mod:`pipeline.evaluation.metrics`, with ``group``, ``fold``, ``seed`` and the
             ``temperature`` of each trial.
         seed: of the bootstrap.
     """
-    test = metrics.of_part(answers, "test")
+    valid, test = metrics.of_part(answers, "valid"), metrics.of_part(answers, "test")
     found = {**metrics.mean_scores(answers, "valid"), **metrics.mean_scores(answers, "test")}
+    promised = bootstrap.interval(valid, "macro_f1", seed)
+    found |= {"valid_macro_f1_low": promised.low, "valid_macro_f1_high": promised.high}
     for name in bootstrap.METRICS:
         ends = bootstrap.interval(test, name, seed)
         found |= {f"test_{name}_low": ends.low, f"test_{name}_high": ends.high}
@@ -35,9 +37,9 @@ def scores(answers: pd.DataFrame, seed: int) -> dict[str, float]:
     }
 
 
-def macro_f1(found: Mapping[str, float]) -> bootstrap.Interval:
-    """Of the test set, from :func:`scores`."""
-    return bootstrap.Interval(*(found[f"test_macro_f1{end}"] for end in ("", "_low", "_high")))
+def macro_f1(found: Mapping[str, float], part: str = "test") -> bootstrap.Interval:
+    """From :func:`scores`."""
+    return bootstrap.Interval(*(found[f"{part}_macro_f1{end}"] for end in ("", "_low", "_high")))
 
 
 def in_words(found: Mapping[str, float], test: pd.DataFrame) -> str:

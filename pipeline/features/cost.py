@@ -15,6 +15,7 @@ from pipeline.data import audio
 from pipeline.data.audio import DecodeError
 from pipeline.features import extract, numba_cache
 from pipeline.features.sound import Sound
+from pipeline.features.store import Block
 
 SOUND_S = 5.0
 """Seconds of noise that are timed."""
@@ -33,16 +34,28 @@ class Cost(NamedTuple):
 
 def cost(settings: Features, songs: int, seconds: float) -> Cost:
     """Of all kinds that are on, for songs of ``seconds`` on average."""
-    numba_cache.fill(settings)
-    noise = np.random.default_rng(0).normal(scale=0.1, size=round(SOUND_S * settings.sample_rate)).astype(np.float32)
-    for _ in range(2):  # the first loads what the second shows
-        start = time.perf_counter()
-        blocks = extract.of_decoded(Sound(noise, settings.sample_rate), settings.kinds, settings)
-        taken = time.perf_counter() - start
+    taken, blocks = _timed(settings, settings.kinds)
     windowed = [extract.spec(kind, settings)["windowed"] for kind in blocks]
     size = sum(len(block.content) for block, grows in zip(blocks.values(), windowed, strict=True) if grows)
     shares = songs * min(seconds, longest_s(settings.excerpt)) / SOUND_S
     return Cost(shares * size / 1e6, shares * taken / cores() / 60)
+
+
+def seconds_for(settings: Features, kinds: Sequence[str], seconds: float) -> float:
+    """Time in seconds for these kinds of a sound of ``seconds``, on one core."""
+    return _timed(settings, kinds)[0] * seconds / SOUND_S
+
+
+def _timed(settings: Features, kinds: Sequence[str]) -> tuple[float, dict[str, Block]]:
+    """The shorter time of two, since the first loads what the second shows; and the features."""
+    numba_cache.fill(settings)
+    noise = np.random.default_rng(0).normal(scale=0.1, size=round(SOUND_S * settings.sample_rate)).astype(np.float32)
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        blocks = extract.of_decoded(Sound(noise, settings.sample_rate), kinds, settings)
+        times.append(time.perf_counter() - start)
+    return min(times), blocks
 
 
 def in_words(files: Sequence[Path]) -> str:

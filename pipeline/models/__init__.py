@@ -3,10 +3,9 @@
 A model module has one of two functions:
 
 - ``build(settings, inputs, classes)`` makes a module that is trained by gradient descent;
-- ``fit(settings, train, valid, classes, seed)`` makes one that is fitted in closed form or by scikit-learn, from the
-  rows of train; those of valid are there to choose by.
+- ``fit(settings, train, classes, seed)`` makes one that is fitted in closed form or by scikit-learn, from the rows of train.
 
-``fit_head(settings, train, valid, labels)``, where a module has it, fits the head on top of frozen backbones in closed form,
+``fit_head(settings, train, labels)``, where a module has it, fits the head on top of frozen backbones in closed form,
 from the rows of their embeddings and the labels' names.
 
 ``joined(nets)``, where a module has it, makes one of several that is less than the ensemble of them all.
@@ -29,6 +28,8 @@ class Rows(NamedTuple):
     values: Array
     """(rows, columns)"""
     targets: np.ndarray[Any, Any]
+    groups: np.ndarray[Any, Any]
+    """What rows of one group have in common, the model is not to be fitted to."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pipeline.models import Rows
 from pipeline.models.layers import fitted_linear, scaled
 
 
-def fit(settings: LogReg, train: Rows, valid: Rows, classes: int, seed: int) -> nn.Module:  # noqa: ARG001
+def fit(settings: LogReg, train: Rows, classes: int, seed: int) -> nn.Module:
     from sklearn.linear_model import LogisticRegression
 
     scale, columns = scaled(train.values)

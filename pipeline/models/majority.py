@@ -20,6 +20,6 @@ class Majority(nn.Module):
         return table.sum(dim=1, keepdim=True) * 0 + self.log_prior
 
 
-def fit(settings: Settings, train: Rows, valid: Rows, classes: int, seed: int) -> nn.Module:  # noqa: ARG001
+def fit(settings: Settings, train: Rows, classes: int, seed: int) -> nn.Module:  # noqa: ARG001
     prior = np.bincount(train.targets, minlength=classes) / len(train.targets)
     return Majority(torch.tensor(np.log(prior), dtype=torch.float32))

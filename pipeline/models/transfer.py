@@ -72,11 +72,11 @@ def interpolated(tuned: nn.ModuleList, settings: Settings, source: Input) -> nn.
     return found
 
 
-def fit_head(settings: Settings, train: Rows, valid: Rows, labels: Sequence[str]) -> nn.Module:
+def fit_head(settings: Settings, train: Rows, labels: Sequence[str]) -> nn.Module:
     """A linear discriminant of embeddings, in closed form. They are not standardised: their columns have one unit, and
     where one of MobileNetV2's varies more it says more (docs/training.md)."""
     assert settings.shrinkage is not None
-    return lda.discriminant(settings.shrinkage, train, valid, len(labels))
+    return lda.discriminant(settings.shrinkage, train, len(labels))
 
 
 def _unfreeze(network: nn.Module, first: str | None) -> None:

@@ -72,7 +72,7 @@ def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
     return transfer.Transfer(transfer.load_backbones(settings.transfer, source), nn.Linear(1, classes), frozen=True)
 
 
-def fit_head(settings: Settings, train: Rows, valid: Rows, labels: Sequence[str]) -> nn.Module:  # noqa: ARG001
+def fit_head(settings: Settings, train: Rows, labels: Sequence[str]) -> nn.Module:
     """Of the training clips, only the means of the tags' logits count.
 
     Raises:

@@ -10,6 +10,8 @@ import pandas as pd
 
 from pipeline.base.text import UNKNOWN, listed, percent
 from pipeline.evaluation.bootstrap import Comparison, Interval
+from pipeline.evaluation.choice import Choice
+from pipeline.evaluation.scores import macro_f1
 from pipeline.reports.entries import BASELINE, ZERO_SHOT, DataSummary, Entry
 from pipeline.reports.pages import Table
 
@@ -44,10 +46,10 @@ def _word(number: int) -> str:
     return WORDS[number] if number < len(WORDS) else str(number)
 
 
-def answer(ranked: Sequence[Entry], pairs: Sequence[Comparison], data: DataSummary) -> list[str]:
+def answer(ranked: Sequence[Entry], choice: Choice, pairs: Sequence[Comparison], data: DataSummary) -> list[str]:
     """
     Args:
-        ranked: the best model first.
+        ranked: the chosen model first.
         pairs: all pairs of them; of a single model none.
     """
     best = ranked[0]
@@ -60,7 +62,7 @@ def answer(ranked: Sequence[Entry], pairs: Sequence[Comparison], data: DataSumma
         baseline(ranked, keys, pairs),
         _most_frequent_mistake(best),
         _few_groups(data.few_groups),
-        f"{best.key} was chosen for its validation macro F1, {two(best.metrics['valid_macro_f1'])}. "
+        f"{choice.sentence} Its macro F1 on validation is {estimate(macro_f1(best.metrics, 'valid'))}. "
         f"Test scores were not used to choose.{_better_on_test(ranked)}",
         f"Split: {data.protocol}" if data.leaky else "",
     ]

@@ -1,6 +1,6 @@
 """The comparison of all models, as one HTML file to publish and as Markdown for a repository.
 
-The model is chosen by its validation scores alone.
+The model is chosen on validation alone, see :mod:`pipeline.evaluation.choice`.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from pipeline.base import files, paths
 from pipeline.base.text import UNKNOWN, duration
 from pipeline.evaluation.bootstrap import Comparison, Interval
+from pipeline.evaluation.choice import Choice
 from pipeline.evaluation.metrics import ranked
 from pipeline.reports import answer, figures
 from pipeline.reports.entries import DataSummary, Entry
@@ -23,6 +24,7 @@ from pipeline.reports.pages import Picture, Table, environment, markdown, table
 
 def comparison(
     entries: list[Entry],
+    choice: Choice,
     pairs: list[Comparison],
     leaks: Mapping[str, Mapping[str, Any]],
     data: DataSummary,
@@ -36,7 +38,7 @@ def comparison(
         leaks: by experiment, as in ``evaluation/leak/<key>/leak.json``.
         links: paths of other pages from ``out``, by the name to show.
     """
-    ranked = rank(entries)
+    ranked = rank(entries, choice.chosen)
     best = ranked[0]
     keys = [entry.key for entry in ranked]
     own = {f"Mistakes of {best.key}": quote(best.page)} if best.page else {}
@@ -47,7 +49,7 @@ def comparison(
             (folder / f"{name}.png").write_bytes(picture.png)
     content = {
         "best": best,
-        "answer": answer.answer(ranked, pairs, data),
+        "answer": answer.answer(ranked, choice, pairs, data),
         "links": {**links, **own, f"MLflow run of {best.key}": best.run[1]},
         "scores": _scores(ranked, data.leaky),
         "keys": keys,
@@ -78,9 +80,9 @@ def comparison(
     files.write_text(html.with_suffix(".md"), markdown().get_template("comparison.md.j2").render(content))
 
 
-def rank(entries: list[Entry]) -> list[Entry]:
-    """Best first, see :func:`pipeline.evaluation.metrics.ranked`."""
-    return sorted(entries, key=lambda entry: ranked(entry.key, entry.metrics))
+def rank(entries: list[Entry], chosen: str) -> list[Entry]:
+    """The chosen one first, then the best, see :func:`pipeline.evaluation.metrics.ranked`."""
+    return sorted(entries, key=lambda entry: (entry.key != chosen, *ranked(entry.key, entry.metrics)))
 
 
 def _scores(ranked: list[Entry], leaky: bool) -> Table:
@@ -95,6 +97,7 @@ def _scores(ranked: list[Entry], leaky: bool) -> Table:
                 f"validation F1{mark}": scores["valid_macro_f1"],
                 f"test F1{mark}": scores["test_macro_f1"],
                 "95 % interval": answer.ends(entry.interval),
+                "ms a clip": f"{entry.clip_ms:.3g}",
                 **({"mean ± sd of trainings": _spread(entry)} if repeated else {}),
                 f"test accuracy{mark}": scores["test_accuracy"],
                 f"test precision{mark}": scores["test_macro_precision"],

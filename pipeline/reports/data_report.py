@@ -88,7 +88,7 @@ def common(data: DataSet, thing: str) -> dict[str, Any]:
     """What the page of any data set shows. ``thing`` is what a page calls a file."""
     good = clips.good(data.clips)
     rejected = data.clips[data.clips["status"] == "rejected"]
-    first = data.split.loc[data.split["fold"] == 0, ["clip_id", "part"]]
+    first = split.first(data.split)[["clip_id", "part"]]
     parted = good.merge(first, on="clip_id", how="left").fillna({"part": NO_PART})
     return {
         "source": ", ".join(sorted(data.clips["source"].unique())),
@@ -103,7 +103,7 @@ def common(data: DataSet, thing: str) -> dict[str, Any]:
             f"Each segment is a group of {thing}s, or its share in one part; the largest come first.",
             figures.png(data_figures.groups(parted, thing)),
         ),
-        "folds": data.split["fold"].nunique(),
+        "folds": data.split["test_fold"].nunique(),
         "rejected": _rejected(rejected, thing),
         "rejections": len(rejected),
         "audit": paths.AUDIT.as_posix(),

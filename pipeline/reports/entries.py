@@ -43,12 +43,14 @@ class Entry:
     """Of the test set, before and after temperature scaling, from :mod:`pipeline.evaluation.calibration`."""
     test_clips: int
     trials: int
-    """Trainings: folds times seeds."""
+    """Models that were tested: test folds times seeds."""
     run: tuple[str, str]
     """Id and address of the MLflow run."""
     wall_time_s: float
     parameters: int
     """Trainable weights."""
+    clip_ms: float
+    """Time for the features and the network of one clip, on one thread."""
     ablation: pd.DataFrame | None = None
     """Of a fusion, from :func:`pipeline.evaluation.scores.ablation`."""
     page: str | None = None
@@ -90,6 +92,7 @@ class Entry:
             run=(training["run_id"], address(training["run_id"])),
             wall_time_s=training["train_seconds"],
             parameters=training["parameters"],
+            clip_ms=training["clip_ms"],
             ablation=_labelled(ablation, "branch") if ablation.exists() else None,
             page=page,
         )
@@ -117,7 +120,7 @@ class DataSummary:
     leaky: bool
     """Clips of one group are in several parts."""
     counts: pd.DataFrame
-    """Clips by label (index) and part (columns), of the first fold."""
+    """Clips by label (index) and part (columns), of the first test fold."""
     few_groups: list[str]
     """Labels whose test clips come from one or two groups."""
     rejected: Mapping[str, int]
@@ -127,7 +130,7 @@ class DataSummary:
     def of(cls, table: pd.DataFrame, rows: pd.DataFrame, protocol: str) -> Self:
         """From the clips table and the split."""
         good = clips.good(table)
-        first = good.merge(rows[rows["fold"] == 0], on="clip_id")
+        first = good.merge(split.first(rows), on="clip_id")
         groups = good.merge(rows[rows["part"] == "test"], on="clip_id").groupby("label")["group"].nunique()
         kinds = first["origin"].str.split(" ").str[:4].str.join(" ").value_counts()
         rejected = table[table["status"] == "rejected"]["reason"].str.split(":").str[0].value_counts()
@@ -136,7 +139,9 @@ class DataSummary:
             origin=f"Clips: {', '.join(f'{kind} ({count})' for kind, count in kinds.items())}.",
             protocol=protocol,
             leaky=split.leaky(rows) is not None,
-            counts=pd.crosstab(first["label"], first["part"])[list(split.PARTS)],
+            counts=pd.crosstab(first["label"], first["part"])[
+                [part for part in split.PARTS if part in set(first["part"])]
+            ],
             few_groups=[str(label) for label in groups.index[groups < 3]],
             rejected={str(reason): int(count) for reason, count in rejected.items()},
         )

@@ -1,4 +1,4 @@
-"""Write the best trained model as a bundle: a folder with all that predicting from audio takes. No pickle.
+"""Write the chosen model as a bundle: a folder with all that predicting from audio takes. No pickle.
 
 ``model.onnx``, the graph; ``manifest.json``, see :mod:`pipeline.serving.manifest`; ``ood.npz``, see
 :mod:`pipeline.serving.ood`; ``seen.parquet``, the training and validation clips by content, with the predictions for
@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 
 from pipeline.base import paths
-from pipeline.base.files import read_json, write_json
+from pipeline.base.files import write_json
 from pipeline.config.features import longest_s
 from pipeline.config.project import Params
 from pipeline.data import clips, split
-from pipeline.evaluation import bootstrap, calibration, metrics
+from pipeline.evaluation import calibration, choice, metrics
 from pipeline.features.store import Store
 from pipeline.serving import manifest
 from pipeline.serving.manifest import INTERFACE, Example, Manifest
 from pipeline.serving.ood import KIND, Array, OodDetector
-from pipeline.training.trials import Trial, spec
+from pipeline.training.trials import Trial, spec, specs
 
 EXAMPLES = 3
 """Test clips that the page offers."""
@@ -36,9 +36,11 @@ class Candidate:
     key: str
     trial: Trial
     predictions: pd.DataFrame
-    """This trial's rows of ``evaluation/<key>/predictions.parquet``."""
+    """Its rows of ``evaluation/<key>/predictions.parquet``: a refit's of valid are those of the folds beside it."""
     clips: pd.DataFrame
     """The good clips with their part in the trial's fold."""
+    folds: list[pd.DataFrame]
+    """The same for each fold with validation clips that its answers to them come from."""
 
     def predicted(self, part: str) -> pd.DataFrame:
         return metrics.of_part(self.predictions, part)
@@ -46,19 +48,26 @@ class Candidate:
     def of_part(self, part: str) -> pd.DataFrame:
         return self.clips[self.clips["part"] == part]
 
+    @property
+    def compared(self) -> pd.DataFrame:
+        """The clips that it was compared with other models on."""
+        return pd.concat([fold[fold["part"] == "valid"] for fold in self.folds], ignore_index=True)
 
-def best(settings: Params) -> Candidate:
-    """The best trial of the best experiment, by validation scores."""
-    scores = {key: read_json(paths.EVALUATION / key / paths.SCORES) for key in settings.experiments}
-    key = min(scores, key=lambda key: metrics.ranked(key, scores[key]))
-    rows = pd.read_parquet(paths.EVALUATION / key / "predictions.parquet")
-    runs = bootstrap.by_run(metrics.of_part(rows, "valid"))
-    run = runs.loc[runs["macro_f1"].idxmax()]
-    trial = Trial(int(run["fold"]), int(run["seed"]))
-    own = rows[(rows["fold"] == trial.fold) & (rows["seed"] == trial.seed)]
-    parts = split.read()
-    good = clips.good(clips.computed()).merge(parts[parts["fold"] == trial.fold], on="clip_id")
-    return Candidate(key, trial, own, good)
+
+def candidate(settings: Params) -> Candidate:
+    """The chosen experiment's model for the first test fold and seed: they are alike, and the best by validation would be
+    the luckiest."""
+    key = choice.read(settings.experiments, settings.seed).chosen
+    rows, parts = pd.read_parquet(paths.EVALUATION / key / "predictions.parquet"), split.read()
+    (first, *_) = [
+        one.trial for one in specs(paths.MODELS / key) if (parts[parts["fold"] == one.fold]["part"] == "test").any()
+    ]
+    of_test = split.test_fold_of(parts)
+    own = rows[(rows["test_fold"] == of_test[first.fold]) & (rows["seed"] == first.seed)]
+    good = clips.good(clips.computed())
+    by_fold = {int(str(fold)): good.merge(members, on="clip_id") for fold, members in parts.groupby("fold")}
+    beside = [by_fold[fold] for fold in sorted(own.loc[own["part"] == "valid", "fold"].unique())]
+    return Candidate(key, first, own, by_fold[first.fold], beside)
 
 
 def write(candidate: Candidate, settings: Params, folder: Path) -> None:
@@ -68,16 +77,17 @@ def write(candidate: Candidate, settings: Params, folder: Path) -> None:
     valid = candidate.predicted("valid")
     tempered = calibration.tempered(valid)
     predicted = tempered[["clip_id", "predicted"]].assign(probability=calibration.confidence(tempered))
+    answered = set(predicted["clip_id"])
     seen = candidate.clips[candidate.clips["part"] != "test"].merge(predicted, on="clip_id", how="left")
+    seen["part"] = seen["clip_id"].isin(answered).map({True: "valid", False: "train"})
     seen[["sha256", "part", "label", "predicted", "probability"]].to_parquet(folder / manifest.SEEN, index=False)
-    splits = tabular_splits(candidate.clips)
-    detector = OodDetector.fit(splits["train"].values)
+    detector = OodDetector.fit(tabular_splits(candidate.clips)["train"].values)
     detector.save(folder / manifest.OOD)
     trained = spec(model)
     precision = settings.champion.precision
     confidence_threshold, coverage = calibration.confidence_threshold(seen[seen["part"] == "valid"], precision)
     test = candidate.of_part("test").merge(candidate.predicted("test")[["clip_id", "predicted"]], on="clip_id")
-    distances = detector.distances(splits["valid"].values)
+    distances = valid_distances(candidate)
     found = Manifest(
         interface=INTERFACE,
         experiment=candidate.key,
@@ -139,4 +149,10 @@ def tabular_splits(assigned: pd.DataFrame) -> dict[str, TabularSplit]:
     store = Store(paths.FEATURES / KIND)
     values = np.asarray(store.array[store.rows(assigned["clip_id"])[0]], np.float64)
     label, part = assigned["label"].to_numpy(), assigned["part"].to_numpy()
-    return {name: TabularSplit(label[part == name], values[part == name]) for name in ("train", "valid", "test")}
+    return {name: TabularSplit(label[part == name], values[part == name]) for name in split.PARTS}
+
+
+def valid_distances(candidate: Candidate) -> Array:
+    """Of all clips that the candidate was compared on, each to the training clips of its own fold."""
+    folds = [tabular_splits(fold) for fold in candidate.folds]
+    return np.concatenate([OodDetector.fit(own["train"].values).distances(own["valid"].values) for own in folds])

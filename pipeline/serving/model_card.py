@@ -21,7 +21,7 @@ from pipeline.evaluation.scores import macro_f1
 from pipeline.reports import answer, figures
 from pipeline.reports.pages import Table, markdown, table
 from pipeline.serving import manifest, ood_evaluation
-from pipeline.serving.bundle import Candidate, tabular_splits
+from pipeline.serving.bundle import Candidate, tabular_splits, valid_distances
 from pipeline.serving.ood import OodDetector
 from pipeline.serving.predictor import Predictor
 from pipeline.training.trials import spec
@@ -39,7 +39,7 @@ class Cost:
 
 
 def measure(bundle: Path, candidate: Candidate) -> Cost:
-    clip = candidate.of_part("valid").sort_values("duration_s").iloc[-1]
+    clip = candidate.compared.sort_values("duration_s").iloc[-1]
     predictor = Predictor(bundle)
     predictor(Path(clip["path"]))  # the first one also warms up
     times = timeit.repeat(lambda: predictor(Path(clip["path"])), number=1, repeat=LATENCY_RUNS)
@@ -61,10 +61,11 @@ def write(
         The card for a place that has no other report.
     """
     known, detector = manifest.load(bundle), OodDetector.load(bundle / manifest.OOD)
-    splits = tabular_splits(candidate.clips)
+    splits, folds = tabular_splits(candidate.clips), [tabular_splits(fold) for fold in candidate.folds]
+    near = valid_distances(candidate)
     rocs = {
-        "noises": ood_evaluation.noises(detector, splits["valid"], known, cost.clip_s, settings.seed),
-        "held-out labels": ood_evaluation.held_out_labels(splits, settings.champion.in_distribution),
+        "noises": ood_evaluation.noises(detector, near, known, cost.clip_s, settings.seed),
+        "held-out labels": ood_evaluation.held_out_labels(folds, settings.champion.in_distribution),
     }
     curves = {f"{name} (AUROC {roc.auc:.2f})": (roc.fpr, roc.tpr) for name, roc in rocs.items()}
     figures.save(figures.roc(curves), paths.OOD_FIGURE)
@@ -82,7 +83,7 @@ def write(
         "source": known.source,
         "protocol": split.explained(rows),
         "macro_f1": answer.estimate(macro_f1(scores), "95 % interval "),
-        "valid_macro_f1": answer.two(scores["valid_macro_f1"]),
+        "valid_macro_f1": answer.estimate(macro_f1(scores, "valid"), "95 % interval "),
         "percent": percent,
         "promise": promise(test, known, settings.seed),
         "mistakes": answer.confusions(metrics.confusion(test, metrics.label_names(test))),
@@ -141,10 +142,15 @@ def promise(test: pd.DataFrame, known: manifest.Manifest, seed: int) -> Promise:
 
 
 def _scores(scores: Mapping[str, float]) -> Table:
-    rows: list[dict[str, object]] = [{"score": "macro F1, validation", "value": scores["valid_macro_f1"]}]
-    for name, words in (("macro_f1", "macro F1, test"), ("accuracy", "accuracy, test")):
-        low, high = (scores[f"test_{name}_{end}"] for end in ("low", "high"))
+    rows: list[dict[str, object]] = []
+    shown = {
+        "valid_macro_f1": "macro F1, validation",
+        "test_macro_f1": "macro F1, test",
+        "test_accuracy": "accuracy, test",
+    }
+    for name, words in shown.items():
+        low, high = (scores[f"{name}_{end}"] for end in ("low", "high"))
         interval = f"{low:.3f} to {high:.3f}" if np.isfinite(low) else UNKNOWN
-        rows.append({"score": words, "value": scores[f"test_{name}"], "95 % interval": interval})
+        rows.append({"score": words, "value": scores[name], "95 % interval": interval})
     rows.append({"score": "calibration error, test", "value": scores["test_ece_scaled"]})
     return table([{"score": "", "value": "", "95 % interval": UNKNOWN} | row for row in rows], "lrr")

@@ -31,26 +31,30 @@ class Roc:
     """OOD ones."""
 
 
-def noises(detector: OodDetector, valid: TabularSplit, known: Manifest, seconds: float, seed: int) -> Roc:
-    """Generated noises of this many seconds as OOD clips."""
+def noises(detector: OodDetector, near: Array, known: Manifest, seconds: float, seed: int) -> Roc:
+    """Generated noises of this many seconds as OOD clips; ``near``: distances of the validation clips."""
     rate, rng = known.features.sample_rate, np.random.default_rng(seed)
     signals = [signal for _ in range(NOISES) for signal in _signals(round(seconds * rate), rate, rng)]
     rows = [_columns(Sound(signal.astype(np.float32), rate), known.features) for signal in signals]
-    near, far = detector.distances(valid.values), detector.distances(np.array(rows))
+    far = detector.distances(np.array(rows))
     return _roc(near / known.ood_threshold, far / known.ood_threshold)
 
 
-def held_out_labels(splits: dict[str, TabularSplit], in_distribution: float) -> Roc:
-    """Each label's validation clips as OOD clips for a detector fitted without that label."""
-    train, valid = splits["train"], splits["valid"]
+def held_out_labels(folds: list[dict[str, TabularSplit]], in_distribution: float) -> Roc:
+    """Each label's validation clips as OOD clips for a detector fitted without that label, over all folds."""
     near, far = [], []
-    for label in np.unique(train.labels):
-        distances = OodDetector.fit(train.values[train.labels != label]).distances(valid.values)
-        held_out = valid.labels == label
+    labels = np.concatenate([own["valid"].labels for own in folds])
+    for label in np.unique(labels):
+        distances = np.concatenate([_distances_without(label, own["train"], own["valid"]) for own in folds])
+        held_out = labels == label
         threshold = np.quantile(distances[~held_out], in_distribution)
         near.append(distances[~held_out] / threshold)
         far.append(distances[held_out] / threshold)
     return _roc(np.concatenate(near), np.concatenate(far))
+
+
+def _distances_without(label: str, train: TabularSplit, valid: TabularSplit) -> Array:
+    return OodDetector.fit(train.values[train.labels != label]).distances(valid.values)
 
 
 def _roc(near: Array, far: Array) -> Roc:

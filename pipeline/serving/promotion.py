@@ -38,7 +38,7 @@ def gate(candidate: Candidate, champion: Registered | None, settings: Params) ->
     labels = manifest.summary(champion.bundle).labels
     if sorted(labels) != sorted(metrics.label_names(valid)):
         return decide(valid, minimum, None, True, settings.seed)
-    present = champion_predictions(champion, candidate.of_part("valid"))
+    present = champion_predictions(champion, candidate.compared)
     return decide(valid, minimum, present, False, settings.seed)
 
 
@@ -62,7 +62,7 @@ def decide(
     same = candidate[candidate["clip_id"].isin(champion["clip_id"])]
     if same["group"].nunique() < 2:
         return Decision(True, f"{reached}; not compared, the previous champion was trained on these clips")
-    # under the candidate's fold and seed: the same clips, one run each
+    # under the candidate's folds and seed: the same clips, one answer each
     beside = same.drop(columns="predicted").merge(champion[["clip_id", "predicted"]], on="clip_id")
     (pair,) = bootstrap.compare({"candidate": same, "champion": beside}, seed)
     difference = pair.difference

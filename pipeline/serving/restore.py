@@ -25,10 +25,10 @@ def restore(settings: Params) -> str:
     if missing := [str(file) for file in needed if not file.exists()]:
         raise UserError(f"{missing[0]} is not here: `dvc pull` brings it from the remote, `make repro` makes it")
     name, known = settings.champion.name, manifest.load(paths.CANDIDATE)
-    candidate = bundle.best(settings)
+    candidate = bundle.candidate(settings)
     if candidate.key != known.experiment:
         raise UserError(
-            f"{paths.CANDIDATE} has the model {known.experiment}, but by the evaluations here {candidate.key} is the best: "
+            f"{paths.CANDIDATE} has the model {known.experiment}, but by the evaluations here {candidate.key} is chosen: "
             "`make repro` makes a new candidate"
         )
     tracking.connect(settings.tracking.experiment)

@@ -1,4 +1,4 @@
-"""Register the best model by validation, and make it the champion if it passes the promotion gate."""
+"""Register the chosen model, and make it the champion if it passes the promotion gate."""
 
 from pipeline import tracking
 from pipeline.base import paths
@@ -11,7 +11,7 @@ from pipeline.tracking import links, registry
 def champion(settings: Params) -> str:
     name = settings.champion.name
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
-    candidate = bundle.best(settings)
+    candidate = bundle.candidate(settings)
     with atomic_write(paths.CANDIDATE) as folder:
         bundle.write(candidate, settings, folder)
     present = registry.champion(name)

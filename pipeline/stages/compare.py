@@ -6,7 +6,7 @@ from pipeline.base import paths
 from pipeline.base.files import read_json
 from pipeline.config.project import BaseParams
 from pipeline.data import clips, split
-from pipeline.evaluation import bootstrap
+from pipeline.evaluation import bootstrap, choice
 from pipeline.reports.comparison import comparison
 from pipeline.reports.entries import DataSummary, Entry, tested
 from pipeline.tracking import links, run_logging, views
@@ -25,7 +25,8 @@ def compare(settings: BaseParams) -> str:
     rows = split.read()
     data = DataSummary.of(clips.computed(), rows, split.explained(rows, settings.group_name))
     others = {"Data": paths.DATA_REPORT.name} | ({"Model card": paths.CARD.name} if settings.model_pages else {})
-    comparison(entries, pairs, leaks, data, others, paths.REPORTS)
+    chosen = choice.read(settings.experiments, settings.seed)
+    comparison(entries, chosen, pairs, leaks, data, others, paths.REPORTS)
     about = "All experiments side by side: open comparison.html in the tab Artifacts."
     with run_logging.open_run(settings, "comparison", "comparison", about) as run:
         run.log_folder(paths.REPORTS / "figures", "figures")

@@ -125,6 +125,8 @@ def _log(run: tracking.Run, plan: Plan, results: Results) -> None:
     """The metrics' names differ from those of a model, so that no table of models shows them."""
     counts = {f"sweep/trials_{state}": results.count(state) for state in ("complete", "pruned", "fail")}
     scores = {"sweep/best_macro_f1": results.best.score, "sweep/present_macro_f1": results.present.score}
+    if np.isfinite(results.nested):
+        scores["sweep/nested_macro_f1"] = results.nested
     run.log_metrics({**counts, **scores}, step=len(results.outcomes))
     best = {"trial": results.best.number, **results.best.values}
     run.set_tags({f"best.{name}": str(value) for name, value in best.items()})

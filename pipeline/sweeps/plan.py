@@ -56,7 +56,7 @@ class Plan:
     @property
     def trainings(self) -> list[Trial]:
         """Of each trial of the sweep: one per fold and seed."""
-        return trials(self.settings)
+        return [one for one in trials(self.settings, split.read()) if not one.refit]
 
     @cached_property
     def present(self) -> dict[str, Any]:
@@ -110,9 +110,10 @@ class Plan:
         if missing := {file: stage for file, stage in needed.items() if not file.exists()}:
             stages = " ".join(sorted(set(missing.values())))
             raise SweepError(f"{', '.join(map(str, missing))} is missing: run `dvc repro {stages}` and start again")
-        folds = split.read()["fold"].nunique()
-        if folds != self.settings.split.folds:
+        asked, table = self.settings.split, split.read()
+        folds = table.loc[(table["part"] == "valid") & (table["test_fold"] == 0), "fold"].nunique()
+        if asked.folds not in ("auto", folds):
             raise SweepError(
-                f"{paths.SPLIT} has {folds} fold(s), and params.yaml asks for {self.settings.split.folds}: run "
+                f"{paths.SPLIT} has {folds} fold(s), and params.yaml asks for {asked.folds}: run "
                 "`dvc repro features split` and start again"
             )

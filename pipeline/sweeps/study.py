@@ -53,12 +53,34 @@ class Results:
     present: Outcome
     """The trial with the values of params.yaml."""
     best: Outcome
+    folds: list[int]
+    """Of each training of a trial."""
 
     @classmethod
     def of(cls, plan: Plan, outcomes: list[Outcome]) -> Self:
         complete = [one for one in outcomes if one.scores]
         present = next(one for one in complete if one.values == plan.present)
-        return cls(outcomes, present, max(complete, key=lambda one: one.score))
+        return cls(outcomes, present, max(complete, key=lambda one: one.score), [one.fold for one in plan.trainings])
+
+    @property
+    def nested(self) -> float:
+        """What a choice among these trials scores on a fold that it is not made by, a mean over folds; NaN for one fold.
+
+        As bootstrap bias corrected cross-validation (Tsamardinos, Greasidou and Borboudakis 2018, Machine Learning 107) it
+        needs no training; folds are left out of the choice in place of bootstrap draws.
+        """
+        scores, folds = np.array([one.scores for one in self.outcomes if one.scores]), np.array(self.folds)
+        held_out = [folds == fold for fold in np.unique(folds)] if len(set(self.folds)) > 1 else []
+        found = [scores[scores[:, ~own].mean(axis=1).argmax(), own].mean() for own in held_out]
+        return float(np.mean(found)) if found else float("nan")
+
+    @property
+    def optimism(self) -> str:
+        """How much of the best score is luck, in a sentence."""
+        if np.isnan(self.nested):
+            return "With one validation part, how much of the best score is luck is not known (split.folds)."
+        luck = self.best.score - self.nested
+        return f"Chosen on all folds but one, it scores {self.nested:.4f} on that one: {luck:+.4f} of the best score is luck."
 
     def count(self, state: str) -> int:
         return sum(one.state == state for one in self.outcomes)
@@ -84,7 +106,7 @@ class Results:
         ]
         best = (
             f"{counts} Best: trial {self.best.number}, validation macro F1 {self.best.score:.4f} (params.yaml: "
-            f"{self.present.score:.4f}). It is better in {better} of {len(pairs)} trainings."
+            f"{self.present.score:.4f}). It is better in {better} of {len(pairs)} trainings. {self.optimism}"
         )
         return "\n".join([best, *changes])
 

@@ -2,7 +2,6 @@
 
 import io
 from contextlib import redirect_stdout
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +56,7 @@ def _run_trial(study: Study, trial: optuna.Trial, parent: str, threads: int) -> 
         with run_logging.open_run(plan.settings, name, "sweep trial", about, known, parent) as run:
             trial.set_user_attr("run_id", run.id)
             params = run_logging.training_params(plan.key, experiment, plan.settings.window, plan.trainings[0])
-            seeds = [one.seed for one in plan.trainings if one.fold == 0]
+            seeds = sorted({one.seed for one in plan.trainings})
             tried = trial.user_attrs["values"]
             run.log_params({**params, **tried, "fold": "all", "seed": seeds, "trial": trial.number})
             run.set_tags({"state": "running"})
@@ -119,10 +118,9 @@ def _scores(study: Study, experiment: Experiment, folder: Path, progress: Progre
             score = folder / one.name / "score.json"
             if not score.exists():
                 data = splits.load(experiment, plan.settings.window, table, split, one.fold)
-                resplit = partial(splits.resplit, experiment, data, plan.settings.window, table, one.seed)
                 work = folder / one.name / "checkpoints"
                 with redirect_stdout(io.StringIO()):  # a progress bar for each of hundreds of trainings
-                    found = train_trial(experiment, data, resplit, one.seed, work, paths.embeddings(), progress.epoch)
+                    found = train_trial(experiment, data, one.seed, work, paths.embeddings(), progress.epoch)
                 write_json(score, _score(found, data, experiment))
             progress.ended(read_json(score))
     except optuna.TrialPruned:
@@ -131,7 +129,6 @@ def _scores(study: Study, experiment: Experiment, folder: Path, progress: Progre
 
 
 def _score(found: Trained, data: Splits, experiment: Experiment) -> float:
-    """Of the chosen network, on the windows that evaluation uses: a history's may lie closer together."""
-    valid = answers(found.net, data, experiment, paths.embeddings()) if found.valid is None else found.valid
-    predicted = valid.drop(columns="clip_id").to_numpy().argmax(axis=1)
+    """On the windows that evaluation uses: a history's may lie closer together."""
+    predicted = answers(found.net, data, experiment, paths.embeddings()).argmax(axis=1)
     return float(f1.macro_f1(f1.counts(data.windows["valid"].targets, predicted, len(data.labels))))

@@ -61,15 +61,16 @@ def trial(
     settings: BaseParams, key: str, run: tracking.Run, one: Trial, run_id: str | None
 ) -> AbstractContextManager[tracking.Run]:
     """The run of one trial: the experiment's own where there is only one."""
-    if len(trials(settings)) == 1:
+    if len(trials(settings, split.read())) == 1:
         return nullcontext(run)
-    about = f"Fold {one.fold}, seed {one.seed} of experiment `{key}`."
+    part = "All clips outside test" if one.refit else f"Fold {one.fold}"
+    about = f"{part}, seed {one.seed} of experiment `{key}`."
     return open_run(settings, f"{key} {one.name}", "trial", about, run_id, run.id)
 
 
 def log_shared(settings: BaseParams, key: str, run: tracking.Run, experiment: Experiment) -> None:
     """Params of an experiment whose trials have runs of their own."""
-    every = trials(settings)
+    every = trials(settings, split.read())
     if run.new and len(every) > 1:
         params = training_params(key, experiment, settings.window, every[0])
         run.log_params({**params, "fold": "all", "seed": sorted({one.seed for one in every})})
@@ -133,7 +134,7 @@ def restore(run: tracking.Run, key: str, one: Trial, data: Splits) -> None:
     about = spec(folder)
     run.log_params(training_params(key, about.experiment, about.window, one))
     for row in history(key, one).drop(columns=["fold", "seed"]).to_dict("records"):
-        run.log_epoch(int(row.pop("epoch")), row)
+        run.log_epoch(int(row.pop("epoch")), {name: value for name, value in row.items() if pd.notna(value)})
     model(run, key, folder, about, data)
 
 

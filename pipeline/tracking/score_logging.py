@@ -9,13 +9,16 @@ import pandas as pd
 
 from pipeline import tracking
 from pipeline.base import paths
+from pipeline.config.experiment import Experiment
+from pipeline.config.features import BaseFeatures, Features, longest_s
 from pipeline.config.project import BaseParams
 from pipeline.data.split import LEAKY
 from pipeline.evaluation import metrics
+from pipeline.features import cost
 from pipeline.models.exported import Exported
 from pipeline.tracking import run_logging
 from pipeline.training.answers import data_of
-from pipeline.training.splits import examples
+from pipeline.training.splits import Splits, examples
 from pipeline.training.trials import specs
 
 LOGGED = [name for name, metric in metrics.METRICS.items() if metric.logged]
@@ -36,23 +39,30 @@ def log_scores(
     predicted: pd.DataFrame,
     table: pd.DataFrame,
     rows: pd.DataFrame,
-) -> None:
-    """To the experiment's run ``found``, and to each trial's its own; runs that the store does not know are restored."""
+) -> float:
+    """To the experiment's run ``found``, and to each trial's its own; runs that the store does not know are restored.
+
+    Returns:
+        The time in ms that a clip takes, of the last trial's model.
+    """
     models, costs = specs(paths.MODELS / key), []
     run_logging.log_shared(settings, key, run, models[0].experiment)
     for model in models:
         own = predicted[(predicted["fold"] == model.fold) & (predicted["seed"] == model.seed)]
-        scores = {**metrics.mean_scores(own, "valid"), **metrics.mean_scores(own, "test")}
+        scores = {**_part_scores(own, "valid"), **_part_scores(own, "test")}
         data = data_of(model, table, rows)
         costs.append({"cost/parameters": model.parameters, "cost/train_seconds": model.train_seconds})
         inputs = [values[:1] for values in examples(data).values()]
         costs[-1] |= _measured(paths.MODELS / key / model.trial.name / "model.onnx", inputs)
+        clip_ms = clip_cost(settings.features, model.experiment, data, costs[-1]["cost/latency_ms"])
+        costs[-1]["cost/clip_ms"] = clip_ms
         with run_logging.trial(settings, key, run, model.trial, model.run_id) as child:
             if child.restored:
                 run_logging.restore(child, key, model.trial, data)
             # one step behind the last epoch: a table of runs shows the last step, which is then the delivered model
             epochs = len(run_logging.history(key, model.trial))
-            child.log_metrics(_rounded(scores, VALID), step=epochs)
+            if shown := _rounded(scores, VALID):
+                child.log_metrics(shown, step=epochs)
             child.log_metrics(_rounded(scores, TEST) | costs[-1])
             child.took(model.train_seconds)
     run.log_metrics(_rounded(found, (*TEST, *INTERVAL, "test_ece")))
@@ -61,11 +71,17 @@ def log_scores(
         run.log_metrics({**every.mean(), "cost/train_seconds": every["cost/train_seconds"].sum()})
         run.log_metrics(_rounded(found, (*VALID, "test_macro_f1_sd")))
         run.took(every["cost/train_seconds"].sum())
+    return clip_ms
+
+
+def _part_scores(own: pd.DataFrame, part: str) -> dict[str, float]:
+    """None where the trial has no such part."""
+    return metrics.mean_scores(own, part) if (own["part"] == part).any() else {}
 
 
 def _rounded(scores: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
     """To what a column of MLflow's table shows; the files of ``evaluation`` have all digits."""
-    return {name: round(scores[name], 4) for name in names}
+    return {name: round(scores[name], 4) for name in names if name in scores}
 
 
 def _measured(file: Path, inputs: list[Any]) -> dict[str, float]:
@@ -74,6 +90,17 @@ def _measured(file: Path, inputs: list[Any]) -> dict[str, float]:
     model = Exported(file, threads=1)
     times = timeit.repeat(lambda: model(inputs), number=1, repeat=LATENCY_RUNS)
     return {"cost/model_mb": round(file.stat().st_size / 1e6, 3), "cost/latency_ms": float(f"{1000 * min(times):.3g}")}
+
+
+def clip_cost(features: BaseFeatures, experiment: Experiment, data: Splits, window_ms: float) -> float:
+    """Time in ms for a clip of mean length: its windows, and its features, which pictures do not have."""
+    part = "test" if "test" in data.windows else "valid"
+    windows = data.windows[part]
+    clip_ms = window_ms * len(windows.even(windows.frames)) / len(windows)
+    if isinstance(features, Features):
+        seconds = min(data.clips[part]["duration_s"].mean(), longest_s(features.excerpt))
+        clip_ms += 1000 * cost.seconds_for(features, experiment.features, seconds)
+    return float(f"{clip_ms:.3g}")
 
 
 def log_leak(settings: BaseParams, key: str, found: Mapping[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """One trial trained inside its MLflow run."""
 
 import time
-from functools import partial
 from pathlib import Path
 
 from pipeline import tracking
@@ -20,15 +19,14 @@ def train_in_run(
     settings: BaseParams, key: str, experiment: Experiment, trial: Trial, work: Path, run: tracking.Run
 ) -> None:
     """Train one trial, log it, and leave model, spec and history in ``work / "result"``."""
-    table = clips.computed()
-    data = splits.load(experiment, settings.window, table, split.read(), trial.fold)
-    resplit = partial(splits.resplit, experiment, data, settings.window, table, trial.seed)
+    data = splits.load(experiment, settings.window, clips.computed(), split.read(), trial.fold)
     run.log_params(run_logging.training_params(key, experiment, settings.window, trial))
     start = time.monotonic()
-    found = train_trial(experiment, data, resplit, trial.seed, work / "checkpoints", paths.embeddings(), run.log_epoch)
+    found = train_trial(experiment, data, trial.seed, work / "checkpoints", paths.embeddings(), run.log_epoch)
     spec = Spec(
         run_id=run.id,
         fold=trial.fold,
+        refit=trial.refit,
         seed=trial.seed,
         labels=data.labels,
         experiment=experiment,

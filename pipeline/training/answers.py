@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.base.files import read_json
 from pipeline.config.experiment import Fusion
+from pipeline.data.split import test_fold_of
 from pipeline.evaluation import calibration, metrics
 from pipeline.evaluation.scores import FUSION
 from pipeline.models.exported import LOG_PROBS, Exported
@@ -24,14 +25,19 @@ def data_of(model: Spec, table: pd.DataFrame, split: pd.DataFrame) -> Splits:
 
 
 def answers(folder: Path, table: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
-    """Validation and test predictions of all trials in the folder of an experiment's models, each with the temperature
-    fitted on its own validation clips."""
+    """Validation and test predictions of all trials in the folder of an experiment's models, with their test_fold, and the
+    temperature fitted on all validation clips of that test fold and seed."""
     found = []
     for model in specs(folder):
         file = folder / model.trial.name / "model.onnx"
-        own = predictions(file, data_of(model, table, split), model.experiment.training, model.trial)
-        found.append(own.assign(temperature=calibration.temperature(metrics.of_part(own, "valid"))))
-    return pd.concat(found, ignore_index=True)
+        found.append(predictions(file, data_of(model, table, split), model.experiment.training, model.trial))
+    every = pd.concat(found, ignore_index=True)
+    every.insert(every.columns.get_loc("fold") + 1, "test_fold", every["fold"].map(test_fold_of(split)))
+    tempered = [
+        own.assign(temperature=calibration.temperature(metrics.of_part(own, "valid")))
+        for _, own in every.groupby(["test_fold", "seed"])
+    ]
+    return pd.concat(tempered, ignore_index=True)
 
 
 def without_branches(folder: Path, table: pd.DataFrame, split: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -45,6 +51,8 @@ def without_branches(folder: Path, table: pd.DataFrame, split: pd.DataFrame) -> 
             return {}
         trained, settings = folder / model.trial.name, model.experiment.training
         data, saved = data_of(model, table, split), read_json(trained / FUSION_FILE)
+        if "test" not in data.windows:
+            continue
         run, windows = Exported(trained / "model.onnx", settings.threads, LOG_PROBS), data.windows["test"]
         log_probs = [own._replace(inputs=(run(own.inputs),)) for own in windows.batches(settings.batch_size)]
         for name, weights in {FUSION: saved["pooling_weights"], **saved["without"]}.items():

@@ -4,6 +4,7 @@ A batch is cut out of the memory-mapped stores with one indexing operation per f
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -66,6 +67,13 @@ class Feature:
         feature = cls(store.array, index["start"].to_numpy(), index["stop"].to_numpy(), store.spec, frames)
         feature.digests = list(index["digest"])
         return feature
+
+    def of(self, places: Index) -> Self:
+        """The same of the clips with these numbers alone."""
+        one = copy(self)
+        one.starts, one.stops = self.starts[places], self.stops[places]
+        one.digests = [self.digests[place] for place in places] if self.digests else []
+        return one
 
     def max_offset(self) -> Index:
         return np.maximum(self.stops - self.starts - self.frames, 0)

@@ -2,7 +2,6 @@
 
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +27,16 @@ def both_splits(good: pd.DataFrame, asked: Split, seed: int) -> dict[str, pd.Dat
     Raises:
         SplitError: a label has too few groups for a grouped split.
     """
-    grouped, rows = _grouped(good, asked.model_copy(update={"protocol": "grouped"}), seed)
+    grouped, rows = _grouped(good, asked.model_copy(update={"protocol": "grouped", "folds": 1}), seed)
     random = grouped.model_copy(update={"protocol": "random"})
     return {"grouped": rows, "random": split.split(good, random, seed)}
 
 
 def _grouped(good: pd.DataFrame, asked: Split, seed: int) -> tuple[Split, pd.DataFrame]:
     """With the folds asked for; else as many as the groups allow, up to MOST_FOLDS, since many folds score all clips."""
-    counts = range(MOST_FOLDS, 2, -1) if asked.folds == 1 else []
+    counts = range(MOST_FOLDS, 2, -1) if asked.test_folds == 1 else []
     for folds in counts:
-        own = asked.model_copy(update={"folds": folds})
+        own = asked.model_copy(update={"test_folds": folds})
         with suppress(SplitError):
             return own, split.split(good, own, seed)
     return asked, split.split(good, asked, seed)
@@ -62,8 +61,7 @@ def predicted(
         folder.mkdir(parents=True, exist_ok=True)
         trial = Trial(int(fold), settings.seed)
         data = splits.load(experiment, settings.window, table, rows, trial.fold)
-        inner_folds = partial(splits.resplit, experiment, data, settings.window, table, trial.seed)
-        found = train_trial(experiment, data, inner_folds, trial.seed, folder / "checkpoints", embeddings, no_callback)
+        found = train_trial(experiment, data, trial.seed, folder / "checkpoints", embeddings, no_callback)
         save_trial(found, data, folder)
         answers = predictions(folder / "model.onnx", data, experiment.training, trial)
         with atomic_write(files[-1]) as file:

@@ -23,8 +23,6 @@ Probabilities = np.ndarray[Any, np.dtype[np.float64]]
 Run = Callable[[Sequence[Array]], np.ndarray[Any, np.dtype[np.floating[Any]]]]
 """(B, labels) probabilities from one array per feature."""
 
-VALID = "valid.parquet"
-"""Beside an ensemble's graph: clip_id and ``p:<label>``, each by the member that was not trained on the clip."""
 FUSION_FILE = "fusion.json"
 """Beside a fusion's graph: ``pooling_weights`` of its branches, and ``without``, the same by branch left out."""
 MAX_WEIGHT = 5.0
@@ -32,18 +30,12 @@ MAX_WEIGHT = 5.0
 
 
 def predictions(model: Path, data: Splits, settings: Training, trial: Trial) -> pd.DataFrame:
-    """One row per clip: clip_id, group, fold, seed, part, label, the predicted label, and ``p:<label>``.
+    """One row per clip of valid and test: clip_id, group, fold, seed, part, label, the predicted label, and ``p:<label>``.
 
-    A clip's probabilities are the means over its windows. An ensemble was trained on valid, so the out-of-fold
-    predictions beside it are used there.
+    A clip's probabilities are the means over its windows.
     """
-    run, out_of_fold = Exported(model, settings.threads), model.with_name(VALID)
-    if out_of_fold.exists():
-        found = pd.read_parquet(out_of_fold).set_index("clip_id").loc[data.clips["valid"]["clip_id"]]
-        valid = rows(found.to_numpy(), data, "valid", trial)
-    else:
-        valid = part_answers(run, data, "valid", settings, trial)
-    return pd.concat([valid, part_answers(run, data, "test", settings, trial)], ignore_index=True)
+    run, parts = Exported(model, settings.threads), [part for part in ("valid", "test") if part in data.windows]
+    return pd.concat([part_answers(run, data, part, settings, trial) for part in parts], ignore_index=True)
 
 
 def part_answers(run: Run, data: Splits, part: str, settings: Training, trial: Trial) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from pipeline.base.parallel import blas_threads
 from pipeline.config.experiment import Experiment
 from pipeline.config.models import Transfer, ZeroShot
 from pipeline.config.training import Training
+from pipeline.data.split import grouped_by
 from pipeline.models.exported import LOG_PROBS, export
 from pipeline.models.fusion import Fusion
 from pipeline.training import HISTORY, OnEpoch
@@ -20,23 +21,32 @@ from pipeline.training.embeddings import EVAL_SPACING, TRAIN_SPACING, embed
 from pipeline.training.hardware import resolved
 from pipeline.training.splits import Splits, examples
 
+STOPPING_FOLDS = 5
+"""The inner part of train that a monitored training is judged on is one of so many."""
+
 
 def train_single(
     experiment: Experiment, data: Splits, seed: int, checkpoint_dir: Path, cache_dir: Path, on_epoch: OnEpoch
 ) -> tuple[nn.Module, pd.DataFrame]:
-    """The model at its best epoch, and its history (no rows for a model that is not trained by epochs).
+    """The model, and its history (no rows for a model that is not trained by epochs).
+
+    Where ``training.monitor`` says so it is that of the best epoch, judged on an inner part of train: nothing is chosen by
+    the clips that models are compared on.
 
     Args:
         checkpoint_dir: where it holds checkpoints, training goes on from there.
         cache_dir: embeddings of frozen backbones, for later trainings.
     """
     module, model, labels = models.load(experiment.model.name), experiment.model, len(data.labels)
-    train, valid = data.windows["train"], data.windows["valid"]
+    by_epochs = not hasattr(module, "fit") and not getattr(model, "closed_form", False)
+    if by_epochs and experiment.training.monitor:
+        data = data.resplit(STOPPING_FOLDS, seed)[0]
+    parts = {part: own for part, own in data.windows.items() if part != "test"}
     history = pd.DataFrame(columns=list(HISTORY))
     torch.set_num_threads(experiment.training.threads)
     with blas_threads(experiment.training.threads):  # of what is fitted in closed form
         if hasattr(module, "fit"):
-            return module.fit(model, _rows(train), _rows(valid), labels, seed), history
+            return module.fit(model, _rows(parts["train"], data), labels, seed), history
         # Lightning takes seconds to import, and fitted models do without
         from pipeline.training.trainer import fit
 
@@ -47,31 +57,33 @@ def train_single(
         net = module.build(model, inputs, labels).to(memory_format=layout)
         closed_form = isinstance(model, ZeroShot) or (isinstance(model, Transfer) and model.closed_form)
         if getattr(net, "frozen", False):
-            train, valid = _embedded(train, valid, net.backbones, settings, cache_dir)
+            parts = _embedded(parts, net.backbones, settings, cache_dir)
             if not closed_form:
-                history = fit(net.head, train, valid, settings, seed, checkpoint_dir, on_epoch)
+                history = fit(net.head, parts["train"], parts.get("valid"), settings, seed, checkpoint_dir, on_epoch)
         else:
-            history = fit(net, train, valid, settings, seed, checkpoint_dir, on_epoch)
+            history = fit(net, parts["train"], parts.get("valid"), settings, seed, checkpoint_dir, on_epoch)
             if closed_form:
                 net.backbones = module.interpolated(net.backbones, model, *inputs).to(memory_format=layout)
                 # cached beside its checkpoints: no other training has these weights
-                train, valid = _embedded(train, valid, net.backbones, settings, checkpoint_dir)
+                parts = _embedded(parts, net.backbones, settings, checkpoint_dir)
         if closed_form:
-            net.head = module.fit_head(model, _rows(train), _rows(valid), data.labels)
+            net.head = module.fit_head(model, _rows(parts["train"], data), data.labels)
         return net.cpu().eval(), history
 
 
 def _embedded(
-    train: Windows, valid: Windows, backbones: Iterable[nn.Module], settings: Training, cache_dir: Path
-) -> tuple[Windows, Windows]:
-    """Train in overlapping windows; valid in those of evaluation, so that the best epoch is chosen by that score."""
-    train, valid = embed([train, valid], backbones, settings, cache_dir, [TRAIN_SPACING, EVAL_SPACING])
-    return train, valid
+    parts: dict[str, Windows], backbones: Iterable[nn.Module], settings: Training, cache_dir: Path
+) -> dict[str, Windows]:
+    """Train in overlapping windows; valid in those of evaluation, so that curves show that score."""
+    spacings = {"train": TRAIN_SPACING, "valid": EVAL_SPACING}
+    found = embed(list(parts.values()), backbones, settings, cache_dir, [spacings[part] for part in parts])
+    return dict(zip(parts, found, strict=True))
 
 
-def _rows(windows: Windows) -> models.Rows:
+def _rows(windows: Windows, data: Splits) -> models.Rows:
     every = windows[windows.even(1)]
-    return models.Rows(every.inputs[0], every.targets)
+    groups = grouped_by(data.clips["train"]).to_numpy()
+    return models.Rows(every.inputs[0], every.targets, groups[every.clips])
 
 
 class Probabilities(nn.Module):

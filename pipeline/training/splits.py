@@ -23,7 +23,7 @@ class Splits:
     labels: list[str]
     """In the order of the model's outputs."""
     clips: dict[str, pd.DataFrame]
-    """The clips of each part, in the order of its windows' clip numbers."""
+    """The clips of each part, in the order of its windows' clip numbers; a refit has no valid, a fold beside one no test."""
     features: dict[str, list[Feature]]
     windows: dict[str, Windows]
 
@@ -33,6 +33,24 @@ class Splits:
         features = {part: [every[place] for place in places] for part, every in self.features.items()}
         windows = {part: Windows(features[part], own.targets) for part, own in self.windows.items()}
         return Splits(list(kinds), self.labels, self.clips, features, windows)
+
+    def resplit(self, count: int, seed: int) -> list["Splits"]:
+        """Train re-split into inner folds, one Splits each: the fold is its valid, the others its train.
+
+        Raises:
+            SplitError: all of its clips with some label are of one group.
+        """
+        train = self.clips["train"]
+        rows = inner_folds(train, count, seed)
+        return [self._parts(own.set_index("clip_id")["part"].loc[train["clip_id"]]) for _, own in rows.groupby("fold")]
+
+    def _parts(self, part_of: pd.Series) -> "Splits":
+        places = {part: np.flatnonzero(part_of == part) for part in ("train", "valid")}
+        clips = {part: self.clips["train"].iloc[own].reset_index(drop=True) for part, own in places.items()}
+        features = {part: [one.of(own) for one in self.features["train"]] for part, own in places.items()}
+        targets = self.windows["train"].targets
+        windows = {part: Windows(features[part], targets[own]) for part, own in places.items()}
+        return Splits(self.kinds, self.labels, clips, features, windows)
 
 
 def load(experiment: Experiment, window: Window, table: pd.DataFrame, split: pd.DataFrame, fold: int) -> Splits:
@@ -50,14 +68,6 @@ def load(experiment: Experiment, window: Window, table: pd.DataFrame, split: pd.
         part: Windows(features[part], rows["label"].map(number).to_numpy(np.int64)) for part, rows in parts.items()
     }
     return Splits(experiment.features, labels, parts, features, windows)
-
-
-def resplit(
-    experiment: Experiment, data: Splits, window: Window, table: pd.DataFrame, seed: int, count: int
-) -> list[Splits]:
-    """Train and valid of ``data`` re-split into inner folds, one Splits each: the fold is its valid, the others its train."""
-    rows = inner_folds(pd.concat([data.clips["train"], data.clips["valid"]]), count, seed)
-    return [load(experiment, window, table, rows, fold) for fold in range(count)]
 
 
 def examples(data: Splits) -> dict[str, np.ndarray[Any, Any]]:

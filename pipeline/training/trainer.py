@@ -1,4 +1,4 @@
-"""Train a module: early stopping and the best checkpoint by validation, resumed where an interrupted run was."""
+"""Train a module: all epochs, or early stopping and the best checkpoint; resumed where an interrupted run was."""
 
 import ctypes
 import logging
@@ -48,7 +48,8 @@ class History(pl.Callback):
             self.on_epoch(int(row["epoch"]), {name: value for name, value in row.items() if name != "epoch"})
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        metrics = {name: float(trainer.callback_metrics[name]) for name in pl_module.logged}
+        found = trainer.callback_metrics
+        metrics = {name: float(found[name]) for name in pl_module.logged if name in found}
         self.rows.append({"epoch": trainer.current_epoch, **metrics})
         self.on_epoch(trainer.current_epoch, metrics)
 
@@ -69,21 +70,21 @@ class Patience(pl.callbacks.EarlyStopping):
 def fit(
     net: nn.Module,
     train: Windows,
-    valid: Windows,
+    valid: Windows | None,
     settings: Training,
     seed: int,
     folder: Path,
     on_epoch: OnEpoch,
     learner: Learner | None = None,
 ) -> pd.DataFrame:
-    """Train ``net`` in place to its best epoch on ``valid``, or to the last where nothing is monitored.
+    """Train ``net`` in place to the last epoch, or to its best on ``valid`` where something is monitored.
 
     Args:
         learner: trains ``net`` for targets that are not labels; by default a Classifier.
         folder: checkpoints; where it holds a last one, training goes on from there.
 
     Returns:
-        One row per epoch with the columns of HISTORY; of another learner, ``epoch`` and what it logs.
+        One row per epoch with the columns of HISTORY, NaN where there is no ``valid``; of another learner, ``epoch`` and what it logs.
     """
     keep_memory()
     # what hardware there is not, and products of its maker
@@ -93,7 +94,7 @@ def fit(
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a tenth of the time
     silence_db = [source.silence_db for source in train.sources]
-    module = learner or Classifier(net, settings, _class_weights(train, settings), silence_db, len(valid), seed)
+    module = learner or Classifier(net, settings, _class_weights(train, settings), silence_db, len(valid or ()), seed)
     history = History(on_epoch)
     whole_epochs: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
     mode = "max" if settings.monitor == "valid_macro_f1" else "min"
@@ -128,7 +129,7 @@ def fit(
         trainer.fit(
             module,
             _loader(train, RandomWindows(train.max_offset, settings.windows_per_clip, settings.batch_size, seed)),
-            _loader(valid, even_batches(valid.even(valid.frames), settings.batch_size)),
+            _loader(valid, even_batches(valid.even(valid.frames), settings.batch_size)) if valid else None,
             ckpt_path=str(begun) if begun.exists() else None,
             weights_only=True,
         )

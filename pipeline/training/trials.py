@@ -1,9 +1,11 @@
-"""An experiment's trials, one training per fold of the split and seed, and what each leaves beside its model."""
+"""An experiment's trials, one training per fold of the split and seed, and what each leaves beside its model.
+
+Beside folds there is a refit: the model that is tested and delivered, trained on all clips outside test.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 import pandas as pd
 
@@ -22,24 +24,24 @@ SPEC = "spec.json"
 class Trial:
     fold: int
     seed: int
+    refit: bool = False
 
     @property
     def name(self) -> str:
         """Folder of what it leaves, and its name in MLflow beside other trials."""
-        return f"fold{self.fold}-seed{self.seed}"
+        return f"{'refit' if self.refit else 'fold'}{self.fold}-seed{self.seed}"
 
 
-def trials(settings: BaseParams) -> list[Trial]:
+def trials(settings: BaseParams, split: pd.DataFrame) -> list[Trial]:
     seeds = settings.seeds or [settings.seed]
-    return [Trial(fold, seed) for fold in range(settings.split.folds) for seed in seeds]
+    compared = set(split.loc[split["part"] == "valid", "fold"])
+    return [Trial(fold, seed, fold not in compared) for fold in sorted(split["fold"].unique()) for seed in seeds]
 
 
-def best_score(histories: Iterable[pd.DataFrame], training: Training) -> str:
-    """Validation macro F1 of the chosen epochs, a mean over trials; nothing where only the evaluation tells it, as of an
-    ensemble or of a fitted model."""
-    by_epoch = training.monitor == "valid_macro_f1" and training.ensemble_size == 1
-    best = [one["valid_macro_f1"].max() for one in histories if by_epoch and len(one)]
-    return f"validation macro F1 {fmean(best):.3f}" if best else ""
+def last_score(histories: Iterable[pd.DataFrame], training: Training) -> str:
+    """Validation macro F1 at the end, a mean over folds and seeds; nothing where only the evaluation tells it."""
+    last = [one["valid_macro_f1"].iloc[-1] for one in histories if len(one) and not training.monitor]
+    return f"validation macro F1 {pd.Series(last).mean():.3f}" if last and training.ensemble_size == 1 else ""
 
 
 class Spec(Section):
@@ -48,6 +50,7 @@ class Spec(Section):
     run_id: str
     """Of the MLflow run that trained it."""
     fold: int
+    refit: bool = False
     seed: int
     labels: list[str]
     """In the order of the model's outputs."""
@@ -61,7 +64,7 @@ class Spec(Section):
 
     @property
     def trial(self) -> Trial:
-        return Trial(self.fold, self.seed)
+        return Trial(self.fold, self.seed, self.refit)
 
     @property
     def description(self) -> str:

@@ -1,0 +1,80 @@
+"""Which model is delivered: the cheapest to run among those that are not significantly worse than the best on validation.
+
+A few hundred clips do not tell apart models that differ by a few points, and the highest score among many is partly luck.
+So a model that costs less to run is preferred until another is shown to be better.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipeline.base import paths
+from pipeline.base.files import read_json
+from pipeline.base.text import listed
+from pipeline.evaluation import bootstrap, metrics
+
+BASELINE = "majority"
+"""Name of the model that always predicts the most frequent label; it is chosen only where it has the highest score."""
+AS_CHEAP = 2.0
+"""Costs are times, measured on a machine that may do other things: up to this factor they count as equal, and the score
+decides."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    chosen: str
+    best: str
+    """With the highest validation macro F1."""
+    level: list[str]
+    """Models that are not significantly worse than the best, the best first."""
+    costs: Mapping[str, float]
+    """Of each of them, in ms for a clip."""
+
+    @property
+    def sentence(self) -> str:
+        if len(self.level) == 1:
+            return f"{self.chosen} was chosen: on validation it is significantly better than all other models."
+        costs = listed([f"{key} ({self.costs[key]:.3g} ms)" for key in self.level])
+        why = "the cheapest of them to run" if self.chosen != self.best else "the best, and no other is half as costly"
+        return (
+            f"{self.chosen} was chosen: {costs} are not significantly different from the best on validation, and it is "
+            f"{why} (time for the features and the network of one clip)."
+        )
+
+
+def choose(
+    valid: Mapping[str, pd.DataFrame], costs: Mapping[str, float], models: Mapping[str, str], seed: int
+) -> Choice:
+    """
+    Args:
+        valid: out-of-fold predictions of each model for the same clips, as in :mod:`pipeline.evaluation.bootstrap`.
+        costs: time for a clip, in ms.
+        models: their names in params.yaml.
+        seed: of the bootstrap.
+    """
+    scores = {key: metrics.mean_scores(rows, "valid") for key, rows in valid.items()}
+    ranked = sorted(valid, key=lambda key: metrics.ranked(key, scores[key]))
+    best, *others = ranked
+    level = [best, *(key for key in others if models[key] != BASELINE and _level(valid[best], valid[key], seed))]
+    cheapest = min(costs[key] for key in level)
+    chosen = next(key for key in level if costs[key] <= AS_CHEAP * cheapest)
+    return Choice(chosen, best, level, {key: costs[key] for key in level})
+
+
+def _level(best: pd.DataFrame, other: pd.DataFrame, seed: int) -> bool:
+    """Each pair at its own level of 95 %: a bound for all pairs at once would call more models equal, and choose worse."""
+    return not bootstrap.difference(best, other, seed).low > 0
+
+
+def read(keys: Iterable[str], seed: int) -> Choice:
+    """From what ``evaluate`` left of these experiments."""
+    folders = {key: paths.EVALUATION / key for key in keys}
+    training = {key: read_json(folder / "training.json") for key, folder in folders.items()}
+    rows = {key: pd.read_parquet(folder / "predictions.parquet") for key, folder in folders.items()}
+    return choose(
+        {key: metrics.of_part(own, "valid") for key, own in rows.items()},
+        {key: own["clip_ms"] for key, own in training.items()},
+        {key: own["model"] for key, own in training.items()},
+        seed,
+    )
