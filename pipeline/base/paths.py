@@ -49,6 +49,7 @@ MANIFEST = Path("manifest.json")
 """Of a bundle, beside its graph."""
 REPORTS = Path("reports")
 AUDIT = REPORTS / "audit.md"
+CHOICE = REPORTS / "choice.json"
 COMPARISON = REPORTS / "comparison.html"
 CARD = REPORTS / "model-card.md"
 OOD_FIGURE = REPORTS / "ood.png"

@@ -28,7 +28,7 @@ class Training(Section):
     epochs: Positive
     batch_size: Positive
     ensemble_size: Positive = 1
-    """Ensemble size k: train and valid are re-split into k folds; model i validates on fold i and trains on the others."""
+    """Ensemble size k: train is re-split into k folds, and model i trains on all but fold i."""
     windows_per_clip: Positive
     """Windows drawn at random from each clip and epoch."""
     optimizer: Literal["adam", "adamw"]
@@ -39,7 +39,7 @@ class Training(Section):
     patience: Annotated[int, Field(ge=1)] | None
     """Epochs without a better ``monitor`` before training stops; null trains all epochs."""
     monitor: Literal["valid_macro_f1", "valid_loss"] | None
-    """What early stopping and the best checkpoint go by; null keeps the last epoch."""
+    """What early stopping and the best checkpoint go by, on an inner part of train; null keeps the last epoch."""
     class_weights: bool
     """Weight the loss by inverse label frequency (has no effect on balanced data)."""
     augment: Augment

@@ -4,13 +4,11 @@ A few hundred clips do not tell apart models that differ by a few points, and th
 So a model that costs less to run is preferred until another is shown to be better.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from pipeline.base import paths
-from pipeline.base.files import read_json
 from pipeline.base.text import listed
 from pipeline.evaluation import bootstrap, metrics
 
@@ -29,7 +27,7 @@ class Choice:
     level: list[str]
     """Models that are not significantly worse than the best, the best first."""
     costs: Mapping[str, float]
-    """Of each of them, in ms for a clip."""
+    """Of all models, in ms for a clip."""
 
     @property
     def sentence(self) -> str:
@@ -59,22 +57,9 @@ def choose(
     level = [best, *(key for key in others if models[key] != BASELINE and _level(valid[best], valid[key], seed))]
     cheapest = min(costs[key] for key in level)
     chosen = next(key for key in level if costs[key] <= AS_CHEAP * cheapest)
-    return Choice(chosen, best, level, {key: costs[key] for key in level})
+    return Choice(chosen, best, level, costs)
 
 
 def _level(best: pd.DataFrame, other: pd.DataFrame, seed: int) -> bool:
     """Each pair at its own level of 95 %: a bound for all pairs at once would call more models equal, and choose worse."""
     return not bootstrap.difference(best, other, seed).low > 0
-
-
-def read(keys: Iterable[str], seed: int) -> Choice:
-    """From what ``evaluate`` left of these experiments."""
-    folders = {key: paths.EVALUATION / key for key in keys}
-    training = {key: read_json(folder / "training.json") for key, folder in folders.items()}
-    rows = {key: pd.read_parquet(folder / "predictions.parquet") for key, folder in folders.items()}
-    return choose(
-        {key: metrics.of_part(own, "valid") for key, own in rows.items()},
-        {key: own["clip_ms"] for key, own in training.items()},
-        {key: own["model"] for key, own in training.items()},
-        seed,
-    )

@@ -51,7 +51,7 @@ def comparison(
         "best": best,
         "answer": answer.answer(ranked, choice, pairs, data),
         "links": {**links, **own, f"MLflow run of {best.key}": best.run[1]},
-        "scores": _scores(ranked, data.leaky),
+        "scores": _scores(ranked, choice, data.leaky),
         "keys": keys,
         "matrix": answer.matrix(keys, pairs),
         "pairs": len(pairs),
@@ -85,7 +85,7 @@ def rank(entries: list[Entry], chosen: str) -> list[Entry]:
     return sorted(entries, key=lambda entry: (entry.key != chosen, *ranked(entry.key, entry.metrics)))
 
 
-def _scores(ranked: list[Entry], leaky: bool) -> Table:
+def _scores(ranked: list[Entry], choice: Choice, leaky: bool) -> Table:
     mark = " (leaky)" if leaky else ""
     repeated = any(entry.trials > 1 for entry in ranked)
     rows: list[dict[str, object]] = []
@@ -97,7 +97,7 @@ def _scores(ranked: list[Entry], leaky: bool) -> Table:
                 f"validation F1{mark}": scores["valid_macro_f1"],
                 f"test F1{mark}": scores["test_macro_f1"],
                 "95 % interval": answer.ends(entry.interval),
-                "ms a clip": f"{entry.clip_ms:.3g}",
+                "ms a clip": f"{choice.costs[entry.key]:.3g}",
                 **({"mean ± sd of trainings": _spread(entry)} if repeated else {}),
                 f"test accuracy{mark}": scores["test_accuracy"],
                 f"test precision{mark}": scores["test_macro_precision"],

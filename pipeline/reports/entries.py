@@ -49,8 +49,8 @@ class Entry:
     wall_time_s: float
     parameters: int
     """Trainable weights."""
-    clip_ms: float
-    """Time for the features and the network of one clip, on one thread."""
+    network_ms: float
+    """Time that its network takes for a clip, on one thread."""
     ablation: pd.DataFrame | None = None
     """Of a fusion, from :func:`pipeline.evaluation.scores.ablation`."""
     page: str | None = None
@@ -92,7 +92,7 @@ class Entry:
             run=(training["run_id"], address(training["run_id"])),
             wall_time_s=training["train_seconds"],
             parameters=training["parameters"],
-            clip_ms=training["clip_ms"],
+            network_ms=training["network_ms"],
             ablation=_labelled(ablation, "branch") if ablation.exists() else None,
             page=page,
         )

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline.base import paths
-from pipeline.base.files import write_json
+from pipeline.base.files import read_json, write_json
 from pipeline.config.features import longest_s
 from pipeline.config.project import Params
 from pipeline.data import clips, split
-from pipeline.evaluation import calibration, choice, metrics
+from pipeline.evaluation import calibration, metrics
 from pipeline.features.store import Store
 from pipeline.serving import manifest
 from pipeline.serving.manifest import INTERFACE, Example, Manifest
@@ -54,10 +54,10 @@ class Candidate:
         return pd.concat([fold[fold["part"] == "valid"] for fold in self.folds], ignore_index=True)
 
 
-def candidate(settings: Params) -> Candidate:
+def candidate() -> Candidate:
     """The chosen experiment's model for the first test fold and seed: they are alike, and the best by validation would be
     the luckiest."""
-    key = choice.read(settings.experiments, settings.seed).chosen
+    key = read_json(paths.CHOICE)["chosen"]
     rows, parts = pd.read_parquet(paths.EVALUATION / key / "predictions.parquet"), split.read()
     (first, *_) = [
         one.trial for one in specs(paths.MODELS / key) if (parts[parts["fold"] == one.fold]["part"] == "test").any()

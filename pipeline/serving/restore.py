@@ -20,12 +20,11 @@ def restore(settings: Params) -> str:
         UserError: there is no candidate, or it does not belong to the evaluations.
         TrackingError: the store cannot be used.
     """
-    needed = [paths.CANDIDATE / manifest.FILE, paths.CARD, paths.OOD_FIGURE, paths.SPLIT]
-    needed += [paths.EVALUATION / key / paths.SCORES for key in settings.experiments]
+    needed = [paths.CANDIDATE / manifest.FILE, paths.CARD, paths.OOD_FIGURE, paths.SPLIT, paths.CHOICE]
     if missing := [str(file) for file in needed if not file.exists()]:
         raise UserError(f"{missing[0]} is not here: `dvc pull` brings it from the remote, `make repro` makes it")
     name, known = settings.champion.name, manifest.load(paths.CANDIDATE)
-    candidate = bundle.candidate(settings)
+    candidate = bundle.candidate()
     if candidate.key != known.experiment:
         raise UserError(
             f"{paths.CANDIDATE} has the model {known.experiment}, but by the evaluations here {candidate.key} is chosen: "

@@ -11,7 +11,7 @@ from pipeline.tracking import links, registry
 def champion(settings: Params) -> str:
     name = settings.champion.name
     tracking.connect(settings.tracking.experiment)  # a server that is down is an error before the work
-    candidate = bundle.candidate(settings)
+    candidate = bundle.candidate()
     with atomic_write(paths.CANDIDATE) as folder:
         bundle.write(candidate, settings, folder)
     present = registry.champion(name)

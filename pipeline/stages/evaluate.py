@@ -39,7 +39,7 @@ def evaluate(settings: BaseParams, key: str) -> str:
             figures.save(figures.curves({key: history}), folder / "curves.png")
         run_id = read_json(trained / paths.RUN)["run_id"]
         with run_logging.open_experiment(settings, key, models[0].experiment, run_id) as run:
-            clip_ms = score_logging.log_scores(settings, key, run, found, predicted, table, rows)
+            network_ms = score_logging.log_scores(settings, key, run, found, predicted, table, rows)
             if settings.model_pages:
                 others = {"Comparison": f"../{paths.COMPARISON.name}", "Data": f"../{paths.DATA_REPORT.name}"}
                 others["MLflow run"] = links.run_page(settings.tracking.experiment, run.id)
@@ -49,7 +49,7 @@ def evaluate(settings: BaseParams, key: str) -> str:
             for file in folder.glob("*.png"):
                 run.log_file(file)
             run.log_tables({f"{name}.json": own for name, own in tables.items()})
-        write_json(folder / "training.json", {"run_id": run.id, "clip_ms": clip_ms, **summary(models)})
+        write_json(folder / "training.json", {"run_id": run.id, "network_ms": network_ms, **summary(models)})
     with atomic_write(paths.CONFUSION / f"{key}.csv") as file:
         test.rename(columns={"label": "actual"})[["actual", "predicted"]].to_csv(file, index=False)
     write_json(paths.METRICS / f"{key}.json", {name: found[name] for name in score_logging.SHOWN})

@@ -10,7 +10,7 @@ from pipeline.base.files import atomic_write, remove, write_json
 from pipeline.config.project import BaseParams
 from pipeline.data import clips
 from pipeline.data.split import SplitError
-from pipeline.tracking import score_logging
+from pipeline.tracking import leak_logging
 from pipeline.training.leak import both_splits, gap, predicted
 from pipeline.training.recipe import recipe
 from pipeline.workflow import checkpoints
@@ -39,6 +39,6 @@ def leak(settings: BaseParams, key: str) -> str:
         every.to_parquet(folder / "predictions.parquet", index=False)
         found = gap(answers, settings.seed)
         write_json(folder / "leak.json", found)
-        score_logging.log_leak(settings, key, found)
+        leak_logging.log_leak(settings, key, found)
     remove(work)
     return f"test macro F1 {found['grouped']['value']:.2f} with groups kept together, {found['random']['value']:.2f} without"

@@ -9,12 +9,8 @@ import pandas as pd
 
 from pipeline import tracking
 from pipeline.base import paths
-from pipeline.config.experiment import Experiment
-from pipeline.config.features import BaseFeatures, Features, longest_s
 from pipeline.config.project import BaseParams
-from pipeline.data.split import LEAKY
 from pipeline.evaluation import metrics
-from pipeline.features import cost
 from pipeline.models.exported import Exported
 from pipeline.tracking import run_logging
 from pipeline.training.answers import data_of
@@ -43,7 +39,7 @@ def log_scores(
     """To the experiment's run ``found``, and to each trial's its own; runs that the store does not know are restored.
 
     Returns:
-        The time in ms that a clip takes, of the last trial's model.
+        The time in ms that the last trial's model takes for a clip.
     """
     models, costs = specs(paths.MODELS / key), []
     run_logging.log_shared(settings, key, run, models[0].experiment)
@@ -54,8 +50,6 @@ def log_scores(
         costs.append({"cost/parameters": model.parameters, "cost/train_seconds": model.train_seconds})
         inputs = [values[:1] for values in examples(data).values()]
         costs[-1] |= _measured(paths.MODELS / key / model.trial.name / "model.onnx", inputs)
-        clip_ms = clip_cost(settings.features, model.experiment, data, costs[-1]["cost/latency_ms"])
-        costs[-1]["cost/clip_ms"] = clip_ms
         with run_logging.trial(settings, key, run, model.trial, model.run_id) as child:
             if child.restored:
                 run_logging.restore(child, key, model.trial, data)
@@ -71,7 +65,7 @@ def log_scores(
         run.log_metrics({**every.mean(), "cost/train_seconds": every["cost/train_seconds"].sum()})
         run.log_metrics(_rounded(found, (*VALID, "test_macro_f1_sd")))
         run.took(every["cost/train_seconds"].sum())
-    return clip_ms
+    return _clip_ms(data, costs[-1]["cost/latency_ms"])
 
 
 def _part_scores(own: pd.DataFrame, part: str) -> dict[str, float]:
@@ -92,28 +86,7 @@ def _measured(file: Path, inputs: list[Any]) -> dict[str, float]:
     return {"cost/model_mb": round(file.stat().st_size / 1e6, 3), "cost/latency_ms": float(f"{1000 * min(times):.3g}")}
 
 
-def clip_cost(features: BaseFeatures, experiment: Experiment, data: Splits, window_ms: float) -> float:
-    """Time in ms for a clip of mean length: its windows, and its features, which pictures do not have."""
-    part = "test" if "test" in data.windows else "valid"
-    windows = data.windows[part]
-    clip_ms = window_ms * len(windows.even(windows.frames)) / len(windows)
-    if isinstance(features, Features):
-        seconds = min(data.clips[part]["duration_s"].mean(), longest_s(features.excerpt))
-        clip_ms += 1000 * cost.seconds_for(features, experiment.features, seconds)
-    return float(f"{clip_ms:.3g}")
-
-
-def log_leak(settings: BaseParams, key: str, found: Mapping[str, Any]) -> None:
-    """A run below the one of all leaks, whose metrics have names that no table of models mistakes for scores."""
-    above = tracking.parent(
-        settings.tracking.experiment,
-        "leak",
-        "What experiments would claim if clips of one group were in several parts.",
-    )
-    about = f"Experiment `{key}`, trained with each group in one part (grouped) and clip by clip (random)."
-    with run_logging.open_run(settings, f"leak {key}", "leak", about, parent=above) as run:
-        run.set_tags({"leaky": f"the random score: {LEAKY['random']}"})
-        run.log_params({"experiment": key, "folds": found["folds"]})
-        for name in ("grouped", "random", "gap"):
-            ends = {"value": "macro_f1", "low": "macro_f1_low", "high": "macro_f1_high"}
-            run.log_metrics({f"leak/{name}_{end}": found[name][part] for part, end in ends.items()})
+def _clip_ms(data: Splits, window_ms: float) -> float:
+    """Of the windows of a clip, a mean over clips."""
+    windows = data.windows["test" if "test" in data.windows else "valid"]
+    return float(f"{window_ms * len(windows.even(windows.frames)) / len(windows):.3g}")
