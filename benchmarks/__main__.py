@@ -87,5 +87,9 @@ def _rows(parts: list[str], files: list[Path], repeats: int) -> Iterator[dict[st
         yield from map(Row._asdict, champion.tagger(files, repeats))
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1:2] == ["choice"]:
+    from benchmarks import choice
+
+    choice.main()
+elif __name__ == "__main__":
     main()
