@@ -110,7 +110,7 @@ def test_folds(labels: list[list[int]], folds: int, seed: int) -> None:
     ]
     table = clips(members)
     try:
-        rows = made(table, SETTINGS.model_copy(update={"folds": folds}), seed)
+        rows = made(table, SETTINGS.model_copy(update={"test_folds": folds}), seed)
     except SplitError as error:
         # with two folds a label of few, unequal groups may have one group outside a fold
         assert folds == 2 and "has no clip in" in str(error)
@@ -132,7 +132,7 @@ def test_folds_are_of_like_size_though_each_label_has_a_large_group() -> None:
         for group in range(7)
         for _ in range(20 if group == 0 else 5)
     ]
-    rows = made(clips(members), SETTINGS.model_copy(update={"folds": 5}), 7)
+    rows = made(clips(members), SETTINGS.model_copy(update={"test_folds": 5}), 7)
     sizes = rows[rows["part"] == "test"].groupby("fold").size()
     assert sizes.sum() == 500
     assert sizes.max() <= 1.2 * sizes.min()
