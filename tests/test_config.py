@@ -228,7 +228,7 @@ def swept(key: str, space: dict[str, Any]) -> dict[str, Any]:
         ("model.dropout", {"low": 0.0, "high": 1.0}, "model.dropout = 1.0 has 1 problem(s)"),
         ("model.hidden", {"choices": [[512, 512], [0]]}, "model.hidden = [0] has 1 problem(s)"),
         ("training.batch_size", {"low": 8.0, "high": 64.0}, "training.batch_size = 8.0 has 1 problem(s)"),
-        ("training.monitor", {"choices": ["valid_loss", None]}, "patience needs something to monitor"),
+        ("training.patience", {"choices": [9, None]}, "patience needs something to monitor"),
         ("model.dropout", {"low": 0.6}, "sweeps.mlp.space.model.dropout: give low and high, or choices"),
         ("model.dropout", {"low": 0.6, "high": 0.5}, "high must be above low"),
         ("model.dropout", {"low": 0, "high": 0.5, "log": True}, "log needs a range above 0"),

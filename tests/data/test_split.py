@@ -16,7 +16,7 @@ from pipeline.data.split import split as made
 from tutorial.split import first_to_train
 
 SHARES = {"train": 0.6, "valid": 0.15, "test": 0.25}
-SETTINGS = Split(protocol="grouped", folds=1, valid=SHARES["valid"], test=SHARES["test"])
+SETTINGS = Split(protocol="grouped", folds=1, test_folds=1, valid=SHARES["valid"], test=SHARES["test"])
 
 
 def clips(members: list[tuple[str, str]]) -> pd.DataFrame:
