@@ -15,7 +15,7 @@ from running import champion, evaluate, train
 
 from pipeline import cli
 from pipeline.base import paths
-from pipeline.base.files import read_json
+from pipeline.base.files import read_json, write_json
 from pipeline.config.project import Params
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.serving import isolated, manifest, model_card, ood_evaluation, promotion
@@ -29,18 +29,20 @@ Setup = Callable[..., None]
 MODELS = {
     "majority": {"features": ["tabular"], "model": {"name": "majority"}},
     "logreg": {"features": ["tabular"], "model": {"name": "logreg", "c": 1.0}},
+    "other": {"features": ["tabular"], "model": {"name": "logreg", "c": 0.9}},
 }
 
 
 @pytest.fixture
 def run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """``run("majority", "logreg", min_valid_macro_f1=0.0)``: the stage, of these experiments; gives the card."""
+    """``run("majority", "logreg", min_valid_macro_f1=0.0)``: the stage, of these experiments, the last of which is chosen;
+    gives the card."""
     # the clips have no audio
     monkeypatch.setattr(model_card, "measure", lambda *_: Cost(1.5, 0.1, 1.0))
     monkeypatch.setattr(ood_evaluation, "noises", lambda *_: Roc([0.0, 1.0], [0.0, 1.0], 0.5, 0.0, 1))
     # a model's page needs features that this checkout does not have
     monkeypatch.setattr(Params, "model_pages", False)
-    setup(leak=[], split={"valid": 0.5, "test": 0.2})
+    setup(leak=[], split={"folds": "auto"})
     params = yaml.safe_load(paths.PARAMS.read_text())
     params["experiments"] = MODELS
     paths.PARAMS.write_text(yaml.safe_dump(params))
@@ -52,6 +54,7 @@ def run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         params["experiments"] = {key: MODELS[key] for key in keys}
         params["champion"] |= settings
         paths.PARAMS.write_text(yaml.safe_dump(params))
+        write_json(paths.CHOICE, {"chosen": keys[-1]})
         champion()
         return paths.CARD.read_text()
 
@@ -95,6 +98,13 @@ def test_a_worse_candidate_is_refused_and_the_alias_stays(run: Callable[..., str
     # the same model again is the same version
     assert "Still the champion: " in run("logreg")
     assert alias(name) == before
+
+    outside = len(pd.read_parquet(paths.CANDIDATE / "seen.parquet"))
+    card = run("other")
+    assert f"Accepted as champion, replacing version {before[0]}: " in card
+    assert re.search(rf"not significantly different from the previous champion: .* on {outside} clips", card), (
+        "on out-of-fold answers of both"
+    )
 
 
 def test_the_run_knows_size_latency_and_version(run: Callable[..., str], checkout: Path) -> None:
@@ -243,6 +253,11 @@ def test_a_clone_that_has_pulled_everything_gets_its_champion_back(
     assert restored.data.params["experiment"] == "logreg"
     assert "test/macro_f1" in restored.data.metrics
 
+    write_json(paths.CHOICE, {"chosen": "majority"})
+    assert "has the model logreg, but by the evaluations here majority is chosen" in str(typed("champion"))
+    write_json(paths.CHOICE, {"chosen": "logreg"})
+    (paths.EVALUATION / "logreg/predictions.parquet").unlink()
+    assert "logreg/predictions.parquet is not here: `dvc pull`" in str(typed("champion"))
     (paths.CANDIDATE / "manifest.json").unlink()
     assert "manifest.json is not here: `dvc pull` brings it from the remote" in str(typed("champion"))
 
