@@ -29,7 +29,6 @@ Setup = Callable[..., None]
 MODELS = {
     "majority": {"features": ["tabular"], "model": {"name": "majority"}},
     "logreg": {"features": ["tabular"], "model": {"name": "logreg", "c": 1.0}},
-    "other": {"features": ["tabular"], "model": {"name": "logreg", "c": 0.9}},
 }
 
 
@@ -42,7 +41,7 @@ def run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     monkeypatch.setattr(ood_evaluation, "noises", lambda *_: Roc([0.0, 1.0], [0.0, 1.0], 0.5, 0.0, 1))
     # a model's page needs features that this checkout does not have
     monkeypatch.setattr(Params, "model_pages", False)
-    setup(leak=[], split={"folds": "auto"})
+    setup(leak=[], split={"valid": 0.5, "test": 0.2})
     params = yaml.safe_load(paths.PARAMS.read_text())
     params["experiments"] = MODELS
     paths.PARAMS.write_text(yaml.safe_dump(params))
@@ -98,13 +97,6 @@ def test_a_worse_candidate_is_refused_and_the_alias_stays(run: Callable[..., str
     # the same model again is the same version
     assert "Still the champion: " in run("logreg")
     assert alias(name) == before
-
-    outside = len(pd.read_parquet(paths.CANDIDATE / "seen.parquet"))
-    card = run("other")
-    assert f"Accepted as champion, replacing version {before[0]}: " in card
-    assert re.search(rf"not significantly different from the previous champion: .* on {outside} clips", card), (
-        "on out-of-fold answers of both"
-    )
 
 
 def test_the_run_knows_size_latency_and_version(run: Callable[..., str], checkout: Path) -> None:
