@@ -192,17 +192,19 @@ def test_spectrogram_and_wavelet_share_their_frames() -> None:
 
 def test_valid_and_test_leave_something_to_train_on() -> None:
     assert "nothing would be left" in complaint(changed(("split", "valid"), 0.75))
-    raw = changed(("split", "folds"), 5)
-    assert parse(raw).split.folds == 5
+    raw = changed(("split", "test_folds"), 5)
+    assert parse(raw).split.test_folds == 5
     raw["split"]["valid"] = 0.8
     assert "nothing would be left" in complaint(raw)
 
 
 @pytest.mark.parametrize("protocol", ["tutorial", "filtered"])
-def test_published_splits_have_no_folds(protocol: str) -> None:
+def test_published_splits_have_one_test_part(protocol: str) -> None:
     raw = changed(("split", "protocol"), protocol)
     raw["split"]["folds"] = 5
-    assert "is one published split" in complaint(raw)
+    assert parse(raw).split.folds == 5, "of the clips outside test"
+    raw["split"]["test_folds"] = 5
+    assert "are published: set test_folds to 1" in complaint(raw)
 
 
 def test_leaks_are_experiments() -> None:
@@ -226,7 +228,7 @@ def swept(key: str, space: dict[str, Any]) -> dict[str, Any]:
         ("model.dropout", {"low": 0.0, "high": 1.0}, "model.dropout = 1.0 has 1 problem(s)"),
         ("model.hidden", {"choices": [[512, 512], [0]]}, "model.hidden = [0] has 1 problem(s)"),
         ("training.batch_size", {"low": 8.0, "high": 64.0}, "training.batch_size = 8.0 has 1 problem(s)"),
-        ("training.monitor", {"choices": ["valid_loss", None]}, "patience needs something to monitor"),
+        ("training.patience", {"choices": [9, None]}, "patience needs something to monitor"),
         ("model.dropout", {"low": 0.6}, "sweeps.mlp.space.model.dropout: give low and high, or choices"),
         ("model.dropout", {"low": 0.6, "high": 0.5}, "high must be above low"),
         ("model.dropout", {"low": 0, "high": 0.5, "log": True}, "log needs a range above 0"),

@@ -49,7 +49,7 @@ class Split(Section):
     folds: Annotated[int, Field(ge=1, le=50)] | Literal["auto"]
     """k: cross-validation of the clips outside test, and a last training on all of them; 1: one validation part; auto: see
     pipeline/data/split.py."""
-    test_folds: Annotated[int, Field(ge=1, le=50)] = 1
+    test_folds: Annotated[int, Field(ge=1, le=50)]
     """k: each clip is a test clip once, in k times as many trainings."""
     valid: Annotated[float, Field(gt=0, lt=1)]
     test: Annotated[float, Field(gt=0, lt=1)]

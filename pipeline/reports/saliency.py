@@ -15,7 +15,7 @@ from pipeline.features.store import Store
 from pipeline.models.exported import Exported
 from pipeline.training.answers import data_of
 from pipeline.training.splits import Splits
-from pipeline.training.trials import Trial, spec
+from pipeline.training.trials import specs
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ def saliencies(
         features: the folder of the feature stores.
     """
     found: dict[Any, Saliency] = {}
-    for (fold, seed), own in answers.groupby(["fold", "seed"]):
-        trained = folder / Trial(int(fold), int(seed)).name
-        model = spec(trained)
+    models = {(one.fold, one.seed): one for one in specs(folder)}
+    for trained_on, own in answers.groupby(["fold", "seed"]):
+        model = models[trained_on]
         data = data_of(model, table, split)
-        specs = {kind: Store(features / kind).spec for kind in data.kinds}
-        graph = Exported(trained / "model.onnx", model.experiment.training.threads)
-        found |= {place: _saliency(answer, data, specs, graph) for place, answer in own.iterrows()}
+        stored = {kind: Store(features / kind).spec for kind in data.kinds}
+        graph = Exported(folder / model.trial.name / "model.onnx", model.experiment.training.threads)
+        found |= {place: _saliency(answer, data, stored, graph) for place, answer in own.iterrows()}
     return [found[place] for place in answers.index]
 
 

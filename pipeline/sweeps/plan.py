@@ -112,8 +112,9 @@ class Plan:
             raise SweepError(f"{', '.join(map(str, missing))} is missing: run `dvc repro {stages}` and start again")
         asked, table = self.settings.split, split.read()
         folds = table.loc[(table["part"] == "valid") & (table["test_fold"] == 0), "fold"].nunique()
-        if asked.folds not in ("auto", folds):
+        tests = table["test_fold"].nunique()
+        if asked.folds not in ("auto", folds) or asked.test_folds != tests:
             raise SweepError(
-                f"{paths.SPLIT} has {folds} fold(s), and params.yaml asks for {asked.folds}: run "
-                "`dvc repro features split` and start again"
+                f"{paths.SPLIT} has {folds} fold(s) and {tests} test fold(s), and params.yaml asks for {asked.folds} and "
+                f"{asked.test_folds}: run `dvc repro features split` and start again"
             )

@@ -125,6 +125,7 @@ def fit(
     with warnings.catch_warnings():
         # batches are cut out of memory in one operation: worker processes would only copy them
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*have no `val_dataloader`.*")  # of a refit
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # a deprecation within Lightning
         trainer.fit(
             module,

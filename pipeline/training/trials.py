@@ -35,7 +35,9 @@ class Trial:
 def trials(settings: BaseParams, split: pd.DataFrame) -> list[Trial]:
     seeds = settings.seeds or [settings.seed]
     compared = set(split.loc[split["part"] == "valid", "fold"])
-    return [Trial(fold, seed, fold not in compared) for fold in map(int, sorted(split["fold"].unique())) for seed in seeds]
+    return [
+        Trial(fold, seed, fold not in compared) for fold in sorted(split["fold"].unique().tolist()) for seed in seeds
+    ]
 
 
 def last_score(histories: Iterable[pd.DataFrame], training: Training) -> str:

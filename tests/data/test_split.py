@@ -9,14 +9,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from pipeline import config
 from pipeline.config.data import Split
 from pipeline.data import gtzan
-from pipeline.data.split import LEAKY, PARTS, SplitError, explained, leaky
+from pipeline.data.split import LEAKY, PARTS, SplitError, explained, in_words, leaky
 from pipeline.data.split import split as made
 from tutorial.split import first_to_train
 
 SHARES = {"train": 0.6, "valid": 0.15, "test": 0.25}
-SETTINGS = Split(protocol="grouped", folds=1, valid=SHARES["valid"], test=SHARES["test"])
+SETTINGS = Split(protocol="grouped", folds=1, test_folds=1, valid=SHARES["valid"], test=SHARES["test"])
 
 
 def clips(members: list[tuple[str, str]]) -> pd.DataFrame:
@@ -110,7 +111,7 @@ def test_folds(labels: list[list[int]], folds: int, seed: int) -> None:
     ]
     table = clips(members)
     try:
-        rows = made(table, SETTINGS.model_copy(update={"folds": folds}), seed)
+        rows = made(table, SETTINGS.model_copy(update={"test_folds": folds}), seed)
     except SplitError as error:
         # with two folds a label of few, unequal groups may have one group outside a fold
         assert folds == 2 and "has no clip in" in str(error)
@@ -132,7 +133,7 @@ def test_folds_are_of_like_size_though_each_label_has_a_large_group() -> None:
         for group in range(7)
         for _ in range(20 if group == 0 else 5)
     ]
-    rows = made(clips(members), SETTINGS.model_copy(update={"folds": 5}), 7)
+    rows = made(clips(members), SETTINGS.model_copy(update={"test_folds": 5}), 7)
     sizes = rows[rows["part"] == "test"].groupby("fold").size()
     assert sizes.sum() == 500
     assert sizes.max() <= 1.2 * sizes.min()
@@ -257,3 +258,90 @@ def test_groups_that_allow_no_split_name_the_label_and_the_part() -> None:
     members = [(group, label) for label, groups in {"x": "abc", "y": "abd", "z": "cde"}.items() for group in groups]
     with pytest.raises(SplitError, match=r"label '\w' has no clip in (train|valid|test)"):
         made(clips(members), SETTINGS, 7)
+
+
+DEFAULT = config.load(Path(__file__).parents[2] / "params.yaml").split
+"""With ``folds: auto``."""
+
+
+def sized(groups: int, clips_each: int) -> pd.DataFrame:
+    """Two labels with this many groups each."""
+    members = [(f"{label} {group}", label) for label in ("jazz", "rock") for group in range(groups)]
+    return clips([member for member in members for _ in range(clips_each)])
+
+
+def cross_validated(table: pd.DataFrame, rows: pd.DataFrame, folds: int) -> None:
+    """Each clip outside test is valid once, beside a refit that is trained on all of them."""
+    *compared, refit = (own.set_index("clip_id")["part"] for _, own in rows.groupby("fold"))
+    assert sorted(rows["fold"].unique()) == list(range(folds + 1))
+    outside = set(refit.index[refit == "train"])
+    assert set(refit) == {"train", "test"}
+    assert all(set(parts.index) == outside and set(parts) == {"train", "valid"} for parts in compared)
+    held_out = [clip for parts in compared for clip in parts.index[parts == "valid"]]
+    assert sorted(held_out) == sorted(outside)
+    joined = rows.merge(table, on="clip_id")
+    beside = joined[joined["part"] != "test"]  # a published split has unknown artists on both sides
+    assert (beside.groupby(["fold", "group"])["part"].nunique() == 1).all(), "a group is in two parts"
+    train = joined[joined["part"] == "train"]
+    assert (train.groupby("fold")["label"].nunique() == table["label"].nunique()).all(), "a label is not trained on"
+
+
+@pytest.mark.parametrize(
+    ("groups", "clips_each", "folds"),
+    [
+        (20, 3, 5),
+        (100, 11, 1),  # of 200 groups 30 are valid, with 330 clips
+        (100, 9, 5),  # 270 clips
+        (80, 15, 5),  # 24 groups
+    ],
+)
+def test_auto_takes_five_folds_where_valid_would_be_small(groups: int, clips_each: int, folds: int) -> None:
+    table = sized(groups, clips_each)
+    rows = made(table, DEFAULT, 7)
+    if folds == 1:
+        pd.testing.assert_frame_equal(rows, made(table, DEFAULT.model_copy(update={"folds": 1}), 7))
+        assert "cross-validated" not in in_words(rows) + explained(rows)
+        return
+    cross_validated(table, rows, folds)
+    assert f"cross-validated in {folds} folds" in in_words(rows)
+    assert f"cross-validated in {folds} folds" in explained(rows)
+
+
+def test_the_test_clips_do_not_depend_on_folds() -> None:
+    table = sized(20, 3)
+    found = [
+        rows.loc[rows["part"] == "test", "clip_id"].tolist()
+        for rows in (made(table, DEFAULT.model_copy(update={"folds": folds}), 7) for folds in (1, 3, 5))
+    ]
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_label_with_two_groups_outside_test_can_be_cross_validated() -> None:
+    members = [(f"{label} {group}", label) for label in ("jazz", "rock") for group in range(12)]
+    members += [(f"polka {group}", "polka") for group in range(3)]
+    table = clips([member for member in members for _ in range(4)])
+    cross_validated(table, made(table, DEFAULT, 7), 5)
+
+
+def test_test_folds_are_each_cross_validated() -> None:
+    table = sized(20, 3)
+    rows = made(table, DEFAULT.model_copy(update={"test_folds": 3, "folds": 4}), 7)
+    assert rows.groupby("test_fold")["fold"].unique().map(list).tolist() == [
+        [5 * n + k for k in range(5)] for n in range(3)
+    ]
+    assert sorted(rows.loc[rows["part"] == "test", "clip_id"]) == sorted(table["clip_id"]), "each a test clip once"
+    for number, own in rows.groupby("test_fold"):
+        cross_validated(table, own.assign(fold=own["fold"] - 5 * number), 4)
+
+
+@pytest.mark.parametrize("protocol", ["filtered", "tutorial"])
+def test_published_splits_are_cross_validated_only_where_asked(protocol: str) -> None:
+    table, asked = gtzan_names(), DEFAULT.model_copy(update={"protocol": protocol})
+    published, folds = made(table, asked, 7), made(table, asked.model_copy(update={"folds": 5}), 7)
+    assert set(published["fold"]) == {0}
+    test = [set(rows.loc[rows["part"] == "test", "clip_id"]) for rows in (published, folds)]
+    assert test[0] == test[1]
+    if protocol == "filtered":
+        cross_validated(table, folds, 5)
+        counts = folds[folds["fold"] == 5]["part"].value_counts().to_dict()
+        assert counts == {"train": 443 + 197, "test": 290}

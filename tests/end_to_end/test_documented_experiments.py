@@ -13,7 +13,7 @@ from pipeline.base import paths
 from pipeline.base.files import read_json
 
 GTZAN = "soundtrack import gtzan-excerpts --groups artists.csv"
-LEAK = "dvc exp run -S data.source=folder -S split.folds=5 leak@logreg leak@mlp"
+LEAK = "dvc exp run -S data.source=folder -S split.test_folds=5 leak@logreg leak@mlp"
 
 
 @pytest.mark.documented(GTZAN, LEAK)
@@ -26,7 +26,7 @@ def test_the_leak_is_measured_in_five_folds_by_one_command(checkout: Path, typed
     edit_params(checkout, lambda content: content["experiments"]["mlp"].update(training={"epochs": 1}))
     typed(checkout, GTZAN)
     assert {"leak@logreg", "leak@mlp"} <= set(ran(typed(checkout, LEAK)))
-    assert pd.read_parquet(checkout / paths.SPLIT)["fold"].nunique() == 5
+    assert pd.read_parquet(checkout / paths.SPLIT)["test_fold"].nunique() == 5
     told = runs(checkout).set_index("name")
     for key in ("logreg", "mlp"):
         found = read_json(checkout / f"evaluation/leak/{key}/leak.json")

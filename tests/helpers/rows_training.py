@@ -64,6 +64,7 @@ DEFAULTS = [
 """Of all experiments."""
 CHOICE = [
     Row("split.folds", 3, "split", "data/split.parquet:fold"),
+    Row("split.test_folds", 3, "split", "data/split.parquet:test_fold"),
     Row("seed", 8, "split", "data/split.parquet:part"),
     Row("seed", 8, "train@cnn", CNN),
     Row("seeds", [1, 2], "train@logreg", WEIGHTS.format("logreg")),

@@ -1,10 +1,11 @@
-"""A store of features from arrays."""
+"""A store of features from arrays, and a split table from parts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pipeline.base.files import atomic_write
 from pipeline.features.store import Writer, block
@@ -21,3 +22,9 @@ def write_store(
             writer.add(clip_id, "", block(values, dtype))
         assert writer is not None, "a store needs at least one clip"
         writer.finish()
+
+
+def split_table(clip_ids: Iterable[str], parts: Sequence[str]) -> pd.DataFrame:
+    """Of one fold."""
+    rows = pd.DataFrame({"clip_id": list(clip_ids), "part": parts})
+    return rows.assign(fold=0, test_fold=0, protocol="grouped")

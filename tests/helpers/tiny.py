@@ -31,6 +31,7 @@ TINY: Params = {
     "data.source": "folder",
     "data.starter": {"clips_per_style": 1, "seconds": 10.0},
     "audit.min_clips": 2,
+    "split.folds": 1,
     "split.valid": 0.3,
     "split.test": 0.3,
     "features.tabular.n_fft": 1024,

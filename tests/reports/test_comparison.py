@@ -17,6 +17,7 @@ from PIL import Image
 
 from pipeline.evaluation import calibration, metrics
 from pipeline.evaluation.bootstrap import Comparison, Interval
+from pipeline.evaluation.choice import Choice
 from pipeline.reports import answer
 from pipeline.reports.comparison import comparison, rank
 from pipeline.reports.entries import DataSummary, Entry
@@ -46,6 +47,8 @@ def entry(key: str, valid_f1: float, counts: list[list[int]], epochs: int = 5) -
             "valid_macro_f1": valid_f1,
             "valid_accuracy": valid_f1,
             "valid_loss": 1 - valid_f1,
+            "valid_macro_f1_low": valid_f1 - 0.1,
+            "valid_macro_f1_high": valid_f1 + 0.1,
             **metrics.scores(predictions, "test"),
             "test_macro_f1_low": 0.5,
             "test_macro_f1_high": 0.9,
@@ -73,6 +76,7 @@ def entry(key: str, valid_f1: float, counts: list[list[int]], epochs: int = 5) -
         run=(f"run-of-{key}", f"http://127.0.0.1:5000/#/run-of-{key}"),
         wall_time_s=75.4,
         parameters=1_234_567,
+        network_ms=2.0,
     )
 
 
@@ -96,6 +100,14 @@ PAIRS = [
     Comparison("cnn", "majority", Interval(0.7, 0.5, 0.8), clips=20, groups=9),
     Comparison("m_l_p", "majority", Interval(0.8, 0.6, 0.9), clips=20, groups=9),
 ]
+
+
+CHOICE = Choice("cnn", "cnn", ["cnn", "m_l_p"], {"cnn": 12.0, "m_l_p": 40.0, "majority": 2.0})
+
+
+def alone(*keys: str) -> Choice:
+    """The first, better than the others."""
+    return Choice(keys[0], keys[0], [keys[0]], dict.fromkeys(keys, 5.0))
 
 
 def leak(grouped: Ends, random: Ends, gap: Ends, groups: int) -> dict[str, Any]:
@@ -150,7 +162,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    comparison([MAJORITY, MLP, CNN], PAIRS, LEAKS, DATA, {"Data": "data.html"}, folder)
+    comparison([MAJORITY, MLP, CNN], CHOICE, PAIRS, LEAKS, DATA, {"Data": "data.html"}, folder)
     return folder
 
 
@@ -197,7 +209,9 @@ def test_the_first_box_says_the_answer(page: Page) -> None:
         "both models are significantly better.",
         f"Most frequent mistake: {EVIL} was predicted as a|b 2 of 5 times.",
         "Scores of a|b are uncertain: their test clips are of one or two groups.",
-        "cnn was chosen for its validation macro F1, 0.80. Test scores were not used to choose.",
+        "cnn was chosen: cnn (12 ms) and m_l_p (40 ms) are not significantly different from the best on validation, and it "
+        "is the best, and no other is half as costly (time for the features and the network of one clip). "
+        "Its macro F1 on validation is 0.80 (0.70 to 0.90). Test scores were not used to choose.",
         f"Higher on the test set: m_l_p ({MLP.metrics['test_macro_f1']:.2f}). We do not choose by test score",
     ):
         assert sentence in page.first_box
@@ -206,7 +220,7 @@ def test_the_first_box_says_the_answer(page: Page) -> None:
 def test_the_text_says_the_rest(page: Page) -> None:
     text = " ".join(page.text.split())
     for sentence in (
-        "Sorted by validation macro F1",
+        "The chosen model first, the others by validation macro F1",
         "Rejected clips, which are in no part: 5",
         "Split: grouped: one split.",
         "m_l_p has a macro F1 of 0.48 (0.42 to 0.54) in 5 folds with groups kept together, and of "
@@ -269,11 +283,11 @@ def test_what_can_be_told_about_the_best_model(pairs: list[tuple[str, str, bool]
 def test_it_is_said_whether_training_paid() -> None:
     tags = replace(MLP, key="tags", model="zero-shot", never=["a|b"])
     ahead = [Comparison("cnn", "tags", Interval(0.2, 0.1, 0.3), clips=20, groups=9)]
-    told = answer.answer([CNN, tags, MAJORITY], ahead, DATA)
+    told = answer.answer([CNN, tags, MAJORITY], CHOICE, ahead, DATA)
     words = "Without training, tags reaches 0.95; significantly better: cnn. It never predicts a|b, for which it knows no tag."
     assert words in told
     level = [Comparison("tags", "cnn", Interval(0.1, -0.1, 0.3), clips=20, groups=9)]
-    best = answer.answer([tags, CNN, MAJORITY], level, DATA)
+    best = answer.answer([tags, CNN, MAJORITY], alone("tags"), level, DATA)
     assert any(
         line.startswith("Without training, tags reaches 0.95; no trained model is significantly better.")
         for line in best
@@ -296,7 +310,7 @@ def test_scaling_that_makes_calibration_worse_is_said(tmp_path: Path, page: Page
     assert [row[-1] for row in better[1:]] == ["better", "better"]
     assert "Temperature scaling made" not in page.text
     worse = dataclasses.replace(CNN, metrics={**CNN.metrics, "test_ece": 0.11, "test_ece_scaled": 0.16})
-    comparison([worse, MLP], [], {}, DATA, {}, tmp_path)
+    comparison([worse, MLP], CHOICE, [], {}, DATA, {}, tmp_path)
     found = Page((tmp_path / "comparison.html").read_text(encoding="utf-8"))
     assert "Temperature scaling made the calibration error larger for cnn (0.11 to 0.16)" in " ".join(
         found.text.split()
@@ -357,7 +371,7 @@ def test_markdown_shows_every_figure(out: Path, markdown: str) -> None:
 
 def test_a_leaky_split_is_marked_beside_its_scores(tmp_path: Path) -> None:
     leaky = dataclasses.replace(DATA, leaky=True, protocol="random: one split. Leaky: groups are cut.")
-    comparison([CNN, MLP], [], {}, leaky, {}, tmp_path)
+    comparison([CNN, MLP], CHOICE, [], {}, leaky, {}, tmp_path)
     page = Page((tmp_path / "comparison.html").read_text(encoding="utf-8"))
     header = page.tables[0][0]
     scores = [name for name in header if name.startswith(("valid", "test"))]
@@ -369,7 +383,7 @@ def test_a_leaky_split_is_marked_beside_its_scores(tmp_path: Path) -> None:
 
 def test_models_with_a_page_are_linked(tmp_path: Path) -> None:
     paged = [dataclasses.replace(one, page=f"models/{one.key}.html") for one in (CNN, MLP)]
-    comparison([*paged, MAJORITY], [], {}, DATA, {}, tmp_path)
+    comparison([*paged, MAJORITY], CHOICE, [], {}, DATA, {}, tmp_path)
     page = Page((tmp_path / "comparison.html").read_text(encoding="utf-8"))
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
     assert [link for link in links if not str(link).startswith("http")] == [
@@ -392,7 +406,7 @@ def test_a_fusion_shows_the_drop_without_each_branch(tmp_path: Path, page: Page,
         }
     )
     fused = dataclasses.replace(CNN, key="fusion", ablation=table)
-    comparison([fused, MLP], [], {}, DATA, {}, tmp_path)
+    comparison([fused, MLP], alone("fusion", "m_l_p"), [], {}, DATA, {}, tmp_path)
     rows = [table for table in Page((tmp_path / "comparison.html").read_text()).tables if "drop" in table[0]]
     assert rows == [
         [
@@ -406,7 +420,7 @@ def test_a_fusion_shows_the_drop_without_each_branch(tmp_path: Path, page: Page,
 
 
 def test_a_leak_that_could_not_be_measured_says_why(tmp_path: Path) -> None:
-    comparison([CNN], [], {"cnn": {"impossible": "too few <groups>"}}, DATA, {}, tmp_path)
+    comparison([CNN], CHOICE, [], {"cnn": {"impossible": "too few <groups>"}}, DATA, {}, tmp_path)
     page = Page((tmp_path / "comparison.html").read_text(encoding="utf-8"))
     assert "cnn: the leak could not be measured: too few <groups>" in page.text
     assert "leak.png" not in (tmp_path / "comparison.md").read_text(encoding="utf-8")
@@ -419,7 +433,7 @@ def test_several_trainings_have_a_spread(tmp_path: Path) -> None:
         metrics={**CNN.metrics, "test_macro_f1_mean": 0.61, "test_macro_f1_sd": 0.08},
         history=pd.concat([CNN.history, CNN.history.assign(fold=1)]),
     )
-    comparison([folds], [], {}, DATA, {}, tmp_path)
+    comparison([folds], CHOICE, [], {}, DATA, {}, tmp_path)
     header, row = Page((tmp_path / "comparison.html").read_text(encoding="utf-8")).tables[0]
     assert row[header.index("mean ± sd of trainings")] == "0.610 ± 0.080"
 
@@ -447,7 +461,7 @@ def test_escape_markdown(text: str, shown: str) -> None:
 def test_one_model_that_is_the_baseline(tmp_path: Path) -> None:
     tied = entry("majority", 1.0, [[4, 1, 0, 0], [0, 4, 0, 0], [0, 0, 4, 1], [0, 0, 0, 4]])
     tied = dataclasses.replace(tied, wall_time_s=3965.0)
-    comparison([tied], [], {}, dataclasses.replace(DATA, rejected={}), {}, tmp_path)
+    comparison([tied], alone("majority"), [], {}, dataclasses.replace(DATA, rejected={}), {}, tmp_path)
     text = (tmp_path / "comparison.md").read_text(encoding="utf-8")
     for sentence in (
         "No model beats the baseline on validation, which always predicts the most frequent label.",
@@ -473,4 +487,5 @@ def test_rank() -> None:
         variant("a", 0.4, 0.1),
         variant("g", 0.6, 2.0),
     ]
-    assert "".join(entry.key for entry in rank(given)) == "gefdcab"
+    assert "".join(entry.key for entry in rank(given, "g")) == "gefdcab"
+    assert "".join(entry.key for entry in rank(given, "f")) == "fgedcab", "the chosen one is first"

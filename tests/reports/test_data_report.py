@@ -14,7 +14,7 @@ import soundfile
 from matplotlib import colors
 from PIL import Image
 from running import describe
-from stores import write_store
+from stores import split_table, write_store
 
 from pipeline.base import paths
 from pipeline.data import clips
@@ -108,7 +108,7 @@ def table(folder: Path, layout: Mapping[str, Mapping[str, int]], seconds: float 
 def split(table: pd.DataFrame) -> pd.DataFrame:
     """Every third clip to each part."""
     parts = [("train", "valid", "test")[number % 3] for number in range(len(table))]
-    return pd.DataFrame({"clip_id": table["clip_id"], "fold": 0, "part": parts})
+    return split_table(table["clip_id"], parts)
 
 
 def stores(folder: Path, table: pd.DataFrame, bands: int = 8) -> dict[str, Store]:
@@ -393,7 +393,7 @@ def test_all_durations_are_in_the_histogram(seconds: list[float], scale: str) ->
 def test_the_stage_writes_the_page_from_the_pipeline_s_files(checkout: Path, given: pd.DataFrame) -> None:
     given = given.assign(clip_id=["NA", *given["clip_id"][1:]])
     clips.write(given)
-    split(given).assign(protocol="grouped").to_parquet(paths.SPLIT, index=False)
+    split(given).to_parquet(paths.SPLIT, index=False)
     pairs(1).assign(first="NA", error_rate=np.nan).to_csv(paths.DUPLICATES, index=False)
     stores(paths.FEATURES, given)
     describe()
@@ -405,7 +405,7 @@ def test_the_stage_writes_the_page_from_the_pipeline_s_files(checkout: Path, giv
 
 def test_the_stage_takes_an_empty_table_of_duplicates(checkout: Path, given: pd.DataFrame) -> None:
     clips.write(given)
-    split(given).assign(protocol="grouped").to_parquet(paths.SPLIT, index=False)
+    split(given).to_parquet(paths.SPLIT, index=False)
     NO_PAIRS.to_csv(paths.DUPLICATES, index=False)
     stores(paths.FEATURES, given)
     describe()

@@ -178,7 +178,7 @@ def candidate(music: Path) -> Callable[[float], Candidate]:
         )
         guesses = np.where(rng.random(len(files)) < right, labels, wrong)
         named = {f"p:{label}": 1 / 3 for label in CHORDS}
-        return Candidate("logreg", Trial(0, 7), clips.assign(predicted=guesses, **named), clips)
+        return Candidate("logreg", Trial(0, 7), clips.assign(predicted=guesses, **named), clips, [clips])
 
     return make
 

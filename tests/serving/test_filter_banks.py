@@ -10,6 +10,7 @@ import yaml
 from checkouts import make_music
 from networks import FRAMES, make_ast
 from running import features, weights
+from stores import split_table
 
 from pipeline import config
 from pipeline.base.files import sha256
@@ -65,7 +66,7 @@ def test_a_champion_predicts_as_it_was_evaluated(checkout: Path, bundle: Path) -
     weights("ast")
     features()
     part = ["train", "train", "train", "valid", "valid", "test"] * 3
-    split = pd.DataFrame({"clip_id": table["clip_id"], "fold": 0, "part": part})
+    split = split_table(table["clip_id"], part)
     experiment = settings.experiments["transfer-ast"]
     data = splits.load(experiment, settings.window, table, split, 0)
     net, _ = train_single(experiment, data, 7, checkout / "work", checkout / "cached", no_callback)

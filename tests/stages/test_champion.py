@@ -15,7 +15,7 @@ from running import champion, evaluate, train
 
 from pipeline import cli
 from pipeline.base import paths
-from pipeline.base.files import read_json
+from pipeline.base.files import read_json, write_json
 from pipeline.config.project import Params
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.serving import isolated, manifest, model_card, ood_evaluation, promotion
@@ -34,7 +34,8 @@ MODELS = {
 
 @pytest.fixture
 def run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """``run("majority", "logreg", min_valid_macro_f1=0.0)``: the stage, of these experiments; gives the card."""
+    """``run("majority", "logreg", min_valid_macro_f1=0.0)``: the stage, of these experiments, the last of which is chosen;
+    gives the card."""
     # the clips have no audio
     monkeypatch.setattr(model_card, "measure", lambda *_: Cost(1.5, 0.1, 1.0))
     monkeypatch.setattr(ood_evaluation, "noises", lambda *_: Roc([0.0, 1.0], [0.0, 1.0], 0.5, 0.0, 1))
@@ -52,6 +53,7 @@ def run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         params["experiments"] = {key: MODELS[key] for key in keys}
         params["champion"] |= settings
         paths.PARAMS.write_text(yaml.safe_dump(params))
+        write_json(paths.CHOICE, {"chosen": keys[-1]})
         champion()
         return paths.CARD.read_text()
 
@@ -243,6 +245,11 @@ def test_a_clone_that_has_pulled_everything_gets_its_champion_back(
     assert restored.data.params["experiment"] == "logreg"
     assert "test/macro_f1" in restored.data.metrics
 
+    write_json(paths.CHOICE, {"chosen": "majority"})
+    assert "has the model logreg, but by the evaluations here majority is chosen" in str(typed("champion"))
+    write_json(paths.CHOICE, {"chosen": "logreg"})
+    (paths.EVALUATION / "logreg/predictions.parquet").unlink()
+    assert "logreg/predictions.parquet is not here: `dvc pull`" in str(typed("champion"))
     (paths.CANDIDATE / "manifest.json").unlink()
     assert "manifest.json is not here: `dvc pull` brings it from the remote" in str(typed("champion"))
 

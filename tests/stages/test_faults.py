@@ -152,6 +152,7 @@ def walk(
     paths.PARAMS.write_text(yaml.safe_dump(params))
     paths.AUDIT.parent.mkdir()
     paths.AUDIT.write_text("# Audit\n")
+    write_json(paths.CHOICE, {"chosen": KEY})
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 

@@ -72,7 +72,7 @@ def answers() -> pd.DataFrame:
 
 
 def test_an_answer_is_explained_by_the_trial_that_gave_it(setup: Callable[..., None]) -> None:
-    setup(split={"folds": 2})
+    setup(split={"test_folds": 2})
     names = list(clips.good(clips.read())["clip_id"])
     write_store(paths.FEATURES / "spectrogram", names, (np.zeros((9, 4)) for _ in names), "float16", SPEC)
     for fold in (0, 1):

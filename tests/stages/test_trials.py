@@ -65,7 +65,7 @@ def test_shuffled_test_labels_change_no_decision(setup: Setup) -> None:
 
 
 def test_folds_and_seeds_are_runs_below_the_experiments_own(setup: Setup) -> None:
-    setup(seeds=[1, 2], split={"folds": 3})
+    setup(seeds=[1, 2], split={"test_folds": 3})
     train("logreg")
     evaluate("logreg")
     table = runs()
@@ -124,12 +124,13 @@ def test_trials_done_before_an_interruption_stay_done(setup: Setup, monkeypatch:
     with pytest.raises(KeyboardInterrupt):
         train("logreg")
     train("logreg")
-    assert len(calls) == 4, "the first fold once, the second twice, the third once"
+    assert len(calls) == 5, "the first fold once, the second twice, the third and the refit once"
     table = runs()
-    assert len(table) == 4, "the second fold went on in its run"
+    assert len(table) == 5, "the second fold went on in its run"
     assert {path.name for path in (paths.MODELS / "logreg").iterdir()} == {
         "run.json",
         *(f"fold{fold}-seed7" for fold in range(3)),
+        "refit3-seed7",
     }
 
 

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-from stores import write_store
+from stores import split_table, write_store
 from threadpoolctl import threadpool_info
 
 from pipeline import config
@@ -65,7 +65,7 @@ def table(checkout: Path) -> pd.DataFrame:  # noqa: ARG001
 @pytest.fixture
 def split(table: pd.DataFrame) -> pd.DataFrame:
     part = np.repeat(["train", "valid", "test"], [36, 12, 12])
-    return pd.DataFrame({"clip_id": table["clip_id"], "fold": 0, "test_fold": 0, "part": part, "protocol": "grouped"})
+    return split_table(table["clip_id"], list(part))
 
 
 def experiment(training: Training, features: list[str], model: dict[str, Any]) -> Experiment:
