@@ -124,7 +124,7 @@ def test_what_is_frozen_is_not_tuned(key: str, value: object) -> None:
 
 
 def test_a_backbone_that_goes_back_needs_another_head() -> None:
-    model = {**DEFAULTS["experiments"]["transfer"]["model"], "frozen": False, "wise_ft_alpha": 0.3}
+    model = {"name": "transfer", "backbone": "mobilenet_v2", "frozen": False, "wise_ft_alpha": 0.3}
     message = complaint(changed(("experiments", "transfer", "model"), model))
     assert "experiments.transfer.model" in message
     assert "wise_ft_alpha: the head is fitted anew to such weights: give shrinkage" in message
@@ -276,7 +276,7 @@ def test_an_experiment_inherits_training_down_to_augment() -> None:
 @pytest.mark.parametrize("empty", [None, {}])
 def test_an_empty_training_block_is_all_defaults(empty: object) -> None:
     read = parse(changed(("experiments", "cnn", "training"), empty))
-    assert read.experiments["cnn"].training == read.experiments["multimodal"].training
+    assert read.experiments["cnn"].training == read.experiments["transfer"].training
 
 
 def test_what_dvc_writes_is_read(tmp_path: Path) -> None:

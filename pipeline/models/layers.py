@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.config.models import Activation
+from pipeline.evaluation.temperature import Matrix
 from pipeline.models import MIN_PROBABILITY, Array, Input
 
 
@@ -35,12 +36,12 @@ def scaled(values: Array) -> tuple[Standardise, Array]:
         return layer, layer(torch.from_numpy(values)).numpy()
 
 
-def fitted_linear(coefficients: Array, intercept: Array, classes: int) -> nn.Linear:
-    """The layer that computes what scikit-learn's linear model decides by."""
+def fitted_linear(coefficients: Matrix, intercept: Matrix, classes: int) -> nn.Linear:
+    """The layer that computes what a fitted linear model decides by."""
     layer = nn.Linear(coefficients.shape[1], classes)
     with torch.no_grad():
-        if classes == 2:
-            # scikit-learn keeps one row for two classes: the log odds of the second against the first
+        if len(coefficients) < classes:
+            # scikit-learn's regression has one row for two classes: the log odds of the second against the first
             layer.weight[0], layer.bias[0] = 0.0, 0.0
             layer.weight[1], layer.bias[1] = torch.from_numpy(coefficients[0]), float(intercept[0])
         else:

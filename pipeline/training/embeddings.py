@@ -28,7 +28,8 @@ from pipeline.workflow.cache_key import cache_key, code, libraries
 Run = Callable[[Array], Array]
 """Windows to embeddings (windows, width)."""
 SPACINGS = TRAIN_SPACING, EVAL_SPACING = 0.5, 1.0
-"""Distance between a clip's windows, in windows: of those that a head is trained on, and of those that are averaged."""
+"""Distance between a clip's windows, in windows: of those that a head is trained on, and of those that are averaged, which
+are every second of them."""
 
 
 class Embeddings:
@@ -61,13 +62,16 @@ def embed(
         cache_dir: cached embeddings, by the backbone with its weights, and by the clip's rows.
         spacings: one of SPACINGS for each of ``splits``.
     """
-    pairs = [_spaced(windows, spacing) for windows, spacing in zip(splits, spacings, strict=True)]
+    pairs = [_half_apart(windows) for windows in splits]
     each = [_embeddings(backbone, splits, pairs, settings, cache_dir) for backbone in backbones]
-    counts = [np.bincount(own[:, 0], minlength=len(windows)) for windows, own in zip(splits, pairs, strict=True)]
-    return [
-        Windows([Embeddings(np.concatenate(values, axis=1), own)], windows.targets)
-        for windows, own, values in zip(splits, counts, zip(*each, strict=True), strict=True)
-    ]
+    found = []
+    for windows, spacing, own, values in zip(splits, spacings, pairs, zip(*each, strict=True), strict=True):
+        clips = own[:, 0]
+        number = np.arange(len(clips)) - np.searchsorted(clips, clips)  # within its clip
+        used = number % round(spacing / TRAIN_SPACING) == 0
+        counts = np.bincount(clips[used], minlength=len(windows))
+        found.append(Windows([Embeddings(np.concatenate(values, axis=1)[used], counts)], windows.targets))
+    return found
 
 
 def pack(
@@ -75,19 +79,18 @@ def pack(
 ) -> None:
     """Put a store of all embeddings that training needs of a frozen backbone at ``target``, where :func:`embed` finds it."""
     with _open(backbone, windows, settings, cache_dir) as (cached, run):
-        written = set()
-        for spacing in SPACINGS:
-            blocks = _blocks(windows, _spaced(windows, spacing), run, cached, settings)
-            for clip, (source, values, _) in zip(clips, blocks, strict=True):
-                # a clip of one window has the same in every spacing
-                if source not in written:
-                    cached.add(clip, source, values)
-                    written.add(source)
+        blocks = _blocks(windows, _half_apart(windows), run, cached, settings)
+        for clip, (source, values, _) in zip(clips, blocks, strict=True):
+            cached.add(clip, source, values)
         cached.finish(target)
 
 
-def _spaced(windows: Windows, spacing: float) -> Index:
-    return windows.even(max(1, int(spacing * windows.frames)))
+def _half_apart(windows: Windows) -> Index:
+    """(clip, offset) of the windows that cover every clip, and of one midway between each two of a clip."""
+    covering = windows.even(windows.frames)
+    midway = (covering[1:] + covering[:-1])[covering[1:, 0] == covering[:-1, 0]] // 2
+    pairs = np.concatenate([covering, midway])
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
 @contextmanager

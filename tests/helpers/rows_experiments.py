@@ -3,11 +3,12 @@
 from typing import Any
 
 from rows import Row, of
-from rows_training import WEIGHTS, steps, stopped
+from rows_training import WEIGHTS, steps
 from tiny import CNN
 
 LOGREG = {"name": "logreg", "c": 1.0}
 OTHER = {"name": "transfer", "backbone": "other", "frozen": True, "hidden": [], "dropout": 0.0}
+MOVED = {"gain_db": 6.0, "band_shift": 8.0}
 NO_LAYERS = r"shrinkage: .* with hidden \[\]"
 NO_DROPOUT = "dropout: nothing is trained"
 
@@ -52,22 +53,17 @@ TABULAR = [
     named("mlp", LOGREG),
     *model("mlp", {"hidden": [8, 8], "dropout": 0.1, "activations": ["tanh"], "standardise": False}),
     *training("mlp", "epochs", "learning_rate", "weight_decay", "label_smoothing", "batch_size"),
-    stopped("experiments.mlp.training", "train@mlp", "history/mlp.csv", WEIGHTS.format("mlp"), 1.0)[0],
 ]
 PICTURES = [
     heard("cnn", "wavelet"),
     named("cnn", OTHER),
     *model("cnn", {"arch": "tutorial", "dropout": 0.6}),
     *training("cnn", "learning_rate", "mixup"),
-    *of(
-        "train@cnn",
-        WEIGHTS.format("cnn"),
-        {"gain_db": 6.0, "band_shift": 8.0, "stretch": 0.15},
-        "experiments.cnn.training.augment.",
-    ),
+    *of("train@cnn", WEIGHTS.format("cnn"), {**MOVED, "stretch": 0.15}, "experiments.cnn.training.augment."),
     heard("multimodal", "wavelet", "spectrogram"),
     named("multimodal", CNN, features=["spectrogram"]),
     *model("multimodal", {"arch": "tutorial", "dropout": 0.6}),
+    *of("train@multimodal", WEIGHTS.format("multimodal"), MOVED, "experiments.multimodal.training.augment."),
     named("fusion", CNN, features=["spectrogram"]),
     *model("fusion", {"branches.image.model.dropout": 0.6}),
 ]
@@ -90,8 +86,6 @@ TRANSFER = [
             for leaf, value in {"frozen": False, "hidden": [], "shrinkage": 0.5}.items()
         },
     ),
-    *training("transfer", "epochs", "learning_rate", "weight_decay", "label_smoothing", "mixup"),
-    *training("transfer", "windows_per_clip"),
     heard("transfer-musicnn", "spectrogram", shows=WEIGHTS, backbone="other"),
     named("transfer-musicnn", CNN),
     *model("transfer-musicnn", {"backbone": ["musicnn_mtt"], "shrinkage": 0.1}),

@@ -50,13 +50,15 @@ TUTORIAL = [
 
 HERE = {
     "sweeps.mlp.space.model.hidden.choices": [[8], [4], [6], [2]],
-    "sweeps.transfer.space.model.hidden.choices": [[8], [], [4]],
-    "sweeps.transfer.space.training.epochs.choices": [2, 3],
     **{f"sweeps.{key}.trials": 3 for key in ("logreg", "mlp", "cnn", "transfer")},
 }
 """For what the tiny models have to be among what is tried."""
 SWEPT: Params = changed(default(), HERE)["sweeps"]
-PRESENT = {"experiments.mlp.training.batch_size": 16, "experiments.mlp.training.label_smoothing": 0.1}
+PRESENT = {
+    "experiments.mlp.training.batch_size": 16,
+    "experiments.mlp.training.label_smoothing": 0.1,
+    "experiments.transfer.model": default()["experiments"]["transfer"]["model"],
+}
 
 
 def other(leaf: str, value: Any) -> Any:

@@ -27,6 +27,7 @@ FUSION = {
     },
 }
 CNN = {"name": "cnn", "arch": "compact", "dropout": 0.0}
+TRANSFER = {"name": "transfer", "backbone": "mobilenet_v2", "frozen": True, "hidden": [8], "dropout": 0.1}
 TINY: Params = {
     "data.source": "folder",
     "data.starter": {"clips_per_style": 1, "seconds": 10.0},
@@ -36,6 +37,7 @@ TINY: Params = {
     "split.test": 0.3,
     "features.tabular.n_fft": 1024,
     "features.spectrogram": {"n_fft": 512, "hop_length": 512, "bands": 32, "top_db": 80.0},
+    "features.wavelet.hop_length": 512,
     "features.wavelet.bands": 32,
     "features.wavelet.bands_per_octave": 4,
     "features.wavelet.omega0": 6.0,
@@ -49,9 +51,10 @@ TINY: Params = {
     "training.precision": "32-true",
     "champion.min_valid_macro_f1": 0.0,
     "experiments.mlp.model.hidden": [8],
-    "experiments.mlp.training": {"epochs": 2, "patience": None},
-    "experiments.transfer.model.hidden": [8],
-    "experiments.transfer.training.epochs": 2,
+    "experiments.mlp.training": {"epochs": 2},
+    "experiments.transfer.model": TRANSFER,
+    "experiments.cnn.training": {},
+    "experiments.multimodal.training": {},
     "experiments.transfer-musicnn.training.ensemble_size": 2,
     "experiments.zero-shot.model.tags": {"jazz": ["loud"], "rock": ["quiet"]},
     "experiments.lda": {"features": ["tabular"], "model": {"name": "lda", "shrinkage": 0.5}},

@@ -28,7 +28,7 @@ from pipeline.models.backbones.audio_spectrogram_transformer import AudioBackbon
 from pipeline.models.pretrained import WeightsError
 from pipeline.models.pretrained.fetch import fetch
 from pipeline.training.dataset import Feature, Windows
-from pipeline.training.embeddings import TRAIN_SPACING, embed
+from pipeline.training.embeddings import EVAL_SPACING, embed
 from pipeline.training.trainer import Batches
 
 pytestmark = [
@@ -124,11 +124,11 @@ def test_a_frozen_one_is_embedded_once_and_gets_a_discriminant(
     net = transfer.build(SETTINGS, [image()], 2)
     assert isinstance(net, transfer.Transfer)
     own = windows(tmp_path / "store")
-    (embedded,) = embed([own], net.backbones, training(batch_size=4), tmp_path / "kept", [TRAIN_SPACING])
+    (embedded,) = embed([own], net.backbones, training(batch_size=4), tmp_path / "kept", [EVAL_SPACING])
     every = embedded[embedded.even(1)]
-    assert len(every.inputs[0]) == 6
+    assert len(every.inputs[0]) == 5
     with torch.no_grad():
-        seen = Batches(own)[own.even(FRAMES // 2)]
+        seen = Batches(own)[own.even(FRAMES)]
         expected = net.backbones[0](*seen.inputs)
     np.testing.assert_allclose(every.inputs[0], expected, rtol=0, atol=1e-4)
     rows = Rows(every.inputs[0], every.targets)

@@ -218,6 +218,18 @@ def test_lda_is_scikit_learns_at_the_temperature_that_suits_valid(classes: int) 
     assert found.max(dim=1).values.std() > 0.05, "rows differ"
 
 
+@pytest.mark.parametrize(("columns", "shrinkage"), [(5, 0.0), (5, 0.3), (300, 0.3), (300, 1.0)])
+def test_a_discriminant_is_scikit_learns_of_many_columns_and_few(columns: int, shrinkage: float) -> None:
+    """Of labels of unequal size, one of which train lacks."""
+    rng = np.random.default_rng(7)
+    targets = np.repeat([0, 1, 3], [10, 20, 30])
+    values = (targets[:, None] + rng.normal(0, 3, (60, columns))).astype(np.float32)
+    reference = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage).fit(values.astype(np.float64), targets)
+    coefficients, intercept = lda.solved(shrinkage, Rows(values, targets))
+    np.testing.assert_allclose(coefficients, reference.coef_, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(intercept, reference.intercept_, rtol=1e-6, atol=1e-9)
+
+
 def test_columns_that_say_the_same_do_not_make_a_discriminant_sure() -> None:
     """Without their covariance, which shrinkage takes away, a hundred columns count a hundred times."""
     rng = np.random.default_rng(7)

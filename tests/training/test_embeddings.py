@@ -17,7 +17,7 @@ from pipeline.features.store import Store
 from pipeline.models.exported import Exported
 from pipeline.training import embeddings
 from pipeline.training.dataset import Feature, Windows
-from pipeline.training.embeddings import SPACINGS, TRAIN_SPACING, Embeddings, embed, pack
+from pipeline.training.embeddings import EVAL_SPACING, SPACINGS, TRAIN_SPACING, Embeddings, embed, pack
 
 FRAMES = 8
 LENGTHS = {"a": 20, "b": 3, "c": 8, "d": 9}
@@ -77,10 +77,10 @@ def test_embeddings_are_the_backbones_and_aligned_with_the_clips(
     (source,) = embedded.sources
     assert isinstance(source, Embeddings)
     assert embedded.targets.tolist() == [0, 1, 2]
-    # windows half a window apart: one of c, four of a, one of b
-    assert list(source.counts) == [1, 4, 1]
-    assert list(embedded.max_offset) == [0, 3, 0]
-    expected = {(c, k): o for c, offsets in enumerate([[0], [0, 4, 8, 12], [0]]) for k, o in enumerate(offsets)}
+    # three windows cover a, and two more are midway; one covers c and one b
+    assert list(source.counts) == [1, 5, 1]
+    assert list(embedded.max_offset) == [0, 4, 0]
+    expected = {(c, k): o for c, offsets in enumerate([[0], [0, 3, 6, 9, 12], [0]]) for k, o in enumerate(offsets)}
     pairs = embedded.even(embedded.frames)
     assert [tuple(pair) for pair in pairs] == list(expected)
     batch = embedded[pairs]
@@ -89,7 +89,20 @@ def test_embeddings_are_the_backbones_and_aligned_with_the_clips(
         seen = rows("cab"[clip])[expected[clip, number] :][:FRAMES]
         window[: len(seen)] = seen
         np.testing.assert_allclose(values, [window.sum(), window[0, 0]], rtol=RTOL)
-    assert batch.targets.tolist() == [0, 1, 1, 1, 1, 2]
+    assert batch.targets.tolist() == [0, 1, 1, 1, 1, 1, 2]
+
+
+def test_every_second_window_is_of_evaluation(
+    store: Store, tmp_path: Path, training: Trainings, ran: list[int]
+) -> None:
+    """Which a clip's score is the mean over: nothing is run for them that training has not."""
+    both = [windows(store, "dab"), windows(store, "abd")]
+    train, valid = embed(both, [Told()], training(), tmp_path, SPACINGS)
+    assert sum(ran[1:]) == 3 + 5 + 1
+    (covering,) = embed([windows(store, "dab")], [Told()], training(), tmp_path, [EVAL_SPACING])
+    own = train[train.even(1)].inputs[0]
+    np.testing.assert_array_equal(covering[covering.even(1)].inputs[0], own[[0, 2, 3, 5, 7, 8]])
+    assert valid.targets.tolist() == [0, 1, 2] and list(valid.max_offset) == [2, 0, 1]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
@@ -100,7 +113,7 @@ def test_only_windows_not_seen_before_run_through_the_backbone(
     embed([windows(store, "ca")], [Told()], settings, tmp_path, [TRAIN_SPACING])
     del ran[:]
     (again,) = embed([windows(store, "dabc")], [Told()], settings, tmp_path, [TRAIN_SPACING])
-    assert sum(ran) == 3, "two windows of d and one of b"
+    assert sum(ran) == 4, "three windows of d and one of b"
     (fresh,) = embed([windows(store, "dabc")], [Told()], settings, tmp_path / "other", [TRAIN_SPACING])
     pairs = again.even(1)
     np.testing.assert_allclose(again[pairs].inputs[0], fresh[pairs].inputs[0], rtol=RTOL)
@@ -110,7 +123,7 @@ def test_other_weights_are_another_backbone(store: Store, tmp_path: Path, traini
     (first,) = embed([windows(store, "a")], [Told(1.0)], training(), tmp_path, [TRAIN_SPACING])
     del ran[:]
     (other,) = embed([windows(store, "a")], [Told(2.0)], training(), tmp_path, [TRAIN_SPACING])
-    assert sum(ran[1:]) == 4
+    assert sum(ran[1:]) == 5
     np.testing.assert_allclose(other[other.even(1)].inputs[0], 2 * first[first.even(1)].inputs[0], rtol=RTOL)
 
 
@@ -122,9 +135,7 @@ def test_what_is_packed_is_not_run_again(
     target = paths.EMBEDDINGS / "transfer" / "0" / "backbone"
     pack(windows(store, "abcd"), list("abcd"), Told(), training(), tmp_path / "here", target)
     packed = Store(target)
-    assert packed.spec["shape"] == [4 + 1 + 1 + 2 + 3, 2], (
-        "half a window apart; and one apart, where that is another set"
-    )
+    assert packed.spec["shape"] == [5 + 1 + 1 + 3, 2]
     del ran[:]
     for apart in SPACINGS:
         (found,) = embed([windows(store, "dabc")], [Told()], training(), tmp_path / "there", [apart])
@@ -132,7 +143,7 @@ def test_what_is_packed_is_not_run_again(
         (fresh,) = embed([windows(store, "dabc")], [Told()], training(), tmp_path / "here", [apart])
         np.testing.assert_allclose(found[found.even(1)].inputs[0], fresh[fresh.even(1)].inputs[0], rtol=RTOL)
     embed([windows(store, "a")], [Told(2.0)], training(), tmp_path / "there", [TRAIN_SPACING])
-    assert sum(ran[1:]) == 4
+    assert sum(ran[1:]) == 5
 
 
 def test_a_clip_taken_away_is_in_no_new_store(
