@@ -4,7 +4,7 @@ In the spirit of Mitchell et al. 2019 (Model cards for model reporting, arXiv:18
 """
 
 import timeit
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from pipeline.serving import manifest, ood_evaluation
 from pipeline.serving.bundle import Candidate, tabular_splits, valid_distances
 from pipeline.serving.ood import OodDetector
 from pipeline.serving.predictor import Predictor
+from pipeline.tracking import registry
 from pipeline.training.trials import spec
 
 LATENCY_RUNS = 3
@@ -96,6 +97,7 @@ def write(
         "leaky": split.leaky(rows),
         "synthesised": known.synthesised,
         "links": links,
+        "past": kept_promises(registry.past_champions(settings.champion.name)),
     }
     template = markdown().get_template("card.md.j2")
     files.write_text(paths.CARD, template.render(content, beside_reports=True))
@@ -139,6 +141,23 @@ def promise(test: pd.DataFrame, known: manifest.Manifest, seed: int) -> Promise:
     found = bootstrap.interval(confident, "accuracy", seed) if len(confident) else Interval(np.nan, np.nan, np.nan)
     coverage = len(confident) / len(test)
     return Promise(known.confidence_threshold, known.target_precision, coverage, len(confident), right, found)
+
+
+def kept_promises(past: Sequence[registry.Past]) -> str:
+    """How the scores that champions were chosen by compare with those that they then had; empty without champions."""
+    if not past:
+        return ""
+    differences = np.array([one.promised - one.tested for one in past])
+    named = ", ".join(
+        f"version {one.version} ({one.experiment}) {answer.two(one.promised)} and {answer.two(one.tested)}"
+        for one in past
+    )
+    mean = (
+        f" On average validation promised {differences.mean():+.3f} more than the test set gave."
+        if len(past) > 1
+        else ""
+    )
+    return f"Macro F1 of the champions so far, on validation and on test: {named}.{mean}"
 
 
 def _scores(scores: Mapping[str, float]) -> Table:

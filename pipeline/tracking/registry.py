@@ -12,16 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.base import paths
 from pipeline.base.errors import UserError
 from pipeline.base.files import atomic_write, sha256
 from pipeline.tracking import problems, store
+from pipeline.tracking.runs import metric_name
 from pipeline.tracking.store import required
 from pipeline.workflow.cache_key import cache_key
 
 ALIAS = "champion"
+CHAMPION_TAG = "was_champion"
+"""Of a version that the alias stands or stood for."""
 BUNDLE = "bundle"
 """Of a registered model's artifacts, the folder that :mod:`pipeline.serving.bundle` wrote."""
 OLD_BUNDLE = "package"
@@ -197,7 +200,43 @@ def promote(name: str, number: str) -> None:
     Raises:
         TrackingError: the store cannot be used.
     """
-    store.module().MlflowClient().set_registered_model_alias(name, ALIAS, number)
+    client = store.module().MlflowClient()
+    client.set_registered_model_alias(name, ALIAS, number)
+    client.set_model_version_tag(name, number, CHAMPION_TAG, "true")
+
+
+class Past(NamedTuple):
+    """A version that was champion, or still is."""
+
+    version: str
+    experiment: str
+    promised: float
+    """Its validation macro F1."""
+    tested: float
+    """Its test macro F1."""
+
+
+@required()
+def past_champions(name: str) -> list[Past]:
+    """Those whose runs are still there, the first one first.
+
+    Raises:
+        TrackingError: the store cannot be used.
+    """
+    mlflow, found = store.module(), []
+    client = mlflow.MlflowClient()
+    for one in client.search_model_versions(f"name = '{name}'"):
+        if CHAMPION_TAG in one.tags:
+            try:
+                scores = client.get_run(one.run_id).data.metrics
+            except mlflow.exceptions.MlflowException as error:
+                if not _is_missing(error):
+                    raise
+                continue
+            given = [scores.get(metric_name(f"{part}_macro_f1")) for part in ("valid", "test")]
+            if None not in given:
+                found.append(Past(str(one.version), one.tags.get("experiment", ""), *given))
+    return sorted(found, key=lambda one: int(one.version))
 
 
 @required()

@@ -45,7 +45,9 @@ def log_scores(
     run_logging.log_shared(settings, key, run, models[0].experiment)
     for model in models:
         own = predicted[(predicted["fold"] == model.fold) & (predicted["seed"] == model.seed)]
-        scores = {**_part_scores(own, "valid"), **_part_scores(own, "test")}
+        # what a refit promises are the out-of-fold scores of the folds beside it
+        beside = predicted[(predicted["test_fold"] == own["test_fold"].iloc[0]) & (predicted["seed"] == model.seed)]
+        scores = {**_part_scores(beside if model.refit else own, "valid"), **_part_scores(own, "test")}
         data = data_of(model, table, rows)
         costs.append({"cost/parameters": model.parameters, "cost/train_seconds": model.train_seconds})
         inputs = [values[:1] for values in examples(data).values()]
