@@ -44,7 +44,7 @@ def setup(checkout: Path, tracking_store: str, monkeypatch: pytest.MonkeyPatch) 
         content = yaml.safe_load((checkout / "params.yaml").read_text())
         for key in ("cnn", "transfer", "multimodal"):
             content["experiments"].pop(key, None)
-        content["experiments"]["mlp"]["training"] = {"epochs": 3, "patience": 2}
+        content["experiments"]["mlp"]["training"] = {"epochs": 3, "patience": 2, "monitor": "valid_macro_f1"}
         content["training"] |= {"batch_size": 16, "threads": 1, "accelerator": "cpu"}
         content["tracking"]["experiment"] = checkout.parent.name
         content["sweeps"] = {}
