@@ -101,7 +101,7 @@ def test_a_seed_tries_the_same_whatever_was_interrupted(setup: Setup) -> None:
     setup(sweeps=SWEEPS)
     expected = played(12)
     assert [one.number for one in expected] == list(range(12))
-    assert expected[0].values == {"model.hidden": [512, 512], "training.batch_size": 16, RATE: 0.001}
+    assert expected[0].values == {"model.hidden": [512, 512], "training.batch_size": 16, RATE: 0.003}
     assert len({str(one.values) for one in expected}) == 12, "nothing is tried twice"
     remove(paths.sweeps())
     assert played(12, frozenset({0, 11})) == expected

@@ -12,6 +12,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 from scipy.special import softmax
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from stores import write_store
 from threadpoolctl import threadpool_info
 
@@ -140,9 +141,9 @@ def by_scikit_learn(own: splits.Splits) -> dict[str, Any]:
         return windows[windows.even(1)].inputs[0]
 
     mean, std = rows("train").mean(axis=0), rows("train").std(axis=0)
-    lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.0)
-    lda.fit((rows("train") - mean) / std, own.windows["train"].targets)
-    odds = lda.decision_function((rows("valid") - mean) / std)
+    reference = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.0)
+    reference.fit((rows("train") - mean) / std, own.windows["train"].targets)
+    odds = reference.decision_function((rows("valid") - mean) / std)
     sure = np.stack([np.zeros_like(odds), odds], axis=1)
     answers = softmax(sure / best(sure, own.windows["valid"].targets), axis=1)
     return dict(zip(own.clips["valid"]["clip_id"], answers, strict=True))
