@@ -101,7 +101,7 @@ def test_a_seed_tries_the_same_whatever_was_interrupted(setup: Setup) -> None:
     setup(sweeps=SWEEPS)
     expected = played(12)
     assert [one.number for one in expected] == list(range(12))
-    assert expected[0].values == {"model.hidden": [512, 512], "training.batch_size": 16, RATE: 0.001}
+    assert expected[0].values == {"model.hidden": [512, 512], "training.batch_size": 16, RATE: 0.003}
     assert len({str(one.values) for one in expected}) == 12, "nothing is tried twice"
     remove(paths.sweeps())
     assert played(12, frozenset({0, 11})) == expected
@@ -407,7 +407,7 @@ def test_the_optimism_of_a_sweep_is_what_a_choice_on_other_folds_loses() -> None
     assert "with one validation part" in str(one).lower()
 
 
-FOUND = {"model.hidden": [256], "training.learning_rate": 0.00035, "training.epochs": 100}
+FOUND = {"model.hidden": [256], "training.learning_rate": 0.00035, "training.epochs": 30}
 
 
 @pytest.mark.usefixtures("checkout")
@@ -419,8 +419,8 @@ def test_the_best_values_change_only_their_lines(capsys: pytest.CaptureFixture[s
     assert lines == [
         "-     model: {name: mlp, hidden: [512, 512], dropout: 0.5}",
         "+     model: {name: mlp, hidden: [256], dropout: 0.5}",
-        "-     training: {epochs: 100}",
-        "+     training: {epochs: 100, learning_rate: 0.00035}",
+        "-     training: {epochs: 30, learning_rate: 0.001}",
+        "+     training: {epochs: 30, learning_rate: 0.00035}",
     ]
     assert all(line[0] + line[2:] in capsys.readouterr().out for line in lines[:1])
     mlp = config.load().experiments["mlp"]

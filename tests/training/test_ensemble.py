@@ -26,7 +26,7 @@ from pipeline.data.split import SplitError, inner_folds
 from pipeline.evaluation.scores import FUSION
 from pipeline.evaluation.scores import ablation as ablation_table
 from pipeline.evaluation.temperature import best
-from pipeline.models import MIN_PROBABILITY
+from pipeline.models import MIN_PROBABILITY, lda
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.models.majority import Majority
@@ -92,13 +92,13 @@ def test_a_model_in_closed_form_keeps_to_its_threads(
 ) -> None:
     """Torch, and the BLAS of numpy and scipy, whatever they were given before: the last bits follow their number."""
     seen: list[set[int]] = []
-    fit = LinearDiscriminantAnalysis.fit
+    solved = lda.solved
 
     def recorded(*given: Any) -> Any:
         seen.append({lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"})
-        return fit(*given)
+        return solved(*given)
 
-    monkeypatch.setattr(LinearDiscriminantAnalysis, "fit", recorded)
+    monkeypatch.setattr(lda, "solved", recorded)
     torch.set_num_threads(3)
     one = experiment(training(threads=threads), ["tabular"], {"name": "lda", "shrinkage": 0.1})
     with blas_threads(3):

@@ -163,7 +163,14 @@ AUGMENT = {
 def job(request: pytest.FixtureRequest, tmp_path: Path, training: Trainings) -> Job:
     """All that draws random numbers is switched on, windows, dropout, augmentation, mixup."""
     settings = training(
-        epochs=5, batch_size=12, windows_per_clip=2, learning_rate=0.01, patience=4, augment=AUGMENT, mixup=0.4
+        epochs=5,
+        batch_size=12,
+        windows_per_clip=2,
+        learning_rate=0.01,
+        patience=4,
+        monitor="valid_macro_f1",
+        augment=AUGMENT,
+        mixup=0.4,
     )
     return Job(tmp_path, request.param, settings)
 
@@ -200,7 +207,11 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(job: Job, tmp_path: Path)
 
 def test_a_finished_run_is_not_trained_further(tmp_path: Path, training: Trainings) -> None:
     """As when the process is killed between the last epoch and the export."""
-    job = Job(tmp_path, "mlp", training(epochs=40, learning_rate=0.3, patience=3, schedule="constant"))
+    job = Job(
+        tmp_path,
+        "mlp",
+        training(epochs=40, learning_rate=0.3, patience=3, monitor="valid_macro_f1", schedule="constant"),
+    )
     net, history = job.run(folder=tmp_path / "work")
     again, resumed = job.run(folder=tmp_path / "work")
     pd.testing.assert_frame_equal(history, resumed, check_exact=True)
