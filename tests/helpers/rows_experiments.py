@@ -3,7 +3,7 @@
 from typing import Any
 
 from rows import Row, of
-from rows_training import WEIGHTS, steps, stopped
+from rows_training import WEIGHTS, steps
 from tiny import CNN
 
 LOGREG = {"name": "logreg", "c": 1.0}
@@ -52,7 +52,6 @@ TABULAR = [
     named("mlp", LOGREG),
     *model("mlp", {"hidden": [8, 8], "dropout": 0.1, "activations": ["tanh"], "standardise": False}),
     *training("mlp", "epochs", "learning_rate", "weight_decay", "label_smoothing", "batch_size"),
-    stopped("experiments.mlp.training", "train@mlp", "history/mlp.csv", WEIGHTS.format("mlp"), 1.0)[0],
 ]
 PICTURES = [
     heard("cnn", "wavelet"),

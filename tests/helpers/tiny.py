@@ -49,7 +49,7 @@ TINY: Params = {
     "training.precision": "32-true",
     "champion.min_valid_macro_f1": 0.0,
     "experiments.mlp.model.hidden": [8],
-    "experiments.mlp.training": {"epochs": 2, "patience": None},
+    "experiments.mlp.training": {"epochs": 2},
     "experiments.transfer.model.hidden": [8],
     "experiments.transfer.training.epochs": 2,
     "experiments.transfer-musicnn.training.ensemble_size": 2,
