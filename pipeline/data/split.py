@@ -254,7 +254,7 @@ def _enough_groups(sizes: pd.DataFrame, needed: int, table: pd.DataFrame) -> Non
         raise SplitError(
             f"too few groups to have each label in every part: {named}, {needed} are needed (all clips of one artist, "
             f"recording or piece stay in the same part){f'; {joint}' if joint else ''}; add clips of other artists, correct the groups, lower split.folds, "
-            "split.test_folds or training.ensemble_size, or set split.protocol to random, which leaks"
+            "split.test_folds or training.ensemble_size, set training.monitor to null, or set split.protocol to random, which leaks"
         )
 
 

@@ -17,7 +17,7 @@ from pipeline.models import Rows
 from pipeline.models.layers import fitted_linear, scaled
 
 FOLDS = 4
-"""In which the temperature is found, or fewer for a label of fewer groups."""
+"""In which the temperature is found, or as many as there are groups."""
 
 
 def fit(settings: Lda, train: Rows, classes: int, seed: int) -> nn.Module:  # noqa: ARG001
@@ -33,18 +33,19 @@ def discriminant(shrinkage: float, train: Rows, classes: int) -> nn.Linear:
 
 
 def _temperature(shrinkage: float, train: Rows, classes: int) -> float:
-    """1 where a label has a single group, so that nothing can be held out."""
+    """Without the rows of a label that the other folds lack; 1 where all rows are of one group."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    groups = min(len(np.unique(train.groups[train.targets == label])) for label in np.unique(train.targets))
-    if groups < 2:
+    count = min(FOLDS, len(np.unique(train.groups)), np.bincount(train.targets).max())
+    if count < 2:
         return 1.0
-    logits = np.zeros((len(train.targets), classes))
-    for own, held_out in StratifiedGroupKFold(min(FOLDS, groups)).split(train.values, train.targets, train.groups):
+    logits, held = np.zeros((len(train.targets), classes)), np.zeros(len(train.targets), dtype=bool)
+    for own, others in StratifiedGroupKFold(count).split(train.values, train.targets, train.groups):
         coefficients, intercept = solved(shrinkage, Rows(*(column[own] for column in train)))
         known = np.unique(train.targets[own])
-        logits[np.ix_(held_out, known)] = train.values[held_out] @ coefficients.T + intercept
-    return best(logits, train.targets)
+        logits[np.ix_(others, known)] = train.values[others] @ coefficients.T + intercept
+        held[others] = np.isin(train.targets[others], known)
+    return best(logits[held], train.targets[held])
 
 
 def solved(shrinkage: float, rows: Rows) -> tuple[Matrix, Matrix]:

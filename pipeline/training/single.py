@@ -38,7 +38,8 @@ def train_single(
         cache_dir: embeddings of frozen backbones, for later trainings.
     """
     module, model, labels = models.load(experiment.model.name), experiment.model, len(data.labels)
-    by_epochs = not hasattr(module, "fit") and not getattr(model, "closed_form", False)
+    closed_form = isinstance(model, ZeroShot) or (isinstance(model, Transfer) and model.closed_form)
+    by_epochs = not hasattr(module, "fit") and not (closed_form and getattr(model, "frozen", True))
     if by_epochs and experiment.training.monitor:
         data = data.resplit(STOPPING_FOLDS, seed)[0]
     parts = {part: own for part, own in data.windows.items() if part != "test"}
@@ -55,7 +56,6 @@ def train_single(
         inputs = [feature.describe() for feature in data.features["train"]]
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         net = module.build(model, inputs, labels).to(memory_format=layout)
-        closed_form = isinstance(model, ZeroShot) or (isinstance(model, Transfer) and model.closed_form)
         if getattr(net, "frozen", False):
             parts = _embedded(parts, net.backbones, settings, cache_dir)
             if not closed_form:

@@ -131,9 +131,9 @@ def test_a_frozen_one_is_embedded_once_and_gets_a_discriminant(
         seen = Batches(own)[own.even(FRAMES)]
         expected = net.backbones[0](*seen.inputs)
     np.testing.assert_allclose(every.inputs[0], expected, rtol=0, atol=1e-4)
-    rows = Rows(every.inputs[0], every.targets)
+    rows = Rows(every.inputs[0], every.targets, np.arange(len(every.targets)))
     net.head = transfer.fit_head(
-        Transfer(name="transfer", backbone="ast", frozen=True, shrinkage=0.5), rows, rows, ["a", "b"]
+        Transfer(name="transfer", backbone="ast", frozen=True, shrinkage=0.5), rows, ["a", "b"]
     )
     with torch.no_grad():
         assert (net.eval()(*seen.inputs).argmax(dim=1).numpy() == every.targets).all()

@@ -58,8 +58,8 @@ def test_the_detector_is_saved_without_pickle(tmp_path: Path) -> None:
 
 
 def test_held_out_labels_are_detected_where_labels_lie_apart() -> None:
-    apart = ood_evaluation.held_out_labels({"train": clouds(1), "valid": clouds(2)}, 0.95)
-    alike = ood_evaluation.held_out_labels({"train": clouds(1, apart=0.0), "valid": clouds(2, apart=0.0)}, 0.95)
+    apart = ood_evaluation.held_out_labels([{"train": clouds(1), "valid": clouds(2)}], 0.95)
+    alike = ood_evaluation.held_out_labels([{"train": clouds(1, apart=0.0), "valid": clouds(2, apart=0.0)}], 0.95)
     assert apart.auc > 0.95
     assert apart.detected > 0.8
     assert alike.auc == pytest.approx(0.5, abs=0.15)
@@ -79,9 +79,9 @@ def test_noises_are_the_same_each_time_and_are_detected(settings: Params, bundle
     columns = np.array([ood_evaluation._columns(_chord(rng), settings.features) for _ in range(24)])
     label = np.array(["a", "b"] * 12)
     detector, valid = OodDetector.fit(columns[:16]), TabularSplit(label[16:], columns[16:])
-    limit = float(detector.distances(valid.values).max())
-    known = load(bundle).model_copy(update={"ood_threshold": limit})
-    found = ood_evaluation.noises(detector, valid, known, 1.0, 7)
+    near = detector.distances(valid.values)
+    known = load(bundle).model_copy(update={"ood_threshold": float(near.max())})
+    found = ood_evaluation.noises(detector, near, known, 1.0, 7)
     assert found.auc > 0.95
     assert found.clips == 6 * ood_evaluation.NOISES
 
