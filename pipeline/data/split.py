@@ -65,6 +65,11 @@ def _cross_validated(table: pd.DataFrame, rows: pd.DataFrame, settings: Split, s
     count = _count(outside, settings) if settings.folds == "auto" else settings.folds
     if count == 1:
         return rows
+    groups = grouped_by(outside).nunique()
+    if settings.folds != "auto" and groups < count:
+        raise SplitError(
+            f"split.folds is {count}, and the clips outside test are of {groups} groups: lower it, or set it to auto"
+        )
     folds = inner_folds(outside, count, seed)
     refit = rows.assign(fold=folds["fold"].max() + 1, part=rows["part"].where(rows["part"] == "test", "train"))
     return pd.concat([folds, refit])

@@ -33,11 +33,17 @@ class Choice:
     def sentence(self) -> str:
         if len(self.level) == 1:
             return f"{self.chosen} was chosen: on validation it is significantly better than all other models."
-        costs = listed([f"{key} ({self.costs[key]:.3g} ms)" for key in self.level])
-        why = "the cheapest of them to run" if self.chosen != self.best else "the best, and no other is half as costly"
+        costs = listed([f"{key} {self.costs[key]:.3g} ms" for key in self.level])
+        told = f"Features and network take for a clip: {costs}."
+        if self.chosen == self.best:
+            others = listed(self.level[1:])
+            return (
+                f"{self.chosen} was chosen: it has the highest macro F1 on validation. Not significantly worse there, but "
+                f"not much cheaper to run: {others}. {told}"
+            )
         return (
-            f"{self.chosen} was chosen: {costs} are not significantly different from the best on validation, and it is "
-            f"{why} (time for the features and the network of one clip)."
+            f"{self.chosen} was chosen: on validation it is not significantly worse than {self.best}, which has the highest "
+            f"macro F1, and it is the cheapest to run of those of which this is true. {told}"
         )
 
 

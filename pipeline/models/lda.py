@@ -8,6 +8,8 @@ With a shrunk covariance, correlated columns count as independent evidence, so i
 windows or members would be a vote. So its logits are divided by a temperature, fitted to out-of-fold answers within train.
 """
 
+import warnings
+
 import numpy as np
 from torch import nn
 
@@ -40,7 +42,10 @@ def _temperature(shrinkage: float, train: Rows, classes: int) -> float:
     if count < 2:
         return 1.0
     logits, held = np.zeros((len(train.targets), classes)), np.zeros(len(train.targets), dtype=bool)
-    for own, others in StratifiedGroupKFold(count).split(train.values, train.targets, train.groups):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")
+        folds = list(StratifiedGroupKFold(count).split(train.values, train.targets, train.groups))
+    for own, others in folds:
         coefficients, intercept = solved(shrinkage, Rows(*(column[own] for column in train)))
         known = np.unique(train.targets[own])
         logits[np.ix_(others, known)] = train.values[others] @ coefficients.T + intercept

@@ -80,7 +80,11 @@ class Results:
         if np.isnan(self.nested):
             return "With one validation part, how much of the best score is luck is not known (split.folds)."
         luck = self.best.score - self.nested
-        return f"Chosen on all folds but one, it scores {self.nested:.4f} on that one: {luck:+.4f} of the best score is luck."
+        return (
+            f"A choice on all folds but one scores {self.nested:.4f} on that one, so the best score is probably {luck:.4f} too high."
+            if luck > 0
+            else f"A choice on all folds but one scores {self.nested:.4f} on that one, so the best score is not too high."
+        )
 
     def count(self, state: str) -> int:
         return sum(one.state == state for one in self.outcomes)

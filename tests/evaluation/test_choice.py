@@ -31,8 +31,8 @@ def test_of_models_that_are_not_significantly_different_the_cheapest_is_chosen()
     found = of({"light": 30.0, "heavy": 100.0}, light=0.2, heavy=0.15)
     assert (found.chosen, found.best, found.level) == ("light", "heavy", ["heavy", "light"])
     assert found.sentence == (
-        "light was chosen: heavy (100 ms) and light (30 ms) are not significantly different from the best on validation, "
-        "and it is the cheapest of them to run (time for the features and the network of one clip)."
+        "light was chosen: on validation it is not significantly worse than heavy, which has the highest macro F1, and it is "
+        "the cheapest to run of those of which this is true. Features and network take for a clip: heavy 100 ms and light 30 ms."
     )
 
 

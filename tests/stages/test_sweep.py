@@ -399,7 +399,7 @@ def test_the_optimism_of_a_sweep_is_what_a_choice_on_other_folds_loses() -> None
     assert found.nested == pytest.approx((0.4 + 0.5) / 2)
     assert (
         found.optimism
-        == "Chosen on all folds but one, it scores 0.4500 on that one: +0.2500 of the best score is luck."
+        == "A choice on all folds but one scores 0.4500 on that one, so the best score is probably 0.2500 too high."
     )
     assert str(found).splitlines()[0].endswith(found.optimism)
     one = made_up([0, 0], [0.3, 0.5], [0.9, 0.9])
