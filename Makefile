@@ -127,7 +127,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@rm -rf .venv
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install --upgrade --constraint requirements.lock pip
-	@$(UV) || $(PIP) install --no-compile --no-deps -r requirements.lock
+	@command -v uv >/dev/null && $(UV) || $(PIP) install --no-compile --no-deps -r requirements.lock
 	@PYTHONWARNINGS=ignore $(PIP) install --no-compile --constraint requirements.lock --editable '.[dev]'
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	@$(BIN)/python -m pipeline.features.numba_cache || true
