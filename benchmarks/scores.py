@@ -129,10 +129,12 @@ def starter_table(found: Results) -> str:
     data, experiments = found["data"], found["experiments"]
     order = sorted(experiments, key=lambda key: -mean(experiments[key]["valid_macro_f1"]))
     seeds = len(experiments[order[0]]["seeds"])
+    clips_by_part = f"{data['train']} clips to train on and {data['test']} to test on"
+    if data["valid"]:
+        clips_by_part = f"{data['train']} / {data['valid']} / {data['test']} clips to train, validate and test"
     lines = [
         f"`{found['command']}` at commit {found['commit'][:10]} on {found['processor']}, {found['cores']} cores: "
-        f"{data['train']} / {data['valid']} / {data['test']} clips of {data['labels']} styles to train, validate and "
-        f"test ({found['protocol']}), mean ± standard deviation over {seeds} seeds.",
+        f"{clips_by_part} of {data['labels']} styles ({found['protocol']}), mean ± standard deviation over {seeds} seeds.",
         "",
         "| experiment | model | validation macro F1 | test macro F1 | 95 % interval | test accuracy |",
         "|---|---|---:|---:|---:|---:|",
