@@ -23,6 +23,10 @@ HERTZ = {31.25: "31", 62.5: "63", 125: "125", 250: "250", 500: "500"} | {1000 * 
 """Labels of the frequency axis, where there is room."""
 NEAREST = 8.0
 """Percent of the height between two of them."""
+QUIETEST = -60.0
+"""dB of the lowest level that shows in a waveform's picture."""
+LEVELS, HEIGHT = 360, 60
+"""Of a waveform's picture: pieces of the window, and pixels of its height."""
 
 
 def window(decibels: Array, falls: Array, limit: float, floor: float) -> bytes:
@@ -43,8 +47,17 @@ def window(decibels: Array, falls: Array, limit: float, floor: float) -> bytes:
     return indexed_png(levels[::-1], _palette())
 
 
+def levels(samples: Array) -> Array:
+    """Samples (1, samples) as :func:`window` draws them: (HEIGHT, LEVELS) of each piece's RMS in dB, QUIETEST where it is padded."""
+    pieces_of = np.array_split(np.where(samples[0] >= -1, samples[0], 0), LEVELS)
+    power = np.array([np.mean(piece**2) if len(piece) else 0.0 for piece in pieces_of])
+    return np.tile(10 * np.log10(np.maximum(power, 10 ** (QUIETEST / 10))), (HEIGHT, 1))
+
+
 def hertz(spec: Mapping[str, Any], bands: int) -> list[tuple[float, str]]:
-    """Labels of the frequency axis: place in percent of the height from the bottom, and text."""
+    """Labels of the frequency axis: place in percent of the height from the bottom, and text; none of samples."""
+    if spec.get("unit") == "sample":
+        return []
     middles = frequencies(spec, bands)
     numbers = np.interp(list(HERTZ), middles, np.arange(bands), left=np.nan, right=np.nan)
     places = 100 * (numbers + 0.5) / bands
