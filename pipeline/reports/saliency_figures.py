@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 
-from pipeline.evaluation.attribution import Array, pieces
+from pipeline.evaluation.attribution import GRID, Array, pieces
 from pipeline.reports.data_figures import indexed_png
 from pipeline.reports.figures import OKABE_ITO
 
@@ -25,8 +25,8 @@ NEAREST = 8.0
 """Percent of the height between two of them."""
 QUIETEST = -60.0
 """dB of the lowest level that shows in a waveform's picture."""
-LEVELS, HEIGHT = 360, 60
-"""Of a waveform's picture: pieces of the window, and pixels of its height."""
+LEVELS = 360
+"""Pieces of the window in a waveform's picture."""
 
 
 def window(decibels: Array, falls: Array, limit: float, floor: float) -> bytes:
@@ -47,11 +47,12 @@ def window(decibels: Array, falls: Array, limit: float, floor: float) -> bytes:
     return indexed_png(levels[::-1], _palette())
 
 
-def levels(samples: Array) -> Array:
-    """Samples (1, samples) as :func:`window` draws them: (HEIGHT, LEVELS) of each piece's RMS in dB, QUIETEST where it is padded."""
-    pieces_of = np.array_split(np.where(samples[0] >= -1, samples[0], 0), LEVELS)
-    power = np.array([np.mean(piece**2) if len(piece) else 0.0 for piece in pieces_of])
-    return np.tile(10 * np.log10(np.maximum(power, 10 ** (QUIETEST / 10))), (HEIGHT, 1))
+def waveform(samples: Array, falls: Array, limit: float) -> bytes:
+    """As :func:`window`, of samples (1, samples): the level of each piece, from QUIETEST dB, which is also what is padded."""
+    parts = np.array_split(np.where(samples[0] >= -1, samples[0], 0), min(LEVELS, samples.shape[1]))
+    power = np.array([np.mean(part**2) for part in parts])
+    decibels = np.tile(10 * np.log10(np.maximum(power, 10 ** (QUIETEST / 10))), (GRID, 1))
+    return window(decibels, np.tile(falls, (GRID, 1)), limit, QUIETEST)
 
 
 def hertz(spec: Mapping[str, Any], bands: int) -> list[tuple[float, str]]:

@@ -262,7 +262,7 @@ def test_lora_trains_under_a_hundredth_and_changes_the_output(
         torch.testing.assert_close(backbone(heard), frozen(heard), msg="adapters begin as nothing")
     other = settings.model_copy(update={"lora": Lora(rank=2, alpha=8.0, dropout=0.1)})
     (adapted,) = transfer.load_backbones(other, source())
-    layer = next(module for module in adapted.modules() if hasattr(module, "lora_A"))
+    layer: Any = next(module for module in adapted.modules() if hasattr(module, "lora_A"))
     assert (layer.r, layer.scaling, layer.lora_dropout["default"].p) == ({"default": 2}, {"default": 4.0}, 0.1)
     optimizer = torch.optim.Adam(adapters, lr=0.05)
     for _ in range(3):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -53,7 +54,9 @@ def windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Windows:
     return Windows([feature], (column > np.median(column)).astype(np.int64))
 
 
-def accuracy(layers: str, windows: Windows, training: Callable[..., Training], folder: Path) -> tuple[float, nn.Module]:
+def accuracy(
+    layers: Literal["last", "all"], windows: Windows, training: Callable[..., Training], folder: Path
+) -> tuple[float, nn.Module]:
     (feature,) = windows.sources
     assert isinstance(feature, Feature)
     settings = Transfer(name="transfer", backbone="sound", frozen=True, layers=layers)
