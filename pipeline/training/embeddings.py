@@ -118,9 +118,12 @@ def _fingerprint(backbone: nn.Module) -> str:
     """Key of a backbone: its modules with their settings, its weights, and its code."""
     digest = hashlib.sha256()
     for name, module in backbone.eval().named_modules():
-        plain = {key: value for key, value in vars(module).items() if isinstance(value, bool | int | float | str)}
+        plain = {
+            key: value for key, value in vars(module).items() if isinstance(value, bool | int | float | str | tuple)
+        }
         digest.update(f"{name} {type(module).__qualname__} {sorted(plain.items())}\n".encode())
-    for name, tensor in backbone.state_dict().items():
+    # what is made from settings, as filters, is in no checkpoint
+    for name, tensor in (backbone.state_dict() | dict(backbone.named_buffers())).items():
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode() + tensor.contiguous().numpy().tobytes())
     own_code = code(type(backbone).__module__, within=[models])
     return cache_key(digest.hexdigest(), own_code, libraries(*LIBRARIES))
@@ -191,10 +194,14 @@ def _computed(
 
 def _on_gpu(backbone: nn.Module) -> Run:
     backbone.cuda()
+    bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    half = torch.autocast(
+        "cuda", torch.bfloat16 if bf16 else torch.float16, enabled=getattr(backbone, "half_precision", False)
+    )
 
     def run(inputs: Array) -> Array:
-        with torch.inference_mode():
-            values: Array = backbone(torch.from_numpy(inputs).cuda()).cpu().numpy()
+        with torch.inference_mode(), half:
+            values: Array = backbone(torch.from_numpy(inputs).cuda()).float().cpu().numpy()
             return values
 
     return run

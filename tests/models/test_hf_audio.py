@@ -29,6 +29,7 @@ from pipeline.models.backbones.hf_audio import SoundBackbone
 from pipeline.models.exported import Exported, export
 from pipeline.models.pretrained import WeightsError
 from pipeline.models.pretrained.fetch import fetch
+from pipeline.training.embeddings import _fingerprint
 from pipeline.training.module import _groups
 
 KINDS = ["wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat", "mert_model", "whisper"]
@@ -119,6 +120,19 @@ def test_layers_are_those_that_are_asked_for(tmp_path: Path) -> None:
         torch.testing.assert_close(built(folder, shrinkage=0.5)(heard), every.mean(dim=1))
     with pytest.raises(ParamsError, match=r"model\.layers: the network has hidden states 0 to 3, not 6"):
         built(folder, layers=[3, 6])
+
+
+def test_embeddings_of_other_layers_and_of_another_preprocessor_are_others(tmp_path: Path) -> None:
+    """Else one would be read from the cache in place of the other."""
+    folder = made(tmp_path / "sound", "wav2vec2")
+    whisper = made(tmp_path / "whisper", "whisper")
+    keys = [_fingerprint(built(folder, layers=[number])) for number in (1, 1, 2)]
+    keys += [_fingerprint(built(folder, layers=[1], over_time="mean")), _fingerprint(built(whisper))]
+    extractor = json.loads((whisper / "preprocessor_config.json").read_text())
+    (whisper / "preprocessor_config.json").write_text(json.dumps({**extractor, "dither": 0.0, "n_fft": 512}))
+    keys.append(_fingerprint(built(whisper)))
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 5
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -43,6 +43,8 @@ class Backbone(nn.Module):
 
     states = 1
     """Hidden states of equal width that lie side by side in the embedding."""
+    half_precision = False
+    """Whether embeddings may be computed in 16 bits on a GPU: those of large transformers, whose time it halves."""
 
     def __init__(self, network: nn.Module, trainable: bool) -> None:
         super().__init__()

@@ -24,6 +24,7 @@ class ClapBackbone(Backbone):
     """(B, 1, samples) to the embedding of the sound, (B, projection_dim)."""
 
     mel: LogMel
+    half_precision = True
 
     def __init__(self, network: nn.Module, trainable: bool, extractor: Any) -> None:
         super().__init__(network, trainable)

@@ -27,9 +27,11 @@ WHISPER, MERT = "whisper", "mert_model"
 class SoundBackbone(Backbone):
     """(B, 1, samples) to the mean over time of some hidden states, and perhaps their standard deviation."""
 
+    half_precision = True
+
     def __init__(self, network: nn.Module, settings: Transfer) -> None:
         super().__init__(network, not settings.frozen)
-        self.layers = _numbers(settings.layers, network)
+        self.layers = tuple(_numbers(settings.layers, network))
         self.with_std = settings.over_time == "mean and std"
         self.averaged = settings.closed_form
         self.states = 1 if self.averaged else len(self.layers)
