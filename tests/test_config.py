@@ -110,7 +110,12 @@ def test_a_wrong_value_is_named_with_its_key(place: Place, value: object) -> Non
     assert repr(value) in message
 
 
-@pytest.mark.parametrize("place", [p for p in places(DEFAULTS) if p[0] not in ("experiments", "weights", "sweeps")])
+NEW = {("features", "waveform"), ("window", "waveform")}
+"""A params.yaml from before they were there goes on."""
+REQUIRED = [p for p in places(DEFAULTS) if p[0] not in ("experiments", "weights", "sweeps") and p not in NEW]
+
+
+@pytest.mark.parametrize("place", REQUIRED)
 def test_no_key_can_be_left_out(place: Place) -> None:
     message = complaint(without(place))
     assert f"{place[-1]}: Field required" in message
