@@ -128,6 +128,25 @@ def test_what_is_frozen_is_not_tuned(key: str, value: object) -> None:
     assert f"{key}: a frozen backbone is not trained at all: set frozen to false" in message
 
 
+SOUND = {"source": "path", "path": "hub/sound"}
+TUNED = {"name": "transfer", "backbone": "sound", "frozen": False}
+
+
+@pytest.mark.parametrize(
+    ("model", "training", "said"),
+    [
+        ({"frozen": True, "lora": {"rank": 8}}, {}, "lora: a frozen backbone is not trained at all"),
+        ({"lora": {"rank": 8}, "shrinkage": 0.5}, {}, "lora: the adapters are all that is trained"),
+        ({}, {"mixup": 0.2}, r"training.mixup and training.augment are of spectrograms"),
+        ({}, {"augment": {"gain_db": 3.0}}, r"training.mixup and training.augment are of spectrograms"),
+    ],
+)
+def test_what_does_not_go_together_for_raw_sound_is_said(model: Any, training: Any, said: str) -> None:
+    block = {"features": ["waveform"], "model": {**TUNED, **model}, "training": training}
+    content = changed(("features", "waveform"), {})
+    assert said in complaint({**content, "weights": {"sound": SOUND}, "experiments": {"sound": block}})
+
+
 def test_a_backbone_that_goes_back_needs_another_head() -> None:
     model = {**DEFAULTS["experiments"]["transfer"]["model"], "frozen": False, "wise_ft_alpha": 0.3}
     message = complaint(changed(("experiments", "transfer", "model"), model))

@@ -101,7 +101,11 @@ def _open(
 
     @functools.cache
     def run() -> Run:
-        return _on_gpu(backbone) if has_gpu(settings) else _on_cpu(backbone, example, settings.threads)
+        return (
+            _fitting(_on_gpu(backbone), settings.batch_size)
+            if has_gpu(settings)
+            else _on_cpu(backbone, example, settings.threads)
+        )
 
     def spec() -> dict[str, Any]:
         return {"dtype": "float32", "width": run()(example).shape[1], "backbone": key}
@@ -205,6 +209,20 @@ def _on_gpu(backbone: nn.Module) -> Run:
             return values
 
     return run
+
+
+def _fitting(run: Run, most: int) -> Run:
+    """``run`` on as many windows at once as there is memory for, at ``most``; by accelerate's finder, where it is installed."""
+    try:
+        from accelerate.utils import find_executable_batch_size
+    except ModuleNotFoundError:
+        return run
+
+    def fitting(batch_size: int, inputs: Array) -> Array:
+        return np.concatenate([run(inputs[at : at + batch_size]) for at in range(0, len(inputs), batch_size)])
+
+    found: Run = find_executable_batch_size(fitting, starting_batch_size=most)
+    return found
 
 
 def _on_cpu(backbone: nn.Module, example: Array, threads: int) -> Run:
