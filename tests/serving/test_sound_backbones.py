@@ -14,7 +14,7 @@ from checkouts import make_music
 from fastapi.testclient import TestClient
 from mlflow.pyfunc import scoring_server
 from networks import make_clap, make_sound
-from running import audit, champion, download, evaluate, features, inputs, split, train, weights
+from running import audit, champion, compare, download, evaluate, features, inputs, split, train, weights
 
 from pipeline import cli
 from pipeline.base import paths
@@ -87,6 +87,7 @@ def test_evaluation_and_classification_agree(run: Path, monkeypatch: pytest.Monk
         evaluate(key)
         if key not in CHAMPIONS:
             continue
+        compare()
         champion()
         known = manifest.load(paths.CANDIDATE)
         answers = pd.read_parquet(paths.EVALUATION / key / "predictions.parquet")
