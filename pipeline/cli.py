@@ -145,6 +145,21 @@ def status() -> None:
     print(*summary.status(), sep="\n")
 
 
+@app.command(epilog="Example: soundtrack weights")
+def weights() -> None:
+    """List pre-trained networks, with licence and size.
+
+    With the sample rate and what each was trained on. Those with a star are in params.yaml. docs/backbones.md says how to use one.
+    """
+    from pipeline import config
+    from pipeline.config.models import HubWeights
+    from pipeline.models.pretrained import known
+
+    named = config.load().weights
+    used = {given.id if isinstance(given, HubWeights) else name for name, given in named.items()}
+    print(*known.table(used), sep="\n")
+
+
 @app.command(epilog="Example: soundtrack report")
 def report() -> None:
     """Open the report that compares all experiments.

@@ -110,7 +110,12 @@ def test_a_wrong_value_is_named_with_its_key(place: Place, value: object) -> Non
     assert repr(value) in message
 
 
-@pytest.mark.parametrize("place", [p for p in places(DEFAULTS) if p[0] not in ("experiments", "weights", "sweeps")])
+NEW = {("features", "waveform"), ("window", "waveform")}
+"""A params.yaml from before they were there goes on."""
+REQUIRED = [p for p in places(DEFAULTS) if p[0] not in ("experiments", "weights", "sweeps") and p not in NEW]
+
+
+@pytest.mark.parametrize("place", REQUIRED)
 def test_no_key_can_be_left_out(place: Place) -> None:
     message = complaint(without(place))
     assert f"{place[-1]}: Field required" in message
@@ -121,6 +126,25 @@ def test_what_is_frozen_is_not_tuned(key: str, value: object) -> None:
     message = complaint(changed(("experiments", "transfer", "model", key), value))
     assert "experiments.transfer.model" in message
     assert f"{key}: a frozen backbone is not trained at all: set frozen to false" in message
+
+
+SOUND = {"source": "path", "path": "hub/sound"}
+TUNED = {"name": "transfer", "backbone": "sound", "frozen": False}
+
+
+@pytest.mark.parametrize(
+    ("model", "training", "said"),
+    [
+        ({"frozen": True, "lora": {"rank": 8}}, {}, "lora: a frozen backbone is not trained at all"),
+        ({"lora": {"rank": 8}, "shrinkage": 0.5}, {}, "lora: the adapters are all that is trained"),
+        ({}, {"mixup": 0.2}, r"training.mixup and training.augment are of spectrograms"),
+        ({}, {"augment": {"gain_db": 3.0}}, r"training.mixup and training.augment are of spectrograms"),
+    ],
+)
+def test_what_does_not_go_together_for_raw_sound_is_said(model: Any, training: Any, said: str) -> None:
+    block = {"features": ["waveform"], "model": {**TUNED, **model}, "training": training}
+    content = changed(("features", "waveform"), {})
+    assert said in complaint({**content, "weights": {"sound": SOUND}, "experiments": {"sound": block}})
 
 
 def test_a_backbone_that_goes_back_needs_another_head() -> None:

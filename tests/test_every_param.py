@@ -23,7 +23,7 @@ from pipeline.config.base import ParamsError
 
 ROOT = Path(__file__).parents[1]
 ROWS = [*DATA, *FEATURES, *BROUGHT, *USE, *CHOICE, *DEFAULTS, *TABULAR, *PICTURES, *TRANSFER, *TUTORIAL, *SWEEPS]
-NEW = ("lda", "fusion", "other")
+NEW = ("lda", "fusion", "other", "sound", "text")
 """Experiments and weights that params.yaml does not have."""
 
 
@@ -41,7 +41,9 @@ def swept() -> set[str]:
 
 
 def test_the_blocks_that_are_commented_out_can_be_taken_in() -> None:
-    content = changed(default(), {"features.musicnn": {}, "features.fbank": {}})
+    content = changed(
+        default(), {"features.musicnn": {}, "features.fbank": {}, "features.waveform": {"sample_rate": 16_000}}
+    )
     settings = parsed(content)
     assert {"transfer-musicnn", "transfer-ast"} <= set(settings.experiments)
     assert {"musicnn_msd", "musicnn_mtt", "ast"} <= set(settings.weights)
@@ -73,7 +75,8 @@ def _read(keys: list[str]) -> list[str]:
 
 def test_no_field_of_a_config_class_is_without_a_row() -> None:
     kinds = {row.leaf.rsplit(".", 1)[1]: row for row in SWEEPS}  # one of each, since sweeps take long to check
-    known = {f"Training.{leaf.removeprefix('training.')}" for leaf in GUARDED}
+    kind = {"training": "Training", "model": "Transfer", "lora": "Lora"}
+    known = {f"{kind[leaf.split('.')[-2]]}.{leaf.split('.')[-1]}" for leaf in GUARDED}
     for row in [*(row for row in ROWS if row not in [*SWEEPS, *TUTORIAL]), *kinds.values()]:
         both = (
             row.says or row.value is None or row.leaf.endswith((".name", ".source"))

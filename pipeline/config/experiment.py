@@ -62,6 +62,13 @@ class Experiment(Section):
             raise ValueError("training.ensemble_size: a fusion is no ensemble itself; set it in its branches")
         return self
 
+    @model_validator(mode="after")
+    def _samples_are_not_augmented(self) -> Self:
+        tuned = isinstance(self.model, Transfer) and not self.model.frozen
+        if tuned and "waveform" in self.features and (self.training.mixup or any(dict(self.training.augment).values())):
+            raise ValueError("training.mixup and training.augment are of spectrograms: with waveform set them to 0")
+        return self
+
 
 def backbones(experiment: Experiment) -> list[str]:
     """Names of the pre-trained weights that it uses."""

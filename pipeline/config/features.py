@@ -11,8 +11,8 @@ from pipeline.config.base import Positive, Section
 
 Span = tuple[float, float]
 """Start and stop in seconds; the stop may be infinite."""
-Form = Literal["columns", "frames", "image"]
-"""Columns of a table, frames by bands, or an image of one size for all clips."""
+Form = Literal["columns", "frames", "samples", "image"]
+"""Columns of a table, frames by bands, samples of sound, or an image of one size for all clips."""
 ALIGNED = ("spectrogram", "wavelet")
 """Kinds of feature with the same frames."""
 
@@ -59,6 +59,12 @@ class Fbank(Kind):
     """Nothing to choose: the Audio Spectrogram Transformer was trained on it as it is."""
 
     form: ClassVar[Form] = "frames"
+
+
+class Waveform(Kind):
+    form: ClassVar[Form] = "samples"
+    sample_rate: Annotated[int, Field(ge=8000, le=48_000)] = 16_000
+    """Hz: the rate of the backbones that hear it."""
 
 
 class BaseFeatures(Section):
@@ -125,7 +131,8 @@ class Features(BaseFeatures):
     wavelet: Wavelet
     musicnn: MusicnnInput | None
     fbank: Fbank | None
-    """This and musicnn are null where no experiment needs them: they would cost time and space."""
+    waveform: Waveform | None = None
+    """This, musicnn and fbank are null where no experiment needs them: they would cost time and space."""
     excerpt: str
     """What of a clip the features are of: ``whole``, ``middle 30 s``, or ``3 sections of 10 s``, spread over it."""
 
@@ -155,6 +162,8 @@ class Window(Section):
     """The same for the feature of this name, whose frames are shorter; 187 are the 3 s of its networks' training."""
     fbank: Positive
     """As many as the transformer has positions for, max_length in its config.json; AudioSet's has 1024, 10 s."""
+    waveform: Positive = 80_000
+    """Samples: 80000 are 5 s at 16 kHz."""
 
     def of(self, kind: str) -> int:
-        return {"musicnn": self.musicnn, "fbank": self.fbank}.get(kind, self.frames)
+        return {"musicnn": self.musicnn, "fbank": self.fbank, "waveform": self.waveform}.get(kind, self.frames)

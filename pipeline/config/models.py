@@ -88,13 +88,22 @@ class Cnn(ModelSection):
 
 
 class Pretrained(ModelSection):
-    takes: ClassVar[tuple[Form, ...]] = ("frames", "image")
+    takes: ClassVar[tuple[Form, ...]] = ("frames", "samples", "image")
     backbone: str | Annotated[list[str], Field(min_length=1)]
     """A key of ``weights`` in params.yaml, or several, whose embeddings are joined."""
 
     @property
     def backbones(self) -> list[str]:
         return [self.backbone] if isinstance(self.backbone, str) else self.backbone
+
+
+class Lora(Section):
+    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685), by the package peft."""
+
+    rank: Positive
+    alpha: Annotated[float, Field(gt=0)] = 16.0
+    """The adapters' output counts alpha / rank times."""
+    dropout: Fraction = 0.0
 
 
 class Transfer(Pretrained):
@@ -108,6 +117,16 @@ class Transfer(Pretrained):
     feature_maps: Literal["last", "every block"] = "last"
     """Of an image network, the feature maps whose means are its embedding. The last are of dogs and cats; those of the
     blocks before of patterns that a spectrogram has too ("hypercolumns", arXiv:1411.5752). Tuning uses the last."""
+    layers: Literal["last", "all"] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = "last"
+    """Of a network of raw sound, the hidden states that its embedding is of: 0 is the input of its first layer, 1 the first
+    layer's output. Of several, a head that is trained learns the weights of a sum (SUPERB, arXiv:2105.01051); a discriminant
+    gets their mean."""
+    over_time: Literal["mean", "mean and std"] = "mean"
+    """What is taken of each hidden state over the window; padding does not count."""
+    lora: Lora | None = None
+    """Trains adapters in the attention of a network of raw sound that is not frozen, in place of its weights."""
+    gradient_checkpointing: bool = False
+    """Computes activations twice in place of keeping them: less memory of the GPU, and about a third more time."""
     unfreeze_from: str | None = None
     """The first module to be trained, as PyTorch names it (layer.3 of MobileNetV2), of a backbone that is not frozen; by
     default all of it is."""
@@ -131,11 +150,13 @@ class Transfer(Pretrained):
 
     @model_validator(mode="after")
     def _what_is_frozen_is_not_tuned(self) -> Self:
-        for key in ("unfreeze_from", "wise_ft_alpha"):
+        for key in ("unfreeze_from", "wise_ft_alpha", "lora", "gradient_checkpointing"):
             if self.frozen and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key}: a frozen backbone is not trained at all: set frozen to false")
         if self.wise_ft_alpha < 1 and not self.closed_form:
             raise ValueError("wise_ft_alpha: the head is fitted anew to such weights: give shrinkage, e.g. 0.9")
+        if self.lora and (self.unfreeze_from or self.closed_form):
+            raise ValueError("lora: the adapters are all that is trained: leave unfreeze_from and shrinkage out")
         return self
 
 
@@ -145,6 +166,22 @@ class ZeroShot(Pretrained):
     name: Literal["zero-shot"]
     tags: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
     """By label; of others, those in genres.yaml or the tag of the same name."""
+    prompt: str | Annotated[list[str], Field(min_length=1)] | None = None
+    """Sentences with ``{label}`` for a network that shares a space with text, such as "a {label} song"; of several, a label
+    has the mean. ``tags`` are then left out."""
+
+    @property
+    def prompts(self) -> list[str]:
+        return [self.prompt] if isinstance(self.prompt, str) else self.prompt or []
+
+    @model_validator(mode="after")
+    def _prompts_name_the_label(self) -> Self:
+        for prompt in self.prompts:
+            if "{label}" not in prompt:
+                raise ValueError(f"prompt: {prompt!r} has no {{label}}, which stands for each label's name")
+        if self.prompts and self.tags:
+            raise ValueError("tags: they are of networks without text; with prompt leave them out")
+        return self
 
     @property
     def transfer(self) -> Transfer:

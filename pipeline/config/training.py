@@ -34,6 +34,9 @@ class Training(Section):
     optimizer: Literal["adam", "adamw"]
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The learning rate of a backbone's layer is this times that of the layer above it (Clark et al. 2020,
+    arXiv:2003.10555); the head has ``learning_rate``."""
     schedule: Literal["constant", "cosine"]
     label_smoothing: Fraction
     patience: Annotated[int, Field(ge=1)] | None

@@ -21,7 +21,7 @@ BATCH = 16
 """Copies of the input in one batch."""
 
 
-def of_patches(run: Run, inputs: Sequence[Array], place: int, label: int) -> Array:
+def of_patches(run: Run, inputs: Sequence[Array], place: int, label: int, silence: float | None = None) -> Array:
     """How much the probability of ``label`` drops with each patch of a window hidden.
 
     A hidden patch has the mean of each band over the window. One mean for all bands would be noise in a silent band, and
@@ -29,12 +29,13 @@ def of_patches(run: Run, inputs: Sequence[Array], place: int, label: int) -> Arr
 
     Args:
         inputs: of one window, (1, ...) each; that at ``place`` is (1, bands, frames), the others stay as they are.
+        silence: what a hidden patch has in place of the means.
 
     Returns:
         (band patches, time patches); below zero where the probability rises.
     """
     (window,) = inputs[place]
-    means = window.mean(axis=1, keepdims=True)
+    means = window.mean(axis=1, keepdims=True) if silence is None else np.full((len(window), 1), silence)
     rows, columns = (pieces(length) for length in window.shape)
     patches = [(row, column) for row in rows for column in columns]
     hidden = np.repeat(inputs[place], len(patches), axis=0)

@@ -42,7 +42,10 @@ class Input:
     """Per column, band or channel, over the training part alone."""
     std: Array
     silence_db: float = 0.0
-    """Least value of a window, in dB; the greatest is 0. Meaningless for a summary; an image is from 0 to 1."""
+    """Least value of a window, in dB; the greatest is 0. Meaningless for a summary; an image is from 0 to 1;
+    samples are from -1 to 1, and this marks what is padded."""
+    rate: int | None = None
+    """Hz, of a window of samples (1, samples)."""
 
     @property
     def channels(self) -> int:

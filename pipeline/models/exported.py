@@ -23,9 +23,11 @@ def export(net: Any, examples: Sequence[Any], names: Sequence[str], outputs: Seq
     with warnings.catch_warnings():
         # the exporter that will replace this one takes 20 s for MobileNetV2 in place of 1 s, and 8 s to import
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        # of attention, that it takes the number of patches for fixed, which it is
-        warnings.filterwarnings("ignore", "Converting a tensor", module="transformers")
-        warnings.filterwarnings("ignore", "Constant folding")  # of what it leaves as it is
+        # that what only shapes and settings decide is taken for fixed, which it is
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        # of what it leaves as it is; of negative indices, of which there are none; of WavLM, in transformers
+        for message in ("Constant folding", "Exporting aten::index", "Support for mismatched key_padding_mask"):
+            warnings.filterwarnings("ignore", message)
         torch.onnx.export(
             net,
             tuple(examples),

@@ -1,5 +1,6 @@
 """One or several pre-trained backbones and a small head on a window of a feature, or on an image."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -10,11 +11,15 @@ from pipeline.config.base import ParamsError
 from pipeline.config.models import Transfer as Settings
 from pipeline.models import Input, Rows, backbones, lda
 from pipeline.models.backbones._common import Backbone
+from pipeline.models.backbones._lora import adapt
 from pipeline.models.layers import Ensemble, dense
 
 MOMENTUM = 0.1
 """Of batch norms while a backbone is fine-tuned, PyTorch's own. With MobileNetV2's (0.003) their statistics would average
 over more steps than fine-tuning has, and stay those of ImageNet."""
+
+MODULE = re.compile(r"(?:[^.\d]+\.)+\d+(?=\.)|[^.]+(?:\.[^.]+)?")
+"""Of a parameter's name, the module that may be unfrozen from: up to its first number."""
 
 
 class Transfer(nn.Module):
@@ -26,6 +31,24 @@ class Transfer(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.head(torch.cat([backbone(image) for backbone in self.backbones], dim=1))
+
+
+class WeightedSum(nn.Module):
+    """Of the hidden states of each backbone, which lie side by side, their sum with weights that are learned and add up to 1
+    (SUPERB, arXiv:2105.01051)."""
+
+    def __init__(self, states: Sequence[int], widths: Sequence[int]) -> None:
+        """``widths`` are those of all states of a backbone."""
+        super().__init__()
+        self.widths = list(widths)
+        self.weights = nn.ParameterList(nn.Parameter(torch.zeros(own)) for own in states)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        parts = [
+            weights.softmax(dim=0) @ own.view(own.shape[0], len(weights), -1)
+            for weights, own in zip(self.weights, torch.split(embedding, self.widths, dim=1), strict=True)
+        ]
+        return torch.cat(parts, dim=1)
 
 
 def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
@@ -40,15 +63,23 @@ def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
     nets = load_backbones(settings, image)
     example = torch.zeros(1, *image.shape)
     with torch.no_grad():
-        width = sum(backbone.eval()(example).shape[1] for backbone in nets)
-    return Transfer(nets, dense(width, settings.hidden, classes, settings.dropout), settings.frozen)
+        widths = [backbone.eval()(example).shape[1] for backbone in nets]
+    states = [backbone.states for backbone in nets]
+    width = sum(all_states // own for all_states, own in zip(widths, states, strict=True))
+    head = dense(width, settings.hidden, classes, settings.dropout)
+    if max(states) > 1:
+        head = nn.Sequential(WeightedSum(states, widths), *head)
+    return Transfer(nets, head, settings.frozen)
 
 
 def load_backbones(settings: Settings, source: Input) -> list[Backbone]:
     found = [backbones.build(paths.WEIGHTS / name, source, settings) for name in settings.backbones]
     if not settings.frozen:
         for backbone in found:
-            _unfreeze(backbone.network, settings.unfreeze_from)
+            if settings.lora:
+                adapt(backbone.network, settings.lora)
+            else:
+                _unfreeze(backbone.network, settings.unfreeze_from)
     return found
 
 
@@ -93,7 +124,7 @@ def _unfreeze(network: nn.Module, first: str | None) -> None:
     names = [name for name, _ in network.named_parameters()]
     begins = next((place for place, name in enumerate(names) if name.startswith(f"{first}.")), None)
     if begins is None:
-        modules = dict.fromkeys(".".join(name.split(".")[:2]) for name in names)
+        modules = dict.fromkeys(found[0] for name in names if (found := MODULE.match(name)))
         raise ParamsError(f"model.unfreeze_from: the backbone has no module {first!r}, but {', '.join(modules)}")
     for parameter in list(network.parameters())[:begins]:
         parameter.requires_grad_(False)

@@ -1,5 +1,7 @@
 """Zero-shot: what a pre-trained network already calls the labels. Nothing is learned from labels.
 
+With ``prompt``, a network that shares a space with text is asked how near each label's sentences are (CLAP). Else:
+
 A label's score is the greatest logit of its tags, each less its mean over the training clips: a tag that the network gives
 to everything says little. (Divided by their standard deviations as well, they are right less often: docs/tagger.md.)
 """
@@ -73,16 +75,29 @@ def build(settings: Settings, inputs: list[Input], classes: int) -> nn.Module:
 
 
 def fit_head(settings: Settings, train: Rows, labels: Sequence[str]) -> nn.Module:
-    """Of the training clips, only the means of the tags' logits count.
+    """Of the training clips, only the means of the tags' logits count, and with prompts nothing.
 
     Raises:
-        ParamsError: a backbone gives no tags, or no label has one.
+        ParamsError: a backbone gives no tags or knows no text, or no label has a tag.
     """
+    if settings.prompts:
+        return _named(settings, labels)
     names, layer = tag_layer([paths.WEIGHTS / name for name in settings.backbones])
     with torch.no_grad():
         layer.bias.sub_(layer(torch.from_numpy(train.values)).mean(dim=0))
     found = tags_of(labels, names, settings.tags)
     return TagScores(layer, [[names.index(tag) for tag in own] for own in found.values()])
+
+
+def _named(settings: Settings, labels: Sequence[str]) -> nn.Linear:
+    """The mean of the logits that each backbone gives the labels' sentences."""
+    texts = [[prompt.replace("{label}", label.replace("_", " ")) for prompt in settings.prompts] for label in labels]
+    each = [backbones.named(paths.WEIGHTS / name, texts) for name in settings.backbones]
+    joined = nn.Linear(sum(layer.in_features for layer in each), len(labels))
+    with torch.no_grad():
+        joined.weight.copy_(torch.cat([layer.weight for layer in each], dim=1) / len(each))
+        joined.bias.zero_()
+    return joined.requires_grad_(False)
 
 
 def tag_layer(weights: Sequence[Path]) -> tuple[list[str], nn.Linear]:

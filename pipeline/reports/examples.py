@@ -27,6 +27,7 @@ PICTURES = {
     "wavelet": "scalogram",
     "musicnn": "spectrogram of musicnn",
     "fbank": "filter banks",
+    "waveform": "level of the sound",
 }
 """What a reader calls the picture of a feature kind."""
 TICKS = (0.1, 0.2, 0.5, 1.0, 2.0)

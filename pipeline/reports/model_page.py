@@ -169,7 +169,11 @@ def _view(answer: Any, own: Saliency, file: Path, stored: str) -> dict[str, Any]
 def _plot(shown: Patches, own: Saliency, limit: float, clip_id: str) -> dict[str, Any]:
     """A window, with the parts that the answer depends on in colour, and the numbers of its axes."""
     name = PICTURES.get(shown.kind, shown.kind)
-    png = saliency_figures.window(shown.window, shown.falls, limit, float(shown.spec["silence_db"]))
+    png = (
+        saliency_figures.waveform(shown.window, shown.falls, limit)
+        if shown.spec.get("unit") == "sample"
+        else saliency_figures.window(shown.window, shown.falls, limit, float(shown.spec["silence_db"]))
+    )
     return {
         "picture": Picture(name, f"Parts of the {name} of {clip_id} that the prediction depends on", name, png),
         "hertz": saliency_figures.hertz(shown.spec, len(shown.window)),

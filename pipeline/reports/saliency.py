@@ -27,7 +27,7 @@ class Patches:
     spec: Mapping[str, Any]
     """Of the feature's store."""
     window: Array
-    """(bands, frames) in dB."""
+    """(bands, frames) in dB, or samples (1, samples)."""
     falls: Array
     """(band patches, time patches)."""
 
@@ -83,7 +83,7 @@ def _saliency(answer: Any, data: Splits, specs: Mapping[Any, dict[str, Any]], gr
     spec = specs[data.kinds[windows.leading]]
     if not spec["windowed"]:
         return Saliency(0.0, 0.0, drops)
-    frame_s = spec["params"]["hop_length"] / spec["sample_rate"]
+    frame_s = spec["params"].get("hop_length", 1) / spec["sample_rate"]  # a sample is a frame of its own
     return Saliency(float(pairs[strongest, 1]) * frame_s, windows.frames * frame_s, drops)
 
 
@@ -91,7 +91,8 @@ def _drops(
     run: attribution.Run, inputs: Sequence[Array], place: int, label: int, data: Splits, spec: dict[str, Any]
 ) -> Patches | dict[str, float]:
     if spec["windowed"]:
-        falls = attribution.of_patches(run, inputs, place, label)
+        silence = 0.0 if data.features["test"][place].rate else None
+        falls = attribution.of_patches(run, inputs, place, label, silence)
         return Patches(data.kinds[place], spec, inputs[place][0], falls)
     means = data.features["train"][place].describe().mean
     families = attribution.families(spec["columns"])

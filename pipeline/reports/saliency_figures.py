@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 
-from pipeline.evaluation.attribution import Array, pieces
+from pipeline.evaluation.attribution import GRID, Array, pieces
 from pipeline.reports.data_figures import indexed_png
 from pipeline.reports.figures import OKABE_ITO
 
@@ -23,6 +23,10 @@ HERTZ = {31.25: "31", 62.5: "63", 125: "125", 250: "250", 500: "500"} | {1000 * 
 """Labels of the frequency axis, where there is room."""
 NEAREST = 8.0
 """Percent of the height between two of them."""
+QUIETEST = -60.0
+"""dB of the lowest level that shows in a waveform's picture."""
+LEVELS = 360
+"""Pieces of the window in a waveform's picture."""
 
 
 def window(decibels: Array, falls: Array, limit: float, floor: float) -> bytes:
@@ -43,8 +47,18 @@ def window(decibels: Array, falls: Array, limit: float, floor: float) -> bytes:
     return indexed_png(levels[::-1], _palette())
 
 
+def waveform(samples: Array, falls: Array, limit: float) -> bytes:
+    """As :func:`window`, of samples (1, samples): the level of each piece, from QUIETEST dB, which is also what is padded."""
+    parts = np.array_split(np.where(samples[0] >= -1, samples[0], 0), min(LEVELS, samples.shape[1]))
+    power = np.array([np.mean(part**2) for part in parts])
+    decibels = np.tile(10 * np.log10(np.maximum(power, 10 ** (QUIETEST / 10))), (GRID, 1))
+    return window(decibels, np.tile(falls, (GRID, 1)), limit, QUIETEST)
+
+
 def hertz(spec: Mapping[str, Any], bands: int) -> list[tuple[float, str]]:
-    """Labels of the frequency axis: place in percent of the height from the bottom, and text."""
+    """Labels of the frequency axis: place in percent of the height from the bottom, and text; none of samples."""
+    if spec.get("unit") == "sample":
+        return []
     middles = frequencies(spec, bands)
     numbers = np.interp(list(HERTZ), middles, np.arange(bands), left=np.nan, right=np.nan)
     places = 100 * (numbers + 0.5) / bands

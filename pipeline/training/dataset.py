@@ -58,6 +58,7 @@ class Feature:
         self.frames = frames if self.windowed else 1
         self.silence_db = float(spec["silence_db"]) if self.windowed else 0.0
         self.full_scale = float(spec.get("full_scale", 1.0))
+        self.rate: int | None = spec["sample_rate"] if spec.get("unit") == "sample" else None
         unwindowed = tuple(spec.get("image", array.shape[1:]))
         self.shape = (array.shape[1], frames) if self.windowed else unwindowed
 
@@ -82,14 +83,19 @@ class Feature:
         """(B, columns), images (B, channels, height, width), or windows (B, bands, frames), padded with silence."""
         if not self.windowed:
             return self._scaled(self.array[self.starts[clips]]).reshape(-1, *self.shape)
-        rows = (self.starts[clips] + offsets)[:, None] + np.arange(self.frames)
-        ends = self.stops[clips][:, None]
-        values = self.array[np.minimum(rows, ends - 1)].astype(np.float32)
-        values[rows >= ends] = self.silence_db
+        values = np.full((len(clips), self.frames, self.array.shape[1]), self.silence_db, np.float32)
+        starts = self.starts[clips] + offsets
+        for window, start, stop in zip(
+            values, starts, np.minimum(starts + self.frames, self.stops[clips]), strict=True
+        ):
+            window[: stop - start] = self._scaled(self.array[start:stop])
         return values.transpose(0, 2, 1)
 
     def describe(self) -> Input:
-        """Shape, and mean and standard deviation per column, band or channel over all these clips."""
+        """Shape, and mean and standard deviation per column, band or channel over all these clips; not of samples, which
+        are taken as they are."""
+        if self.rate:
+            return Input(self.shape, np.zeros(1, np.float32), np.ones(1, np.float32), self.silence_db, self.rate)
         count, total, squares = 0, np.zeros(self.shape[0]), np.zeros(self.shape[0])
         for start, stop in zip(self.starts, self.stops, strict=True):
             rows = self._scaled(self.array[start:stop]).astype(np.float64)
@@ -101,7 +107,7 @@ class Feature:
         return Input(self.shape, mean.astype(np.float32), std.astype(np.float32), self.silence_db)
 
     def _scaled(self, stored: Any) -> Array:
-        """Bytes of an image as shares of the brightest."""
+        """Bytes of an image as shares of the brightest, samples as shares of the loudest."""
         values: Array = stored.astype(np.float32)
         return values if self.full_scale == 1 else values / np.float32(self.full_scale)
 

@@ -104,7 +104,11 @@ def _open(
 
     @functools.cache
     def run() -> Run:
-        return _on_gpu(backbone) if has_gpu(settings) else _on_cpu(backbone, example, settings.threads)
+        return (
+            _fitting(_on_gpu(backbone), settings.batch_size)
+            if has_gpu(settings)
+            else _on_cpu(backbone, example, settings.threads)
+        )
 
     def spec() -> dict[str, Any]:
         return {"dtype": "float32", "width": run()(example).shape[1], "backbone": key}
@@ -121,9 +125,12 @@ def _fingerprint(backbone: nn.Module) -> str:
     """Key of a backbone: its modules with their settings, its weights, and its code."""
     digest = hashlib.sha256()
     for name, module in backbone.eval().named_modules():
-        plain = {key: value for key, value in vars(module).items() if isinstance(value, bool | int | float | str)}
+        plain = {
+            key: value for key, value in vars(module).items() if isinstance(value, bool | int | float | str | tuple)
+        }
         digest.update(f"{name} {type(module).__qualname__} {sorted(plain.items())}\n".encode())
-    for name, tensor in backbone.state_dict().items():
+    # what is made from settings, as filters, is in no checkpoint
+    for name, tensor in (backbone.state_dict() | dict(backbone.named_buffers())).items():
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode() + tensor.contiguous().numpy().tobytes())
     own_code = code(type(backbone).__module__, within=[models])
     return cache_key(digest.hexdigest(), own_code, libraries(*LIBRARIES))
@@ -194,13 +201,31 @@ def _computed(
 
 def _on_gpu(backbone: nn.Module) -> Run:
     backbone.cuda()
+    bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    half = torch.autocast(
+        "cuda", torch.bfloat16 if bf16 else torch.float16, enabled=getattr(backbone, "half_precision", False)
+    )
 
     def run(inputs: Array) -> Array:
-        with torch.inference_mode():
-            values: Array = backbone(torch.from_numpy(inputs).cuda()).cpu().numpy()
+        with torch.inference_mode(), half:
+            values: Array = backbone(torch.from_numpy(inputs).cuda()).float().cpu().numpy()
             return values
 
     return run
+
+
+def _fitting(run: Run, most: int) -> Run:
+    """``run`` on as many windows at once as there is memory for, at ``most``; by accelerate's finder, where it is installed."""
+    try:
+        from accelerate.utils import find_executable_batch_size
+    except ModuleNotFoundError:
+        return run
+
+    def fitting(batch_size: int, inputs: Array) -> Array:
+        return np.concatenate([run(inputs[at : at + batch_size]) for at in range(0, len(inputs), batch_size)])
+
+    found: Run = find_executable_batch_size(fitting, starting_batch_size=most)
+    return found
 
 
 def _on_cpu(backbone: nn.Module, example: Array, threads: int) -> Run:

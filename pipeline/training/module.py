@@ -1,5 +1,6 @@
 """The one LightningModule: any module from features to logits, trained as a classifier of clips."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -8,10 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.config.base import ParamsError
 from pipeline.config.training import Training
 from pipeline.evaluation import f1
 from pipeline.training import HISTORY
 from pipeline.training.augment import augment, mixed
+
+LAYER = re.compile(r"\blayers?\.(\d+)\.")
 
 
 class Batch(NamedTuple):
@@ -40,13 +44,34 @@ class Learner(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
         optimizer = kinds[self.settings.optimizer](
-            (p for p in self.net.parameters() if p.requires_grad),
-            lr=self.settings.learning_rate,
-            weight_decay=self.settings.weight_decay,
+            _groups(self.net, self.settings), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
         )
         if self.settings.schedule == "constant":
             return optimizer
         return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.settings.epochs)]
+
+
+def _groups(net: nn.Module, settings: Training) -> list[dict[str, Any]]:
+    """What is trained, by learning rate: layers are told by the number behind ``layers.`` in their names; what is before the
+    first one is below it, and the head above the last one.
+
+    Raises:
+        ParamsError: layer_decay, and nothing that is trained has numbered layers.
+    """
+    trained = [(name, value) for name, value in net.named_parameters() if value.requires_grad]
+    if settings.layer_decay == 1:
+        return [{"params": [value for _, value in trained]}]
+    numbers = [int(found[1]) + 1 if (found := LAYER.search(name)) else 0 for name, _ in trained]
+    if not any(numbers):
+        raise ParamsError("training.layer_decay: nothing that is trained has numbered layers: leave it out")
+    top = max(numbers) + 1
+    groups: dict[int, list[nn.Parameter]] = {}
+    for number, (name, value) in zip(numbers, trained, strict=True):
+        groups.setdefault(top if name.startswith("head.") else number, []).append(value)
+    return [
+        {"params": values, "lr": settings.learning_rate * settings.layer_decay ** (top - number)}
+        for number, values in groups.items()
+    ]
 
 
 class Classifier(Learner):

@@ -58,6 +58,8 @@ NOT_RUN = {
     ),
     "make lessons": NotRun("minutes", "tests/lessons/test_lessons.py", " repro "),
     "pip install '.[keras]'": NotRun("a network, and 2 GB", "pyproject.toml"),
+    "pip install '.[lora]'": NotRun("a network", "pyproject.toml"),
+    "soundtrack weights": NotRun("it needs no pipeline", "tests/models/test_known.py"),
     "pip install kagglehub": NotRun(
         "a network", "tests/end_to_end/test_documented_lessons.py::test_signs_from_kaggle_are_read_by_letter"
     ),

@@ -1,11 +1,13 @@
 """Occlusion finds what made-up models look at, and nothing where they look at nothing."""
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
 import librosa
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.evaluation import attribution
 from pipeline.reports import saliency_figures
@@ -114,3 +116,14 @@ def test_wavelets_lie_evenly_in_octaves() -> None:
     spec = {"bands": "Morlet wavelets", "params": {"fmin": 62.5, "bands_per_octave": 4}}
     assert saliency_figures.frequencies(spec, 9).tolist()[::4] == [62.5, 125, 250]
     assert [text for _, text in saliency_figures.hertz(spec, 9)] == ["250", "125", "63"]
+
+
+def test_a_waveforms_picture_shows_its_level_and_nothing_where_it_is_padded() -> None:
+    samples = np.concatenate([np.full(6000, 0.5), np.full(6000, -2.0)])[None]
+    falls = np.array([[0.4, 0, 0, 0, 0, 0]])
+    picture = np.asarray(Image.open(io.BytesIO(saliency_figures.waveform(samples, falls, 0.4))).convert("RGB"))
+    assert picture.shape == (6, saliency_figures.LEVELS, 3)
+    coloured, sounding, padded = picture[3, [10, 150, 300]].astype(int)
+    assert padded.min() == 255
+    assert sounding.max() == sounding.min() < 200
+    assert coloured[0] != coloured[2]

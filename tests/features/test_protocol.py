@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import features as sections
-from pipeline.features import fbank, musicnn, spectrogram, tabular, wavelet
+from pipeline.features import fbank, musicnn, spectrogram, tabular, waveform, wavelet
 from pipeline.features.protocol import Feature
 from pipeline.features.sound import Sound
 
@@ -16,6 +16,7 @@ KINDS: list[tuple[Feature, Any]] = [
     (wavelet, sections.Wavelet(hop_length=512, bands=32, bands_per_octave=4, omega0=6.0, fmin=32.7, top_db=80.0)),
     (musicnn, sections.MusicnnInput()),
     (fbank, sections.Fbank()),
+    (waveform, sections.Waveform(sample_rate=16_000)),
 ]
 
 
@@ -25,4 +26,4 @@ def test_rows_are_as_wide_as_the_spec_says(kind: Feature, own: Any) -> None:
     spec, rows = kind.describe(own), kind.compute(Sound(noise, 22050), own)
     assert rows.shape[1] == spec["width"]
     assert spec["windowed"] == (len(rows) > 1)
-    assert not spec["windowed"] or rows.min() >= spec["silence_db"]
+    assert not spec["windowed"] or rows.min() / spec.get("full_scale", 1) >= spec["silence_db"]

@@ -31,6 +31,7 @@ TINY_FEATURES: dict[str, Any] = {
     "wavelet": {"hop_length": 512, "bands": 32, "bands_per_octave": 4, "omega0": 6.0, "fmin": 32.703, "top_db": 80.0},
     "musicnn": None,
     "fbank": None,
+    "waveform": None,
 }
 
 
@@ -124,7 +125,7 @@ def make_backbone(folder: Path) -> None:
 def make_tiny(content: dict[str, Any]) -> None:
     content["data"]["source"] = "folder"
     content["features"] = TINY_FEATURES
-    content["window"] = {"frames": 32, "musicnn": 32, "fbank": 32}
+    content["window"] = {"frames": 32, "musicnn": 32, "fbank": 32, "waveform": 8000}
     content["weights"] = {"mobilenet_v2": {"source": "path", "path": "backbone"}}
     content["leak"] = ["logreg"]
     content["sweeps"] = {}

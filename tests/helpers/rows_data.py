@@ -43,7 +43,8 @@ FEATURES = [
         )
         for kind, other in (HOPS, HOPS[::-1])
     ),
-    *(Row(f"features.{kind}", None, "features", ARRAY.format(kind)) for kind in ("musicnn", "fbank")),
+    *(Row(f"features.{kind}", None, "features", ARRAY.format(kind)) for kind in ("musicnn", "fbank", "waveform")),
+    Row("features.waveform.sample_rate", 24_000, "features", ARRAY.format("waveform")),
 ]
 
 HUB = {"source": "hub", "id": "some/ast", "revision": "v1"}

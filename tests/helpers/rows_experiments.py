@@ -120,6 +120,15 @@ TRANSFER = [
             ({}, "no label of the data is a tag of the network"),
         )
     ),
+    *model("sound", {"layers": "all", "over_time": "mean and std", "shrinkage": 0.5}),
+    *model("text", {"prompt": ["{label}"]}),
+    *of(
+        "train@sound",
+        WEIGHTS.format("sound"),
+        {"layer_decay": 0.1},
+        "experiments.sound.training.",
+        given={"experiments.sound.model.frozen": False},
+    ),
     heard("transfer-ast", "spectrogram", shows=WEIGHTS, backbone="other"),
     named("transfer-ast", CNN),
     *model("transfer-ast", {"backbone": "other", "frozen": False, "shrinkage": 0.1}),

@@ -73,10 +73,15 @@ CHOICE = [
     Row("window.frames", 64, "inputs", "embeddings/transfer/*array.bin"),
     Row("window.musicnn", 64, "train@musicnn", WEIGHTS.format("musicnn")),
     Row("window.fbank", 32, "train@fbank", WEIGHTS.format("fbank")),
+    Row("window.waveform", 1500, "train@sound", WEIGHTS.format("sound")),
 ]
+LORA = "experiments.sound.model.lora"
 GUARDED = {
     "training.threads": "sums of so few numbers need not differ with it",
     "training.accelerator": "another one is not on every machine",
     "training.channels_last": "the same numbers lie elsewhere in memory",
+    "experiments.sound.model.gradient_checkpointing": "the same gradients",
+    **dict.fromkeys((LORA, *(f"{LORA}.{leaf}" for leaf in ("rank", "alpha", "dropout"))), "by an optional package"),
 }
-"""Leaves that need not show in what a stage leaves, and why; tests of their own are in tests/effects/test_machine.py."""
+"""Leaves that need not show in what a stage leaves, and why; tests of their own are in tests/effects/test_machine.py and
+tests/models/test_hf_audio.py."""

@@ -7,16 +7,18 @@ import numpy as np
 import pandas as pd
 import soundfile
 from leaves import changed, content
-from networks import FRAMES, make_ast, make_musicnn, make_resnet
+from networks import FRAMES, make_ast, make_clap, make_musicnn, make_resnet, make_sound
 from rows import Params
 from stores import write_store
 
 from pipeline import config
 from pipeline.base import paths
+from pipeline.config.features import Waveform
 from pipeline.data import clips
+from pipeline.features import waveform
 
 ROOT = Path(__file__).parents[2]
-NETWORKS = ("mobilenet_v2", "musicnn_msd", "musicnn_mtt", "ast", "other")
+NETWORKS = ("mobilenet_v2", "musicnn_msd", "musicnn_mtt", "ast", "other", "sound", "clap")
 BRIEF = {"epochs": 2, "batch_size": 8, "patience": None, "monitor": None}
 """The last epoch is kept, in which every param of training has had its effect."""
 FUSION = {
@@ -43,7 +45,8 @@ TINY: Params = {
     "features.wavelet.omega0": 6.0,
     "features.musicnn": {},
     "features.fbank": {},
-    "window": {"frames": 32, "musicnn": 32, "fbank": FRAMES},
+    "features.waveform": {"sample_rate": 16_000},
+    "window": {"frames": 32, "musicnn": 32, "fbank": FRAMES, "waveform": 2000},
     "weights": {name: {"source": "path", "path": f"networks/{name}"} for name in NETWORKS},
     **{f"training.{key}": value for key, value in BRIEF.items()},
     "training.threads": 1,
@@ -61,6 +64,14 @@ TINY: Params = {
     "experiments.fusion": {"features": ["tabular", "spectrogram"], "model": FUSION},
     "experiments.musicnn": {"features": ["musicnn"], "model": CNN},
     "experiments.fbank": {"features": ["fbank"], "model": CNN},
+    "experiments.sound": {
+        "features": ["waveform"],
+        "model": {"name": "transfer", "backbone": "sound", "frozen": True, "hidden": [], "dropout": 0.0},
+    },
+    "experiments.text": {
+        "features": ["waveform"],
+        "model": {"name": "zero-shot", "backbone": "clap", "prompt": "a {label} song"},
+    },
     **{f"tutorial.training.{key}": value for key, value in BRIEF.items()},
     "tutorial.experiments.transfer.model.hidden": [8],
     "sweeps": {},
@@ -83,6 +94,7 @@ STORES: dict[str, tuple[int, dict[str, Any]]] = {
     "wavelet": (32, {"windowed": True, "silence_db": -80.0}),
     "musicnn": (96, {"windowed": True, "silence_db": -80.0}),
     "fbank": (128, {"windowed": True, "silence_db": -100.0}),
+    "waveform": (1, waveform.describe(Waveform(sample_rate=16_000))),
 }
 """Width of each kind of feature, and what its store says of it."""
 RATE = 22050
@@ -110,6 +122,8 @@ def make_networks(folder: Path) -> None:
     make_musicnn(folder / "musicnn_msd", 3)
     make_musicnn(folder / "musicnn_mtt", 4)
     make_ast(folder / "ast")
+    make_sound(folder / "sound", "wav2vec2")
+    make_clap(folder / "clap")
 
 
 def make_features() -> None:
@@ -131,11 +145,12 @@ def make_features() -> None:
     for seed, (kind, (width, spec)) in enumerate(STORES.items()):
         rng = np.random.default_rng(seed)
         own = {label: rng.normal(0, 3, width) for label in LABELS}
+        longer = 40 if kind == "waveform" else 1
         blocks = [
-            (own[label] + rng.normal(-40, 9, (rng.integers(70, 100) if spec["windowed"] else 1, width)))
+            (own[label] + rng.normal(-40, 9, (longer * rng.integers(70, 100) if spec["windowed"] else 1, width)))
             for label in table["label"]
         ]
-        dtype = "float16" if spec["windowed"] else "float32"
+        dtype = spec.get("dtype", "float16" if spec["windowed"] else "float32")
         write_store(paths.FEATURES / kind, list(table["clip_id"]), (b.clip(-80, 0) for b in blocks), dtype, spec)
     pd.DataFrame(columns=["clip_id", "reason"]).to_csv(paths.FAILED, index=False)
 

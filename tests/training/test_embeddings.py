@@ -155,3 +155,20 @@ def test_a_clip_taken_away_is_in_no_new_store(
     assert not ran
     index = pd.read_csv(tmp_path / "second" / "index.csv")
     assert sorted(set(index["clip_id"])) == ["a", "c"]
+
+
+def test_batches_shrink_until_they_fit() -> None:
+    pytest.importorskip("accelerate", reason="it is an extra: pip install 'soundtrack[lora]'")
+    tried: list[int] = []
+
+    def run(inputs: Any) -> Any:
+        tried.append(len(inputs))
+        if len(inputs) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return inputs * 2
+
+    fitting = embeddings._fitting(run, 8)
+    values = np.arange(10, dtype=np.float32)[:, None]
+    for _ in "12":
+        np.testing.assert_array_equal(fitting(values), values * 2)
+    assert tried[-4:] == [3, 3, 3, 1], "the size that fits is kept"

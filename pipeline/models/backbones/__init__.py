@@ -1,15 +1,17 @@
 """Pre-trained backbones, one module per family: window or image in, embedding out.
 
-A family's module is named after the ``model_type`` in the weights' config.json, with ``_`` for ``-``; ``image`` takes every
-other type. It follows :class:`Family`; to add one takes no line elsewhere.
+A family's module is named after the ``model_type`` in the weights' config.json, with ``_`` for ``-``, or lists several
+types in HEARERS; ``image`` takes every other type. It follows :class:`Family`; to add one takes no line elsewhere.
 """
 
 import importlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pipeline.config.base import ParamsError
+from pipeline.config.features import Form
 from pipeline.config.models import Transfer
 from pipeline.models import Input
 from pipeline.models.pretrained import WeightsError
@@ -21,13 +23,27 @@ if TYPE_CHECKING:
 
 FROM_ELSEWHERE = {"attn_implementation", "_attn_implementation", "quantization_config"}
 """Keys of a config.json by which transformers may fetch code from the Hub, or take that of other packages."""
-OPTIONS = ("upsample", "feature_maps")
-"""Params of a model that some families take and others refuse."""
+IMAGE, SOUND = "an image network", "a network of raw sound that gives hidden states"
+OPTIONS = {
+    "upsample": IMAGE,
+    "feature_maps": IMAGE,
+    "layers": SOUND,
+    "over_time": SOUND,
+    "lora": "a network of raw sound",
+    "gradient_checkpointing": SOUND,
+}
+"""Params of a model that some families take and others refuse, and who takes them."""
+HEARERS = dict.fromkeys(
+    ("data2vec_audio", "hubert", "mert_model", "unispeech", "unispeech_sat", "wav2vec2", "wavlm", "whisper"), "hf_audio"
+)
+"""The module of each type that has none of its own name."""
 
 
 class Family(Protocol):
     OPTIONS: frozenset[str]
     """Those that this family takes."""
+    HEARS: Form
+    """``samples``, ``frames`` of a spectrogram, or ``image`` for networks that take both images and frames."""
 
     def load(self, folder: Path) -> "nn.Module":
         """The bare network in float32, without classifier or pooling head.
@@ -53,6 +69,7 @@ def family(folder: Path) -> str:
         WeightsError: config.json is unreadable, or asks for code from elsewhere.
     """
     kind = str(_config(folder / "config.json").get("model_type")).replace("-", "_")
+    kind = HEARERS.get(kind, kind)
     return kind if kind in {file.stem for file in Path(__file__).parent.glob("[a-z]*.py")} else "image"
 
 
@@ -63,9 +80,15 @@ def load(folder: Path) -> "nn.Module":
 
 def build(folder: Path, source: Input, settings: Transfer) -> "Backbone":
     module = _module(folder)
-    for key in OPTIONS:
+    for key, takers in OPTIONS.items():
         if key not in module.OPTIONS and getattr(settings, key) != Transfer.model_fields[key].default:
-            raise ParamsError(f"model.{key}: weights.{folder.name} is not an image network: leave it out")
+            raise ParamsError(f"model.{key}: weights.{folder.name} is not {takers}: leave it out")
+    if source.rate and module.HEARS != "samples":
+        raise ParamsError(
+            f"weights.{folder.name} does not hear raw sound: give the experiment another feature than waveform"
+        )
+    if not source.rate and module.HEARS == "samples":
+        raise ParamsError(f"weights.{folder.name} hears raw sound: give the experiment `features: [waveform]`")
     return module.build(folder, source, settings)
 
 
@@ -77,8 +100,26 @@ def tagger(folder: Path) -> "tuple[list[str], nn.Linear]":
     """
     module = _module(folder)
     if not hasattr(module, "tagger"):
-        raise ParamsError(f"weights.{folder.name} gives no tags: zero-shot takes musicnn_msd, musicnn_mtt or both")
+        cure = (
+            "give it a prompt"
+            if hasattr(module, "named")
+            else "zero-shot takes musicnn's networks, or CLAP with a prompt"
+        )
+        raise ParamsError(f"weights.{folder.name} gives no tags: {cure}")
     found: tuple[list[str], nn.Linear] = module.tagger(folder)
+    return found
+
+
+def named(folder: Path, texts: Sequence[Sequence[str]]) -> "nn.Linear":
+    """The layer from the network's embedding to the logits of things that ``texts`` describe, each by several.
+
+    Raises:
+        ParamsError: the network knows no text.
+    """
+    module = _module(folder)
+    if not hasattr(module, "named"):
+        raise ParamsError(f"model.prompt: weights.{folder.name} knows no text: only CLAP does")
+    found: nn.Linear = module.named(folder, texts)
     return found
 
 

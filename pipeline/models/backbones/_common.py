@@ -13,11 +13,38 @@ from pipeline.models.pretrained import WeightsError
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
-SUPPORTED = "image networks that give feature maps, the Audio Spectrogram Transformer and musicnn"
+SUPPORTED = (
+    "image networks that give feature maps, the Audio Spectrogram Transformer, musicnn, CLAP, and of raw sound wav2vec2, "
+    "HuBERT, WavLM, Data2Vec, UniSpeech, MERT and Whisper's encoder"
+)
+
+BUFFERS = {"position_ids", "relative_position_index"}
+"""Last names of what older checkpoints hold and a network makes itself."""
+HEADS = {
+    "pooler",
+    "lm_head",
+    "proj_out",
+    "projector",
+    "quantizer",
+    "project_hid",
+    "project_q",
+    "final_proj",
+    "speaker_proj",
+    "ctc_proj",
+    "label_embeddings_concat",
+    "layer_norm_for_extract",
+    "label_embs_concat",
+}
+"""First names of the tensors behind a bare network, in checkpoints of its pre-training or of another task."""
 
 
 class Backbone(nn.Module):
     """Window or image to embedding, (B, width)."""
+
+    states = 1
+    """Hidden states of equal width that lie side by side in the embedding."""
+    half_precision = False
+    """Whether embeddings may be computed in 16 bits on a GPU: those of large transformers, whose time it halves."""
 
     def __init__(self, network: nn.Module, trainable: bool) -> None:
         super().__init__()
@@ -67,11 +94,14 @@ def check_tensors(
         raise WeightsError(f"{file} does not fit its config.json: {'; '.join(problems[:10] + more)}")
 
 
-def load_transformers(folder: Path, main_input: str) -> nn.Module:
+def load_transformers(
+    folder: Path, main_input: str, architecture: "tuple[type[PreTrainedModel], PreTrainedConfig] | None" = None
+) -> nn.Module:
     """A network that transformers knows; tensors may have the names of its older versions.
 
     Args:
         main_input: what transformers calls the network's input.
+        architecture: its class and settings, where transformers does not know its config.json.
 
     Raises:
         WeightsError: also where transformers does not know the network, or its input is another.
@@ -79,11 +109,11 @@ def load_transformers(folder: Path, main_input: str) -> nn.Module:
     from transformers.utils import logging
 
     given = read_tensors(folder)
-    kind, config = _architecture(folder)
+    kind, config = architecture or _architecture(folder)
     if kind.main_input_name != main_input:
         raise WeightsError(
-            f"{folder / 'config.json'} is of {config.model_type!r}, which takes neither images nor filter banks (raw "
-            f"samples are not supported): supported are {SUPPORTED}"
+            f"{folder / 'config.json'} is of {config.model_type!r}, which takes neither images nor sound: "
+            f"supported are {SUPPORTED}"
         )
     pooling = "add_pooling_layer" in inspect.signature(kind).parameters
     # its report is in the error, and a second's work needs no progress bar
@@ -100,7 +130,8 @@ def load_transformers(folder: Path, main_input: str) -> nn.Module:
     )
     bare = {name.removeprefix(f"{kind.base_model_prefix}.") for name in info["unexpected_keys"]}
     unknown = {name for name in bare if not _is_head(name)}
-    check_tensors(folder, info["missing_keys"], unknown, info["mismatched_keys"])
+    missing = set(info["missing_keys"]) - {"masked_spec_embed"}  # which stands for what pre-training hides
+    check_tensors(folder, missing, unknown, info["mismatched_keys"])
     found: nn.Module = network
     return found
 
@@ -124,4 +155,4 @@ def _architecture(folder: Path) -> "tuple[type[PreTrainedModel], PreTrainedConfi
 
 def _is_head(name: str) -> bool:
     top = name.split(".")[0]
-    return top == "pooler" or top.endswith("classifier")
+    return top in HEADS or name.split(".")[-1] in BUFFERS or top.endswith("classifier")

@@ -12,12 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from pipeline.base.errors import UserError
+from pipeline.config.features import Form
 from pipeline.config.models import Transfer
 from pipeline.models import Input
 from pipeline.models.backbones._common import Backbone, load_transformers
 from pipeline.models.pretrained import PREPROCESSOR, WeightsError
 
 OPTIONS: frozenset[str] = frozenset()
+HEARS: Form = "frames"
 LOG_PER_DB = math.log(10) / 10
 """A dB in natural logarithms of power."""
 

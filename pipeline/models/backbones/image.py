@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.config.base import ParamsError
+from pipeline.config.features import Form
 from pipeline.config.models import Transfer
 from pipeline.models import Input
 from pipeline.models.backbones._common import SUPPORTED, Backbone, load_transformers
@@ -14,6 +15,7 @@ from pipeline.models.layers import planes
 from pipeline.models.pretrained import WeightsError
 
 OPTIONS = frozenset({"upsample", "feature_maps"})
+HEARS: Form = "image"
 SIDE = 64
 """Pixels of the image that a network is tried with."""
 

