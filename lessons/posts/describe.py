@@ -91,7 +91,9 @@ def _backbone(weights: str) -> Any:
     from pipeline.models.backbones import image
 
     if not (Path(weights) / "config.json").is_file():
-        raise UserError(f"features.weights: {weights} has no config.json: `make repro` in the checkout fetches MobileNetV2")
+        raise UserError(
+            f"features.weights: {weights} has no config.json: `make repro` in the checkout fetches MobileNetV2"
+        )
     source = Input((3, SIDE, SIDE), np.zeros(3, np.float32), np.ones(3, np.float32))
     return image.ImageBackbone(source, image.load(Path(weights)).eval(), trainable=False).eval()
 

@@ -20,7 +20,7 @@ def divide(authors: pd.Series, settings: Split) -> pd.DataFrame:
     Raises:
         UserError: a part has fewer than 20 posts of authors of its own.
     """
-    begins = [int(round(len(authors) * (1 - share))) for share in (settings.valid + settings.test, settings.test)]
+    begins = [round(len(authors) * (1 - share)) for share in (settings.valid + settings.test, settings.test)]
     place = pd.Series(range(len(authors)), authors.index)
     part = pd.cut(place, [-1, begins[0] - 1, begins[1] - 1, len(authors)], labels=PARTS).astype(str)
     found = pd.DataFrame({"part": part, "returning": part != part.groupby(authors).transform("first")})

@@ -11,6 +11,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from lessons.posts.settings import BRANCHES, Array, Features
 
+Branches = Sequence[Any]
+"""(posts, columns) of each branch, sparse."""
 OTHER = "other"
 """Domains of few posts, as in Hacker News's table."""
 
@@ -82,7 +84,7 @@ def _numbers(described: pd.DataFrame) -> pd.DataFrame:
     return described.drop(columns=["title", "domain"])
 
 
-def stacked(branches: Sequence[Any]) -> sparse.csr_matrix:
+def stacked(branches: Branches) -> sparse.csr_matrix:
     """All branches side by side."""
     return sparse.hstack(branches, "csr")
 

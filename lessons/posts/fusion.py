@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lessons.common.regressor import Regressor
+from lessons.posts.encoder import Branches
 from lessons.posts.settings import Array, Net
 from pipeline.config.training import Augment, Training
 from pipeline.training import OnEpoch
@@ -54,7 +56,7 @@ class SparseTable:
 
     frames, silence_db = 1, 0.0
 
-    def __init__(self, values: Array) -> None:
+    def __init__(self, values: Any) -> None:
         self.values = values
 
     def max_offset(self) -> Index:
@@ -71,7 +73,7 @@ def build(columns: Sequence[int], settings: Net, seed: int) -> LateFusion:
 
 
 def train(
-    inputs: Sequence[Array], targets: Array, watch: tuple[Sequence[Array], Array], settings: Net, epochs: int, seed: int,
+    inputs: Branches, targets: Array, watch: tuple[Branches, Array], settings: Net, epochs: int, seed: int,
     on_epoch: OnEpoch = lambda *_: None,
 ) -> tuple[LateFusion, pd.DataFrame]:  # fmt: skip
     """The network after its last epoch, and its history.
@@ -97,12 +99,15 @@ def train(
 
 
 @torch.no_grad()
-def says(net: LateFusion, inputs: Sequence[Array], rows: int = 1024) -> Array:
+def says(net: LateFusion, inputs: Branches, rows: int = 1024) -> Array:
     """(posts, branches): what each branch says of each post."""
     net.eval()
     found = [
         np.concatenate(
-            [branch(torch.from_numpy(values[at : at + rows].toarray())).numpy() for at in range(0, values.shape[0], rows)]
+            [
+                branch(torch.from_numpy(values[at : at + rows].toarray())).numpy()
+                for at in range(0, values.shape[0], rows)
+            ]
         )
         for branch, values in zip(net.branches, inputs, strict=True)
     ]

@@ -11,22 +11,98 @@ from pydantic import Field
 from lessons.posts.settings import PICTURES, Array
 from pipeline.config.base import Fraction, Positive, Section
 
-TOPICS = (
-    "kernel physics compiler database browser network satellite keyboard battery camera telescope parser chess piano "
-    "bicycle library museum railway protein volcano glacier enzyme lens antenna spreadsheet notebook editor terminal "
-    "printer router queue server startup interview tips typography"
-).split()
+TOPICS = [
+    "kernel",
+    "physics",
+    "compiler",
+    "database",
+    "browser",
+    "network",
+    "satellite",
+    "keyboard",
+    "battery",
+    "camera",
+    "telescope",
+    "parser",
+    "chess",
+    "piano",
+    "bicycle",
+    "library",
+    "museum",
+    "railway",
+    "protein",
+    "volcano",
+    "glacier",
+    "enzyme",
+    "lens",
+    "antenna",
+    "spreadsheet",
+    "notebook",
+    "editor",
+    "terminal",
+    "printer",
+    "router",
+    "queue",
+    "server",
+    "startup",
+    "interview",
+    "tips",
+    "typography",
+]
 MOODS = ["new", "small", "old", "simple", "strange", "broken", "failing", "amazing", "best"]
-RARE_MOODS = (
-    "joyful delightful wonderful excellent brilliant charming lovely fantastic superb perfect glad cheerful proud funny "
-    "sweet hopeful brave clever elegant thrilled horrible tragic nasty stupid hateful cruel evil angry lonely painful "
-    "miserable dreadful boring weak worried scary guilty hopeless dirty violent"
-).split()
+RARE_MOODS = [
+    "joyful",
+    "delightful",
+    "wonderful",
+    "excellent",
+    "brilliant",
+    "charming",
+    "lovely",
+    "fantastic",
+    "superb",
+    "perfect",
+    "glad",
+    "cheerful",
+    "proud",
+    "funny",
+    "sweet",
+    "hopeful",
+    "brave",
+    "clever",
+    "elegant",
+    "thrilled",
+    "horrible",
+    "tragic",
+    "nasty",
+    "stupid",
+    "hateful",
+    "cruel",
+    "evil",
+    "angry",
+    "lonely",
+    "painful",
+    "miserable",
+    "dreadful",
+    "boring",
+    "weak",
+    "worried",
+    "scary",
+    "guilty",
+    "hopeless",
+    "dirty",
+    "violent",
+]
 """With a tone that VADER knows, and each too rare for an effect of its own."""
-SHAPES = ["{mood} {one} {two}", "Why the {one} is {mood}", "{mood} {one} for your {two}", "Notes on {mood} {one} and {two}"]
-SYLLABLES = "zor vex quil lan dra mik tol bru pez wim nar gol".split()
-EVENT_DAYS = 5
-EVENT_SHARE = 0.15
+SHAPES = [
+    "{mood} {one} {two}",
+    "Why the {one} is {mood}",
+    "{mood} {one} for your {two}",
+    "Notes on {mood} {one} and {two}",
+]
+SYLLABLES = ["zor", "vex", "quil", "lan", "dra", "mik", "tol", "bru", "pez", "wim", "nar", "gol"]
+EVENT_DAYS = 10
+EVENT_SHARE = 0.2
+ACTIVE_DAYS = 90
 BASE = 4.5
 """Mean log points, as of Hacker News's posts with comments."""
 SIDE = 24
@@ -60,9 +136,8 @@ class Recipe(Section):
 def make(recipe: Recipe, seed: int) -> pd.DataFrame:
     """The posts in the order of time; those with a picture name its file, which is in PICTURES."""
     rng = np.random.default_rng(seed)
-    activity = 1 / np.arange(1, recipe.authors + 1) ** 0.6
-    author = rng.choice(recipe.authors, recipe.posts, p=activity / activity.sum())
     day = np.sort(rng.integers(0, recipe.days, recipe.posts))
+    author = _authors(recipe, day, rng)
     minute = np.round(rng.normal(15 * 60, 5.5 * 60, recipe.posts)).astype(int) % (24 * 60)
     title, event = _titles(recipe, day, rng)
     domain = _domains(recipe, author, rng)
@@ -91,6 +166,17 @@ def make(recipe: Recipe, seed: int) -> pd.DataFrame:
     )
 
 
+def _authors(recipe: Recipe, day: Array, rng: np.random.Generator) -> Array:
+    """Some write much and most little; each for ACTIVE_DAYS, so that new ones come all the time."""
+    first = rng.uniform(-ACTIVE_DAYS, recipe.days, recipe.authors)
+    activity = 1 / np.arange(1, recipe.authors + 1) ** 0.5
+    author = np.empty(len(day), dtype=int)
+    for today in np.unique(day):
+        weights = activity * ((first <= today) & (today < first + ACTIVE_DAYS))
+        author[day == today] = rng.choice(recipe.authors, (day == today).sum(), p=weights / weights.sum())
+    return author
+
+
 def _titles(recipe: Recipe, day: Array, rng: np.random.Generator) -> tuple[list[str], Array]:
     """Titles, and the effect of the news that a title names."""
     effects = rng.normal(0, recipe.event, recipe.days // EVENT_DAYS + 1)
@@ -111,7 +197,9 @@ def _domains(recipe: Recipe, author: Array, rng: np.random.Generator) -> list[st
     """Half of an author's posts are of their own domain, of those who have one."""
     shared = rng.choice([*recipe.domains, ""], len(author))
     own = (rng.random(recipe.authors) < 0.6)[author] & (rng.random(len(author)) < 0.5)
-    return [f"blog{who}.example" if is_own else str(other) for who, is_own, other in zip(author, own, shared, strict=True)]
+    return [
+        f"blog{who}.example" if is_own else str(other) for who, is_own, other in zip(author, own, shared, strict=True)
+    ]
 
 
 def _pictures(recipe: Recipe, rng: np.random.Generator) -> tuple[Array, Array]:

@@ -8,12 +8,11 @@ import numpy as np
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
+from threadpoolctl import threadpool_limits
 
-from lessons.posts.encoder import dense, stacked
+from lessons.posts.encoder import Branches, dense, stacked
 from lessons.posts.settings import Array, Models
 
-Branches = Sequence[Any]
-"""(posts, columns) each, sparse."""
 Says = Callable[[Branches], Array]
 """(posts, branches), to be added up; (posts, 1) of a model whose branches cannot be told apart."""
 NAMES = tuple(Models.model_fields)
@@ -24,7 +23,11 @@ MOST_CATEGORIES = 250
 
 def choices(name: str, settings: Models) -> list[float]:
     """Values of the one setting that is chosen on valid."""
-    found = {"ridge": settings.ridge.alphas, "boosting": settings.boosting.rates, "net": settings.net.epochs}
+    found: dict[str, Sequence[float]] = {
+        "ridge": settings.ridge.alphas,
+        "boosting": settings.boosting.rates,
+        "net": settings.net.epochs,
+    }
     return list(found[name])
 
 
@@ -61,15 +64,15 @@ def linear(parts: Sequence[Array], inputs: Branches) -> Array:
     return np.stack([values @ own for values, own in zip(inputs, parts, strict=True)], axis=1)
 
 
-def _boosting(
-    names: Sequence[str], inputs: Branches, targets: Array, rate: float, settings: Models, seed: int
-) -> Says:
+def _boosting(names: Sequence[str], inputs: Branches, targets: Array, rate: float, settings: Models, seed: int) -> Says:
     """Trees see the words' largest singular values, and of a post's domain its number."""
     shorter = {}
     frequent: Array = np.empty(0, dtype=int)
     for branch, values in zip(names, inputs, strict=True):
         if branch == "words":
-            shorter[branch] = TruncatedSVD(min(settings.boosting.words, values.shape[1] - 1), random_state=seed).fit(values)
+            shorter[branch] = TruncatedSVD(min(settings.boosting.words, values.shape[1] - 1), random_state=seed).fit(
+                values
+            )
         if branch == "domain":
             frequent = np.argsort(-np.asarray(values.sum(axis=0)).ravel(), kind="stable")[:MOST_CATEGORIES]
 
@@ -93,7 +96,9 @@ def _boosting(
     trees = HistGradientBoostingRegressor(
         learning_rate=rate, max_iter=settings.boosting.rounds, max_leaf_nodes=15, min_samples_leaf=40,
         categorical_features=categories, early_stopping=False, random_state=seed,
-    ).fit(table, targets)  # fmt: skip
+    )  # fmt: skip
+    with threadpool_limits(1):  # threads of stages side by side wait for each other
+        trees.fit(table, targets)
     return lambda others: trees.predict(columns(others))[:, None]
 
 

@@ -20,6 +20,9 @@ ENCODER = FEATURES / "encoder.json"
 MODELS = Path("models")
 PREDICTED = "predictions.parquet"
 EVALUATION = Path("evaluation")
+ANSWERS = EVALUATION / "answers.json"
+"""The model that answers, and what its scores from 1 to 10 mean."""
+HOURS = EVALUATION / "hours.parquet"
 
 BRANCHES = ("words", "sentiment", "domain", "picture", "time")
 WHOLE = "all"

@@ -53,11 +53,21 @@ def train(name: str, params: Params, run: tracking.Run, folder: Path) -> str:
     targets = log_points(posts)
     targets = targets - targets[known].mean()
 
-    def fit(used: Sequence[str], rows: Array, choice: float, on_epoch: Callable[..., None] | None = None) -> tuple[models.Says, object]:
+    def fit(
+        used: Sequence[str], rows: Array, choice: float, on_epoch: Callable[..., None] | None = None
+    ) -> tuple[models.Says, object]:
         own = [inputs[branch] for branch in used]
         watch = [values[valid] for values in own], targets[valid]
         return models.fit(
-            name, used, [values[rows] for values in own], targets[rows], choice, params.models, params.seed, watch, on_epoch
+            name,
+            used,
+            [values[rows] for values in own],
+            targets[rows],
+            choice,
+            params.models,
+            params.seed,
+            watch,
+            on_epoch,
         )
 
     def predict(says: models.Says, used: Sequence[str], rows: Array) -> Array:
@@ -105,7 +115,9 @@ def main() -> None:
     params, name = lesson.params(Params), sys.argv[1]
     with lesson.run(LESSON, name) as run, atomic_write(MODELS / name) as folder:
         folder.mkdir()
-        run.log_params(tracking.flat({"seed": params.seed, "data": params.data.path, **getattr(params.models, name).model_dump()}))
+        run.log_params(
+            tracking.flat({"seed": params.seed, "data": params.data.path, **getattr(params.models, name).model_dump()})
+        )
         print(f"{name}: {train(name, params, run, folder)}")
 
 
