@@ -69,25 +69,25 @@ def known() -> Known:
     return Known(params, encoder, answers, model, says, pd.read_parquet(HOURS))
 
 
-def when(text: str) -> pd.Timestamp | None:
-    """``Tue 09:00``, ``9:00``, ``Tuesday 9`` or ``2026-03-24 09:00``; None of an empty text.
+def when(text: str) -> tuple[pd.Timestamp | None, bool]:
+    """``Tue 09:00``, ``9:00``, ``Tuesday 9`` or ``2026-03-24 09:00``, and whether it names a day; None of an empty text.
 
     Raises:
         UserError: it is none of these.
     """
     text = text.strip()
     if not text:
-        return None
+        return None, False
     problem = UserError(f"{text!r} is no time: write it as 'Tue 09:00' or '2026-03-24 09:00', or leave it out")
     if found := re.fullmatch(r"(?:([A-Za-z]+)\s+)?(\d{1,2})(?::(\d{2}))?", text):
         day, hour, minute = found[1], int(found[2]), int(found[3] or 0)
         names = [name for name in DAYS if day and day.title().startswith(name) and FULL[name].startswith(day.title())]
         if hour > 23 or minute > 59 or (day and not names) or (not day and found[3] is None):
             raise problem
-        # without a day the middle of the week, whose wave is then left out by describe's caller
-        return MONDAY + pd.Timedelta(days=DAYS.index(names[0]) if names else 2, hours=hour, minutes=minute)
+        day_of_week = DAYS.index(names[0]) if names else 0
+        return MONDAY + pd.Timedelta(days=day_of_week, hours=hour, minutes=minute), bool(names)
     try:
-        return pd.Timestamp(datetime.fromisoformat(text)).tz_localize(None)
+        return pd.Timestamp(datetime.fromisoformat(text)).tz_localize(None), True
     except ValueError:
         raise problem from None
 
@@ -106,10 +106,12 @@ def score(draft: Draft) -> Answer:
         raise UserError("the title is empty: a post is scored by its words")
     if len(title) > LONGEST:
         raise UserError(f"the title has {len(title)} characters, at most {LONGEST:,} are scored")
-    at, domain = when(draft.at), host(draft.domain)
+    (at, has_day), domain = when(draft.at), host(draft.domain)
     here, notes = known(), []
     picture = _look(draft.picture, here) if draft.picture else None
     row = describe(pd.DataFrame({"title": [title], "domain": [domain], "at": pd.to_datetime([at])}), [picture])
+    if not has_day:
+        row[[name for name in row if name.endswith("of the week")]] = np.nan
     inputs = here.encoder.transform(row, here.model["branches"])
     if domain and not here.encoder.knows(domain):
         notes.append(

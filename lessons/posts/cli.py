@@ -30,11 +30,11 @@ def score(
     picture: Annotated[Path | None, Option(metavar="FILE", help="That is attached.")] = None,
 ) -> None:
     """Score a draft from 1 to 10, say what moved it, and when such posts did best."""
-    with lesson_folder():
+    with lesson_folder() as place:
         from lessons.posts.answer import Draft
         from lessons.posts.answer import score as answered
 
-        found = answered(Draft(title, domain, at, Path(PLACE, picture) if picture else None))
+        found = answered(Draft(title, domain, at, place / picture if picture else None))
     print(f"Score {found.score} of 10")
     for row in found.moved:
         print(f"  {row['branch']:<10} {row['log points']:+.2f}  {row['seen']}")
@@ -50,20 +50,17 @@ def page(port: Annotated[int, Option(metavar="N", min=1, max=65535)] = 8010) -> 
         serve(port)
 
 
-PLACE = Path.cwd()
-"""Where the command was typed."""
-
-
 @contextmanager
-def lesson_folder() -> Iterator[None]:
-    """Paths of the stages are relative to the lesson's folder.
+def lesson_folder() -> Iterator[Path]:
+    """Paths of the stages are relative to the lesson's folder; yields the one where the command was typed.
 
     Raises:
         UserError: a stage has not run.
     """
+    place = Path.cwd()
     os.chdir(FOLDER)
     try:
-        yield
+        yield place
     except FileNotFoundError as error:
         raise UserError(
             f"the lesson has not run, {error.filename or error} is not there: `dvc repro` in {FOLDER}"

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from lessons.common import lesson
 from lessons.posts.effects import DAYS
@@ -103,16 +104,13 @@ def draw_scores(found: Tables) -> Figure:
     for offset, part, marker in ((-0.14, "test", "o"), (0.14, "last", "s")):
         for place, row in scores.iterrows():
             errors = [[row[part] - row[f"{part}_low"]], [row[f"{part}_high"] - row[part]]]
-            label = {"test": "new authors", "last": "all authors"}[part] if place == 0 else None
-            left.errorbar(
-                row[part], place + offset, xerr=errors, fmt=marker, color=COLOURS[row["model"]], capsize=3, label=label
-            )
+            left.errorbar(row[part], place + offset, xerr=errors, fmt=marker, color=COLOURS[row["model"]], capsize=3)
     left.set_yticks(range(len(scores)), scores["model"])
     left.set(xlabel="rank correlation, later posts", ylim=(len(scores) - 0.5, -0.5))
     left.set_xlim(left=0)
-    legend = left.legend(fontsize=8, loc="upper left", frameon=False)
-    for handle in legend.legend_handles:
-        handle.set_color(GREY)
+    kinds = (("o", "new authors"), ("s", "all authors"))
+    markers = [Line2D([], [], color=GREY, marker=marker, label=label) for marker, label in kinds]
+    left.legend(handles=markers, fontsize=8, loc="upper left", frameon=False)
     branches = [branch for branch in BRANCHES if branch not in found.missing]
     for number, name in enumerate(NAMES):
         own = found.ablation.loc[name].loc[branches]

@@ -1,8 +1,10 @@
 """The stage ``train@<model>``: fit on train, choose one setting on valid, predict all later posts; then without each branch."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,9 +30,13 @@ from lessons.posts.settings import (
 from pipeline import tracking
 from pipeline.base.errors import reported
 from pipeline.base.files import atomic_write, read_json, write_json
+from pipeline.training import OnEpoch
 
 FOLDS = 5
-Branches = list[str]
+OUT_OF_FOLD = {"ridge": [WHOLE, "-time"], "net": [WHOLE]}
+"""Of the models that answer, for what a score means; and for the hours."""
+Used = Sequence[str]
+"""Names of branches."""
 
 
 def log_points(posts: pd.DataFrame) -> Array:
@@ -39,76 +45,91 @@ def log_points(posts: pd.DataFrame) -> Array:
     return found
 
 
-def train(name: str, params: Params, run: tracking.Run, folder: Path) -> str:
-    """Fill the folder: the model, ``predictions.parquet`` and ``model.json``.
+class Trainer:
+    """One kind of model on these posts."""
 
-    Predictions have a column for all branches, for all but one (``-words``), and for one alone (``+words``, of ridge). Those of training posts are
-    out of fold, by models that knew none of the author's posts; they are there for the models that answer.
-    """
-    posts, split = pd.read_parquet(POSTS), pd.read_parquet(SPLIT)
-    inputs = dict(zip(BRANCHES, Encoder(read_json(ENCODER)).transform(pd.read_parquet(DESCRIBED)), strict=True))
-    known = (split["part"] == "train").to_numpy()
-    valid = ((split["part"] == "valid") & ~split["returning"]).to_numpy()
-    branches = [branch for branch, values in inputs.items() if abs(values[known]).sum() > 0]
-    targets = log_points(posts)
-    targets = targets - targets[known].mean()
+    def __init__(self, name: str, params: Params) -> None:
+        self.name, self.params = name, params
+        posts, split = pd.read_parquet(POSTS), pd.read_parquet(SPLIT)
+        inputs = Encoder(read_json(ENCODER)).transform(pd.read_parquet(DESCRIBED))
+        self.authors = posts["author"]
+        self.known = (split["part"] == "train").to_numpy()
+        self.valid = ((split["part"] == "valid") & ~split["returning"]).to_numpy()
+        self.inputs = {
+            branch: values for branch, values in zip(BRANCHES, inputs, strict=True) if abs(values[self.known]).sum() > 0
+        }
+        self.branches = list(self.inputs)
+        targets = log_points(posts)
+        self.targets = targets - targets[self.known].mean()
 
     def fit(
-        used: Sequence[str], rows: Array, choice: float, on_epoch: Callable[..., None] | None = None
+        self, used: Used, rows: Array, choice: float, on_epoch: OnEpoch | None = None
     ) -> tuple[models.Says, object]:
-        own = [inputs[branch] for branch in used]
-        watch = [values[valid] for values in own], targets[valid]
-        return models.fit(
-            name,
-            used,
-            [values[rows] for values in own],
-            targets[rows],
-            choice,
-            params.models,
-            params.seed,
-            watch,
-            on_epoch,
-        )
+        own, watch = self._rows(used, rows), (self._rows(used, self.valid), self.targets[self.valid])
+        settings, seed = self.params.models, self.params.seed
+        return models.fit(self.name, used, own, self.targets[rows], choice, settings, seed, watch, on_epoch)
 
-    def predict(says: models.Says, used: Sequence[str], rows: Array) -> Array:
-        return says([inputs[branch][rows] for branch in used])
+    def predict(self, says: models.Says, used: Used, rows: Array) -> Array:
+        found: Array = says(self._rows(used, rows)).sum(axis=1)
+        return found
 
-    tried = {}
+    def _rows(self, used: Used, rows: Array) -> list[Any]:
+        return [self.inputs[branch][rows] for branch in used]
+
+    def correlation(self, says: models.Says) -> float:
+        """On valid."""
+        predicted = self.predict(says, self.branches, self.valid)
+        return float(spearmanr(predicted, self.targets[self.valid]).statistic)
+
+    def out_of_fold(self, used: Used, choice: float) -> Array:
+        """Of training posts, by models that knew none of the author's posts."""
+        rows = np.flatnonzero(self.known)
+        found = np.empty(len(rows))
+        for seen, unseen in GroupKFold(FOLDS).split(rows, groups=self.authors.iloc[rows]):
+            found[unseen] = self.predict(self.fit(used, rows[seen], choice)[0], used, rows[unseen])
+        return found
+
+    def predictions(self, says: models.Says, choice: float) -> pd.DataFrame:
+        """A column for all branches, for all but one (``-words``), and for one alone (``+words``, of ridge).
+
+        Of training posts, the columns that are needed are there, out of fold.
+        """
+        used = {WHOLE: self.branches}
+        used |= {f"-{one}": [other for other in self.branches if other != one] for one in self.branches}
+        if self.name == "ridge":
+            used |= {f"+{one}": [one] for one in self.branches}
+        found = pd.DataFrame(np.nan, self.authors.index, list(used))
+        for column, own in used.items():
+            fitted = says if column == WHOLE else self.fit(own, self.known, choice)[0]
+            found.loc[~self.known, column] = self.predict(fitted, own, ~self.known)
+        for column in OUT_OF_FOLD.get(self.name, []):
+            found.loc[self.known, column] = self.out_of_fold(used[column], choice)
+        return found
+
+
+def train(name: str, params: Params, run: tracking.Run, folder: Path) -> str:
+    """Fill the folder: the model, ``predictions.parquet`` and ``model.json``."""
+    trainer = Trainer(name, params)
+    fitted, epochs = {}, defaultdict[float, list[dict[str, float]]](list)
     for choice in models.choices(name, params.models):
-        fitted = fit(branches, known, choice)
-        tried[choice] = float(spearmanr(predict(fitted[0], branches, valid).sum(axis=1), targets[valid]).statistic)
-        run.log_metrics({"valid_rank_correlation_of_choice": tried[choice]}, step=round(100 * choice))
-    choice = max(tried, key=lambda one: tried[one])
-    says, kept = fit(branches, known, choice, run.log_epoch)
 
-    combined = {WHOLE: branches} | {f"-{one}": [other for other in branches if other != one] for one in branches}
-    if name == "ridge":
-        combined |= {f"+{one}": [one] for one in branches}
-    found = pd.DataFrame(np.nan, posts.index, list(combined))
-    for column, used in combined.items():
-        own = says if column == WHOLE else fit(used, known, choice)[0]
-        found.loc[~known, column] = predict(own, used, ~known).sum(axis=1)
-    folds = list(GroupKFold(FOLDS).split(np.flatnonzero(known), groups=posts["author"][known]))
-    for column in {"ridge": [WHOLE, "-time"], "net": [WHOLE]}.get(name, []):
-        for seen, unseen in folds:
-            rows, others = np.flatnonzero(known)[seen], np.flatnonzero(known)[unseen]
-            used = combined[column]
-            found.loc[others, column] = predict(fit(used, rows, choice)[0], used, others).sum(axis=1)
-    found.to_parquet(folder / PREDICTED)
+        def keep(epoch: int, row: dict[str, float], choice: float = choice) -> None:
+            epochs[choice].append({"epoch": epoch, **row})
+
+        fitted[choice] = trainer.fit(trainer.branches, trainer.known, choice, keep)
+    valid = {choice: trainer.correlation(says) for choice, (says, _) in fitted.items()}
+    choice = max(valid, key=lambda one: valid[one])
+    says, kept = fitted[choice]
+    trainer.predictions(says, choice).to_parquet(folder / PREDICTED)
     models.save(name, kept, folder)
-    write_json(
-        folder / "model.json",
-        {
-            "run_id": run.id,
-            "branches": branches,
-            "choice": choice,
-            "valid": tried[choice],
-            "mean": predict(says, branches, known).mean(axis=0).tolist(),
-        },
-    )
-    run.log_params({"choice": choice, "branches": ", ".join(branches)})
-    run.log_metrics({"valid_rank_correlation": tried[choice]})
-    return f"valid rank correlation {tried[choice]:.3f} (chosen: {choice:g})"
+    mean = says([values[trainer.known] for values in trainer.inputs.values()]).mean(axis=0).tolist()
+    about = {"branches": trainer.branches, "choice": choice, "valid": valid[choice], "mean": mean}
+    write_json(folder / "model.json", {"run_id": run.id, **about})
+    run.log_params({"choice": choice, "branches": ", ".join(trainer.branches)})
+    run.log_params({f"valid_rank_correlation_with.{one:g}": f"{value:.3f}" for one, value in valid.items()})
+    run.log_history(epochs[choice])
+    run.log_metrics({"valid_rank_correlation": valid[choice]}, step=len(epochs[choice]))
+    return f"valid rank correlation {valid[choice]:.3f} (chosen: {choice:g})"
 
 
 def main() -> None:
