@@ -14,8 +14,8 @@ from lessons.posts.settings import Array
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HOURS = range(24)
-MIN_SHARE = 0.015
-"""Of the posts, that a word or domain needs."""
+MIN_POSTS = 60
+"""That a word or domain needs."""
 ALIKE = 0.9
 """Correlation from which two columns cannot be told apart."""
 KINDS = ("word", "domain", "sentiment", "picture", "hour", "weekday")
@@ -71,13 +71,13 @@ def planted(found: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
 
 
 def _words(titles: pd.Series, most: int) -> pd.DataFrame:
-    counter = CountVectorizer(stop_words=list(ENGLISH_STOP_WORDS), min_df=MIN_SHARE, max_features=most, binary=True)
+    counter = CountVectorizer(stop_words=list(ENGLISH_STOP_WORDS), min_df=MIN_POSTS, max_features=most, binary=True)
     return _named("word", counter.fit_transform(titles).toarray(), counter.get_feature_names_out(), titles.index)
 
 
 def _domains(domains: pd.Series) -> pd.DataFrame:
-    share = domains.value_counts(normalize=True)
-    names = sorted(set(share.index[share >= MIN_SHARE]) - {"", OTHER})
+    counts = domains.value_counts()
+    names = sorted(set(counts.index[counts >= MIN_POSTS]) - {"", OTHER})
     return _named(
         "domain", (domains.to_numpy()[:, None] == np.array(names, dtype=object)).astype(float), names, domains.index
     )

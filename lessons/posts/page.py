@@ -73,10 +73,10 @@ def findings(found: Tables) -> list[str]:
         f"On all of the last {found.last:,} posts it is {span(best, 'last')}; the mean of the {len(NAMES)} models has {span(scores.loc[TOGETHER], 'last')} there.",
         ("What a branch adds to the others: " + "; ".join(matter) + ". " if matter else "")
         + (f"No worth beside the others can be shown for {listed(rest)}." if rest else ""),
-        f"Post at 9? Posts from 09:00 to 12:00 got {points(nine, 'gain')} more points than others, all else the same: "
+        f"Post at 9? Later posts from 09:00 to 12:00 differ from others by {points(nine, 'gain')} points, all else the same: "
         + ("advice." if nine["gain_low"] > 0 else "noise." if nine["gain_high"] > 0 else "bad advice.")
-        + f" The hours that were best in training, {window['hours']}, got {points(window, 'gain')} in later posts: "
-        + ("the hour matters." if window["gain_low"] > 0 else "no hour can be shown to matter."),
+        + f" The hours that were best in training, {window['hours']}: {points(window, 'gain')} in later posts, "
+        + ("so the hour matters." if window["gain_low"] > 0 else "so no hour can be shown to matter."),
         f"A random split would have claimed {span(random, 'rank correlation')} for ridge, in place of {span(honest, 'rank correlation')}"
         + (
             ": a model that knows an author, or the news of a week, seems to know more of posts than it does."

@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from checkouts import make_backbone
 from fastapi.testclient import TestClient
 from PIL import Image
 from projects import covers
 from typer.testing import CliRunner
 
-from lessons.posts import answer, cli, hours, intervals, webapp
+from lessons.posts import answer, cli, collect, describe, hours, intervals, webapp
+from lessons.posts import divide as divide_stage
 from lessons.posts.answer import Draft, score, when
 from lessons.posts.collect import table
 from lessons.posts.divide import divide
@@ -321,6 +323,39 @@ def test_kaggles_table_is_read_as_well_and_a_wrong_one_is_named(tmp_path: Path) 
             table(file)
     with pytest.raises(UserError, match="cannot be read as a table"):
         table(tmp_path / "none.csv.gz")
+
+
+def test_a_broken_picture_of_a_folder_counts_as_none_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    Image.new("RGB", (9, 9), (255, 0, 0)).save(mine / "red.png")
+    (mine / "cut.png").write_bytes((mine / "red.png").read_bytes()[:40])
+    posts = pd.DataFrame({"title": [f"post {n}" for n in range(220)], "author": [f"{n}" for n in range(220)]})
+    at = pd.date_range("2024-01-01", periods=220, freq="h").astype(str)
+    posts.assign(at=at, points=range(220), picture=["red.png", "cut.png"] * 110).to_csv(mine / "posts.csv", index=False)
+    params = yaml.safe_load((LESSON / "params.yaml").read_text()) | {"data": {"path": "mine"}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    for stage in (collect, divide_stage, describe):
+        stage.main()
+    assert "1 picture left out, as if not there; the first is cut.png: cannot be decoded" in capsys.readouterr().out
+    found = pd.read_parquet("features/posts.parquet")
+    assert found["picture there"].tolist() == [1.0, 0.0] * 110
+    (mine / "cut.png").unlink()
+    with pytest.raises(UserError, match=r"the picture cut\.png is not in mine"):
+        collect.main()
+
+
+def test_a_network_may_look_at_pictures(tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9), (255, 0, 0)).save(tmp_path / "red.png")
+    make_backbone(tmp_path)
+    seen = describe.look(tmp_path / "red.png", str(tmp_path))
+    assert seen[:3].tolist() == [1, 0, 0]
+    assert len(seen) > 100
+    with pytest.raises(UserError, match=r"features\.weights: .* has no config\.json"):
+        describe.look(tmp_path / "red.png", str(tmp_path / "none"))
 
 
 @pytest.mark.parametrize("name", STAGES)
