@@ -35,7 +35,7 @@ class Window:
         low, value, high = (
             f"{100 * (np.exp(end) - 1):+.0f} %" for end in (self.gain.low, self.gain.value, self.gain.high)
         )
-        verdict = "the hour matters" if self.matters else "that is not more than chance"
+        verdict = "the hour matters" if self.matters else "that may be chance"
         return f"{self.hours}: {value} points in later posts ({low} to {high}, {self.posts} posts), so {verdict}"
 
 

@@ -73,7 +73,7 @@ def findings(found: Tables) -> list[str]:
         f"On all of the last {found.last:,} posts it is {span(best, 'last')}; the mean of the {len(NAMES)} models has {span(scores.loc[TOGETHER], 'last')} there.",
         ("What a branch adds to the others: " + "; ".join(matter) + ". " if matter else "")
         + (f"No worth beside the others can be shown for {listed(rest)}." if rest else ""),
-        f"Post at 9? Later posts from 09:00 to 12:00 differ from others by {points(nine, 'gain')} points, all else the same: "
+        f"Post at 9? Later posts from 09:00 to 12:00 differ from others by {points(nine, 'gain')} in points, all else the same: "
         + ("advice." if nine["gain_low"] > 0 else "noise." if nine["gain_high"] > 0 else "bad advice.")
         + f" The hours that were best in training, {window['hours']}: {points(window, 'gain')} in later posts, "
         + ("so the hour matters." if window["gain_low"] > 0 else "so no hour can be shown to matter."),
@@ -272,7 +272,9 @@ def shown(table: pd.DataFrame, names: dict[str, str], digits: int = 3) -> pd.Dat
 def parts(found: Tables) -> list[lesson.Part]:
     of = found.of
     effects = of["effects"].rename(columns={"low": "effect_low", "high": "effect_high"})
-    kinds = effects[effects["kind"].isin(["word", "domain", "picture", "sentiment", "weekday"])]
+    kinds = effects[effects["kind"] != "hour"]
+    if found.made_up:
+        kinds = kinds.assign(found=kinds["found"].map({True: "yes", False: "no"}))
     words = of["effects"][of["effects"]["kind"].isin(["word", "domain"])].sort_values("effect", ascending=False)
     words = pd.concat([words.head(SHOWN_WORDS), words.tail(SHOWN_WORDS)]).drop_duplicates()
     ablation = of["ablation"]

@@ -289,7 +289,7 @@ def test_hours_that_do_nothing_are_called_chance() -> None:
         }
     )
     rows["rest"], rows["domain"], rows["weekday"] = rng.normal(size=4000), "a.com", 0
-    assert "that is not more than chance" in hours.best(rows).sentence
+    assert "that may be chance" in hours.best(rows).sentence
     rows.loc[hours.inside(rows["hour"], 23), "rest"] += 1.0
     assert hours.best(rows).start == 23
     assert hours.best(rows).matters
