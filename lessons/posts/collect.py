@@ -14,6 +14,8 @@ from pipeline.config.load import read
 
 NAMES = {"created_at": "at", "num_points": "points"}
 """Columns of Hacker News's table, and what they are called here."""
+MOST = 1_000_000_000
+"""Points."""
 NEEDED = ("title", "author", "at", "points")
 
 
@@ -34,8 +36,15 @@ def table(file: Path) -> pd.DataFrame:
         found["domain"] = hosts.fillna("")
     found["domain"] = found["domain"].str.lower().str.removeprefix("www.")
     found["picture"] = found.get("picture", "")
-    at, points = pd.to_datetime(found["at"], errors="coerce", format="mixed"), pd.to_numeric(found["points"], "coerce")
-    for name, values, kind in (("at", at, "time"), ("points", points.where(points >= 0), "number from 0 on")):
+    points = pd.to_numeric(found["points"], "coerce")
+    try:
+        at = pd.to_datetime(found["at"], errors="coerce", format="mixed")
+    except ValueError as error:
+        raise UserError(f"data.path: the times of {file} cannot be read together ({error})") from None
+    for name, values, kind in (
+        ("at", at, "time"),
+        ("points", points.where(points.between(0, MOST)), f"number from 0 to {MOST:,}"),
+    ):
         if values.isna().any():
             wrong = int(values.isna().to_numpy().argmax())
             raise UserError(f"data.path: {file}, row {wrong + 2}: {found[name].iloc[wrong]!r} is no {kind} ({name})")

@@ -71,8 +71,10 @@ def planted(found: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
 
 
 def _words(titles: pd.Series, most: int) -> pd.DataFrame:
-    counter = CountVectorizer(stop_words=list(ENGLISH_STOP_WORDS), min_df=MIN_POSTS, max_features=most, binary=True)
-    return _named("word", counter.fit_transform(titles).toarray(), counter.get_feature_names_out(), titles.index)
+    counter = CountVectorizer(stop_words=list(ENGLISH_STOP_WORDS), max_features=most, binary=True)
+    found, names = counter.fit_transform(titles).toarray(), counter.get_feature_names_out()
+    often = found.sum(axis=0) >= MIN_POSTS
+    return _named("word", found[:, often], names[often], titles.index)
 
 
 def _domains(domains: pd.Series) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from lessons.posts.settings import BRANCHES, Array, Features
+from pipeline.base.errors import UserError
 
 Branches = Sequence[Any]
 """(posts, columns) of each branch, sparse."""
@@ -27,8 +28,16 @@ class Encoder:
         """
         Args:
             described: rows of :func:`lessons.posts.describe.describe`, of training posts alone.
+
+        Raises:
+            UserError: no word is frequent enough.
         """
-        counter = _counter(min_df=settings.min_posts, max_features=settings.max_words).fit(described["title"])
+        try:
+            counter = _counter(min_df=settings.min_posts, max_features=settings.max_words).fit(described["title"])
+        except ValueError:
+            raise UserError(
+                f"features.min_posts: no word is in {settings.min_posts} training posts: lower it"
+            ) from None
         numbers = _numbers(described)
         spread = numbers.std(ddof=0).fillna(0.0)
         domains = described["domain"].value_counts()

@@ -155,6 +155,7 @@ def tenths(data: Data, predicted: Array) -> tuple[dict[str, Any], pd.DataFrame]:
     rows, meaning = [], []
     for tenth in TENTHS:
         known, new = data.train & (score == tenth), data.test & (score == tenth)
+        known = known if known.any() else data.train  # predictions that are all the same
         seen = (
             intervals.mean(top[new].astype(float), data.posts["author"][new])
             if new.sum() > 1

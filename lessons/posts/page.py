@@ -74,7 +74,13 @@ def findings(found: Tables) -> list[str]:
         ("What a branch adds to the others: " + "; ".join(matter) + ". " if matter else "")
         + (f"No worth beside the others can be shown for {listed(rest)}." if rest else ""),
         f"Post at 9? Later posts from 09:00 to 12:00 differ from others by {points(nine, 'gain')} in points, all else the same: "
-        + ("advice." if nine["gain_low"] > 0 else "noise." if nine["gain_high"] > 0 else "bad advice.")
+        + (
+            "advice."
+            if nine["gain_low"] > 0
+            else "noise, as far as these posts can tell."
+            if nine["gain_high"] > 0
+            else "bad advice."
+        )
         + f" The hours that were best in training, {window['hours']}: {points(window, 'gain')} in later posts, "
         + ("so the hour matters." if window["gain_low"] > 0 else "so no hour can be shown to matter."),
         f"A random split would have claimed {span(random, 'rank correlation')} for ridge, in place of {span(honest, 'rank correlation')}"
@@ -83,8 +89,12 @@ def findings(found: Tables) -> list[str]:
             if random["rank correlation"] > honest["rank correlation_high"]
             else ": no leak by authors and news that these intervals could show."
         ),
-        f"Of posts with a score of 10, {percent(top['train'])} were in the top tenth in training (out of fold), and {percent(top['test'])} "
-        f"({percent(max(top['test_low'], 0))} to {percent(top['test_high'])}) of new authors' later posts.",
+        f"Of posts with a score of 10, {percent(top['train'])} were in the top tenth in training (out of fold), "
+        + (
+            f"and {percent(top['test'])} ({percent(max(top['test_low'], 0))} to {percent(top['test_high'])}) of new authors' later posts."
+            if np.isfinite(top["test"])
+            else "and too few later posts have that score to tell."
+        ),
     ]
     if found.missing:
         said.append(f"Not in these posts: {listed(found.missing)}.")

@@ -254,6 +254,8 @@ def test_the_encoder_knows_training_posts_alone() -> None:
         }
     )
     encoder = Encoder.fit(described.iloc[:3], Features(min_posts=3, max_words=10, weights=None))
+    with pytest.raises(UserError, match=r"features\.min_posts: no word is in 4 training posts"):
+        Encoder.fit(described.iloc[:3], Features(min_posts=4, max_words=10, weights=None))
     assert encoder.content["words"] == ["fox", "red", "red fox"]
     assert encoder.names("domain") == ["x.com", "other"]
     words, domain, time = encoder.transform(described, ["words", "domain", "time"])
@@ -316,6 +318,8 @@ def test_kaggles_table_is_read_as_well_and_a_wrong_one_is_named(tmp_path: Path) 
         ("title,author\na,b\n", "lacks the column at, points"),
         ("title,author,at,points\na,b,soon,3\n", "row 2: 'soon' is no time"),
         ("title,author,at,points\na,b,2020-01-01,many\n", "row 2: 'many' is no number"),
+        ("title,author,at,points\na,b,2020-01-01,inf\n", "row 2: 'inf' is no number"),
+        ("title,author,at,points\na,b,2020-01-01 01:00+02:00,1\na,b,2020-01-01 01:00+03:00,1\n", "times of"),
         ("", "cannot be read as a table"),
     ):
         file.write_text(text)
