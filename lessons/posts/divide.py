@@ -26,7 +26,9 @@ def divide(authors: pd.Series, settings: Split) -> pd.DataFrame:
     found = pd.DataFrame({"part": part, "returning": part != part.groupby(authors).transform("first")})
     for name, count in found[~found["returning"]].groupby("part").size().reindex(PARTS, fill_value=0).items():
         if count < 20:
-            raise UserError(f"split.{name}: {count} posts of authors that no earlier part has; 20 are needed: raise it")
+            raise UserError(
+                f"split.{name}: {count} posts of authors that no earlier part has; 20 are needed: raise it, or take posts of more authors"
+            )
     return found
 
 

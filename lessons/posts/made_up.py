@@ -11,79 +11,13 @@ from pydantic import Field
 from lessons.posts.settings import PICTURES, Array
 from pipeline.config.base import Fraction, Positive, Section
 
-TOPICS = [
-    "kernel",
-    "physics",
-    "compiler",
-    "database",
-    "satellite",
-    "keyboard",
-    "battery",
-    "telescope",
-    "chess",
-    "piano",
-    "bicycle",
-    "library",
-    "railway",
-    "protein",
-    "volcano",
-    "glacier",
-    "antenna",
-    "typography",
-    "startup",
-    "tips",
-]
-MOODS = ["new", "small", "old", "simple", "strange", "broken", "failing", "amazing", "best"]
-RARE_MOODS = [
-    "joyful",
-    "delightful",
-    "wonderful",
-    "excellent",
-    "brilliant",
-    "charming",
-    "lovely",
-    "fantastic",
-    "superb",
-    "perfect",
-    "glad",
-    "cheerful",
-    "proud",
-    "funny",
-    "sweet",
-    "hopeful",
-    "brave",
-    "clever",
-    "elegant",
-    "thrilled",
-    "horrible",
-    "tragic",
-    "nasty",
-    "stupid",
-    "hateful",
-    "cruel",
-    "evil",
-    "angry",
-    "lonely",
-    "painful",
-    "miserable",
-    "dreadful",
-    "boring",
-    "weak",
-    "worried",
-    "scary",
-    "guilty",
-    "hopeless",
-    "dirty",
-    "violent",
-]
-"""With a tone that VADER knows, and each too rare for an effect of its own."""
 SHAPES = [
     "{mood} {one} {two}",
     "Why the {one} is {mood}",
     "{mood} {one} for your {two}",
     "Notes on {mood} {one} and {two}",
 ]
-SYLLABLES = ["zor", "vex", "quil", "lan", "dra", "mik", "tol", "bru", "pez", "wim", "nar", "gol"]
+SYLLABLES = ("zor", "vex", "quil", "lan", "dra", "mik", "tol", "bru", "pez", "wim", "nar", "gol")
 EVENT_DAYS = 10
 EVENT_SHARE = 0.2
 ACTIVE_DAYS = 90
@@ -108,6 +42,10 @@ class Recipe(Section):
     posts: Positive
     authors: Positive
     days: Annotated[int, Field(ge=30)]
+    topics: Annotated[list[str], Field(min_length=2)]
+    moods: Annotated[list[str], Field(min_length=1)]
+    rare_moods: Annotated[list[str], Field(min_length=1)]
+    """Each too rare for an effect of its own, with a tone that VADER knows."""
     words: dict[str, float]
     domains: dict[str, float]
     hour: Hour
@@ -156,7 +94,8 @@ def _authors(recipe: Recipe, day: Array, rng: np.random.Generator) -> Array:
     activity = 1 / np.arange(1, recipe.authors + 1) ** 0.5
     author = np.empty(len(day), dtype=int)
     for today in np.unique(day):
-        weights = activity * ((first <= today) & (today < first + ACTIVE_DAYS))
+        active = (first <= today) & (today < first + ACTIVE_DAYS)
+        weights = activity * active if active.any() else activity
         author[day == today] = rng.choice(recipe.authors, (day == today).sum(), p=weights / weights.sum())
     return author
 
@@ -167,8 +106,8 @@ def _titles(recipe: Recipe, day: Array, rng: np.random.Generator) -> tuple[list[
     names = ["".join(rng.permutation(SYLLABLES)[:3]).title() for _ in effects]
     titles, found = [], np.zeros(len(day))
     for place, when in enumerate(day // EVENT_DAYS):
-        mood = "" if rng.random() < 0.3 else rng.choice(MOODS if rng.random() < 0.55 else RARE_MOODS)
-        one, two = rng.choice(TOPICS, 2, replace=False)
+        mood = "" if rng.random() < 0.3 else rng.choice(recipe.moods if rng.random() < 0.55 else recipe.rare_moods)
+        one, two = rng.choice(recipe.topics, 2, replace=False)
         text = rng.choice(SHAPES).format(mood=mood, one=one, two=two)
         if rng.random() < EVENT_SHARE:
             text, found[place] = f"{names[when]}: {text}", effects[when]
