@@ -17,9 +17,10 @@ from checkouts import make_backbone
 from fastapi.testclient import TestClient
 from PIL import Image
 from projects import covers
+from scipy import sparse
 from typer.testing import CliRunner
 
-from lessons.posts import answer, cli, collect, describe, hours, intervals, webapp
+from lessons.posts import answer, cli, collect, describe, hours, intervals, models, webapp
 from lessons.posts import divide as divide_stage
 from lessons.posts.answer import Draft, score, when
 from lessons.posts.collect import table
@@ -262,6 +263,18 @@ def test_the_encoder_knows_training_posts_alone() -> None:
     assert words[3].nnz == 0
     assert domain.toarray()[3].tolist() == [0, 1]
     np.testing.assert_allclose(time.toarray()[:3, 0], [-1.2247, 0, 1.2247], atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "choice"), [("ridge", 1.0), ("net", 2)])
+def test_a_model_that_answers_is_saved_as_it_is(name: str, choice: float, tmp_path: Path) -> None:
+    settings = check(yaml.safe_load((LESSON / "params.yaml").read_text()), Params, "params.yaml").models
+    rng = np.random.default_rng(0)
+    inputs = [sparse.csr_matrix(rng.normal(size=(80, count)).astype(np.float32)) for count in (5, 3)]
+    says, kept = models.fit(name, ["words", "time"], inputs, rng.normal(size=80), choice, settings, 7)
+    models.save(name, kept, tmp_path)
+    again = models.load(name, tmp_path, [5, 3], settings)(inputs)
+    assert again.shape == (80, 2)
+    np.testing.assert_allclose(again, says(inputs), rtol=1e-5)
 
 
 def test_intervals_are_over_authors() -> None:
