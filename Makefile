@@ -51,7 +51,7 @@ serve: $(INSTALLED) ## answer other programs: http://127.0.0.1:5001 (PORT=n)
 
 ##@ Learn
 
-lessons: $(INSTALLED) ## run six small lessons, from the perceptron to animal faces
+lessons: $(INSTALLED) ## run seven small lessons, from the perceptron to posts
 	@soundtrack repro --jobs $(JOBS) lessons/*/dvc.yaml
 
 tutorial: repro ## rerun the tutorial's models and compare (an hour and more)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from jinja2 import Template
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -60,12 +61,19 @@ def run(lesson: str, name: str, parent: tracking.Run | None = None) -> Iterator[
 
 
 def publish(
-    run: tracking.Run, title: str, findings: list[str], parts: list[Part], metrics: Mapping[str, float], cover: Path
+    run: tracking.Run,
+    title: str,
+    findings: list[str],
+    parts: list[Part],
+    metrics: Mapping[str, float],
+    cover: Path,
+    template: Template | None = None,
 ) -> None:
     """Write tables, figures and ``report.html`` to the results, and the metrics; log all of them to the run.
 
     Args:
         cover: where the first part's figure goes for the lesson's README.
+        template: of a page with more than findings and parts.
     """
     with atomic_write(RESULTS) as folder:
         folder.mkdir()
@@ -74,7 +82,8 @@ def publish(
             part.table.to_csv(folder / f"{part.name}.csv", index=False)
             (folder / f"{part.name}.png").write_bytes(image.png)
         shown = [(part, tabulated(part.table), image) for part, image in zip(parts, pictures, strict=True)]
-        page = environment().get_template("findings.html.j2").render(title=title, findings=findings, parts=shown)
+        template = template or environment().get_template("findings.html.j2")
+        page = template.render(title=title, findings=findings, parts=shown)
         (folder / "report.html").write_text(page, encoding="utf-8")
     with atomic_write(cover) as file:
         small = Image.open(io.BytesIO(pictures[0].png)).convert("RGB")

@@ -79,6 +79,11 @@ NOT_RUN = {
     "cd lessons/activations": NotRun("a minute", "tests/lessons/test_activations.py"),
     "cd lessons/overfitting": NotRun("a minute", "tests/lessons/test_overfitting.py"),
     "cd lessons/animal-faces": NotRun("a minute", "tests/lessons/test_picture_lessons.py"),
+    "cd lessons/posts": NotRun("two minutes", "tests/lessons/test_posts.py"),
+    'soundtrack-lesson posts score "Why the kernel is broken" --domain github.com --at "Tue 14:00"': NotRun(
+        "two minutes before it", "tests/lessons/test_posts.py::test_a_draft_is_scored_with_what_moved_it"
+    ),
+    "soundtrack-lesson posts page": NotRun("a server", "tests/lessons/test_posts.py::test_the_page_has_a_form"),
     "ln -s ~/animals data/pictures": NotRun("the same", "tests/lessons/test_picture_lessons.py"),
 }
 
