@@ -33,7 +33,7 @@ from benchmarks.machine import processor
 from pipeline import config
 from pipeline.base import paths
 from pipeline.base.errors import UserError
-from pipeline.base.files import read_json, write_json
+from pipeline.base.files import read_json, write_json, write_text
 from pipeline.config.data import Split
 from pipeline.config.experiment import Experiment
 from pipeline.config.project import Params
@@ -55,7 +55,8 @@ from pipeline.training.trials import Trial
 SEEDS = 10
 BEFORE = {"monitor": "valid_macro_f1", "patience": 10}
 TRUTH_CLIPS = 20_000
-OUT = Path("docs/results/choice.json")
+OUT, DOCUMENT = Path("docs/results/choice.json"), Path("docs/choice.md")
+BEGIN, END = "<!-- choice: made by benchmarks/choice.py -->\n", "<!-- end of choice -->\n"
 Load = Callable[[pd.DataFrame, Experiment, int], Splits]
 """From a split table, an experiment and a fold."""
 
@@ -106,9 +107,19 @@ def main() -> None:
         with chdir(folder):
             data = data_set()
             outcomes = pd.DataFrame(row for seed in range(given.seeds) for row in compared(data, settings, seed))
-        known = read_json(out) if out.exists() else {}
-        write_json(out, {**known, "processor": processor(), data.name: outcomes.to_dict("records")})
+        known = read_json(out) if out.exists() else {"sets": {}}
+        known["sets"][data.name] = outcomes.to_dict("records")
+        write_json(out, {**known, "processor": processor()})
         print(f"{data.name}\n{table(outcomes)}\n", flush=True)
+    if out == OUT.resolve():
+        write_text(DOCUMENT, updated(DOCUMENT.read_text(encoding="utf-8"), read_json(out)))
+
+
+def updated(text: str, found: Mapping[str, Any]) -> str:
+    """The document with the tables of these results between its marks."""
+    before, rest = text.split(BEGIN)
+    tables = [f"**{name}**\n\n{table(pd.DataFrame(rows))}" for name, rows in found["sets"].items()]
+    return before + BEGIN + "\n" + "\n\n".join(tables) + f"\n\nOn {found['processor']}.\n\n" + END + rest.split(END)[1]
 
 
 def table(outcomes: pd.DataFrame) -> str:

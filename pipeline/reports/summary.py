@@ -70,7 +70,8 @@ def scores() -> list[str]:
     rows += [(key, "not evaluated", "", "", "") for key in missing]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = "<>>>>"
-    return ["  ".join(f"{c:{side}{width}}" for c, side, width in zip(row, sides, widths, strict=True)) for row in rows]
+    lines = ["  ".join(f"{c:{side}{width}}" for c, side, width in zip(row, sides, widths, strict=True)) for row in rows]
+    return [*lines, *(["", read_json(paths.CHOICE).get("sentence", "")] if paths.CHOICE.exists() else [])]
 
 
 def where() -> list[str]:

@@ -28,7 +28,7 @@ def compare(settings: BaseParams) -> str:
     data = DataSummary.of(table, rows, split.explained(rows, settings.group_name))
     others = {"Data": paths.DATA_REPORT.name} | ({"Model card": paths.CARD.name} if settings.model_pages else {})
     choice = chosen(settings, entries, clips.good(table))
-    write_json(paths.CHOICE, asdict(choice))
+    write_json(paths.CHOICE, {**asdict(choice), "sentence": choice.sentence})
     comparison(entries, choice, pairs, leaks, data, others, paths.REPORTS)
     about = "All experiments side by side: open comparison.html in the tab Artifacts."
     with run_logging.open_run(settings, "comparison", "comparison", about) as run:
