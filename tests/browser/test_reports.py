@@ -60,7 +60,7 @@ def test_links_lead_to_files_that_exist(finished: Path, page: "Page", name: str)
 def test_the_comparison_says_which_model_is_best_and_what_cannot_be_told(finished: Path, page: "Page") -> None:
     show(page, finished / "reports/comparison.html")
     answer = first_screen(page)
-    assert answer.startswith("Best model: ")
+    assert answer.startswith("Chosen model: ")
     assert "Macro F1 on the test set: " in answer
     assert "significant" in answer
     assert "The baseline majority" in answer

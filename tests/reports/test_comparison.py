@@ -201,7 +201,7 @@ def test_both_tables_are_sorted_by_validation(page: Page, markdown: str) -> None
 
 def test_the_first_box_says_the_answer(page: Page) -> None:
     for sentence in (
-        "Best model: cnn, cnn on tabular",
+        "Chosen model: cnn, cnn on tabular",
         f"Macro F1 on the test set: {CNN.metrics['test_macro_f1']:.2f} (95 % interval 0.50 to 0.90). "
         "80 % of its 20 clips are labelled correctly.",
         "No significant difference between the two trained models on these 20 clips: on other clips the order may change.",
