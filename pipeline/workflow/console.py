@@ -30,6 +30,7 @@ DVC_FAILED = re.compile(r"ERROR: failed to reproduce '\S+': ")
 """How it ends where a stage fails."""
 DVC_KILLED = re.compile(DVC_FAILED.pattern + r".*, exited with (-9|137)$", re.MULTILINE)
 """137 is what a shell says that waits for the stage, as dash does; bash becomes the stage."""
+DVC_INTERRUPTED = re.compile(DVC_FAILED.pattern + r".*, exited with (-2|130)$", re.MULTILINE)
 KILLED = "was killed, probably because memory ran out: run fewer stages at a time (`make repro JOBS=1`)"
 
 
@@ -120,6 +121,8 @@ def failure(stage: str) -> str:
     """The sentence that a failed stage ended with, else the last lines of its output."""
     if DVC_KILLED.search(_output(stage)):
         return KILLED
+    if DVC_INTERRUPTED.search(_output(stage)):
+        return "was interrupted"
     lines = _output(stage).splitlines()
     own = [line for line in lines if not DVC_FAILED.match(line)] or [DVC_FAILED.sub("", line) for line in lines]
     sentences = [number for number, line in enumerate(own) if line.startswith(ERROR)]

@@ -45,8 +45,8 @@ def test_silence_around_a_sound_is_the_floor(tone: Make, own: Spectrogram) -> No
     values = spectrogram.compute(Sound(signal, RATE), own)
     assert values.max() == 0
     assert values.min() == -own.top_db
-    assert (values[:30] == -own.top_db).all()
-    assert (values[-30:] == -own.top_db).all()
+    assert (values[:14] == -own.top_db).all()
+    assert (values[-14:] == -own.top_db).all()
 
 
 @pytest.mark.parametrize("band", [5, 20, 40, 60])
@@ -63,7 +63,7 @@ def test_both_pictures_have_the_same_frames(length: int, own: Spectrogram, scalo
     signal[-1] = 1.0
     pictures = (spectrogram.compute(Sound(signal, RATE), own), wavelet.compute(Sound(signal, RATE), scalogram))
     for values in pictures:
-        assert values.shape == (1 + length // 512, 64)
+        assert values.shape == (1 + length // own.hop_length, 64)
         assert values.dtype == np.float32
         assert values.max() == 0
         assert values.min() >= -80

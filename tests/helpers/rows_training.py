@@ -23,7 +23,7 @@ def masked(section: str, stage: str, shows: str) -> list[Row]:
 
 def stopped(section: str, stage: str, history: str, weights: str) -> list[Row]:
     """Patience and monitor show where the last epoch is not the best, so after long and fast training."""
-    longer = under(section, {"epochs": 6, "learning_rate": 0.05})
+    longer = under(section, {"epochs": 10, "learning_rate": 0.05})
     watched = {**longer, f"{section}.monitor": "valid_loss"}
     return [
         Row(f"{section}.patience", 1, stage, history, given=watched),

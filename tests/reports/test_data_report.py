@@ -229,7 +229,7 @@ def test_parts_are_counted_in_clips_and_groups(report: Page) -> None:
 
 
 def test_the_first_fold_is_shown_and_clips_in_no_part_too(full: Page) -> None:
-    assert "show fold 0 of 2" in full.text
+    assert "show the first of 2 test folds" in full.text
     header, *cells = full.tables["Clips and groups by label and part"]
     assert header[-2:] == ["no part: clips", "no part: groups"]
     assert cells[-1] == ["all", "5", "5", "5", "4", "5", "4", "1", "1"]

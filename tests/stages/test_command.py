@@ -30,7 +30,7 @@ def stages(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["spilt"], 2, "invalid choice: 'spilt'"),
         (["weights", "mobilenet"], 1, "mobilenet_v2"),
         (["features"], 1, "data/clips.parquet"),
-        (["train", "mlp"], 1, "features/tabular/spec.json is not there: `dvc repro` makes it"),
+        (["train", "mlp"], 1, "data/split.parquet is not there: `dvc repro` makes it"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_a_sentence(

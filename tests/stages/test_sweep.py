@@ -456,6 +456,6 @@ def test_comments_in_blocks_stay_where_they_are() -> None:
     start, stop = text.index("  mlp:\n"), text.index("  cnn:\n")
     after = changed(text[:start] + BLOCK + text[stop:], "mlp", FOUND)
     expected = BLOCK.replace("[512, 512] # why", "[256]      # why").replace(
-        "  mlp:\n", "  mlp:\n    training: {learning_rate: 0.00035, epochs: 100}\n"
+        "  mlp:\n", "  mlp:\n    training: {learning_rate: 0.00035, epochs: 30}\n"
     )
     assert after == text[:start] + expected + text[stop:]
