@@ -1,7 +1,9 @@
 """The real pipeline with stages one by one; the finished checkout was made with stages side by side."""
 
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -40,3 +42,26 @@ def test_a_store_that_cannot_be_used_costs_no_output(checkout: Path) -> None:
     assert "Traceback" not in output
     for kept in ("models/mlp/run.json", "evaluation/mlp/scores.json", "reports/comparison.html"):
         assert (checkout / kept).exists()
+
+
+def test_folds_lead_to_a_champion_that_has_learned_from_all_of_them(checkout: Path) -> None:
+    """From params.yaml by `make repro` to a song's label; the page of mistakes explains the model of the refit."""
+
+    def crossed(content: dict[str, Any]) -> None:
+        content["split"]["folds"] = 2
+        content["experiments"] = {"logreg": content["experiments"]["logreg"]}
+        content["leak"] = []
+
+    edit_params(checkout, crossed)
+    output = run(checkout, "make", "repro")
+    assert re.search(r"the training clips are cross-validated in 2 folds$", output, re.MULTILINE)
+    assert "Accepted as champion" in output
+    trained = {folder.name for folder in (checkout / "models/logreg").iterdir() if folder.is_dir()}
+    assert trained == {"fold0-seed7", "fold1-seed7", "refit2-seed7"}
+    answers = pd.read_parquet(checkout / "evaluation/logreg/predictions.parquet")
+    assert not answers.duplicated("clip_id").any()
+    assert set(answers.loc[answers["part"] == "test", "fold"]) == {2}
+    assert "Mistakes of logreg" in (checkout / "reports/models/logreg.html").read_text()
+    seen = pd.read_parquet(checkout / "candidate/seen.parquet")
+    assert set(seen["part"]) == {"valid"}, "each clip outside test has an out-of-fold answer"
+    assert len(seen) == (answers["part"] == "valid").sum()

@@ -16,7 +16,7 @@ def test_the_made_up_set_has_a_row_for_each_rule_and_its_truth_is_that_of_many_c
     fitted = {key: one for key, one in data.experiments.items() if "logreg" in key}
     rows = pd.DataFrame(choice.compared(replace(data, experiments=fitted), settings, 1)).set_index("rule")
     assert list(rows.index[:2]) == ["now", "before"]
-    assert (rows["regret"][:3] >= 0).all()
+    assert (rows["regret"].iloc[:3] >= 0).all()
     np.testing.assert_allclose(rows["promised"] - rows["test"], rows["optimism"])
     assert len(data.table) == 360
     assert data.truth is not None

@@ -150,7 +150,7 @@ def report(folder: Path, given: pd.DataFrame) -> Page:
 def full(folder: Path, given: pd.DataFrame) -> Page:
     """All that a data set can have: folds, clips in no part, rejected clips, duplicates, many licences."""
     rows = split(given)
-    folds = pd.concat([rows.assign(fold=1, part="test"), rows.iloc[1:]])
+    folds = pd.concat([rows.assign(fold=1, test_fold=1, part="test"), rows.iloc[1:]])
     named = given.assign(licence=[f"licence {max(number, 1):02d}" for number in range(len(given))])
     found = pairs(3)
     found.loc[0, ["kind", "error_rate", "shift_s"]] = ["identical", np.nan, np.nan]
