@@ -22,8 +22,8 @@ def test_the_made_up_set_has_a_row_for_each_rule_and_its_truth_is_that_of_many_c
     assert data.truth is not None
     assert len(data.truth.clips["valid"]) == pytest.approx(choice.TRUTH_CLIPS, rel=0.01)
     text = choice.updated(
-        f"a\n{choice.BEGIN}old\n{choice.END}z\n",
+        f"a\n{choice.BEGIN}stale\n{choice.END}z\n",
         {"sets": {"s": rows.reset_index().to_dict("records")}, "processor": "p"},
     )
     assert "| now | " in text
-    assert "old" not in text
+    assert "stale" not in text
