@@ -25,6 +25,7 @@ SPLIT = Path("data/split.parquet")
 
 INPUTS = Path("data/inputs")
 FEATURES = Path("features")
+FEATURE_COST = FEATURES / "cost.json"
 FAILED = FEATURES / "failed.csv"
 """Clips whose features could not be computed, and why."""
 WEIGHTS = Path("weights")

@@ -12,12 +12,12 @@ import pandas as pd
 from pipeline import features
 from pipeline.base import paths
 from pipeline.base.errors import UserError
-from pipeline.base.files import atomic_write
+from pipeline.base.files import atomic_write, write_json
 from pipeline.base.parallel import each
 from pipeline.base.text import counted
-from pipeline.config.features import BaseFeatures
+from pipeline.config.features import BaseFeatures, Features, longest_s
 from pipeline.data import audio, clips, ffmpeg, sndfile
-from pipeline.features import cache, extract
+from pipeline.features import cache, cost, extract
 from pipeline.features.cache import FeatureCache
 from pipeline.features.extract import Task
 from pipeline.workflow.cache_key import cache_key, code, libraries
@@ -31,7 +31,7 @@ class FeaturesError(UserError):
 
 
 def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> str:
-    """Write the stores and ``features/failed.csv``; only what is not cached goes through the pool. A kind that is off has
+    """Write the stores, ``features/failed.csv`` and, of sound, how many ms each kind takes for a clip of mean length; only what is not cached goes through the pool. A kind that is off has
     a folder that says so.
 
     Returns:
@@ -66,6 +66,10 @@ def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> str:
             (nothing / "off.txt").write_text(f"features.{kind} is null in params.yaml.\n", encoding="utf-8")
     with atomic_write(paths.FAILED) as file:
         pd.DataFrame(failed.items(), columns=["clip_id", "reason"]).to_csv(file, index=False)
+    if isinstance(settings, Features):
+        seconds = min(float(good["duration_s"].mean()), longest_s(settings.excerpt))
+        times = {kind: pool.submit(cost.seconds_for, settings, [kind], seconds).result() for kind in stores}
+        write_json(paths.FEATURE_COST, {kind: float(f"{1000 * time:.3g}") for kind, time in times.items()})
     return f"{counted(len(good) - len(failed), 'clip')}: {', '.join(stores)}"
 
 

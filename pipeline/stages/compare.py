@@ -24,10 +24,10 @@ def compare(settings: BaseParams) -> str:
     answers = {key: tested(paths.EVALUATION / key) for key in settings.experiments}
     pairs = bootstrap.compare(answers, settings.seed)
     leaks = {key: read_json(paths.LEAK / key / "leak.json") for key in settings.leak}
-    rows, table = split.read(), clips.computed()
-    data = DataSummary.of(table, rows, split.explained(rows, settings.group_name))
+    rows = split.read()
+    data = DataSummary.of(clips.computed(), rows, split.explained(rows, settings.group_name))
     others = {"Data": paths.DATA_REPORT.name} | ({"Model card": paths.CARD.name} if settings.model_pages else {})
-    choice = chosen(settings, entries, clips.good(table))
+    choice = chosen(settings, entries)
     write_json(paths.CHOICE, {**asdict(choice), "sentence": choice.sentence})
     comparison(entries, choice, pairs, leaks, data, others, paths.REPORTS)
     about = "All experiments side by side: open comparison.html in the tab Artifacts."

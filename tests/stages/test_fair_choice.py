@@ -20,7 +20,6 @@ from pipeline.base.files import read_json, write_json
 from pipeline.config.project import Params
 from pipeline.data import clips
 from pipeline.evaluation import bootstrap, calibration, metrics
-from pipeline.features import cost
 from pipeline.models.exported import Exported
 from pipeline.serving import model_card, ood_evaluation
 from pipeline.serving.model_card import Cost
@@ -121,8 +120,7 @@ def test_folds_are_runs_below_the_experiments_own_and_the_refit_has_the_test_sco
 
 @pytest.fixture
 def tables_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clips have no audio, and times are not those of this machine."""
-    monkeypatch.setattr(cost, "seconds_for", lambda _, kinds, __: {"tabular": 0.1, "spectrogram": 1.0}[kinds[0]])
+    """The clips have no audio."""
     monkeypatch.setattr(model_card, "measure", lambda *_: Cost(1.5, 0.1, 1.0))
     monkeypatch.setattr(ood_evaluation, "noises", lambda *_: Roc([0.0, 1.0], [0.0, 1.0], 0.5, 0.0, 1))
     monkeypatch.setattr(Params, "model_pages", False)
@@ -141,6 +139,7 @@ def test_what_compare_chooses_is_delivered(setup: Setup, checkout: Path) -> None
         training={"epochs": 1},
         leak=[],
     )
+    write_json(paths.FEATURE_COST, {"tabular": 100.0, "spectrogram": 1000.0})
     names = list(clips.read()["clip_id"])
     spec = {"windowed": True, "sample_rate": 22050, "params": {"hop_length": 512}, "silence_db": -80.0, "bands": "mel"}
     write_store(paths.FEATURES / "spectrogram", names, (np.zeros((40, 32)) for _ in names), "float16", spec)
