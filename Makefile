@@ -61,11 +61,12 @@ tutorial: repro ## rerun the tutorial's models and compare (an hour and more)
 
 PYTEST := pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
 # whole pipelines by cold stage processes, and stages that are killed, which take minutes
-PIPELINES := tests/stages/test_kills.py tests/serving/test_sound_backbones.py \
+PIPELINES := tests/stages/test_kills.py \
 	$(addprefix tests/end_to_end/test_,dvc_views.py jobs.py extending.py split_protocols.py sources.py ways_in.py \
 	any_library.py other_users.py)
-# a tracking server that fails at each call of each stage, and suggested labels up to a champion: a quarter of an hour
-LONG := tests/stages/test_faults.py tests/end_to_end/test_suggest_loop.py
+# a tracking server that fails at each call of each stage, suggested labels up to a champion, networks of raw sound up to a
+# server: a quarter of an hour
+LONG := tests/stages/test_faults.py tests/end_to_end/test_suggest_loop.py tests/serving/test_sound_backbones.py
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
 	$(PYTEST) -m "not documented" $(addprefix --ignore=,$(PIPELINES) $(LONG))
