@@ -17,6 +17,8 @@ BASELINE = "majority"
 AS_CHEAP = 2.0
 """Costs are times, measured on a machine that may do other things: up to this factor they count as equal, and the score
 decides."""
+NEAR = 0.1
+"""Macro F1 that a model may lack at most: where groups are very few, no difference is significant, however large."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Choice:
     @property
     def sentence(self) -> str:
         if len(self.level) == 1:
-            return f"{self.chosen} was chosen: on validation it is significantly better than all other models."
+            return f"{self.chosen} was chosen: on validation it is clearly better than all other models."
         costs = listed([f"{key} {self.costs[key]:.3g} ms" for key in self.level])
         told = f"Features and network take for a clip: {costs}."
         if self.chosen == self.best:
@@ -60,7 +62,8 @@ def choose(
     scores = {key: metrics.mean_scores(rows, "valid") for key, rows in valid.items()}
     ranked = sorted(valid, key=lambda key: metrics.ranked(key, scores[key]))
     best, *others = ranked
-    level = [best, *(key for key in others if models[key] != BASELINE and _level(valid[best], valid[key], seed))]
+    near = [key for key in others if scores[best]["valid_macro_f1"] - scores[key]["valid_macro_f1"] <= NEAR]
+    level = [best, *(key for key in near if models[key] != BASELINE and _level(valid[best], valid[key], seed))]
     cheapest = min(costs[key] for key in level)
     chosen = next(key for key in level if costs[key] <= AS_CHEAP * cheapest)
     return Choice(chosen, best, level, costs)

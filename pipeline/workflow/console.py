@@ -31,6 +31,7 @@ DVC_FAILED = re.compile(r"ERROR: failed to reproduce '\S+': ")
 DVC_KILLED = re.compile(DVC_FAILED.pattern + r".*, exited with (-9|137)$", re.MULTILINE)
 """137 is what a shell says that waits for the stage, as dash does; bash becomes the stage."""
 DVC_INTERRUPTED = re.compile(DVC_FAILED.pattern + r".*, exited with (-2|130)$", re.MULTILINE)
+INTERRUPTED = "was interrupted"
 KILLED = "was killed, probably because memory ran out: run fewer stages at a time (`make repro JOBS=1`)"
 
 
@@ -122,7 +123,7 @@ def failure(stage: str) -> str:
     if DVC_KILLED.search(_output(stage)):
         return KILLED
     if DVC_INTERRUPTED.search(_output(stage)):
-        return "was interrupted"
+        return INTERRUPTED
     lines = _output(stage).splitlines()
     own = [line for line in lines if not DVC_FAILED.match(line)] or [DVC_FAILED.sub("", line) for line in lines]
     sentences = [number for number, line in enumerate(own) if line.startswith(ERROR)]

@@ -20,7 +20,7 @@ from pipeline.base.errors import UserError
 from pipeline.base.parallel import end_with_parent, share_cores
 from pipeline.base.text import counted, duration
 from pipeline.workflow import prefork
-from pipeline.workflow.console import KILLED, Console, failure, log_file, near, shown
+from pipeline.workflow.console import INTERRUPTED, KILLED, Console, failure, log_file, near, shown
 
 Graph = dict[str, set[str]]
 """Of each stage, the stages it depends on; the order is that of dvc.yaml.
@@ -31,6 +31,7 @@ Stages are named as DVC names them from here: `train@cnn`, `lessons/neuron/dvc.y
 
 TICK_S = 1.0
 """How often a terminal shows how long stages have been running."""
+STOPPED = "stopped. What is done stays done: the same command goes on from there."
 NEXT = "What is done stays done. Put it right, and run the same command again."
 
 
@@ -63,9 +64,11 @@ def repro(jobs: int, files: Sequence[Path], check: Callable[[], object] = lambda
         try:
             failed = _run(graph, jobs)
         except KeyboardInterrupt:
-            raise StageFailed("stopped. What is done stays done: the same command goes on from there.") from None
+            raise StageFailed(STOPPED) from None
         except BrokenExecutor:
             raise StageFailed(f"DVC {KILLED}") from None
+        if any(failure(stage) == INTERRUPTED for stage in failed):  # Ctrl+C reached the stage first
+            raise StageFailed(STOPPED)
         if failed:
             raise StageFailed("\n".join(map(_explained, failed)) + "\n" + NEXT)
         print(f"Done in {duration(time.monotonic() - start)}.")

@@ -39,7 +39,7 @@ def test_of_models_that_are_not_significantly_different_the_cheapest_is_chosen()
 def test_a_model_that_is_significantly_better_is_chosen_whatever_it_costs() -> None:
     found = of({"light": 1.0, "heavy": 10_000.0}, light=0.4, heavy=0.05)
     assert (found.chosen, found.level) == ("heavy", ["heavy"])
-    assert found.sentence == "heavy was chosen: on validation it is significantly better than all other models."
+    assert found.sentence == "heavy was chosen: on validation it is clearly better than all other models."
 
 
 def test_costs_that_are_as_good_as_equal_leave_the_choice_to_the_score() -> None:
