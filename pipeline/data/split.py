@@ -27,7 +27,7 @@ COLUMNS = ("clip_id", "fold", "test_fold", "part", "protocol")
 FOLDS = 5
 """Of ``auto``, where there are as many groups."""
 FEW_CLIPS, FEW_GROUPS = 300, 30
-"""A validation part with fewer cannot tell models apart that differ by 0.05 in macro F1 (docs/choice.md)."""
+"""Of a validation part; with fewer, the clips outside test are cross-validated (docs/choice.md)."""
 FIRST = 60
 """Clips in a hundred that the tutorial trains on: of GTZAN's, 0 to 59 of each genre."""
 log = logging.getLogger(__name__)

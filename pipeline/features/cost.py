@@ -47,7 +47,7 @@ def seconds_for(settings: Features, kinds: Sequence[str], seconds: float) -> flo
 
 
 def _timed(settings: Features, kinds: Sequence[str]) -> tuple[float, dict[str, Block]]:
-    """The shorter time of two, since the first loads what the second shows; and the features."""
+    """The shortest time of three, since the first loads what the others show; and the features."""
     numba_cache.fill(settings)
     noise = np.random.default_rng(0).normal(scale=0.1, size=round(SOUND_S * settings.sample_rate)).astype(np.float32)
     times = []
