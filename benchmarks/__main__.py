@@ -1,6 +1,7 @@
 """Run the benchmarks: ``python -m benchmarks --clips FOLDER``."""
 
 import argparse
+import importlib
 import json
 import platform
 import sys
@@ -14,6 +15,8 @@ from pipeline.base.files import write_json
 from pipeline.base.parallel import cores
 
 PARTS = ("features", "training", "reruns", "excerpt", "decoders", "memory", "duplicates", "champion", "tagger")
+ALONE = ("choice", "repro")
+"""Benchmarks with options of their own: ``python -m benchmarks choice --help``."""
 
 
 def main() -> None:
@@ -87,9 +90,8 @@ def _rows(parts: list[str], files: list[Path], repeats: int) -> Iterator[dict[st
         yield from map(Row._asdict, champion.tagger(files, repeats))
 
 
-if __name__ == "__main__" and sys.argv[1:2] == ["choice"]:
-    from benchmarks import choice
-
-    choice.main()
-elif __name__ == "__main__":
-    main()
+if __name__ == "__main__":
+    if sys.argv[1:2] and sys.argv[1] in ALONE:
+        importlib.import_module(f"benchmarks.{sys.argv[1]}").main()
+    else:
+        main()

@@ -47,13 +47,17 @@ def augment(values: Tensor, settings: Augment, silence_db: float) -> Tensor:
 
 def _warped(values: Tensor, settings: Augment) -> Tensor:
     """Each window moved along its bands and stretched about its middle frame; past an edge its last value goes on."""
-    batch, bands, _ = values.shape
-    shift, stretch = torch.rand(2, batch, device=values.device) * 2 - 1
-    affine = values.new_zeros(batch, 2, 3)
-    affine[:, 0, 0] = 1 / (1 + settings.stretch * stretch)
-    affine[:, 1, 1] = 1
-    affine[:, 1, 2] = 2 / bands * settings.band_shift * shift
-    grid = functional.affine_grid(affine, [batch, 1, *values.shape[1:]], align_corners=False)
+    batch, bands, frames = values.shape
+    shift, stretch = torch.rand(2, batch, 1, device=values.device) * 2 - 1
+    # places from -1 to 1 of what comes to each band and frame; affine_grid takes three times as long as grid_sample
+    across = torch.linspace(1 / frames - 1, 1 - 1 / frames, frames, device=values.device) / (
+        1 + settings.stretch * stretch
+    )
+    along = (
+        torch.linspace(1 / bands - 1, 1 - 1 / bands, bands, device=values.device)
+        + 2 / bands * settings.band_shift * shift
+    )
+    grid = torch.stack(torch.broadcast_tensors(across[:, None, :], along[:, :, None]), dim=-1)
     moved = functional.grid_sample(values[:, None], grid, padding_mode="border", align_corners=False)
     return moved[:, 0]
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from pipeline import models
 from pipeline.base import paths
 from pipeline.base.files import read_json
+from pipeline.base.parallel import cores
 from pipeline.config.training import Training
 from pipeline.features.cache import FeatureCache, open_cache
 from pipeline.features.store import Block, block
@@ -104,11 +105,7 @@ def _open(
 
     @functools.cache
     def run() -> Run:
-        return (
-            _fitting(_on_gpu(backbone), settings.batch_size)
-            if has_gpu(settings)
-            else _on_cpu(backbone, example, settings.threads)
-        )
+        return _fitting(_on_gpu(backbone), settings.batch_size) if has_gpu(settings) else _on_cpu(backbone, example)
 
     def spec() -> dict[str, Any]:
         return {"dtype": "float32", "width": run()(example).shape[1], "backbone": key}
@@ -228,10 +225,10 @@ def _fitting(run: Run, most: int) -> Run:
     return found
 
 
-def _on_cpu(backbone: nn.Module, example: Array, threads: int) -> Run:
-    """ONNX Runtime takes half of the time that torch takes there."""
+def _on_cpu(backbone: nn.Module, example: Array) -> Run:
+    """ONNX Runtime takes half of the time that torch takes there, and gives the same bits on any number of threads."""
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "backbone.onnx"
         export(backbone, [torch.from_numpy(example)], ["window"], ["embedding"], graph)
-        exported = Exported(graph, threads)
+        exported = Exported(graph, cores())
     return lambda inputs: exported([inputs])

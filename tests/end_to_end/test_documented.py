@@ -47,6 +47,7 @@ NOT_RUN = {
     "make test-pipelines": NotRun("it runs tests", ".ci/run", "tests/end_to_end/test_extending.py"),
     "make test-browser": NotRun("it runs tests, with Chromium", "tests/browser/conftest.py", "pytest tests/browser"),
     "python -m benchmarks choice": NotRun("half an hour of training", "tests/evaluation/test_choice_benchmark.py"),
+    "python -m benchmarks repro --against a418a4b": NotRun("half an hour", "tests/end_to_end/test_jobs.py"),
     "make situations": NotRun("it plays commands itself", ".ci/run", "python tests/situations.py"),
     "make pictures": NotRun("Chromium", "tests/browser/test_page.py", "benchmarks.pictures"),
     "make lint": NotRun("`make test` runs it", ".ci/run", "lint-imports"),

@@ -3,6 +3,7 @@
 Its labels are styles of written music; everything but the notes is alike in all of them.
 """
 
+import gc
 import logging
 import multiprocessing
 import re
@@ -73,7 +74,7 @@ def synthesise(
     spawn = multiprocessing.get_context("spawn")
     with (
         killed_in_words(),
-        ProcessPoolExecutor(workers, spawn, initializer=end_with_parent) as pool,
+        ProcessPoolExecutor(workers, spawn, initializer=_begin) as pool,
         tqdm(total=count * len(styles), unit="clip", disable=None) as bar,
     ):
         made = _fill(styles, seconds, cache, partial(pool.map, partial(render.render, corpus=corpus)), bar)
@@ -84,6 +85,13 @@ def synthesise(
     pairs = [(path, first.setdefault(opening, path)) for path, opening in openings if opening]
     groups = join(pd.Series({clip.path: clip.group for clip in clips}), pairs)
     return sorted((replace(clip, group=groups[clip.path]) for clip in clips), key=lambda clip: clip.path)
+
+
+def _begin() -> None:
+    """music21 makes a million objects of a score, and by default Python looks for garbage among them every 700: that takes a
+    third of the time."""
+    gc.set_threshold(1_000_000, 3, 3)
+    end_with_parent()
 
 
 def _fill(
