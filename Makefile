@@ -109,27 +109,29 @@ audit: $(INSTALLED) ## look up known vulnerabilities of the locked packages
 
 ##@ Install
 
-install: $(INSTALLED) ## make .venv with the pinned packages (about 3 minutes)
+install: $(INSTALLED) ## make .venv with the pinned packages (a minute or two)
 
 clean: ## remove the environment and all outputs, but no run and not DVC's cache
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	for folder in . tutorial lessons/*/; do (cd $$folder && rm -rf $(OUTPUTS)); done
 
-# uv, where it is there, takes a third of pip's time. It does not read pip's settings, so a folder of wheels is told to it.
-UV = uv pip install --quiet --python .venv/bin/python --no-deps $(UV_LINKS) -r requirements.lock
-UV_LINKS = $(addprefix --find-links ,$(shell $(PIP) config get global.find-links 2>/dev/null))
-# Remade when missing or older than its sources. --no-deps, since resolving takes pip minutes: the lock is complete, and the
-# last pip adds what a CUDA build of torch needs beyond it. Compiling uses all cores; a few packages carry files for other
-# versions of Python, which do not compile. numba's functions are compiled as well. PYTHONWARNINGS: setuptools warns of every
-# editable installation.
+# uv installs in a tenth of pip's time. It does not read pip's settings, so these are told to it; where it does not get the
+# packages, pip does. --no-deps, since resolving takes pip minutes: the lock is complete, and the last line adds what a CUDA build
+# of torch needs beyond it. Last, all that stages import is compiled, and numba's functions are.
+UV = UV_NATIVE_TLS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python $(UV_SETTINGS)
+UV_SETTINGS = $(shell $(PIP) config list | sed -nE "s/^[^=]*\.(index-url|find-links)='(.*)'$$/--\1 \2/p")
+LOCKED = --no-deps -r requirements.lock
+EDITABLE = --constraint requirements.lock --editable '.[dev]'
+# remade when missing or older than its sources
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.x ..."; exit 1; }
-	@echo "Installing the pinned packages into .venv (about 3 minutes)"
+	@echo "Installing the pinned packages into .venv (a minute or two)"
 	@rm -rf .venv
 	@$(PYTHON) -m venv .venv
-	@$(PIP) install --upgrade --constraint requirements.lock pip
-	@command -v uv >/dev/null && $(UV) || $(PIP) install --no-compile --no-deps -r requirements.lock
-	@PYTHONWARNINGS=ignore $(PIP) install --no-compile --constraint requirements.lock --editable '.[dev]'
-	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
-	@$(BIN)/python -m pipeline.features.numba_cache || true
+	@$(PIP) install --constraint requirements.lock --upgrade pip
+	@$(PIP) install --constraint requirements.lock uv || true
+	@$(UV) $(LOCKED) || $(PIP) install --no-compile $(LOCKED)
+	@$(UV) $(EDITABLE) || PYTHONWARNINGS=ignore $(PIP) install --no-compile $(EDITABLE)
+	@export PYTHONDONTWRITEBYTECODE=; $(BIN)/python -m pipeline.workflow.prefork & \
+		$(BIN)/python -m pipeline.features.numba_cache || true; wait
 	@touch $@
