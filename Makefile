@@ -119,7 +119,7 @@ clean: ## remove the environment and all outputs, but no run and not DVC's cache
 # packages, pip does. --no-deps, since resolving takes pip minutes: the lock is complete, and the last line adds what a CUDA build
 # of torch needs beyond it. Last, all that stages import is compiled, and numba's functions are.
 UV = UV_NATIVE_TLS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python $(UV_SETTINGS)
-UV_SETTINGS = $$($(PIP) config list | sed -nE "s/^[^=]*\.(index-url|find-links)='(.*)'$$/--\1 \2/p")
+UV_SETTINGS = $$($(BIN)/python -m pip config list | sed -nE "s/^[^=]*\.(index-url|find-links)='(.*)'$$/--\1 \2/p")
 LOCKED = --no-deps -r requirements.lock
 EDITABLE = --constraint requirements.lock --editable '.[dev]'
 # remade when missing or older than its sources
