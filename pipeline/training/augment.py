@@ -57,7 +57,8 @@ def _warped(values: Tensor, settings: Augment) -> Tensor:
         torch.linspace(1 / bands - 1, 1 - 1 / bands, bands, device=values.device)
         + 2 / bands * settings.band_shift * shift
     )
-    grid = torch.stack(torch.broadcast_tensors(across[:, None, :], along[:, :, None]), dim=-1)
+    places = (across[:, None, :].expand(values.shape), along[:, :, None].expand(values.shape))
+    grid = torch.stack(places, dim=-1)
     moved = functional.grid_sample(values[:, None], grid, padding_mode="border", align_corners=False)
     return moved[:, 0]
 
