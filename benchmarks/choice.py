@@ -19,7 +19,7 @@ import argparse
 import sys
 import tempfile
 import timeit
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
 from functools import partial
@@ -96,20 +96,23 @@ def main() -> None:
     )
     parser.add_argument("--without", nargs="*", default=[], help="experiments of params.yaml to leave out")
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--folds", default="auto", help="split.folds of the rule of now (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=OUT, help="JSON, which keeps what it has of other data sets")
     given = parser.parse_args(sys.argv[2:])
     settings, out = config.load(), given.out.resolve()
     wanted = {key: one for key, one in settings.experiments.items() if key not in given.without}
     folders = [Path()] * ("here" in given.only) + given.checkouts * ("others" in given.only)
     sets: list[tuple[Path, Callable[[], DataSet]]] = [
-        (folder.resolve(), partial(checkout, wanted, folder)) for folder in folders
+        (folder.resolve(), partial(checkout, wanted, given.without, folder)) for folder in folders
     ]
     if "made-up" in given.only:
         sets.append((Path().resolve(), partial(made_up, settings)))
     for folder, data_set in sets:
         with chdir(folder):
             data = data_set()
-            outcomes = pd.DataFrame(row for seed in range(given.seeds) for row in compared(data, settings, seed))
+            outcomes = pd.DataFrame(
+                row for seed in range(given.seeds) for row in compared(data, settings, seed, given.folds)
+            )
         known = read_json(out) if out.exists() else {"sets": {}}
         known["sets"][data.name] = outcomes.to_dict("records")
         write_json(out, {**known, "processor": processor()})
@@ -139,10 +142,12 @@ def table(outcomes: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def compared(data: DataSet, settings: Params, seed: int) -> Iterator[dict[str, Any]]:
+def compared(data: DataSet, settings: Params, seed: int, folds: str = "auto") -> Iterator[dict[str, Any]]:
     """A row for each rule, and for ways to train and to deliver the model that the rule of now chooses."""
     asked = {"protocol": "grouped", "valid": 0.15, "test": 0.25, "test_folds": 1}
-    now = split.split(data.table, Split.model_validate({**asked, "folds": "auto"}), seed)
+    now = split.split(
+        data.table, Split.model_validate({**asked, "folds": folds if folds == "auto" else int(folds)}), seed
+    )
     before = split.split(data.table, Split.model_validate({**asked, "folds": 1}), seed)
     one_split, crossed = {}, {}
     for key, experiment in data.experiments.items():
@@ -262,10 +267,11 @@ def _network_ms(net: Any, part: Splits) -> float:
     return 1000 * window_s * len(windows.even(windows.frames)) / len(windows)
 
 
-def checkout(wanted: Mapping[str, Experiment], folder: Path) -> DataSet:
+def checkout(wanted: Mapping[str, Experiment], without: Sequence[str], folder: Path) -> DataSet:
     """What a finished `make repro` left in the present folder."""
     own = config.load()
-    experiments = {**wanted, **{key: one for key, one in own.experiments.items() if folder != Path()}}
+    others = {key: one for key, one in own.experiments.items() if folder != Path() and key not in without}
+    experiments = {**wanted, **others}
     there = {
         key: resolved(one)
         for key, one in experiments.items()
