@@ -10,6 +10,8 @@ from pipeline.base.parallel import blas_threads
 from pipeline.config.features import BaseFeatures
 from pipeline.features.store import Block, block
 
+TABULAR = "tabular"
+
 
 class Task(NamedTuple):
     file: Path
@@ -62,6 +64,12 @@ def of_decoded(clip: Any, kinds: Sequence[str], settings: BaseFeatures) -> dict[
             kind: block(module.compute(clip, getattr(settings, kind)), spec(kind, settings)["dtype"])
             for kind, module in loaded.items()
         }
+
+
+def timbre(sound: Any, settings: BaseFeatures) -> Any:
+    """(1, columns): what out-of-distribution detection takes of the tabular features, as the store holds it."""
+    with blas_threads(1):
+        return _module(TABULAR, settings).timbre(sound, getattr(settings, TABULAR))
 
 
 def _module(kind: str, settings: BaseFeatures) -> ModuleType:

@@ -16,6 +16,7 @@ from pipeline.config.features import Tabular
 from pipeline.features.median import running_median
 from pipeline.features.sound import Array, Sound, Spectrum, hann, mel
 
+N_MFCC = 20
 SERIES = (
     "chroma_stft",
     "rms",
@@ -26,12 +27,15 @@ SERIES = (
     "harmony",
     "perceptr",
 )
-N_MFCC = 20
+MFCCS = tuple(f"mfcc{number}" for number in range(1, N_MFCC + 1))
 NAMES = (
     *(f"{name}_{stat}" for name in SERIES for stat in ("mean", "var")),
     "tempo",
-    *(f"mfcc{i}_{stat}" for i in range(1, N_MFCC + 1) for stat in ("mean", "var")),
+    *(f"{name}_{stat}" for name in MFCCS for stat in ("mean", "var")),
 )
+TIMBRE = tuple(NAMES.index(f"{name}_{stat}") for name in (*SERIES[1:6], *MFCCS) for stat in ("mean", "var"))
+"""Numbers of the columns that :func:`timbre` computes: without the harmonic/percussive split, chroma and tempo, which take
+three quarters of the time."""
 
 MEL_BANDS = 128
 ROLLOFF = 0.85
@@ -41,35 +45,57 @@ PITCH_THRESHOLD, HIGHEST_PITCH = 0.1, 4000.0
 
 
 def describe(settings: Tabular) -> dict[str, Any]:  # noqa: ARG001
-    return {"windowed": False, "width": len(NAMES), "columns": list(NAMES)}
+    return {"windowed": False, "width": len(NAMES), "columns": list(NAMES), "timbre": list(TIMBRE)}
 
 
 def compute(sound: Sound, settings: Tabular) -> Array:
     """One row, (1, 57). ``tempo`` is in beats a minute, centroid, bandwidth and rolloff are in Hz."""
-    n_fft, hop_length = settings.n_fft, settings.hop_length
-    signal = sound.at_least(n_fft)
-    spectrum = sound.stft(n_fft, hop_length)
-    magnitude = np.abs(spectrum)
-    power = magnitude**2
-    decibels = power_to_db(mel(power, sound.rate, MEL_BANDS)).T
-    centroid, bandwidth = _centroid_and_bandwidth(magnitude, sound.rate)
-    harmonic = _harmonic(spectrum, magnitude, hop_length, len(signal))
-    series = (
-        chroma_stft(S=power.T, sr=sound.rate, tuning=_tuning(power, sound.rate)),
-        rms(y=signal, frame_length=n_fft, hop_length=hop_length),
-        centroid,
-        bandwidth,
-        _rolloff(magnitude, sound.rate),
-        _zero_crossing_rate(signal, n_fft, hop_length),
-        harmonic,
-        # the masks of the two add up to 1, and so do the waveforms to the signal
-        signal - harmonic,
-    )
-    cepstrum = mfcc(S=decibels, n_mfcc=N_MFCC)
-    values = [stat for feature in series for stat in (np.mean(feature), np.var(feature))]
-    values.append(_tempo(decibels, sound.rate, hop_length))
-    values += [stat for row in cepstrum for stat in (np.mean(row), np.var(row))]
-    return np.array([values], dtype=np.float32)
+    of = _Spectra(sound, settings)
+    harmonic = _harmonic(of.spectrum, of.magnitude, settings.hop_length, len(of.signal))
+    chroma = chroma_stft(S=of.power.T, sr=sound.rate, tuning=_tuning(of.power, sound.rate))
+    # the masks of the two add up to 1, and so do the waveforms to the signal
+    series = {"chroma_stft": chroma, **_timbre(of), "harmony": harmonic, "perceptr": of.signal - harmonic}
+    values = _statistics(series) | {"tempo": _tempo(of.decibels, sound.rate, settings.hop_length)}
+    return np.array([[values[name] for name in NAMES]], dtype=np.float32)
+
+
+def timbre(sound: Sound, settings: Tabular) -> Array:
+    """The columns TIMBRE of :func:`compute` alone, to the bit: (1, 50)."""
+    values = _statistics(_timbre(_Spectra(sound, settings)))
+    return np.array([[values[NAMES[number]] for number in TIMBRE]], dtype=np.float32)
+
+
+class _Spectra:
+    """(frames, bins) of a sound, and its samples, at least one frame of them."""
+
+    def __init__(self, sound: Sound, settings: Tabular) -> None:
+        self.settings, self.rate = settings, sound.rate
+        self.signal = sound.at_least(settings.n_fft)
+        self.spectrum = sound.stft(settings.n_fft, settings.hop_length)
+        self.magnitude = np.abs(self.spectrum)
+        self.power = self.magnitude**2
+        self.decibels = power_to_db(mel(self.power, sound.rate, MEL_BANDS)).T
+
+
+def _timbre(of: _Spectra) -> dict[str, Array]:
+    n_fft, hop_length = of.settings.n_fft, of.settings.hop_length
+    centroid, bandwidth = _centroid_and_bandwidth(of.magnitude, of.rate)
+    return {
+        "rms": rms(y=of.signal, frame_length=n_fft, hop_length=hop_length),
+        "spectral_centroid": centroid,
+        "spectral_bandwidth": bandwidth,
+        "rolloff": _rolloff(of.magnitude, of.rate),
+        "zero_crossing_rate": _zero_crossing_rate(of.signal, n_fft, hop_length),
+        **dict(zip(MFCCS, mfcc(S=of.decibels, n_mfcc=N_MFCC), strict=True)),
+    }
+
+
+def _statistics(series: dict[str, Array]) -> dict[str, float]:
+    return {
+        f"{name}_{stat}": float(of(values))
+        for name, values in series.items()
+        for stat, of in (("mean", np.mean), ("var", np.var))
+    }
 
 
 def _centroid_and_bandwidth(magnitude: Array, rate: int) -> tuple[Array, Array]:

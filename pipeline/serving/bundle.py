@@ -19,10 +19,11 @@ from pipeline.config.features import longest_s
 from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import calibration, metrics
+from pipeline.features.extract import TABULAR
 from pipeline.features.store import Store
 from pipeline.serving import manifest
 from pipeline.serving.manifest import INTERFACE, Example, Manifest
-from pipeline.serving.ood import KIND, Array, OodDetector
+from pipeline.serving.ood import Array, OodDetector
 from pipeline.training.trials import Trial, spec, specs
 
 EXAMPLES = 3
@@ -146,8 +147,8 @@ def tabular_splits(assigned: pd.DataFrame) -> dict[str, TabularSplit]:
     Args:
         assigned: clip_id, label, part.
     """
-    store = Store(paths.FEATURES / KIND)
-    values = np.asarray(store.array[store.rows(assigned["clip_id"])[0]], np.float64)
+    store = Store(paths.FEATURES / TABULAR)
+    values = np.asarray(store.array[store.rows(assigned["clip_id"])[0]][:, store.spec["timbre"]], np.float64)
     label, part = assigned["label"].to_numpy(), assigned["part"].to_numpy()
     return {name: TabularSplit(label[part == name], values[part == name]) for name in split.PARTS}
 

@@ -1,10 +1,10 @@
 """Out-of-distribution detection: how far a clip lies from the clips that a model was trained on.
 
-The score is the distance to the nearest training clip in the space of the 57 tabular features, standardised and
-decorrelated by the training set's covariance: a nearest neighbour as in Sun et al. 2022 (Out-of-distribution detection
-with deep nearest neighbors, arXiv:2204.06507), the covariance shrunk as in Ledoit and Wolf 2004. All models use the
-tabular features: for the starter's models, trained on synthesised scores, they flag every recording of GTZAN, while
-means and deviations of spectrogram and scalogram bands flag nine of ten.
+The score is the distance to the nearest training clip in the space of 50 tabular features (the level, the spectrum's shape and
+the MFCCs, see :func:`pipeline.features.tabular.timbre`), standardised and decorrelated by the training set's covariance: a
+nearest neighbour as in Sun et al. 2022 (Out-of-distribution detection with deep nearest neighbors, arXiv:2204.06507), the
+covariance shrunk as in Ledoit and Wolf 2004. All models use these features and not their own embeddings, as that paper does:
+for models trained on synthesised scores they flag every recording of GTZAN, embeddings miss some or most (docs/serving.md).
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-
-KIND = "tabular"
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from pipeline.config.features import Features
 from pipeline.features import extract
 from pipeline.features.sound import Sound
 from pipeline.serving.bundle import TabularSplit
 from pipeline.serving.manifest import Manifest
-from pipeline.serving.ood import KIND, Array, OodDetector
+from pipeline.serving.ood import Array, OodDetector
 
 NOISES = 5
 """Of each kind."""
@@ -35,8 +34,8 @@ def noises(detector: OodDetector, near: Array, known: Manifest, seconds: float, 
     """Generated noises of this many seconds as OOD clips; ``near``: distances of the validation clips."""
     rate, rng = known.features.sample_rate, np.random.default_rng(seed)
     signals = [signal for _ in range(NOISES) for signal in _signals(round(seconds * rate), rate, rng)]
-    rows = [_columns(Sound(signal.astype(np.float32), rate), known.features) for signal in signals]
-    far = detector.distances(np.array(rows))
+    rows = [extract.timbre(Sound(signal.astype(np.float32), rate), known.features) for signal in signals]
+    far = detector.distances(np.concatenate(rows).astype(np.float64))
     return _roc(near / known.ood_threshold, far / known.ood_threshold)
 
 
@@ -64,11 +63,6 @@ def _roc(near: Array, far: Array) -> Roc:
     fpr, tpr, _ = roc_curve(truth, distances)
     auc = float(roc_auc_score(truth, distances))
     return Roc(fpr.tolist(), tpr.tolist(), auc, float(np.mean(far > 1)), len(far))
-
-
-def _columns(sound: Sound, features: Features) -> Array:
-    block = extract.of_decoded(sound, [KIND], features)[KIND]
-    return np.frombuffer(block.content, np.float32).astype(np.float64)
 
 
 def _signals(samples: int, rate: int, rng: np.random.Generator) -> Iterator[Array]:

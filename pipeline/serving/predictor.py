@@ -16,7 +16,7 @@ from pipeline.features.store import Block
 from pipeline.models.exported import Exported
 from pipeline.serving import manifest
 from pipeline.serving.manifest import Verdict
-from pipeline.serving.ood import KIND, Array, OodDetector
+from pipeline.serving.ood import Array, OodDetector
 from pipeline.serving.segments import Segment, SongError, segments
 from pipeline.training.dataset import Feature, Windows
 from pipeline.training.predict import averaged
@@ -91,8 +91,7 @@ class Predictor:
         self.manifest = manifest.load(bundle)
         self._graph = Exported(bundle / manifest.GRAPH, threads)
         self._ood = None if self.manifest.tags else OodDetector.load(bundle / manifest.OOD)
-        kinds = dict.fromkeys([*self.manifest.kinds, *([KIND] if self._ood else [])])
-        self._specs = {kind: extract.spec(kind, self.manifest.features) for kind in kinds}
+        self._specs = {kind: extract.spec(kind, self.manifest.features) for kind in self.manifest.kinds}
 
     def __call__(self, file: Path | BinaryIO) -> SongPrediction:
         return self.combine([self.predict_segment(*decoded) for decoded in self.decode(file)])
@@ -108,14 +107,17 @@ class Predictor:
         for segment in segments(file, known.longest_s, known.features.sample_rate, known.audit):
             yield segment, Sound(segment.signal, known.features.sample_rate)
 
-    def predict_segment(self, segment: Segment, sound: Sound) -> SegmentPrediction:
+    def answer(self, segment: Segment, sound: Sound) -> Array:
+        """(labels + tags,): means over windows of what the network gives, from the model's own features."""
         known = self.manifest
         blocks = extract.of_decoded(sound, list(self._specs), known.features)
-        spacing = 1 if segment.alone else known.spacing
-        found = self._averaged(blocks, spacing)
+        return self._averaged(blocks, 1 if segment.alone else known.spacing)
+
+    def predict_segment(self, segment: Segment, sound: Sound) -> SegmentPrediction:
+        known, found = self.manifest, self.answer(segment, sound)
         labels, tags = found[: len(known.labels)], found[len(known.labels) :]
         if self._ood:
-            (distance,) = self._ood.distances(self._rows(KIND, blocks[KIND]))
+            (distance,) = self._ood.distances(extract.timbre(sound, known.features).astype(np.float64))
         else:
             labels = softmax(labels)  # a mean of logits is right more often than one of probabilities
             distance = 1 - max(tags[known.tags.index(tag)] for own in known.genres.values() for tag in own)

@@ -13,7 +13,7 @@ from benchmarks.peers import columns
 from pipeline.config.project import Params
 from pipeline.features.median import running_median
 from pipeline.features.sound import Sound
-from pipeline.features.tabular import HPSS_WIDTH, NAMES, compute, describe
+from pipeline.features.tabular import HPSS_WIDTH, NAMES, TIMBRE, compute, describe, timbre
 
 RTOL, ATOL = 1e-4, 1e-8
 """The same sums in another order, in float32: ATOL is for the means of waveforms, which are all but 0."""
@@ -56,9 +56,22 @@ def agrees(signal: Array, settings: Params) -> None:
         np.testing.assert_allclose(value, expected[name], RTOL, ATOL, err_msg=name)
 
 
+def test_timbre_is_some_of_the_columns_to_the_bit(tone: Make, noise: Make, settings: Params) -> None:
+    sound = Sound(chords(tone, noise), RATE)
+    every, some = (of(sound, settings.features.tabular) for of in (compute, timbre))
+    np.testing.assert_array_equal(some, every[:, TIMBRE])
+    left = set(NAMES) - {NAMES[number] for number in TIMBRE}
+    assert {name.rpartition("_")[0] or name for name in left} == {"chroma_stft", "harmony", "perceptr", "tempo"}
+
+
 def test_columns_are_those_of_the_csv(settings: Params) -> None:
     assert list(NAMES) == COLUMNS
-    assert describe(settings.features.tabular) == {"windowed": False, "width": 57, "columns": COLUMNS}
+    assert describe(settings.features.tabular) == {
+        "windowed": False,
+        "width": 57,
+        "columns": COLUMNS,
+        "timbre": list(TIMBRE),
+    }
 
 
 def test_a_musical_signal_agrees_with_librosa(tone: Make, noise: Make, settings: Params) -> None:

@@ -16,7 +16,7 @@ from pipeline.base.files import write_json
 from pipeline.config.project import Params
 from pipeline.features import extract
 from pipeline.features.sound import Sound
-from pipeline.features.tabular import NAMES
+from pipeline.features.tabular import NAMES, TIMBRE
 from pipeline.serving import manifest
 from pipeline.serving.manifest import Manifest
 from pipeline.serving.ood import OodDetector
@@ -125,7 +125,7 @@ def make(settings: Params, folder: Path) -> Path:
         graph.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
     onnx.checker.check_model(graph)
     onnx.save(graph, folder / manifest.GRAPH)
-    OodDetector.fit(rows.astype(np.float64)).save(folder / manifest.OOD)
+    OodDetector.fit(rows[:, TIMBRE].astype(np.float64)).save(folder / manifest.OOD)
     write_json(folder / manifest.FILE, known_of(settings).model_dump())
     return folder
 

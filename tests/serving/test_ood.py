@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.config.project import Params
+from pipeline.features import extract
 from pipeline.features.sound import Sound
 from pipeline.serving import ood_evaluation
 from pipeline.serving.bundle import TabularSplit
@@ -76,7 +77,7 @@ def test_noises_are_the_same_each_time_and_are_detected(settings: Params, bundle
     for first, second in zip(noises[:6], noises[6:], strict=True):
         np.testing.assert_array_equal(first, second)
     rng = np.random.default_rng(4)
-    columns = np.array([ood_evaluation._columns(_chord(rng), settings.features) for _ in range(24)])
+    columns = np.concatenate([extract.timbre(_chord(rng), settings.features) for _ in range(24)]).astype(np.float64)
     label = np.array(["a", "b"] * 12)
     detector, valid = OodDetector.fit(columns[:16]), TabularSplit(label[16:], columns[16:])
     near = detector.distances(valid.values)

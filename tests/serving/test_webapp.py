@@ -30,7 +30,7 @@ from pipeline.features.sound import Sound
 from pipeline.library import commands
 from pipeline.serving import manifest, webapp
 from pipeline.serving.manifest import Example, Manifest
-from pipeline.serving.ood import KIND, OodDetector
+from pipeline.serving.ood import OodDetector
 from pipeline.serving.predictor import Predictor, SegmentPrediction, SongPrediction
 from pipeline.serving.segments import Segment
 from pipeline.serving.webapp import SongSpectrogram
@@ -67,8 +67,7 @@ def bundle(
     folder = tmp_path_factory.mktemp("bundle")
     onnx.save(onnx.parser.parse_model(GRAPH), str(folder / manifest.GRAPH))
     clips = [Sound(noise(seed, SECTION_S), RATE) for seed in range(4)]
-    blocks = [extract.of_decoded(clip, [KIND], settings.features)[KIND] for clip in clips]
-    rows = np.array([np.frombuffer(block.content, np.float32) for block in blocks], np.float64)
+    rows = np.concatenate([extract.timbre(clip, settings.features) for clip in clips]).astype(np.float64)
     OodDetector.fit(rows).save(folder / manifest.OOD)
     found = known(labels=["jazz", HOSTILE, "rock"], longest_s=SECTION_S, confidence_threshold=0.4, ood_threshold=1e9)
     write_json(folder / manifest.FILE, found.model_dump())
