@@ -143,6 +143,11 @@ SITUATIONS = (
         "is not a registered model, it has no MLmodel",
         done(lambda checkout: (checkout / "../model/MLmodel").unlink()),
     ),
+    Situation(
+        "a model without the table of its clips",
+        f"soundtrack classify ../music {MODEL} --precision 0.9",
+        "has no seen.parquet",
+    ),
     Situation("no such folder of music", f"soundtrack classify nowhere {MODEL}", "is not a folder"),
     Situation("a folder without music", f"mkdir empty; soundtrack classify empty {MODEL}", "no music"),
     Situation(

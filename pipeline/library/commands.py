@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-import pandas as pd
-
 from pipeline.base import paths
 from pipeline.base.addresses import HOST, check_free
 from pipeline.base.errors import UserError
@@ -74,7 +72,7 @@ def _summary(model: Registered, precision: float | None) -> Summary:
     known = manifest.summary(model.bundle)
     if precision is None:
         return known
-    seen = pd.read_parquet(model.bundle / manifest.SEEN)
+    seen = manifest.seen(model.bundle)
     threshold, _ = calibration.confidence_threshold(seen[seen["part"] == "valid"], precision)
     return known.model_copy(update={"target_precision": precision, "confidence_threshold": threshold})
 

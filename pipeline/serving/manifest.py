@@ -17,7 +17,7 @@ guess ``label``; :mod:`pipeline.serving.isolated` translates its answers.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -27,6 +27,9 @@ from pipeline.base.files import read_json
 from pipeline.config.base import ParamsError, Section
 from pipeline.config.data import Audit
 from pipeline.config.features import Features, Window
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE = paths.MANIFEST.name
 GRAPH = "model.onnx"
@@ -113,6 +116,21 @@ def load(bundle: Path) -> Manifest:
         ParamsError: the file is missing, or was written by another version of this package.
     """
     return config.read(bundle / FILE, Manifest)
+
+
+def seen(bundle: Path) -> "pd.DataFrame":
+    """The training and validation clips, see above.
+
+    Raises:
+        ParamsError: the file is missing.
+    """
+    import pandas as pd  # half a second, which most readers of a manifest do without
+
+    if not (bundle / SEEN).exists():
+        raise ParamsError(
+            f"{bundle} has no {SEEN}, by which a model is compared and its threshold set: register it anew"
+        )
+    return pd.read_parquet(bundle / SEEN)
 
 
 def summary(bundle: Path) -> Summary:

@@ -79,7 +79,7 @@ def champion_predictions(champion: Registered, valid: pd.DataFrame) -> pd.DataFr
 
     Clips are matched by content: ids and parts may have changed since the champion was trained.
     """
-    seen = pd.read_parquet(champion.bundle / manifest.SEEN)
+    seen = manifest.seen(champion.bundle)
     valid = valid.loc[~valid["sha256"].isin(seen.loc[seen["part"] == "train", "sha256"])].copy()
     known = seen[seen["part"] == "valid"].drop_duplicates("sha256").set_index("sha256")["predicted"]
     valid["predicted"] = valid["sha256"].map(known)

@@ -193,7 +193,7 @@ def export_graph(file: Path, known: Genres, means: Mapping[str, float]) -> None:
 
 
 def card_content(bundle: Path) -> dict[str, object]:
-    seen = pd.read_parquet(bundle / manifest.SEEN)
+    seen = manifest.seen(bundle)
     return {
         "known": manifest.load(bundle),
         "clips": len(seen),
