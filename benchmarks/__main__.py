@@ -1,6 +1,7 @@
 """Run the benchmarks: ``python -m benchmarks --clips FOLDER``."""
 
 import argparse
+import importlib
 import json
 import platform
 import sys
@@ -87,9 +88,7 @@ def _rows(parts: list[str], files: list[Path], repeats: int) -> Iterator[dict[st
         yield from map(Row._asdict, champion.tagger(files, repeats))
 
 
-if __name__ == "__main__" and sys.argv[1:2] == ["choice"]:
-    from benchmarks import choice
-
-    choice.main()
+if __name__ == "__main__" and sys.argv[1:2] in (["choice"], ["scale"]):
+    importlib.import_module(f"benchmarks.{sys.argv[1]}").main()
 elif __name__ == "__main__":
     main()

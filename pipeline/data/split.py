@@ -275,25 +275,30 @@ def _assign_groups(sizes: pd.DataFrame, shares: Sequence[float], seed: int) -> d
     Groups come largest first, while every part still has room, equal ones in a seeded shuffle; each to the part that
     lacks most clips of the group's largest label.
     """
-    clips = sizes.to_numpy()
-    need = np.outer(clips.sum(axis=0), shares)
-    absent = np.ones(need.shape, dtype=bool)
-    remaining = (clips > 0).sum(axis=0)
+    clips, names = sizes.to_numpy(), sizes.index.tolist()
+    need = np.outer(shares, clips.sum(axis=0))
+    absent = [set(range(len(shares))) for _ in sizes.columns]
+    remaining = (clips > 0).sum(axis=0).tolist()
     part_of: dict[str, int] = {}
     shuffled = np.random.default_rng(seed).permutation(len(clips))
     for group in shuffled[np.argsort(-clips[shuffled].sum(axis=1), kind="stable")]:
-        own = clips[group]
+        # in plain lists: numpy takes ten times as long for so few numbers
+        labels = np.flatnonzero(clips[group]).tolist()
+        own = dict(zip(labels, clips[group, labels].tolist(), strict=True))
         # a label with no more groups left than parts without it decides first, and for one of those parts
-        urgent = (own > 0) & (remaining <= absent.sum(axis=1))
-        label = int(np.argmax(np.where(urgent, own, 0) if urgent.any() else own))
-        lacking = np.where(absent[label] | ~urgent[label], need[label], -np.inf)
-        # of parts that lack as much, the emptiest: else one fold gets the largest group of every label
-        level = np.flatnonzero(np.isclose(lacking, lacking.max()))
-        part = int(level[np.argmax(need[:, level].sum(axis=0))])
-        part_of[str(sizes.index[group])] = part
-        need[:, part] -= own
-        absent[own > 0, part] = False
-        remaining -= own > 0
+        urgent = [label for label in labels if remaining[label] <= len(absent[label])]
+        label = max(urgent or labels, key=own.__getitem__)
+        needs = need[:, label].tolist()
+        open_to = sorted(absent[label]) if urgent else range(len(shares))
+        most = max(needs[part] for part in open_to)
+        # of parts that lack as much (as np.isclose has it), the emptiest: else one fold gets the largest group of every label
+        level = [part for part in open_to if most - needs[part] <= 1e-8 + 1e-5 * abs(most)]
+        part = level[int(np.argmax(need[level].sum(axis=1)))] if len(level) > 1 else level[0]
+        part_of[str(names[group])] = part
+        for label, count in own.items():
+            need[part, label] -= count
+            absent[label].discard(part)
+            remaining[label] -= 1
     return part_of
 
 
