@@ -113,7 +113,7 @@ def test_a_clone_pulls_from_s3_and_has_nothing_to_do_and_the_same_champion(lab: 
         str(tmp_path / "Music"),
         variables={"MLFLOW_TRACKING_URI": lab.address},
     )
-    assert "Model: soundtrack version 1" in told
+    assert "Model: models:/soundtrack/1 (" in told
 
 
 def test_a_clone_pulls_by_ssh(lab: Lab, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_server_killed_while_a_network_trains_loses_nothing(lab: Lab) -> None:
     assert "Traceback" not in output
 
     lab.server.start()
-    assert "sent" in lab.typed(lab.checkout, SYNC, instead=instead)
+    assert "sent to the MLflow server" in lab.typed(lab.checkout, SYNC, instead=instead)
     run_id = lab.runs()["mlp"].info.run_id
     found = lab.client().get_metric_history(run_id, "train/loss")
     assert sorted(one.step for one in found) == list(range(epochs))
