@@ -4,6 +4,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -38,7 +39,8 @@ def peak(
     def watch() -> None:
         nonlocal most
         while not ended.wait(0.1):
-            most = max(most, sum(map(of, [tree, *tree.children(recursive=True)])))
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                most = max(most, sum(map(of, [tree, *tree.children(recursive=True)])))
 
     watching = threading.Thread(target=watch)
     watching.start()
