@@ -15,7 +15,7 @@ from pipeline.base.files import write_json
 from pipeline.base.parallel import cores
 
 PARTS = ("features", "training", "reruns", "excerpt", "decoders", "memory", "duplicates", "champion", "tagger")
-ALONE = ("choice", "repro")
+ALONE = ("choice", "repro", "scale")
 """Benchmarks with options of their own: ``python -m benchmarks choice --help``."""
 
 

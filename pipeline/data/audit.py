@@ -142,11 +142,10 @@ def _same(
     good = table[table["reason"] == ""]
     label = good.set_index("clip_id")["label"]
     rows: list[tuple[str, str, str, float, float]] = []
-    known = {}
-    for _, copies in good.groupby("sha256", sort=False):
+    for _, copies in _copied(good).groupby("sha256", sort=False):
         first, *others = copies["clip_id"]
         rows += [(first, other, "identical", 0.0, 0.0) for other in others]
-        known[first] = fingerprints[copies.index[0]]
+    known = {clip: fingerprints[place] for place, clip in good.drop_duplicates("sha256")["clip_id"].items()}
     rows += [(first, second, "near-identical", rate, shift) for first, second, rate, shift in near(known)]
     pairs = pd.DataFrame(rows, columns=["first", "second", "kind", "error_rate", "shift_s"])
     differ = [label[first] != label[second] for first, second, *_ in rows]
@@ -165,10 +164,15 @@ def examine(file: Path, limits: BaseAudit, look: Callable[[Path, str, Any], Find
     return look(file, digest, limits)
 
 
+def _copied(rows: pd.DataFrame) -> pd.DataFrame:
+    """Those with the bytes of another."""
+    return rows[rows["sha256"].duplicated(keep=False)]
+
+
 def _reject_copies(table: pd.DataFrame) -> list[str]:
     """Reasons, with identical content added: of copies under one label the first stays, under two none does."""
     reasons = table["reason"].tolist()
-    for _, copies in table[table["reason"] == ""].groupby("sha256"):
+    for _, copies in _copied(table[table["reason"] == ""]).groupby("sha256"):
         if copies["label"].nunique() == 1:
             for row in copies.index[1:]:
                 reasons[row] = f"identical to {copies['path'].iloc[0]}"

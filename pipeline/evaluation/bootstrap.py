@@ -26,6 +26,8 @@ from pipeline.evaluation.f1 import HITS, PREDICTED, TRUE, Array
 
 Metric = Literal["macro_f1", "accuracy"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+BLOCK = 2**20
+"""Numbers drawn at a time: of many groups all draws together would take gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,10 @@ def _bootstrap(counts: Array, metric: Metric, seed: int, draws: int) -> tuple[fl
     """The score of all groups, and those of ``draws`` draws of as many groups with replacement."""
     score = {"macro_f1": f1.macro_f1, "accuracy": f1.accuracy}[metric]
     groups = counts.shape[1]
-    times = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=draws)
-    drawn = np.tensordot(times, counts, axes=(1, 1))
-    return float(score(counts.sum(axis=1)).mean()), score(drawn).mean(axis=1)
+    rng, even, block = np.random.default_rng(seed), np.full(groups, 1 / groups), max(1, BLOCK // groups)
+    sizes = [min(block, draws - start) for start in range(0, draws, block)]
+    drawn = [np.tensordot(rng.multinomial(groups, even, size=size), counts, axes=(1, 1)) for size in sizes]
+    return float(score(counts.sum(axis=1)).mean()), score(np.concatenate(drawn)).mean(axis=1)
 
 
 def _interval(value: float, drawn: Array, groups: int, level: float) -> Interval:

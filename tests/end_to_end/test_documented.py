@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import documented
+import lab
 import mutagen
 import pandas as pd
 import pytest
@@ -48,7 +49,14 @@ NOT_RUN = {
     "make test-browser": NotRun("it runs tests, with Chromium", "tests/browser/conftest.py", "pytest tests/browser"),
     "python -m benchmarks choice": NotRun("half an hour of training", "tests/evaluation/test_choice_benchmark.py"),
     "python -m benchmarks repro --against a418a4b": NotRun("half an hour", "tests/end_to_end/test_jobs.py"),
+    "make test-cluster": NotRun("it runs tests", "tests/cluster/test_shared_server.py", "pytest tests/cluster"),
     "make situations": NotRun("it plays commands itself", ".ci/run", "python tests/situations.py"),
+    "python -m benchmarks scale": NotRun("a quarter of an hour", "tests/test_scale.py"),
+    "PASSWORD=<password> HOSTS=<server>:* docker compose -f deploy/compose.yaml up --build -d": NotRun(
+        "Docker", "tests/helpers/services.py"
+    ),
+    "kubectl apply -k deploy/kubernetes": NotRun("Kubernetes", "tests/cluster/test_deploy.py"),
+    **dict.fromkeys(lab.COMMANDS, NotRun("servers", "tests/cluster/test_shared_server.py")),
     "make pictures": NotRun("Chromium", "tests/browser/test_page.py", "benchmarks.pictures"),
     "make lint": NotRun("`make test` runs it", ".ci/run", "lint-imports"),
     "make audit": NotRun("a network", "tests/test_security.py", "pip-audit --strict"),
@@ -61,6 +69,7 @@ NOT_RUN = {
     "make lessons": NotRun("minutes", "tests/lessons/test_lessons.py", " repro "),
     "pip install '.[keras]'": NotRun("a network, and 2 GB", "pyproject.toml"),
     "pip install '.[lora]'": NotRun("a network", "pyproject.toml"),
+    "pip install '.[remotes]'": NotRun("a network", "pyproject.toml"),
     "soundtrack weights": NotRun("it needs no pipeline", "tests/models/test_known.py"),
     "pip install kagglehub": NotRun(
         "a network", "tests/end_to_end/test_documented_lessons.py::test_signs_from_kaggle_are_read_by_letter"

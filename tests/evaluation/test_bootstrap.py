@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score
 
-from pipeline.evaluation import metrics
+from pipeline.evaluation import bootstrap, metrics
 from pipeline.evaluation.bootstrap import Comparison, Interval, Metric, by_run, compare, interval
 
 EASE = np.linspace(-0.3, 1.5, 8)
@@ -210,6 +210,14 @@ def test_equal_models_are_named_in_alphabetical_order() -> None:
 
 def test_one_model_has_no_pair() -> None:
     assert compare({"cnn": a_few()}, seed=0) == []
+
+
+def test_draws_in_blocks_are_those_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many groups all draws together take gigabytes; the scores in the documents are of draws made at once."""
+    (rows,) = simulated(np.random.default_rng(5), groups=40)
+    whole = interval(rows, "macro_f1", seed=3)
+    monkeypatch.setattr(bootstrap, "BLOCK", 40 * 7)
+    assert interval(rows, "macro_f1", seed=3) == whole
 
 
 def test_models_may_have_different_seeds() -> None:

@@ -145,11 +145,8 @@ def link_environment(folder: Path) -> None:
     (folder / ".venv/installed").touch()
 
 
-def finish(top: Path) -> None:
-    """A checkout in which the README's command has run on tiny music, all of it committed, as ``top/checkout``.
-
-    What the command printed is kept as ``top/make-repro.txt``.
-    """
+def begin(top: Path) -> Path:
+    """A checkout into which tiny music was imported, all of it committed, as ``top/checkout``."""
     checkout = top / "checkout"
     listed = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
     for name in filter(None, listed.split("\0")):
@@ -167,5 +164,11 @@ def finish(top: Path) -> None:
     commit(checkout, "tiny")
     run(checkout, sys.executable, "-m", "pipeline.cli", "import", str(top / "music"))
     commit(checkout, "music")
+    return checkout
+
+
+def finish(top: Path) -> None:
+    """The same after the README's command, whose output is kept as ``top/make-repro.txt``."""
+    checkout = begin(top)
     (top / "make-repro.txt").write_text(run(checkout, "bash", "-ec", "make repro"))
     commit(checkout, "first version")
