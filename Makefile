@@ -17,7 +17,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro status report ui sweep page serve lessons tutorial test test-pipelines test-long test-commands test-browser situations lint \
+.PHONY: help install repro status report ui sweep page serve lessons tutorial test test-pipelines test-long test-commands test-browser test-cluster situations lint \
 	bench scores pictures audit clean
 
 help: ## list the targets
@@ -69,7 +69,7 @@ PIPELINES := tests/stages/test_kills.py \
 LONG := tests/stages/test_faults.py tests/end_to_end/test_suggest_loop.py tests/serving/test_sound_backbones.py
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
-	$(PYTEST) -m "not documented" $(addprefix --ignore=,$(PIPELINES) $(LONG))
+	$(PYTEST) -m "not documented" $(addprefix --ignore=,$(PIPELINES) $(LONG) tests/cluster)
 
 test-pipelines: $(INSTALLED) ## run whole pipelines on tiny data, and kill some
 	$(PYTEST) -m "not documented" $(PIPELINES)
@@ -83,6 +83,10 @@ test-commands: $(INSTALLED) ## run the commands of README and docs as written
 test-browser: $(INSTALLED) ## look at all pages in headless Chromium (apt install chromium)
 	$(PIP) install --no-compile --constraint requirements.lock --editable '.[browser]'
 	pytest tests/browser
+
+test-cluster: $(INSTALLED) ## Dask, ddp and shared sweeps, in processes here (apt install postgresql)
+	$(PIP) install --no-compile --constraint requirements.lock --editable '.[dask,postgresql]'
+	pytest tests/cluster
 
 situations: $(INSTALLED) ## play what goes wrong for people, and look for a sentence each
 	python tests/situations.py
