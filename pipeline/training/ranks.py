@@ -170,6 +170,11 @@ class _Sum(torch.autograd.Function):
         return over_ranks(gradient.clone())
 
 
+def _summed(values: Tensor) -> Tensor:
+    every: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
+    return every
+
+
 class _Synced(_BatchNorm):
     def forward(self, values: Tensor) -> Tensor:
         if not self.training:
@@ -178,13 +183,16 @@ class _Synced(_BatchNorm):
             )
         over, shape = [0, *range(2, values.ndim)], (1, -1, *[1] * (values.ndim - 2))
         count = over_ranks(values.new_tensor(values.numel() / values.shape[1], dtype=torch.float32))
-        mean = _Sum.apply(values.float().sum(over)) / count
+        mean = _summed(values.float().sum(over)) / count
         centred = values - mean.view(shape)
-        variance = _Sum.apply(centred.square().sum(over)) / count
+        variance = _summed(centred.square().sum(over)) / count
+        assert self.momentum is not None
         with torch.no_grad():
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
-            self.num_batches_tracked += 1
+            for kept, new in ((self.running_mean, mean), (self.running_var, variance * count / (count - 1))):
+                assert kept is not None
+                kept.lerp_(new, self.momentum)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked += 1
         scaled = centred * (variance + self.eps).rsqrt().view(shape)
         return (scaled * self.weight.view(shape) + self.bias.view(shape)).to(values.dtype)
 

@@ -140,7 +140,10 @@ def run(job: Job, on_epoch: OnEpoch) -> Done:
     if settings.distributed and settings.accelerator == "cpu":
         synced(module)
     share = (trainer.global_rank, trainer.world_size)
-    shown = np.array_split(valid.even(valid.frames), trainer.world_size)[trainer.global_rank] if valid else None
+    shown: list[Index] = []
+    if valid:
+        own = np.array_split(valid.even(valid.frames), trainer.world_size)[trainer.global_rank]
+        shown = even_batches(own, settings.batch_size)
     begun = folder / "last.ckpt"
     module.train()  # Lightning leaves the mode as it is, and a loaded backbone is in evaluation mode
     with warnings.catch_warnings():
@@ -155,7 +158,7 @@ def run(job: Job, on_epoch: OnEpoch) -> Done:
             _loader(
                 train, RandomWindows(train.max_offset, settings.windows_per_clip, settings.batch_size, seed, share)
             ),
-            _loader(valid, even_batches(shown, settings.batch_size)) if valid else None,
+            _loader(valid, shown) if valid else None,
             ckpt_path=str(begun) if begun.exists() else None,
             weights_only=True,
         )

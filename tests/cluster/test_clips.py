@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 from checkouts import TINY_FEATURES, make_music
-from conftest import Dask
+from dasks import Dask
 from processes import PATIENCE_S, ROOT, wait_until
 from remote import slowly, threads, touched
 

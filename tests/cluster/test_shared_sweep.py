@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import optuna
@@ -43,7 +44,7 @@ def postgresql() -> Iterator[str]:
         pytest.skip("no PostgreSQL: apt install postgresql")
     folder, port = Path(tempfile.mkdtemp(prefix="postgresql-")), free_port()
     # it does not run as root
-    user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+    user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
     if user:
         shutil.chown(folder, "postgres", "postgres")
     password = folder / "password"
