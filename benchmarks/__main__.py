@@ -14,7 +14,18 @@ from pipeline import config
 from pipeline.base.files import write_json
 from pipeline.base.parallel import cores
 
-PARTS = ("features", "training", "reruns", "excerpt", "decoders", "memory", "duplicates", "champion", "tagger")
+PARTS = (
+    "features",
+    "training",
+    "reruns",
+    "excerpt",
+    "decoders",
+    "memory",
+    "duplicates",
+    "champion",
+    "tagger",
+    "cluster",
+)
 ALONE = ("choice", "repro", "scale")
 """Benchmarks with options of their own: ``python -m benchmarks choice --help``."""
 
@@ -30,7 +41,9 @@ def main() -> None:
         "--count", type=int, default=10, help="clips that features are compared on (default: %(default)s)"
     )
     parser.add_argument("--repeats", type=int, default=3, help="pairs of each comparison (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to run")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, default=list(PARTS[:-1]), help="parts to run (cluster needs Dask)"
+    )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results.json"), help="JSON (default: %(default)s)")
     given = parser.parse_args()
     files = sorted(file for file in given.clips.rglob("*") if file.suffix in (".wav", ".flac", ".ogg", ".mp3"))
@@ -88,6 +101,10 @@ def _rows(parts: list[str], files: list[Path], repeats: int) -> Iterator[dict[st
         from benchmarks import champion
 
         yield from map(Row._asdict, champion.tagger(files, repeats))
+    if "cluster" in parts:
+        from benchmarks import cluster
+
+        yield from map(Row._asdict, cluster.run(files, config.load().features, repeats))
 
 
 if __name__ == "__main__":

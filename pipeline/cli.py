@@ -108,21 +108,31 @@ def import_(
 def repro(
     files: Annotated[list[Path] | None, Argument(help="Pipelines to run.", show_default="dvc.yaml")] = None,
     jobs: Annotated[int, Option(metavar="N", min=1, help="Stages at a time.")] = 1,
+    cluster: Annotated[
+        str | None,
+        Option(
+            metavar="ADDRESS|local:N|slurm:N",
+            help="Work on clips on a Dask cluster: that of a scheduler, or N workers here or as jobs of SLURM.",
+            show_default="$DASK_SCHEDULER_ADDRESS, else this machine's cores",
+        ),
+    ] = None,
 ) -> None:
     """Run `dvc repro` with several stages at a time.
 
     The results are the same as those of `dvc repro`. One line is printed for each stage, and at the end the scores.
     """
     from pipeline import config
+    from pipeline.base.cluster import given
     from pipeline.reports import summary
     from pipeline.workflow import scheduler
 
     chosen = files or [summary.PIPELINE]
-    if summary.PIPELINE in chosen:
-        config.load()  # names what is wrong, which DVC may not
-        changed = scheduler.repro(jobs, chosen, _check_store)
-    else:
-        changed = scheduler.repro(jobs, chosen)
+    with given(cluster):
+        if summary.PIPELINE in chosen:
+            config.load()  # names what is wrong, which DVC may not
+            changed = scheduler.repro(jobs, chosen, _check_store)
+        else:
+            changed = scheduler.repro(jobs, chosen)
     if not changed:
         print("Data and pipelines are up to date.")
     print("", *summary.after(chosen), sep="\n")

@@ -110,7 +110,11 @@ def test_a_wrong_value_is_named_with_its_key(place: Place, value: object) -> Non
     assert repr(value) in message
 
 
-NEW = {("features", "waveform"), ("window", "waveform")}
+NEW = {
+    ("features", "waveform"),
+    ("window", "waveform"),
+    *(("training", key) for key in ("devices", "nodes", "strategy")),
+}
 """A params.yaml from before they were there goes on."""
 REQUIRED = [p for p in places(DEFAULTS) if p[0] not in ("experiments", "weights", "sweeps") and p not in NEW]
 
@@ -284,6 +288,23 @@ def test_a_sweep_is_of_an_experiment_and_a_backbone_of_the_weights() -> None:
     choices = {"choices": ["mobilenet_v2", "mobilenet_v3"]}
     assert "'mobilenet_v3' is not among the weights" in complaint(swept("transfer", {"model.backbone": choices}))
     assert parse(without(("sweeps",))).sweeps == {}
+
+
+def test_a_sweeps_storage_is_no_experiment_but_a_url() -> None:
+    raw = changed(("sweeps", "storage"), "postgresql://me@host/soundtrack")
+    assert parse(raw).storage == "postgresql://me@host/soundtrack"
+    assert set(parse(raw).sweeps) == set(DEFAULTS["sweeps"])
+    assert parse(DEFAULTS).storage is None
+    for value in ("somewhere", 7, {"trials": 5}):
+        assert "sweeps.storage" in complaint(changed(("sweeps", "storage"), value))
+
+
+def test_a_batch_has_a_window_for_each_process() -> None:
+    raw = changed(("training", "devices"), 8)
+    raw["training"] |= {"nodes": 2, "batch_size": 15}
+    assert "batch_size must be at least devices x nodes" in complaint(raw)
+    raw["training"]["batch_size"] = 16
+    assert parse(raw).experiments["cnn"].training.processes == 16
 
 
 def test_an_experiment_inherits_training_down_to_augment() -> None:

@@ -75,7 +75,7 @@ def _read(keys: list[str]) -> list[str]:
 
 def test_no_field_of_a_config_class_is_without_a_row() -> None:
     kinds = {row.leaf.rsplit(".", 1)[1]: row for row in SWEEPS}  # one of each, since sweeps take long to check
-    kind = {"training": "Training", "model": "Transfer", "lora": "Lora"}
+    kind = {"training": "Training", "model": "Transfer", "lora": "Lora", "sweeps": "Params"}
     known = {f"{kind[leaf.split('.')[-2]]}.{leaf.split('.')[-1]}" for leaf in GUARDED}
     for row in [*(row for row in ROWS if row not in [*SWEEPS, *TUTORIAL]), *kinds.values()]:
         both = (

@@ -37,7 +37,9 @@ def test_the_code_unpickles_nothing() -> None:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not PICKLES & {name.split(".")[0] for name in names}, file
+            unpickled = PICKLES & {name.split(".")[0] for name in names}
+            # ranks: what the process that started this one sends it by a pipe
+            assert not unpickled or file.name == "ranks.py", file
     loads = [(where, node) for where, name, node in calls() if name in ("torch.load", "trainer.fit")]
     assert len(loads) == 2
     for where, node in loads:

@@ -1,4 +1,4 @@
-"""Processes and threads: work on all cores in order, one thread each, and ends with its parent."""
+"""Processes and threads: work on all cores, or on a cluster, in order, one thread each, and ends with its parent."""
 
 import math
 import multiprocessing
@@ -6,7 +6,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from multiprocessing import forkserver
@@ -16,14 +16,15 @@ from typing import TypeVar
 from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
+from pipeline.base import cluster
+from pipeline.base.cluster import ONE_THREAD
 from pipeline.base.errors import UserError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 AHEAD = 4
-"""Results per process that may wait to be taken, so that memory does not grow with the number of clips."""
+"""Results per worker that may wait to be taken, so that memory does not grow with the number of clips."""
 
 
 WORKERS = "SOUNDTRACK_WORKERS"
@@ -98,21 +99,25 @@ def killed_in_words() -> Iterator[None]:
 
 
 @contextmanager
-def workers(*modules: str) -> Iterator[ProcessPoolExecutor]:
-    """One process per core, each of one thread, so that sums do not depend on the number of cores.
+def workers(*modules: str) -> Iterator[Executor]:
+    """One process per core, each of one thread, so that sums do not depend on the number of cores; or those of a cluster.
 
     Args:
         modules: imported once for all workers, while this process goes on.
 
     Raises:
-        UserError: one was killed within the block.
+        UserError: one was killed within the block, or the cluster cannot be used.
     """
+    if cluster.asked():
+        with cluster.connected() as pool:
+            yield pool
+        return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     with _one_thread():
         forkserver.ensure_running()
-        with killed_in_words(), ProcessPoolExecutor(at_once(), context, end_with_parent) as pool:
-            yield pool
+        with killed_in_words(), ProcessPoolExecutor(at_once(), context, end_with_parent) as processes:
+            yield processes
 
 
 @contextmanager
@@ -165,13 +170,20 @@ def blas_threads(count: int) -> AbstractContextManager[object]:
 def each(pool: Executor, function: Callable[[T], R], items: Sequence[T], title: str, unit: str = "clip") -> Iterator[R]:
     """Results in the order of ``items``, with a progress bar; work starts at once. ``function`` is of a module's top level."""
     rest = iter(items)
-    waiting = deque(pool.submit(function, item) for item in islice(rest, AHEAD * at_once()))
+
+    def submitted(count: int) -> Iterator[Future[R]]:
+        return (pool.submit(function, item) for item in islice(rest, count))
+
+    def ahead() -> int:
+        return AHEAD * (pool.size if isinstance(pool, cluster.Cluster) else at_once())
+
+    waiting = deque(submitted(ahead()))
 
     def results() -> Iterator[R]:
         with tqdm(total=len(items), desc=title, unit=unit, disable=None, dynamic_ncols=True) as bar:
             while waiting:
                 result = waiting.popleft().result()
-                waiting.extend(pool.submit(function, item) for item in islice(rest, 1))
+                waiting.extend(submitted(max(0, ahead() - len(waiting))))
                 bar.update()
                 yield result
 

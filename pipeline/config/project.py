@@ -4,7 +4,7 @@ from collections.abc import Collection
 from itertools import combinations
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import AliasPath, BeforeValidator, Field, model_validator
 
 from pipeline.base import paths
 from pipeline.config.base import Fraction, Section, Seed, did_you_mean
@@ -12,7 +12,7 @@ from pipeline.config.data import Audit, BaseAudit, BaseData, Data, Split
 from pipeline.config.experiment import Experiment, backbones, inheriting, varied
 from pipeline.config.features import BaseFeatures, Features, Window
 from pipeline.config.models import Weights
-from pipeline.config.sweep import Sweep
+from pipeline.config.sweep import Sweep, spaces
 
 
 class Tracking(Section):
@@ -58,8 +58,12 @@ class BaseParams(Section):
     leak: list[str]
     """Experiments that are also trained with the groups ignored, to show what they would have claimed."""
     experiments: Annotated[dict[str, Experiment], Field(min_length=1)]
-    sweeps: dict[str, Sweep] = Field(default_factory=dict)
+    sweeps: Annotated[dict[str, Sweep], BeforeValidator(spaces)] = Field(default_factory=dict)
     """By experiment: what `soundtrack sweep` tries."""
+    storage: Annotated[str, Field(pattern=r"^\w[\w+]*://")] | None = Field(
+        None, validation_alias=AliasPath("sweeps", "storage")
+    )
+    """URL of a database for the trials of many machines, in place of a file in the checkout. Optuna's name for it."""
 
     @model_validator(mode="before")
     @classmethod

@@ -44,3 +44,8 @@ class Sweep(Section):
     trials: Positive
     space: Annotated[dict[str, Values], Field(min_length=1)]
     """By the dotted key below the experiment."""
+
+
+def spaces(raw: Any) -> Any:
+    """The section without its key ``storage``, which is no experiment's."""
+    return {key: value for key, value in raw.items() if key != "storage"} if isinstance(raw, dict) else raw

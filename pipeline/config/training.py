@@ -53,6 +53,12 @@ class Training(Section):
     accelerator: Literal["auto", "cpu", "cuda", "gpu", "mps"]
     """``pipeline/training/hardware.py`` chooses where this or ``precision`` is auto."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+    devices: Positive = 1
+    """Processes on each machine, of a GPU each, or of ``threads`` of the CPU; a batch is shared between them."""
+    nodes: Positive = 1
+    """Machines, which are those of a job of SLURM where there are several."""
+    strategy: Literal["auto", "ddp"] = "auto"
+    """``ddp`` trains in processes of their own even if there is but one."""
     channels_last: bool
     """Whether images lie in memory with their channels last, which makes convolutions up to twice as fast."""
 
@@ -60,4 +66,18 @@ class Training(Section):
     def _patience_has_something_to_watch(self) -> Self:
         if self.patience is not None and self.monitor is None:
             raise ValueError("patience needs something to monitor: name it, or set patience to null")
+        return self
+
+    @property
+    def processes(self) -> int:
+        return self.devices * self.nodes
+
+    @property
+    def distributed(self) -> bool:
+        return self.strategy == "ddp" or self.processes > 1
+
+    @model_validator(mode="after")
+    def _a_window_for_each_process(self) -> Self:
+        if self.batch_size < self.processes:
+            raise ValueError("batch_size must be at least devices x nodes: each process takes a part of a batch")
         return self

@@ -2,7 +2,7 @@
 
 import importlib
 import logging
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ class FeaturesError(UserError):
     """Nothing can be computed; the message says why."""
 
 
-def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> str:
+def compute(settings: BaseFeatures, pool: Executor) -> str:
     """Write the stores, ``features/failed.csv`` and, of sound, how many ms each kind takes for a clip of mean length; only what is not cached goes through the pool. A kind that is off has
     a folder that says so.
 
@@ -73,7 +73,7 @@ def compute(settings: BaseFeatures, pool: ProcessPoolExecutor) -> str:
     return f"{counted(len(good) - len(failed), 'clip')}: {', '.join(stores)}"
 
 
-def _open(kind: str, settings: BaseFeatures, pool: ProcessPoolExecutor) -> AbstractContextManager[FeatureCache]:
+def _open(kind: str, settings: BaseFeatures, pool: Executor) -> AbstractContextManager[FeatureCache]:
     folder = paths.cache() / "features" / f"{kind}-{key(kind, settings)}"
     return cache.open_cache(folder, lambda: pool.submit(extract.spec, kind, settings).result())
 

@@ -9,12 +9,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import cache, partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TextIO
 
+from pipeline.base import cluster
+from pipeline.base.cluster import ONE_THREAD
 from pipeline.base.errors import UserError
-from pipeline.base.parallel import KILLED, ONE_THREAD, at_once, each
+from pipeline.base.parallel import KILLED, at_once, each, workers
 from pipeline.serving import manifest, worker
 
 Prediction = dict[str, Any]
@@ -32,33 +35,26 @@ def predict(bundle: Path, code: Path, songs: Sequence[Path]) -> Iterator[Predict
     Raises:
         UserError: a worker process ended.
     """
-    interface = manifest.summary(bundle).interface
-    command = [sys.executable, "-P", worker.__file__, str(code), str(interface.version), interface.function]
-    environment = {**os.environ, **dict.fromkeys(ONE_THREAD, "1")}
+    old = not manifest.summary(bundle).interface.version
+    for answer in _on_cluster(bundle, code, songs) if cluster.asked() else _on_cores(bundle, code, songs):
+        yield _translate(answer) if old else answer
+
+
+def _on_cores(bundle: Path, code: Path, songs: Sequence[Path]) -> Iterator[Prediction]:
     idle: SimpleQueue[Process] = SimpleQueue()
 
     def one(song: Path) -> Prediction:
         process = idle.get()
         try:
-            answer = _ask(process, song, said)
+            return _ask(process, said, song)
         finally:
             idle.put(process)
-        return answer if interface.version else _translate(answer)
 
     with ExitStack() as stack:
-        # decoders write there of each damaged file, which the prediction's reason says better
-        said = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
+        said = stack.enter_context(_noted())
         count = max(1, min(at_once(), len(songs)))
         for _ in range(count):
-            started = subprocess.Popen(
-                [*command, str(bundle)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=said,
-                encoding="utf-8",
-                env=environment,
-            )
-            idle.put(stack.enter_context(started))
+            idle.put(stack.enter_context(_started(bundle, code, said)))
         pool = stack.enter_context(ThreadPoolExecutor(count))
         try:
             yield from each(pool, one, songs, "classify", "song")
@@ -66,7 +62,45 @@ def predict(bundle: Path, code: Path, songs: Sequence[Path]) -> Iterator[Predict
             pool.shutdown(cancel_futures=True)
 
 
-def _ask(process: Process, song: Path, said: TextIO) -> Prediction:
+def _on_cluster(bundle: Path, code: Path, songs: Sequence[Path]) -> Iterator[Prediction]:
+    with workers() as pool:
+        assert isinstance(pool, cluster.Cluster)
+        try:
+            yield from each(pool, partial(_on_worker, bundle, code), songs, "classify", "song")
+        finally:
+            pool.everywhere(_kept.cache_clear)
+
+
+def _on_worker(bundle: Path, code: Path, song: Path) -> Prediction:
+    return _ask(*_kept(bundle, code), song)
+
+
+@cache
+def _kept(bundle: Path, code: Path) -> tuple[Process, TextIO]:
+    """A worker's process for the songs to come; it ends with its input, once it is kept no longer."""
+    said = _noted()
+    return _started(bundle, code, said), said
+
+
+def _noted() -> TextIO:
+    """Decoders write there of each damaged file, which the prediction's reason says better."""
+    return tempfile.TemporaryFile("w+", errors="replace")
+
+
+def _started(bundle: Path, code: Path, said: TextIO) -> Process:
+    interface = manifest.summary(bundle).interface
+    command = [sys.executable, "-P", worker.__file__, str(code), str(interface.version), interface.function]
+    return subprocess.Popen(
+        [*command, str(bundle)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=said,
+        encoding="utf-8",
+        env={**os.environ, **dict.fromkeys(ONE_THREAD, "1")},
+    )
+
+
+def _ask(process: Process, said: TextIO, song: Path) -> Prediction:
     assert process.stdin is not None
     assert process.stdout is not None
     try:

@@ -4,7 +4,7 @@ import multiprocessing
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +22,7 @@ from pipeline.config.sweep import Values
 from pipeline.reports.figures import GREY, OKABE_ITO, WIDTH, canvas, save, tidy
 from pipeline.sweeps.params_writer import apply
 from pipeline.sweeps.plan import Plan, SweepError
-from pipeline.sweeps.study import Results, Study
+from pipeline.sweeps.study import Results, Study, in_words
 from pipeline.tracking import run_logging
 
 COLUMNS = 3
@@ -47,15 +47,19 @@ def sweep(experiment: str, trials: int | None, jobs: int, *, apply_best: bool, y
 def run(plan: Plan, wanted: int, jobs: int) -> Results:
     """Run trials until there are as many as wanted, earlier ones included."""
     study = Study(plan)
-    with _locked(study):
-        study.resume()
+    with in_words(plan), ExitStack() as stack:
+        if not study.shared:
+            stack.enter_context(_locked(study))
         about = f"Search for better params of `{plan.key}`: the trials are the runs below, sweep.png is an artifact."
-        with run_logging.open_run(plan.settings, f"sweep {plan.key}", "sweep", about, study.run_id) as parent:
+        with study.alone():
+            study.resume()
+            opened = run_logging.open_run(plan.settings, f"sweep {plan.key}", "sweep", about, study.run_id)
+            parent = stack.enter_context(opened)
             study.run_id = parent.id
-            parent.log_params(_params(plan))
-            run_workers(plan, wanted, parent.id, jobs)
-            results = Results.of(plan, study.outcomes())
-            _log(parent, plan, results)
+        parent.log_params(_params(plan))
+        run_workers(plan, wanted, parent.id, jobs)
+        results = Results.of(plan, study.outcomes())
+        _log(parent, plan, results)
     return results
 
 
@@ -108,7 +112,7 @@ def _process(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
     end_with_parent()
     from pipeline.sweeps.workers import run_trials  # imports torch, which only these processes need
 
-    with reported():
+    with reported(), in_words(plan):
         run_trials(plan, wanted, parent, jobs)
 
 

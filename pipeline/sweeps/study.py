@@ -2,14 +2,24 @@
 
 import hashlib
 import json
+import re
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 import optuna
 import pandas as pd
+import sqlalchemy
 from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pipeline.base import paths
@@ -25,6 +35,13 @@ PRUNING_CHECKS = 8
 every epoch, hardly any was left."""
 COUNTED = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 """States that count towards the number of trials; a failed one is replaced."""
+BEAT_S, GRACE_S = 10, 60
+"""In a shared storage a worker says this often that it runs its trial; after so long without a word another takes it."""
+POLL_S = 2
+RETRIES = 3
+"""How often a trial is given back whose workers die: it may be what kills them."""
+DIRECTIONS = sqlalchemy.table("study_directions", sqlalchemy.column("study_id"))
+"""A table of Optuna's with one row for each study, which Optuna writes once and never locks."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +133,14 @@ class Results:
 
 
 class Study:
-    """Any number of processes may share one."""
+    """Any number of processes may share one; with ``sweeps.storage`` on any number of machines."""
 
     def __init__(self, plan: Plan) -> None:
         """
         Raises:
-            SweepError: an input of the experiment is missing.
+            SweepError: an input of the experiment is missing, or the storage cannot be used.
         """
+        self.shared = plan.settings.storage is not None
         self.plan, self.name = plan, plan.study()
         self.space = {name: _distribution(values, plan.present[name]) for name, values in plan.sweep.space.items()}
         self.folder = paths.cache() / "sweeps" / self.name
@@ -130,15 +148,16 @@ class Study:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._asking = FileLock(self.folder / "asking.lock")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        # neither of what heartbeats are, nor of their use without Study.optimize, which would not resume a trial
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.filterwarnings("ignore", message="Heartbeat of storage")
         # processes that create the tables of a new database together collide
-        with FileLock(paths.cache() / "sweeps.lock"):
-            # the timeout in seconds is for the time in which another process writes
-            self._storage = optuna.storages.RDBStorage(
-                f"sqlite:///{paths.sweeps()}", engine_kwargs={"connect_args": {"timeout": 60.0}}
-            )
+        with FileLock(paths.cache() / "sweeps.lock"), in_words(plan):
+            self._storage = _storage(plan.settings.storage)
             self._study = optuna.create_study(
                 storage=self._storage, study_name=self.name, direction="maximize", load_if_exists=True
             )
+            self._id = self._storage.get_study_id_from_name(self.name)
         interval = (plan.epochs + 1) * len(plan.trainings) // PRUNING_CHECKS
         self._study.pruner = optuna.pruners.MedianPruner(
             STARTUP_TRIALS, n_warmup_steps=interval, interval_steps=max(interval, 1), n_min_trials=STARTUP_TRIALS // 2
@@ -153,48 +172,100 @@ class Study:
     def run_id(self, value: str) -> None:
         self._study.set_user_attr("run_id", value)
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One process at a time, on all machines that share the storage."""
+        with self._asking:
+            if not self.shared:
+                yield
+                return
+            with self._storage.engine.begin() as connection:
+                own = sqlalchemy.select(DIRECTIONS).where(DIRECTIONS.c.study_id == self._id)
+                connection.execute(own.with_for_update())
+                yield
+
     def resume(self) -> None:
         """Queue the trials that a killed process left, and one of the present values if none is complete.
 
         Only for a process that is alone with the study. A pruned trial of the present values does not count: the best
         trial is compared with their score.
         """
-        study_id = self._storage.get_study_id_from_name(self.name)
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
-            self._storage.set_trial_state_values(trial_id, TrialState.WAITING)
+        self._give_back()
         present = self.plan.present
-        known = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.COMPLETE))
+        alive = (TrialState.RUNNING,) if self.shared else ()
+        known = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.COMPLETE, *alive))
         if not any(trial.user_attrs.get("values") == present for trial in known):
             space = self.plan.sweep.space
             # Optuna knows no lists
             encoded = {name: json.dumps(value) if space[name].choices else value for name, value in present.items()}
             self._study.enqueue_trial(encoded, user_attrs={"values": present})
 
+    def _give_back(self) -> None:
+        """Queue what is run by no process any more: where the storage is shared, what nobody was heard of for long, or what
+        lacks its values, since its process was killed in :meth:`ask`."""
+        if self.shared:
+            fail_stale_trials(self._study)
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if not self.shared or "values" not in trial.user_attrs:
+                self._storage.set_trial_state_values(self._id_of(trial), TrialState.WAITING)
+
+    def _id_of(self, trial: Trial | FrozenTrial) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number)
+
+    @contextmanager
+    def alive(self, trial: Trial) -> Iterator[None]:
+        """Tell other machines within the block that this process runs the trial."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(BEAT_S):
+                with suppress(StorageInternalError):  # the trial itself says so, or the storage answers the next time
+                    self._storage.record_heartbeat(self._id_of(trial))
+
+        if self.shared:
+            threading.Thread(target=beat, daemon=True).start()
+        try:
+            yield
+        finally:
+            ended.set()
+
     def ask(self, wanted: int) -> Trial | None:
         """The next trial, a queued one before a new one; None when there are as many as wanted.
 
-        Its values are in ``user_attrs["values"]``. They depend on the seed, the trial's number and the trials before it,
-        not on interruptions.
+        Where the storage is shared it waits for those that others run, since they may come back. Its values are in
+        ``user_attrs["values"]``. They depend on the seed, the trial's number and the trials before it, not on interruptions.
 
         Raises:
             SweepError: data or code have changed since the sweep began.
         """
         if self.plan.study() != self.name:
             raise SweepError("data or code have changed since the sweep began; start it again")
-        with self._asking:
-            trials = self._study.get_trials(deepcopy=False)
-            waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
-            if not waiting and sum(trial.state in COUNTED for trial in trials) >= wanted:
+        while True:
+            with self.alone():
+                if self.shared:
+                    self._give_back()
+                trials = self._study.get_trials(deepcopy=False)
+                waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
+                if waiting or sum(trial.state in COUNTED for trial in trials) < wanted:
+                    return self._begun(waiting[0] if waiting else len(trials))
+            if not self.shared or all(trial.state != TrialState.RUNNING for trial in trials):
                 return None
-            number = waiting[0] if waiting else len(trials)
-            seed = hashlib.sha256(f"{self.plan.settings.seed} {number}".encode()).digest()
-            self._study.sampler = optuna.samplers.TPESampler(seed=int.from_bytes(seed[:4], "big"))
-            trial = self._study.ask(self.space)
-            if "values" not in trial.user_attrs:
-                values = {name: _decoded(value, self.space[name]) for name, value in trial.params.items()}
-                trial.set_user_attr("values", values)
-            return trial
+            time.sleep(POLL_S)
+
+    def _begun(self, number: int) -> Trial:
+        seed = hashlib.sha256(f"{self.plan.settings.seed} {number}".encode()).digest()
+        self._study.sampler = optuna.samplers.TPESampler(seed=int.from_bytes(seed[:4], "big"))
+        trial = self._study.ask(self.space)
+        if self.shared:
+            self._storage.record_heartbeat(self._id_of(trial))
+        if "values" not in trial.user_attrs:
+            values = {name: _decoded(value, self.space[name]) for name, value in trial.params.items()}
+            trial.set_user_attr("values", values)
+        return trial
+
+    def number(self, trial: Trial) -> int:
+        """That which the trial had first: when it is given back, it gets another."""
+        return _number(self._study.get_trials(deepcopy=False)[trial.number])
 
     def reported(self, trial: Trial) -> set[int]:
         """Steps that an interrupted trial has reported already."""
@@ -203,7 +274,7 @@ class Study:
     def finish(self, trial: Trial, scores: list[float]) -> Outcome:
         """A trial without scores was pruned."""
         if not scores:
-            return _outcome(self._study.tell(trial, state=TrialState.PRUNED))
+            return _outcome(self._study.tell(trial, state=TrialState.PRUNED, skip_if_finished=self.shared))
         trial.set_user_attr("scores", scores)
         return _outcome(self._study.tell(trial, float(np.mean(scores))))
 
@@ -213,12 +284,53 @@ class Study:
     def outcomes(self) -> list[Outcome]:
         """Of all trials that have ended, by number."""
         trials = self._study.get_trials(deepcopy=False)
-        return [_outcome(trial) for trial in trials if trial.state.is_finished()]
+        given_back = {number for trial in trials for number in RetryHeartbeatStaleTrialCallback.retry_history(trial)}
+        ended = [trial for trial in trials if trial.state.is_finished() and trial.number not in given_back]
+        return sorted(map(_outcome, ended), key=lambda one: one.number)
+
+
+def _storage(url: str | None) -> RDBStorage:
+    if url is None:
+        # the timeout in seconds is for the time in which another process writes
+        return RDBStorage(f"sqlite:///{paths.sweeps()}", engine_kwargs={"connect_args": {"timeout": 60.0}})
+    again = RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)
+    beats: dict[str, Any] = {"heartbeat_interval": BEAT_S, "heartbeat_stale_trial_callback": again}
+    opened = partial(RDBStorage, url, engine_kwargs={"pool_pre_ping": True}, grace_period=GRACE_S, **beats)
+    try:
+        return opened()
+    except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+        return opened()  # another machine made the tables meanwhile
+    except ImportError as error:
+        raise SweepError(f"sweeps.storage: {error.__cause__}: pip install 'soundtrack[postgresql]'") from None
+
+
+@contextmanager
+def in_words(plan: Plan) -> Iterator[None]:
+    """
+    Raises:
+        SweepError: the shared storage cannot be used; the message hides its password.
+    """
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
+        if plan.settings.storage is None:
+            raise
+        named = re.sub(r":[^:@/]+@", ":***@", plan.settings.storage)
+        cause = str(error.__cause__ or error).strip().splitlines()[0]
+        raise SweepError(
+            f"sweeps.storage {named} cannot be used: {cause}. Put it right (docs/cluster.md), and run the same command again: "
+            "what is done stays done"
+        ) from None
+
+
+def _number(trial: FrozenTrial) -> int:
+    first = RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
+    return trial.number if first is None else first
 
 
 def _outcome(trial: FrozenTrial) -> Outcome:
     scores = trial.user_attrs["scores"] if trial.state == TrialState.COMPLETE else []
-    return Outcome(trial.number, trial.state.name.lower(), trial.user_attrs["values"], scores)
+    return Outcome(_number(trial), trial.state.name.lower(), trial.user_attrs["values"], scores)
 
 
 def _distribution(values: Values, present: Any) -> BaseDistribution:

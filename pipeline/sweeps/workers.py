@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import optuna
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
 from pipeline import tracking
 from pipeline.base import paths
@@ -37,7 +38,8 @@ def run_trials(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
     threads = max(1, min(plan.experiment.training.threads, cores() // jobs))
     study = Study(plan)
     while (trial := study.ask(wanted)) is not None:
-        outcome = _run_trial(study, trial, parent, threads)
+        with study.alive(trial):
+            outcome = _run_trial(study, trial, parent, threads)
         score = f"{outcome.score:.4f}" if outcome.scores else outcome.state
         values = ", ".join(f"{name} {value}" for name, value in outcome.values.items())
         print(f"trial {outcome.number:3}  {score:8}  {values}", flush=True)
@@ -45,27 +47,30 @@ def run_trials(plan: Plan, wanted: int, parent: str, jobs: int) -> None:
 
 def _run_trial(study: Study, trial: optuna.Trial, parent: str, threads: int) -> Outcome:
     """An interrupted trial resumes, in its MLflow run, when the study gives it out again."""
-    plan, folder = study.plan, study.folder / f"{trial.number:04}"
+    plan, number = study.plan, study.number(trial)
+    folder = study.folder / f"{number:04}"
     varied = plan.varied(trial.user_attrs["values"])
     training = varied.training.model_copy(update={"threads": threads})
     experiment = resolved(varied.model_copy(update={"training": training}))
-    name = f"sweep {plan.key} {trial.number:03}"
+    name = f"sweep {plan.key} {number:03}"
     try:
-        about = f"Trial {trial.number} of the search for better params of `{plan.key}`."
+        about = f"Trial {number} of the search for better params of `{plan.key}`."
         known = trial.user_attrs.get("run_id")
         with run_logging.open_run(plan.settings, name, "sweep trial", about, known, parent) as run:
             trial.set_user_attr("run_id", run.id)
             params = run_logging.training_params(plan.key, experiment, plan.settings.window, plan.trainings[0])
             seeds = sorted({one.seed for one in plan.trainings})
             tried = trial.user_attrs["values"]
-            run.log_params({**params, **tried, "fold": "all", "seed": seeds, "trial": trial.number})
+            run.log_params({**params, **tried, "fold": "all", "seed": seeds, "trial": number})
             run.set_tags({"state": "running"})
             scores = _scores(study, experiment, folder, Progress(study, trial, run))
             run.set_tags({"state": "complete" if scores else "pruned"})
             if scores:
                 run.log_metrics({"sweep/mean_valid_macro_f1": float(np.mean(scores))})
         outcome = study.finish(trial, scores)
-    except (UserError, OSError):  # not the fault of the values
+    except UpdateFinishedTrialError:  # so long without a word that another worker has taken it over
+        return Outcome(number, "fail", trial.user_attrs["values"], [])
+    except (UserError, OSError, StorageInternalError):  # not the fault of the values
         raise
     except Exception:
         study.fail(trial)

@@ -21,7 +21,7 @@ from pipeline.models.exported import Exported
 from pipeline.training.splits import Splits, examples
 from pipeline.training.trials import Spec, Trial, description, spec, trials
 
-MACHINE = {"accelerator", "threads", "precision", "channels_last"}
+MACHINE = {"accelerator", "threads", "precision", "devices", "nodes", "strategy", "channels_last"}
 """Keys of ``training`` that say how it is computed; the tags ``device`` and ``precision`` have what they came to."""
 
 

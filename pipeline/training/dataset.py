@@ -165,22 +165,31 @@ class RandomWindows:
     They follow from seed and epoch alone, so that a resumed run draws the same.
     """
 
-    def __init__(self, max_offset: Index, windows_per_clip: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, max_offset: Index, windows_per_clip: int, batch_size: int, seed: int, share: tuple[int, int] = (0, 1)
+    ) -> None:
+        """
+        Args:
+            share: which part of each batch this process takes, and of how many.
+        """
         self.max_offset, self.repeats, self.batch_size, self.seed = max_offset, windows_per_clip, batch_size, seed
+        self.place, self.shares = share
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return int(np.ceil(len(self.max_offset) * self.repeats / self.batch_size))
+        count = len(self.max_offset) * self.repeats
+        return min(int(np.ceil(count / self.batch_size)), count // self.shares)
 
     def __iter__(self) -> Iterator[Index]:
         rng = np.random.default_rng((self.seed, self.epoch))
         clips = rng.permutation(np.repeat(np.arange(len(self.max_offset)), self.repeats))
         pairs = np.stack([clips, rng.integers(0, self.max_offset[clips] + 1)], axis=1)
         # shares of equal size: a last batch of one clip would break batch norm
-        yield from np.array_split(pairs, len(self))
+        for batch in np.array_split(pairs, len(self)):
+            yield np.array_split(batch, self.shares)[self.place]
 
 
 def even_batches(pairs: Index, batch_size: int) -> list[Index]:

@@ -1,5 +1,8 @@
 """Where a training runs on this machine and in which precision."""
 
+import os
+import shutil
+
 import torch
 
 from pipeline.config.base import ParamsError
@@ -15,9 +18,10 @@ def resolved(experiment: Experiment) -> Experiment:
     without convolutions gains no time from them, so it keeps 32 throughout.
 
     Raises:
-        ParamsError: 16-mixed without a GPU, or a GPU that is not here.
+        ParamsError: 16-mixed without a GPU, a GPU that is not here, or machines that are not of a job of SLURM.
     """
     settings, model = experiment.training, experiment.model
+    _check_places(settings)
     found = {"accelerator": _accelerator(settings), "precision": _precision(model, settings)}
     if isinstance(model, Fusion):
         branches = {name: resolved(branch) for name, branch in model.branches.items()}
@@ -31,10 +35,11 @@ def has_gpu(settings: Training) -> bool:
 
 def device(settings: Training) -> str:
     """The name of a resolved training's device."""
+    each = f"{settings.processes} x " if settings.processes > 1 else ""
     if has_gpu(settings):
-        return torch.cuda.get_device_name()
+        return each + torch.cuda.get_device_name()
     threads = "thread" if settings.threads == 1 else "threads"
-    return f"{settings.accelerator}, {settings.threads} {threads}"
+    return f"{each}{settings.accelerator}, {settings.threads} {threads}"
 
 
 def _accelerator(settings: Training) -> str:
@@ -45,6 +50,19 @@ def _accelerator(settings: Training) -> str:
     if settings.accelerator != "auto":
         return settings.accelerator
     return "cuda" if has_gpu(settings) else "cpu"
+
+
+def _check_places(settings: Training) -> None:
+    if (has_gpu(settings) or settings.accelerator == "mps") and settings.devices > (
+        gpus := max(1, torch.cuda.device_count())
+    ):
+        raise ParamsError(f"training.devices: {settings.devices}, and PyTorch sees {gpus} GPU(s) here: ask for no more")
+    machines = int(os.environ.get("SLURM_JOB_NUM_NODES", 1))
+    if settings.nodes > machines or (settings.nodes > 1 and not shutil.which("srun")):
+        raise ParamsError(
+            f"training.nodes: {settings.nodes}, and this runs on {machines}: start it in a job of SLURM, by sbatch with "
+            f"--nodes={settings.nodes} (docs/cluster.md), or set it to 1"
+        )
 
 
 def _precision(model: ModelSection, settings: Training) -> str:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 from pipeline.config.base import ParamsError
@@ -27,6 +27,18 @@ class Batch(NamedTuple):
     """Position of each window's clip among the clips of its part."""
 
 
+def shared() -> bool:
+    """Whether several processes train together."""
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def over_ranks(values: Tensor, how: str = "SUM") -> Tensor:
+    """Replace the values by their sums, or maxima, over all processes that train together."""
+    if shared():
+        distributed.all_reduce(values, getattr(distributed.ReduceOp, how))
+    return values
+
+
 class Learner(pl.LightningModule):
     """What training does whatever the targets are: random numbers by epoch, the optimiser and its schedule."""
 
@@ -39,7 +51,7 @@ class Learner(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         # dropout and augmentation of an epoch follow from (seed, epoch), whether or not the run was resumed
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+        torch.manual_seed((self.global_rank << 40) + self.seed * 1_000_003 + self.current_epoch)
 
     def configure_optimizers(self) -> Any:
         kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -111,14 +123,24 @@ class Classifier(Learner):
         loss = self._loss(logits, batch.targets)
         if share < 1:
             loss = share * loss + (1 - share) * self._loss(logits, batch.targets.roll(1))
+        part, windows = self._part(batch.targets)
         hits = (logits.detach().argmax(dim=1) == batch.targets).sum()
-        self.trained += torch.stack([loss.detach().float() * len(logits), hits, hits.new_tensor(len(logits))])
-        return loss
+        self.trained += torch.stack([loss.detach().float() * part * windows, hits, hits.new_tensor(len(logits))])
+        return loss * part * distributed.get_world_size() if shared() else loss
+
+    def _part(self, targets: Tensor) -> tuple[Tensor | float, Tensor | int]:
+        """What these windows weigh in the loss of the whole batch, and how many windows that has: other processes have the rest."""
+        if not shared():
+            return 1.0, len(targets)
+        own = torch.stack([self.class_weights[targets].sum(), targets.new_tensor(len(targets))])
+        every = over_ranks(own.clone())
+        return own[0] / every[0], every[1]
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Logs once an epoch, since logging at each step takes a fifth of a small net's time."""
         if self.trainer.is_last_batch:
-            loss, hits = self.trained[:2] / self.trained[2]
+            trained = over_ranks(self.trained)
+            loss, hits = trained[:2] / trained[2]
             self.log_dict({"train_loss": loss, "train_accuracy": hits}, on_step=False, on_epoch=True)
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -140,7 +162,8 @@ class Classifier(Learner):
         self.targets[batch.clips] = batch.targets
 
     def on_validation_epoch_end(self) -> None:
-        probabilities = self.summed / self.windows
+        over_ranks(self.targets, "MAX")
+        probabilities = over_ranks(self.summed) / over_ranks(self.windows)
         loss = functional.nll_loss(probabilities.clamp_min(1e-7).log(), self.targets)
         predicted = probabilities.argmax(dim=1)
         self.log("valid_accuracy", (predicted == self.targets).float().mean())

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -19,6 +20,7 @@ from pipeline.config.training import Training
 from pipeline.training import OnEpoch
 from pipeline.training.dataset import Index, RandomWindows, Windows, even_batches
 from pipeline.training.module import Batch, Classifier, Learner
+from pipeline.training.ranks import Done, Job, launched, synced
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h, in bytes."""
@@ -86,15 +88,27 @@ def fit(
     Returns:
         One row per epoch with the columns of HISTORY, NaN where there is no ``valid``; of another learner, ``epoch`` and what it logs.
     """
+    silence_db = [source.silence_db for source in train.sources]
+    module = learner or Classifier(net, settings, _class_weights(train, settings), silence_db, len(valid or ()), seed)
+    job = Job(module, train, valid, settings, seed, folder)
+    done = launched(job, on_epoch) if settings.distributed else run(job, on_epoch)
+    chosen = torch.load(done.checkpoint, map_location="cpu", weights_only=True)
+    module.load_state_dict(chosen["state_dict"])
+    net.cpu().eval()
+    return pd.DataFrame(done.rows, columns=["epoch", *module.logged])
+
+
+def run(job: Job, on_epoch: OnEpoch) -> Done:
+    """Train in this process: the only one, or one of several, which share the windows of each batch."""
+    module, train, valid, settings, seed, folder = job
     keep_memory()
     # what hardware there is not, and products of its maker
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.distributed"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     pl.seed_everything(seed, verbose=False)
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a tenth of the time
-    silence_db = [source.silence_db for source in train.sources]
-    module = learner or Classifier(net, settings, _class_weights(train, settings), silence_db, len(valid or ()), seed)
     history = History(on_epoch)
     whole_epochs: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
     mode = "max" if settings.monitor == "valid_macro_f1" else "min"
@@ -109,9 +123,12 @@ def fit(
     trainer = pl.Trainer(
         max_epochs=settings.epochs,
         accelerator=settings.accelerator,
-        devices=1,
-        # one process, whatever SLURM, torchrun or MPI say of the job around it
-        plugins=[LightningEnvironment()],
+        devices=settings.devices,
+        num_nodes=settings.nodes,
+        strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False) if settings.distributed else "auto",
+        sync_batchnorm=settings.distributed and settings.accelerator != "cpu",
+        # on one node, whatever SLURM, torchrun or MPI say of the job around it
+        plugins=[LightningEnvironment() if settings.nodes == 1 else SLURMEnvironment(auto_requeue=False)],
         precision=settings.precision,
         callbacks=callbacks,
         logger=False,
@@ -120,6 +137,13 @@ def fit(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
+    if settings.distributed and settings.accelerator == "cpu":
+        synced(module)
+    share = (trainer.global_rank, trainer.world_size)
+    shown: list[Index] = []
+    if valid:
+        own = np.array_split(valid.even(valid.frames), trainer.world_size)[trainer.global_rank]
+        shown = even_batches(own, settings.batch_size)
     begun = folder / "last.ckpt"
     module.train()  # Lightning leaves the mode as it is, and a loaded backbone is in evaluation mode
     with warnings.catch_warnings():
@@ -127,17 +151,18 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*have no `val_dataloader`.*")  # of a refit
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # a deprecation within Lightning
+        warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # what is logged is of all processes
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")  # its new name is not in every torch
         trainer.fit(
             module,
-            _loader(train, RandomWindows(train.max_offset, settings.windows_per_clip, settings.batch_size, seed)),
-            _loader(valid, even_batches(valid.even(valid.frames), settings.batch_size)) if valid else None,
+            _loader(
+                train, RandomWindows(train.max_offset, settings.windows_per_clip, settings.batch_size, seed, share)
+            ),
+            _loader(valid, shown) if valid else None,
             ckpt_path=str(begun) if begun.exists() else None,
             weights_only=True,
         )
-    chosen = torch.load(checkpoints[0].best_model_path, map_location="cpu", weights_only=True)
-    module.load_state_dict(chosen["state_dict"])
-    net.cpu().eval()
-    return pd.DataFrame(history.rows, columns=["epoch", *module.logged])
+    return Done(history.rows, str(checkpoints[0].best_model_path))
 
 
 def keep_memory() -> None:

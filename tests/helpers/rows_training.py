@@ -79,9 +79,13 @@ LORA = "experiments.sound.model.lora"
 GUARDED = {
     "training.threads": "sums of so few numbers need not differ with it",
     "training.accelerator": "another one is not on every machine",
+    "training.devices": "several processes share a batch, and leave the same but for rounding",
+    "training.nodes": "the same, in a job of SLURM",
+    "training.strategy": "the same, in a process of its own",
+    "sweeps.storage": "trials are elsewhere, and the same",
     "training.channels_last": "the same numbers lie elsewhere in memory",
     "experiments.sound.model.gradient_checkpointing": "the same gradients",
     **dict.fromkeys((LORA, *(f"{LORA}.{leaf}" for leaf in ("rank", "alpha", "dropout"))), "by an optional package"),
 }
-"""Leaves that need not show in what a stage leaves, and why; tests of their own are in tests/effects/test_machine.py and
-tests/models/test_hf_audio.py."""
+"""Leaves that need not show in what a stage leaves, and why; tests of their own are in tests/effects/test_machine.py,
+tests/models/test_hf_audio.py and tests/cluster."""

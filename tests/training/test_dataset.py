@@ -193,3 +193,12 @@ def test_windows_of_other_frames_lie_at_the_same_place_of_the_clip(tmp_path: Pat
     batch = windows[np.array([(0, 0), (0, 15), (0, 30), (1, 0)])]
     first = [values[:, 0, 0].tolist() if values.ndim == 3 else values[:, 0].tolist() for values in batch.inputs]
     assert first == [[0, 5, 10, 0], [3, 3, 3, 4], [0, 15, 30, 0]]
+
+
+@given(st.lists(st.integers(0, 9), min_size=4, max_size=30), st.integers(1, 4), st.integers(8, 12))
+def test_processes_share_each_batch_of_one(spare: list[int], shares: int, batch_size: int) -> None:
+    drawn = (np.array(spare), 2, batch_size, 7)
+    parts = [list(RandomWindows(*drawn, share=(place, shares))) for place in range(shares)]
+    whole = list(RandomWindows(*drawn))
+    assert [np.concatenate(part).tolist() for part in zip(*parts, strict=True)] == [batch.tolist() for batch in whole]
+    assert all(len(part) for batches in parts for part in batches)

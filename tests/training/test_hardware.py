@@ -65,3 +65,18 @@ def test_half_precision_without_a_gpu_is_an_error(
     machine(monkeypatch, gpu=accelerator == "cpu")
     with pytest.raises(ParamsError, match=r"training\.precision: 16-mixed"):
         hardware.resolved(of("cnn", precision="16-mixed", accelerator=accelerator))
+
+
+def test_more_gpus_than_there_are_and_machines_without_slurm_are_refused(
+    monkeypatch: pytest.MonkeyPatch, of: Callable[..., Experiment]
+) -> None:
+    machine(monkeypatch, gpu=True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("SLURM_JOB_NUM_NODES", raising=False)
+    assert hardware.resolved(of("cnn", accelerator="auto", devices=2)).training.accelerator == "cuda"
+    with pytest.raises(ParamsError, match=r"training.devices: 3, and PyTorch sees 2 GPU\(s\) here"):
+        hardware.resolved(of("cnn", accelerator="auto", devices=3))
+    with pytest.raises(
+        ParamsError, match=r"training.nodes: 2, and this runs on 1: start it in a job of SLURM, by sbatch"
+    ):
+        hardware.resolved(of("cnn", accelerator="auto", nodes=2))

@@ -1,0 +1,146 @@
+"""Commands that share a sweep in PostgreSQL lose no trial and do none twice, though one of them is killed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import optuna
+import pytest
+import yaml
+from leaves import changed
+from optuna.trial import TrialState
+from processes import PATIENCE_S, ROOT, free_port, wait_until
+from running import split
+from tiny import make_features, tiny
+
+from pipeline.base import paths
+
+TRIALS = 20
+SERVERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+MLP = {
+    "features": ["tabular"],
+    "model": {"name": "mlp", "hidden": [8], "dropout": 0.1},
+    "training": {"epochs": 30, "learning_rate": 0.003},
+}
+SPACE = {
+    "training.learning_rate": {"low": 0.0001, "high": 0.1, "log": True},
+    "model.dropout": {"low": 0.0, "high": 0.8},
+}
+Machines = Callable[[str, int], list[Path]]
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    """The URL of an empty database, of a server that has a password."""
+    pytest.importorskip("psycopg", reason="pip install '.[postgresql]'")
+    if not SERVERS:
+        pytest.skip("no PostgreSQL: apt install postgresql")
+    folder, port = Path(tempfile.mkdtemp(prefix="postgresql-")), free_port()
+    # it does not run as root
+    user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+    if user:
+        shutil.chown(folder, "postgres", "postgres")
+    password = folder / "password"
+    password.write_text("secret")
+    password.chmod(0o644)
+
+    def run(program: str, *options: str) -> None:
+        command = [str(SERVERS[-1] / program), *options]
+        subprocess.run(
+            command, cwd=folder, check=True, capture_output=True, env={**os.environ, "PGPASSWORD": "secret"}, **user
+        )
+
+    data = str(folder / "data")
+    run("initdb", "-D", data, "-U", "me", "--auth", "scram-sha-256", "--pwfile", str(password))
+    own = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
+    run("pg_ctl", "-D", data, "-w", "-l", f"{folder}/log", "-o", own, "start")
+    try:
+        run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "me", "soundtrack")
+        yield f"postgresql://me:secret@127.0.0.1:{port}/soundtrack"
+    finally:
+        run("pg_ctl", "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def machines(checkout: Path, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machines:
+    """``machines(storage, 4)``: as many checkouts of one commit, on the same data, which log to one MLflow store."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(empty_store, tmp_path / 'runs.db')}")
+
+    def make(storage: str, count: int) -> list[Path]:
+        sweeps = {"storage": storage, "mlp": {"trials": TRIALS, "space": SPACE}}
+        content = changed(tiny(), {"experiments": {"mlp": MLP}, "leak": [], "sweeps": sweeps, "split.folds": 1})
+        del content["tutorial"]
+        paths.PARAMS.write_text(yaml.safe_dump(content))
+        make_features()
+        split()
+        return [Path(shutil.copytree(checkout, tmp_path / f"machine {number}")) for number in range(count)]
+
+    return make
+
+
+def sweep(machine: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", "sweep", "mlp"],
+        cwd=machine,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(machine)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_four_commands_share_a_sweep_and_one_is_killed(postgresql: str, machines: Machines) -> None:
+    commands = [sweep(machine) for machine in machines(postgresql, 4)]
+
+    def trials() -> list[optuna.trial.FrozenTrial]:
+        names = optuna.get_all_study_names(postgresql)
+        return optuna.load_study(study_name=names[0], storage=postgresql).get_trials() if names else []
+
+    wait_until(lambda: sum(one.state == TrialState.RUNNING for one in trials()) == 4, commands[0])
+    os.killpg(commands[2].pid, signal.SIGKILL)
+    printed = [command.communicate(timeout=PATIENCE_S)[0] for command in commands]
+    assert [command.returncode for command in commands] == [0, 0, -signal.SIGKILL, 0], printed
+    ended = trials()
+    states = [one.state for one in ended]
+    assert states.count(TrialState.COMPLETE) + states.count(TrialState.PRUNED) == TRIALS
+    (lost,) = [one for one in ended if one.state == TrialState.FAIL]
+    (again,) = [one for one in ended if one.params == lost.params and one is not lost]
+    assert again.state in (TrialState.COMPLETE, TrialState.PRUNED), "what the killed one held was given back"
+    assert len({str(one.params) for one in ended}) == TRIALS, "none twice"
+    for number in (0, 1, 3):
+        assert f"{TRIALS} trials: " in printed[number]
+        assert "Traceback" not in printed[number]
+    table = mlflow.search_runs(search_all_experiments=True)
+    below = table[table["tags.mlflow.parentRunId"].notna()]
+    assert len(table) - len(below) == 1, "one run of the sweep"
+    assert len(below) == TRIALS
+    assert below["tags.mlflow.runName"].is_unique
+    assert set(below["tags.state"]) <= {"complete", "pruned"}
+
+
+def test_a_storage_that_cannot_be_used_is_named_without_its_password(postgresql: str, machines: Machines) -> None:
+    for storage, cause in (
+        (postgresql.replace("secret", "wrong"), "password authentication failed"),
+        (f"postgresql://me:secret@127.0.0.1:{free_port()}/soundtrack", "refused"),
+        (postgresql.replace("/soundtrack", "/nothing"), "does not exist"),
+        ("nonsense://me:secret@host/x", "nonsense"),
+        ("oracle://me:secret@host/x", "No module named"),
+    ):
+        (machine,) = machines(storage, 1)
+        command = sweep(machine)
+        said, _ = command.communicate(timeout=PATIENCE_S)
+        shutil.rmtree(machine)
+        assert command.returncode == 1, said
+        assert said.startswith("error: sweeps.storage"), said
+        assert cause in said
+        assert "Traceback" not in said
+        assert "secret" not in said
