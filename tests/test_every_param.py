@@ -23,8 +23,8 @@ from pipeline.config.base import ParamsError
 
 ROOT = Path(__file__).parents[1]
 ROWS = [*DATA, *FEATURES, *BROUGHT, *USE, *CHOICE, *DEFAULTS, *TABULAR, *PICTURES, *TRANSFER, *TUTORIAL, *SWEEPS]
-NEW = ("lda", "fusion", "other", "sound", "text")
-"""Experiments and weights that params.yaml does not have."""
+NEW = ("lda", "fusion", "other", "sound", "text", "storage")
+"""Experiments, weights and a key of `sweeps` that params.yaml does not have."""
 
 
 def dvc(file: str) -> dict[str, Any]:

@@ -92,7 +92,8 @@ def check_file(address: str) -> Problem | None:
     if file.is_dir():
         return Problem(f"{named(address)} is a folder", "give MLFLOW_TRACKING_URI the file of a database")
     try:
-        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        # to write, since what a killed process left half written is rolled back
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True)) as database:
             database.execute("PRAGMA schema_version")
     except sqlite3.Error as error:
         return Problem(*_of_database(error, address))

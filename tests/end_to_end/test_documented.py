@@ -46,6 +46,11 @@ NOT_RUN = {
     "make test-long": NotRun("it runs tests", "tests/stages/test_faults.py", "tests/stages/test_faults.py"),
     "make test-commands": NotRun("it runs these tests", "tests/end_to_end/test_documented.py", "-m documented"),
     "make test-pipelines": NotRun("it runs tests", ".ci/run", "tests/end_to_end/test_extending.py"),
+    "make test-cluster": NotRun(
+        "it runs tests, with Dask and PostgreSQL", "tests/cluster/test_clips.py", "pytest tests/cluster"
+    ),
+    "soundtrack repro --cluster local:4": NotRun("Dask", "tests/cluster/test_clips.py"),
+    "soundtrack sweep mlp --trials 200": NotRun("minutes, and PostgreSQL", "tests/cluster/test_shared_sweep.py"),
     "make test-browser": NotRun("it runs tests, with Chromium", "tests/browser/conftest.py", "pytest tests/browser"),
     "python -m benchmarks choice": NotRun("half an hour of training", "tests/evaluation/test_choice_benchmark.py"),
     "python -m benchmarks repro --against a418a4b": NotRun("half an hour", "tests/end_to_end/test_jobs.py"),
