@@ -54,7 +54,6 @@ NOT_RUN = {
     "make test-browser": NotRun("it runs tests, with Chromium", "tests/browser/conftest.py", "pytest tests/browser"),
     "python -m benchmarks choice": NotRun("half an hour of training", "tests/evaluation/test_choice_benchmark.py"),
     "python -m benchmarks repro --against a418a4b": NotRun("half an hour", "tests/end_to_end/test_jobs.py"),
-    "make test-cluster": NotRun("it runs tests", "tests/cluster/test_shared_server.py", "pytest tests/cluster"),
     "make situations": NotRun("it plays commands itself", ".ci/run", "python tests/situations.py"),
     "python -m benchmarks scale": NotRun("a quarter of an hour", "tests/test_scale.py"),
     "PASSWORD=<password> HOSTS=<server>:* docker compose -f deploy/compose.yaml up --build -d": NotRun(
