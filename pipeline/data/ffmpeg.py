@@ -85,18 +85,21 @@ def packets_s(file: Path | BinaryIO) -> float:
 def _blocks(file: Path | BinaryIO) -> Any:
     """Samples (frames, channels) and their rate; packets that are damaged are left out."""
     with _audio(file) as (container, stream):
-        resampler = None
+        resampler = first = last = None
         for packet in container.demux(stream):
             for frame in _decoded(packet):
-                if resampler is None:
-                    rate = frame.sample_rate
-                    if rate not in RATES:
-                        raise DecodeError(f"cannot be decoded: its header is broken ({rate} Hz)")
-                    # a file of several songs may change its rate and its channels
-                    resampler = av.AudioResampler(format="fltp", layout=frame.layout, rate=rate)
+                if first is None:
+                    first = frame
+                    if first.sample_rate not in RATES:
+                        raise DecodeError(f"cannot be decoded: its header is broken ({first.sample_rate} Hz)")
+                # a file of several songs may change its rate and its channels; a resampler decides by its first frame whether
+                # there is anything to do
+                if resampler is None or last != (frame.sample_rate, frame.layout.name):
+                    last = (frame.sample_rate, frame.layout.name)
+                    resampler = av.AudioResampler(format="fltp", layout=first.layout, rate=first.sample_rate)
                 for part in resampler.resample(frame):
-                    yield part.to_ndarray().T, rate
-        if resampler is None:
+                    yield part.to_ndarray().T, first.sample_rate
+        if first is None:
             raise DecodeError(f"cannot be decoded: {NO_AUDIO}")
 
 

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -45,6 +46,33 @@ def flac(signal: Array) -> bytearray:
     file = BytesIO()
     soundfile.write(file, signal, RATE, format="FLAC")
     return bytearray(file.getvalue())
+
+
+def adts(rate: int, layout: str) -> bytes:
+    """Two seconds of a tone of 440 Hz in AAC frames, which may follow others."""
+    tone = np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate).astype(np.float32)
+    file = BytesIO()
+    with av.open(file, "w", format="adts") as out:
+        stream = out.add_stream("aac", rate=rate, layout=layout)
+        channels = np.stack([tone] * stream.layout.nb_channels)
+        for start in range(0, len(tone), 1024):
+            frame = av.AudioFrame.from_ndarray(channels[:, start : start + 1024].copy(), format="fltp", layout=layout)
+            frame.sample_rate = rate
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("others", [[(22050, "stereo")], [(22050, "mono")], [(44100, "stereo"), (44100, "mono")]])
+def test_rate_and_channels_that_change_within_a_file_are_those_of_its_start(others: list[tuple[int, str]]) -> None:
+    decoder = FfmpegDecoder(BytesIO(b"".join(adts(*one) for one in [(44100, "mono"), *others])))
+    samples = decoder.read(10 * 44100)
+    assert decoder.rate == 44100
+    assert samples.shape[1] == 1
+    assert len(samples) / 44100 == pytest.approx(2 * (1 + len(others)), abs=0.3)
+    for second in range(2, 1 + 2 * len(others)):  # in none of them does the pitch change
+        part = samples[int((second + 0.2) * 44100) : int((second + 0.7) * 44100), 0]
+        assert np.abs(np.fft.rfft(part)).argmax() / 0.5 == pytest.approx(440, abs=10)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -88,7 +88,7 @@ def features(good: pd.DataFrame) -> None:
         (label[row.label] + own[row.group] + rng.normal(0, 0.3, 8)).astype(np.float32)[None]
         for row in good.itertuples()
     ]
-    spec = {"windowed": False, "columns": [f"c{number}" for number in range(8)]}
+    spec = {"windowed": False, "columns": [f"c{number}" for number in range(8)], "timbre": list(range(8))}
     names = list(good["clip_id"])
     write_store(paths.FEATURES / "tabular", names, rows, "float32", spec)
     # what a model's page shows of each clip
