@@ -117,7 +117,7 @@ def timeline(bars: Sequence[Bar]) -> Any:
         )
     axes.set_yticks(range(len(bars)), [bar.stage for bar in bars])
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.25 * max(bar.end for bar in bars))
+    axes.set_xlim(0, 1.35 * max(bar.end for bar in bars))
     axes.set_xlabel("seconds from the start of make repro")
     return figure
 
