@@ -167,7 +167,7 @@ def test_killed_processes_lose_no_trial_and_double_none(setup: Setup, run: Run, 
     found = run("logreg", begun + 1)
     assert begun >= 2
     assert [one.number for one in found.outcomes] == list(range(begun + 1))
-    assert found.count("complete") == begun + 1
+    assert found.count("complete") + found.count("pruned") == begun + 1, "some are pruned where many began before both"
     printed_numbers = [line.split()[1] for line in printed.splitlines() if line.startswith("trial")]
     assert len(printed_numbers) == len(set(printed_numbers)) <= begun
     _, below = runs()
