@@ -119,6 +119,17 @@ def test_fold_of(rows: pd.DataFrame) -> pd.Series:
     return rows.drop_duplicates("fold").set_index("fold")["test_fold"]
 
 
+def learned_by(rows: pd.DataFrame, fold: int) -> list[str]:
+    """Training clips of a cross-validated fold: those that the next fold holds out, so that each clip is one of them in one
+    fold; none where nothing is cross-validated, and of the refit."""
+    own = rows[(rows["test_fold"] == test_fold_of(rows)[fold]) & (rows["part"] == "valid")]
+    folds = sorted(own["fold"].unique())
+    if fold not in folds or len(folds) == 1:
+        return []
+    following = folds[(folds.index(fold) + 1) % len(folds)]
+    return own.loc[own["fold"] == following, "clip_id"].tolist()
+
+
 LEAKY = {
     "random": "clips of one group are in several parts",
     "tutorial": "clips of one artist are in several parts, and so are repeated recordings",

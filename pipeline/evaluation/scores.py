@@ -6,23 +6,32 @@ import pandas as pd
 
 from pipeline.base.text import interval
 from pipeline.evaluation import bootstrap, calibration, metrics
+from pipeline.evaluation.expected import expected
 
 FUSION = "whole"
 """Key of the fusion with all its branches, among the branches that are left out."""
 
 
-def scores(answers: pd.DataFrame, seed: int) -> dict[str, float]:
-    """Validation and test scores over all trials, with 95 % intervals; calibration on the test set.
+def scores(answers: pd.DataFrame, learned: pd.DataFrame, seed: int) -> dict[str, float]:
+    """Validation and test scores over all trials, with 95 % intervals; calibration on the test set; and what is expected of
+    the delivered model.
 
     Args:
         answers: predictions as in :mod:`pipeline.evaluation.metrics`, with ``group``, ``fold``, ``seed`` and the
             ``temperature`` of each trial.
+        learned: see :func:`pipeline.evaluation.expected.expected`.
         seed: of the bootstrap.
     """
     valid, test = metrics.of_part(answers, "valid"), metrics.of_part(answers, "test")
     found = {**metrics.mean_scores(answers, "valid"), **metrics.mean_scores(answers, "test")}
     promised = bootstrap.interval(valid, "macro_f1", seed)
     found |= {"valid_macro_f1_low": promised.low, "valid_macro_f1_high": promised.high}
+    ahead = expected(valid, learned, seed)
+    found |= {
+        "expected_macro_f1": ahead.value,
+        "expected_macro_f1_low": ahead.low,
+        "expected_macro_f1_high": ahead.high,
+    }
     for name in bootstrap.METRICS:
         ends = bootstrap.interval(test, name, seed)
         found |= {f"test_{name}_low": ends.low, f"test_{name}_high": ends.high}

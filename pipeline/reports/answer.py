@@ -62,11 +62,19 @@ def answer(ranked: Sequence[Entry], choice: Choice, pairs: Sequence[Comparison],
         baseline(ranked, keys, pairs),
         _most_frequent_mistake(best),
         _few_groups(data.few_groups),
-        f"{choice.sentence} Its macro F1 on validation is {estimate(macro_f1(best.metrics, 'valid'))}. "
+        f"{choice.sentence} Its macro F1 on validation is {estimate(macro_f1(best.metrics, 'valid'))}. {_expected(best)}"
         f"Test scores were not used to choose.{_better_on_test(ranked)}",
         f"Split: {data.protocol}" if data.leaky else "",
     ]
     return [sentence for sentence in found if sentence]
+
+
+def _expected(best: Entry) -> str:
+    """Empty where nothing was cross-validated."""
+    ahead = macro_f1(best.metrics, "expected")
+    if ahead == macro_f1(best.metrics, "valid"):
+        return ""
+    return f"As delivered it has learned from all these clips, and {estimate(ahead)} is expected of it. "
 
 
 def differences(best: str, keys: Sequence[str], pairs: Sequence[Comparison]) -> str:

@@ -85,6 +85,7 @@ def write(
         "protocol": split.explained(rows),
         "macro_f1": answer.estimate(macro_f1(scores), "95 % interval "),
         "valid_macro_f1": answer.estimate(macro_f1(scores, "valid"), "95 % interval "),
+        "expected_macro_f1": answer.estimate(macro_f1(scores, "expected")) if candidate.trial.refit else "",
         "percent": percent,
         "promise": promise(test, known, settings.seed),
         "mistakes": answer.confusions(metrics.confusion(test, metrics.label_names(test))),
@@ -144,7 +145,7 @@ def promise(test: pd.DataFrame, known: manifest.Manifest, seed: int) -> Promise:
 
 
 def kept_promises(past: Sequence[registry.Past]) -> str:
-    """How the scores that champions were chosen by compare with those that they then had; empty without champions."""
+    """How the scores that were expected of champions compare with those that they then had; empty without champions."""
     if not past:
         return ""
     differences = np.array([one.promised - one.tested for one in past])
@@ -152,18 +153,15 @@ def kept_promises(past: Sequence[registry.Past]) -> str:
         f"version {one.version} ({one.experiment}) {answer.two(one.promised)} and {answer.two(one.tested)}"
         for one in past
     )
-    mean = (
-        f" On average validation promised {differences.mean():+.3f} more than the test set gave."
-        if len(past) > 1
-        else ""
-    )
-    return f"Macro F1 of the champions so far, on validation and on test: {named}.{mean}"
+    mean = f" On average the expected one was {differences.mean():+.3f} above that on test." if len(past) > 1 else ""
+    return f"Macro F1 of the champions so far, expected and on test: {named}.{mean}"
 
 
 def _scores(scores: Mapping[str, float]) -> Table:
     rows: list[dict[str, object]] = []
     shown = {
         "valid_macro_f1": "macro F1, validation",
+        "expected_macro_f1": "macro F1, expected",
         "test_macro_f1": "macro F1, test",
         "test_accuracy": "accuracy, test",
     }

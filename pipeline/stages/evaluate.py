@@ -12,7 +12,7 @@ from pipeline.evaluation.scores import ablation, in_words, macro_f1, scores
 from pipeline.reports import figures
 from pipeline.reports.model_page import model_page
 from pipeline.tracking import links, run_logging, score_logging
-from pipeline.training.answers import answers, without_branches
+from pipeline.training.answers import answers, learned, without_branches
 from pipeline.training.trials import specs, summary
 
 
@@ -22,7 +22,8 @@ def evaluate(settings: BaseParams, key: str) -> str:
     table, rows = clips.computed(), split.read()
     predicted = answers(trained, table, rows)
     test, labels = metrics.of_part(predicted, "test"), metrics.label_names(predicted)
-    found, confusion = scores(predicted, settings.seed), metrics.confusion(test, labels)
+    known = learned(trained)
+    found, confusion = scores(predicted, known, settings.seed), metrics.confusion(test, labels)
     picture = figures.png(figures.confusion(confusion, f"{key}: test clips"))
     tables = {"per_class": metrics.per_class(test, labels), "confusion": confusion.reset_index()}
     if without := without_branches(trained, table, rows):
@@ -39,7 +40,7 @@ def evaluate(settings: BaseParams, key: str) -> str:
             figures.save(figures.curves({key: history}), folder / "curves.png")
         run_id = read_json(trained / paths.RUN)["run_id"]
         with run_logging.open_experiment(settings, key, models[0].experiment, run_id) as run:
-            network_ms = score_logging.log_scores(settings, key, run, found, predicted, table, rows)
+            network_ms = score_logging.log_scores(settings, key, run, found, predicted, known, table, rows)
             if settings.model_pages:
                 others = {"Comparison": f"../{paths.COMPARISON.name}", "Data": f"../{paths.DATA_REPORT.name}"}
                 others["MLflow run"] = links.run_page(settings.tracking.experiment, run.id)

@@ -211,7 +211,7 @@ class Past(NamedTuple):
     version: str
     experiment: str
     promised: float
-    """Its validation macro F1."""
+    """The macro F1 that was expected of it: where nothing was cross-validated, that on validation."""
     tested: float
     """Its test macro F1."""
 
@@ -233,9 +233,12 @@ def past_champions(name: str) -> list[Past]:
                 if not _is_missing(error):
                     raise
                 continue
-            given = [scores.get(metric_name(f"{part}_macro_f1")) for part in ("valid", "test")]
-            if None not in given:
-                found.append(Past(str(one.version), one.tags.get("experiment", ""), *given))
+            valid, expected, test = (
+                scores.get(metric_name(f"{part}_macro_f1")) for part in ("valid", "expected", "test")
+            )
+            promised = valid if expected is None else expected
+            if promised is not None and test is not None:
+                found.append(Past(str(one.version), one.tags.get("experiment", ""), promised, test))
     return sorted(found, key=lambda one: int(one.version))
 
 

@@ -29,7 +29,7 @@ RETRY_S = 30.0
 """Seconds until a server that did not answer is asked again."""
 LARGEST_BATCH = 1000
 """Metrics that MLflow takes in one request."""
-PARTS = ("train", "valid", "test")
+PARTS = ("train", "valid", "expected", "test")
 KIND = "kind"
 """Tag that says what a run is: EXPERIMENT, trial, comparison, parent, leak, sweep, sweep trial, tutorial."""
 EXPERIMENT = "experiment"

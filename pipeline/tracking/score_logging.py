@@ -11,6 +11,7 @@ from pipeline import tracking
 from pipeline.base import paths
 from pipeline.config.project import BaseParams
 from pipeline.evaluation import metrics
+from pipeline.evaluation.expected import expected
 from pipeline.models.exported import Exported
 from pipeline.tracking import run_logging
 from pipeline.training.answers import data_of
@@ -20,6 +21,7 @@ from pipeline.training.trials import specs
 LOGGED = [name for name, metric in metrics.METRICS.items() if metric.logged]
 VALID = [f"valid_{name}" for name in LOGGED]
 TEST = [f"test_{name}" for name in LOGGED]
+EXPECTED = "expected_macro_f1"
 INTERVAL = ["test_macro_f1_low", "test_macro_f1_high"]
 SHOWN = ["valid_macro_f1", "test_macro_f1", *INTERVAL]
 """The columns of `dvc metrics show`; `dvc exp show` has them for each experiment."""
@@ -33,6 +35,7 @@ def log_scores(
     run: tracking.Run,
     found: Mapping[str, float],
     predicted: pd.DataFrame,
+    learned: pd.DataFrame,
     table: pd.DataFrame,
     rows: pd.DataFrame,
 ) -> float:
@@ -45,9 +48,12 @@ def log_scores(
     run_logging.log_shared(settings, key, run, models[0].experiment)
     for model in models:
         own = predicted[(predicted["fold"] == model.fold) & (predicted["seed"] == model.seed)]
-        # what a refit promises are the out-of-fold scores of the folds beside it
+        # a refit is judged by the out-of-fold answers of the folds beside it
         beside = predicted[(predicted["test_fold"] == own["test_fold"].iloc[0]) & (predicted["seed"] == model.seed)]
         scores = {**_part_scores(beside if model.refit else own, "valid"), **_part_scores(own, "test")}
+        if model.refit:
+            known = learned[learned["fold"].isin(beside["fold"]) & (learned["seed"] == model.seed)]
+            scores[EXPECTED] = expected(metrics.of_part(beside, "valid"), known, settings.seed).value
         data = data_of(model, table, rows)
         costs.append({"cost/parameters": model.parameters, "cost/train_seconds": model.train_seconds})
         inputs = [values[:1] for values in examples(data).values()]
@@ -57,12 +63,13 @@ def log_scores(
                 run_logging.restore(child, key, model.trial, data)
             # one step behind the last epoch: a table of runs shows the last step, which is then the delivered model
             epochs = len(run_logging.history(key, model.trial))
-            if shown := _rounded(scores, VALID):
+            if shown := _rounded(scores, [*VALID, EXPECTED]):
                 child.log_metrics(shown, step=epochs)
             child.log_metrics(_rounded(scores, TEST) | costs[-1])
             child.took(model.train_seconds)
     if len(models) > 1:  # first, since MLflow's compare page draws the metric that was logged first
         run.log_metrics(_rounded(found, VALID))
+        run.log_metrics(_rounded(found, [EXPECTED]))
     run.log_metrics(_rounded(found, (*TEST, *INTERVAL, "test_ece")))
     if len(models) > 1:
         every = pd.DataFrame(costs)

@@ -14,7 +14,7 @@ from pipeline.evaluation.scores import FUSION
 from pipeline.models.exported import LOG_PROBS, Exported
 from pipeline.training import splits
 from pipeline.training.dataset import Array
-from pipeline.training.predict import FUSION_FILE, Probabilities, averaged, pooled, predictions, rows
+from pipeline.training.predict import FUSION_FILE, LEARNED, Probabilities, averaged, pooled, predictions, rows
 from pipeline.training.splits import Splits
 from pipeline.training.trials import Spec, specs
 
@@ -38,6 +38,13 @@ def answers(folder: Path, table: pd.DataFrame, split: pd.DataFrame) -> pd.DataFr
         for _, own in every.groupby(["test_fold", "seed"])
     ]
     return pd.concat(tempered, ignore_index=True)
+
+
+def learned(folder: Path) -> pd.DataFrame:
+    """Answers of the folds' models in the folder to clips that they were trained on; none where nothing is cross-validated."""
+    files = [folder / one.trial.name / LEARNED for one in specs(folder)]
+    found = [pd.read_parquet(file) for file in files if file.exists()]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def without_branches(folder: Path, table: pd.DataFrame, split: pd.DataFrame) -> dict[str, pd.DataFrame]:

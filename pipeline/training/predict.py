@@ -25,6 +25,8 @@ Run = Callable[[Sequence[Array]], np.ndarray[Any, np.dtype[np.floating[Any]]]]
 
 FUSION_FILE = "fusion.json"
 """Beside a fusion's graph: ``pooling_weights`` of its branches, and ``without``, the same by branch left out."""
+LEARNED = "learned.parquet"
+"""Beside a fold's graph: its answers to some of its training clips, see :func:`pipeline.data.split.learned_by`."""
 MAX_WEIGHT = 5.0
 """Of a branch: where every one of a few clips is right, the likelihood rises without end."""
 

@@ -44,6 +44,11 @@ class Splits:
         rows = inner_folds(train, count, seed)
         return [self._parts(own.set_index("clip_id")["part"].loc[train["clip_id"]]) for _, own in rows.groupby("fold")]
 
+    def judged_on(self, clip_ids: Sequence[str]) -> "Splits":
+        """These training clips as valid, the others as train."""
+        chosen = self.clips["train"]["clip_id"].isin(clip_ids)
+        return self._parts(chosen.map({True: "valid", False: "train"}))
+
     def _parts(self, part_of: pd.Series) -> "Splits":
         places = {part: np.flatnonzero(part_of == part) for part in ("train", "valid")}
         clips = {part: self.clips["train"].iloc[own].reset_index(drop=True) for part, own in places.items()}

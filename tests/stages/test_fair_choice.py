@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from running import champion, compare, evaluate, train
+from sklearn.metrics import f1_score
 from sklearn.preprocessing import LabelEncoder
 from stores import write_store
 
@@ -116,6 +117,54 @@ def test_folds_are_runs_below_the_experiments_own_and_the_refit_has_the_test_sco
     assert answers.groupby("seed")["temperature"].nunique().to_dict() == {1: 1, 2: 1}
     scores = read_json(paths.EVALUATION / "logreg" / paths.SCORES)
     assert scores["valid_macro_f1_low"] < scores["valid_macro_f1"] < scores["valid_macro_f1_high"]
+
+
+@pytest.mark.usefixtures("tables_alone")
+def test_the_score_that_is_expected_of_the_refit_is_a_fifth_of_the_way_to_that_on_known_clips(
+    setup: Setup, checkout: Path
+) -> None:
+    import mlflow
+
+    setup(split={"folds": "auto"}, leak=[])
+    only("logreg")
+    train("logreg")
+    evaluate("logreg")
+    settings, rows, table = config.load(), pd.read_parquet(paths.SPLIT), clips.read()
+    own = settings.experiments["logreg"]
+    known = []
+    for fold in range(5):
+        data = splits.load(own, settings.window, table, rows, fold)
+        following = rows.loc[(rows["fold"] == (fold + 1) % 5) & (rows["part"] == "valid"), "clip_id"]
+        windows, chosen = data.windows["train"], data.clips["train"]["clip_id"].isin(following)
+        run = Exported(paths.MODELS / f"logreg/fold{fold}-seed7/model.onnx", 1)
+        answers = run(windows[windows.even(1)].inputs).argmax(axis=1)
+        known.append(pd.DataFrame({"label": data.clips["train"]["label"], "predicted": answers})[chosen])
+    every = pd.concat(known)
+    outside = (rows["fold"] == 5) & (rows["part"] == "train")
+    assert len(every) == outside.sum(), "each clip outside test once"
+    names = sorted(table["label"].unique())
+    reached = f1_score(every["label"], np.array(names)[every["predicted"].to_numpy()], average="macro")
+    scores = read_json(paths.EVALUATION / "logreg" / paths.SCORES)
+    validation = scores["valid_macro_f1"]
+    assert reached > validation
+    assert scores["expected_macro_f1"] == pytest.approx(validation + (reached - validation) / 5)
+    found = mlflow.search_runs(experiment_names=[Path.cwd().parent.name]).set_index("tags.mlflow.runName")
+    assert found.loc["logreg", "metrics.expected/macro_f1"] == pytest.approx(scores["expected_macro_f1"], abs=1e-4)
+    write_json(paths.CHOICE, {"chosen": "logreg"})
+    champion_of(checkout)
+    champion_of(checkout)
+    card = paths.CARD.read_text()
+    assert f"learned from more clips than the models of the folds: {scores['expected_macro_f1']:.2f} (" in card
+    assert f"expected and on test: version 1 (logreg) {scores['expected_macro_f1']:.2f} and" in card
+
+
+def test_what_is_expected_without_folds_is_the_score_on_validation(setup: Setup) -> None:
+    setup(split={"folds": 1})
+    train("logreg")
+    evaluate("logreg")
+    scores = read_json(paths.EVALUATION / "logreg" / paths.SCORES)
+    assert all(scores[f"expected_macro_f1{end}"] == scores[f"valid_macro_f1{end}"] for end in ("", "_low", "_high"))
+    assert not list(paths.MODELS.rglob("learned.parquet"))
 
 
 @pytest.fixture
