@@ -14,8 +14,8 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.connection import Client, Connection, Listener, wait
-from multiprocessing.context import BaseContext
 from pathlib import Path
 
 from pipeline.base.parallel import end_with_parent
@@ -36,26 +36,22 @@ LIBRARIES = (
     "sklearn.metrics",
     "matplotlib.figure",
     "onnxruntime",
-    "dvc.cli",
 )
-FIRST_RUN = ("music21", "transformers.models.mobilenet_v2.modeling_mobilenet_v2")
+FIRST_RUN = ("dvc.cli", "music21", "transformers.models.mobilenet_v2.modeling_mobilenet_v2")
 """What else the first run imports, which `make install` compiles as well."""
 
 _starting = threading.Lock()
 
 
-def context() -> BaseContext:
-    """How to start processes: as forks of the preloaded one on Linux, elsewhere from nothing."""
-    if sys.platform != "linux":  # macOS offers forks as well, but its libraries do not always survive them
-        return multiprocessing.get_context("spawn")
-    forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(list(LIBRARIES))
-    return forks
-
-
 @contextmanager
 def server() -> Iterator[str]:
-    """Run stages for the commands that ask at the address given, each in a fork of one preloaded process."""
+    """Run stages for the commands that ask at the address given, each in a fork of one process, which begins to preload."""
+    if sys.platform == "linux":  # macOS offers forks as well, but its libraries do not always survive them
+        forkserver.set_forkserver_preload(list(LIBRARIES))
+        # Ctrl+C reaches it too, and while it imports it would end in a traceback
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        forkserver.ensure_running()
+        signal.signal(signal.SIGINT, handler)
     with Listener(family="AF_UNIX") as listener:
         threading.Thread(target=_serve, args=(listener,), daemon=True).start()
         yield str(listener.address)
@@ -88,7 +84,7 @@ def _serve(listener: Listener) -> None:
 
 def _answer(connection: Connection) -> None:
     with connection:
-        process = context().Process(target=_run, args=connection.recv())  # type: ignore[attr-defined]
+        process = multiprocessing.get_context("forkserver").Process(target=_run, args=connection.recv())
         # of two threads that start processes or read how one ended, the second would read nothing: 255
         with _starting:
             process.start()
@@ -104,6 +100,7 @@ def _answer(connection: Connection) -> None:
 
 def _run(asker: int, package: str, names: Sequence[str], folder: str, environment: Mapping[str, str]) -> None:
     end_with_parent()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream in (1, 2):  # else its output would go where the server's does
         os.dup2(os.open(f"/proc/{asker}/fd/{stream}", os.O_WRONLY | os.O_APPEND), stream)
     os.chdir(folder)

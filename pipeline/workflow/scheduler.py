@@ -4,6 +4,7 @@ Each stage is run by a ``dvc repro`` of its own, as soon as the stages it depend
 dvc.lock whole. What runs, and what comes out, is what one plain ``dvc repro`` gives.
 """
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -115,8 +116,10 @@ def _explained(stage: str) -> str:
 
 @contextmanager
 def _processes(jobs: int) -> Iterator[Executor]:
-    """Each imports DVC once, which takes longer than most of what it then does."""
-    with prefork.server() as address, ProcessPoolExecutor(jobs, prefork.context(), _begin, (address,)) as pool:
+    """Each imports DVC once, which takes longer than most of what it then does. They do not wait for what is preloaded: the
+    first stages need none of it."""
+    spawn = multiprocessing.get_context("spawn")
+    with prefork.server() as address, ProcessPoolExecutor(jobs, spawn, _begin, (address,)) as pool:
         yield pool
 
 
