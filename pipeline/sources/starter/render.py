@@ -161,7 +161,8 @@ def _play(notes: list[Note], speed: float, program: int, seconds: float) -> byte
     soundfont = Path(pretty_midi.__file__).with_name("TimGM6mb.sf2").read_bytes()
     wave = midirenderer.render_wave_from(soundfont, _midi(notes, speed, program, seconds))
     stereo, rate = soundfile.read(io.BytesIO(wave), dtype="float64")
-    samples = soxr.resample(stereo.mean(axis=1), rate, SAMPLE_RATE)[: round(seconds * SAMPLE_RATE)]
+    mono = (stereo[:, 0] + stereo[:, 1]) / 2  # as mean(axis=1), which takes ten times as long
+    samples = soxr.resample(mono, rate, SAMPLE_RATE)[: round(seconds * SAMPLE_RATE)]
     fade = round(FADE_S * SAMPLE_RATE)
     samples -= samples.mean()
     samples[-fade:] *= np.linspace(1, 0, fade)

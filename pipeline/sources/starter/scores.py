@@ -10,7 +10,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import distribution
 from itertools import pairwise
 from pathlib import Path
@@ -73,6 +73,7 @@ def corpus() -> Path:
     return Path(str(distribution("music21").locate_file("music21/corpus")))
 
 
+@lru_cache(maxsize=100)  # some pieces are taken twice
 def read(piece: Piece, corpus: Path) -> Score:
     """Parse a score.
 
