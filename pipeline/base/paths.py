@@ -53,6 +53,7 @@ AUDIT = REPORTS / "audit.md"
 CHOICE = REPORTS / "choice.json"
 COMPARISON = REPORTS / "comparison.html"
 CARD = REPORTS / "model-card.md"
+CARD_PAGE = CARD.with_suffix(".html")
 OOD_FIGURE = REPORTS / "ood.png"
 DATA_REPORT = REPORTS / "data.html"
 MODEL_REPORTS = REPORTS / "models"

@@ -60,7 +60,7 @@ def chosen(uri: str | None) -> Registered:
         )
     if uri == CHAMPION:
         raise UserError(
-            f"{name!r} has no champion yet: `make repro` makes one, or says in reports/model-card.md why not"
+            f"{name!r} has no champion yet: `make repro` makes one, or says in reports/model-card.html why not"
         )
     print("There is no champion yet (`make repro` makes one), so the pre-trained tagger answers.")
     return pretrained()

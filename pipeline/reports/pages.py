@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from pipeline.base.text import UNKNOWN
@@ -91,6 +92,11 @@ def markdown() -> Environment:
         return escape_markdown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
     return environment().overlay(autoescape=False, finalize=escaped)
+
+
+def as_html(text: str) -> str:
+    """Of Markdown with tables."""
+    return str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
 
 
 def escape_markdown(text: str) -> str:

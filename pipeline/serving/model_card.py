@@ -19,7 +19,7 @@ from pipeline.evaluation import bootstrap, calibration, metrics
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.scores import macro_f1
 from pipeline.reports import answer, figures
-from pipeline.reports.pages import Table, markdown, table
+from pipeline.reports.pages import Table, as_html, environment, markdown, table
 from pipeline.serving import manifest, ood_evaluation
 from pipeline.serving.bundle import Candidate, tabular_splits, valid_distances
 from pipeline.serving.ood import OodDetector
@@ -101,7 +101,9 @@ def write(
         "past": kept_promises(registry.past_champions(settings.champion.name)),
     }
     template = markdown().get_template("card.md.j2")
-    files.write_text(paths.CARD, template.render(content, beside_reports=True))
+    card = template.render(content, beside_reports=True)
+    files.write_text(paths.CARD, card)
+    files.write_text(paths.CARD_PAGE, environment().get_template("card.html.j2").render(card=as_html(card)))
     return template.render(content, beside_reports=False)
 
 

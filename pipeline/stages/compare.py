@@ -26,7 +26,7 @@ def compare(settings: BaseParams) -> str:
     leaks = {key: read_json(paths.LEAK / key / "leak.json") for key in settings.leak}
     rows = split.read()
     data = DataSummary.of(clips.computed(), rows, split.explained(rows, settings.group_name))
-    others = {"Data": paths.DATA_REPORT.name} | ({"Model card": paths.CARD.name} if settings.model_pages else {})
+    others = {"Data": paths.DATA_REPORT.name} | ({"Model card": paths.CARD_PAGE.name} if settings.model_pages else {})
     choice = chosen(settings, entries)
     write_json(paths.CHOICE, {**asdict(choice), "sentence": choice.sentence})
     comparison(entries, choice, pairs, leaks, data, others, paths.REPORTS)

@@ -174,7 +174,7 @@ def test_make_repro_runs_the_whole_pipeline(finished: Path, typed: Typed) -> Non
     for row, pair in zip(table, scores, strict=True):
         known = json.loads((finished / f"metrics/{row[0]}.json").read_text())
         assert pair == [round(known[f"{part}_macro_f1"], 3) for part in ("valid", "test")]
-    for report in ("comparison.html", "comparison.md", "data.html", "model-card.md"):
+    for report in ("comparison.html", "comparison.md", "data.html", "model-card.html"):
         assert (finished / "reports" / report).exists()
 
 

@@ -125,11 +125,16 @@ def test_the_card_begins_with_what_was_promised_and_what_was_reached(run: Callab
         r"The promise is kept\.",
         first,
     )
-    for link in ("comparison.md", "models/logreg.html", "data.html"):
+    page = paths.CARD_PAGE.read_text()
+    for link in ("comparison.html", "models/logreg.html", "data.html"):
         assert f"]({link})" in card
+        assert f'<a href="{link}">' in page
+    assert "<strong>Promised precision: 1 %. " in page
+    assert page.count("<table>") >= 3
+    assert "**" not in page and "|" not in page.partition("<h1>")[2]
     (version,) = mlflow.MlflowClient().search_model_versions(f"name = '{checkout.parent.name}'")
     assert first in version.description
-    assert "comparison.md" not in version.description, "MLflow has no such page"
+    assert "comparison.html" not in version.description, "MLflow has no such page"
     address = f"http://127.0.0.1:5000/#/models/{checkout.parent.name}/versions/{version.version}"
     assert f"]({address})" in card
 
