@@ -1,0 +1,89 @@
+"""`make bench`: its figures and those of the documents have the same names, and each stands beside its baseline."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from benchmarks import __main__ as bench
+from benchmarks import decoders, repro, table
+from benchmarks.timing import Row, row
+from pipeline.base.errors import UserError
+from pipeline.base.files import read_json
+
+ROOT = Path(__file__).parents[1]
+NAMES = [name for part in bench.PARTS[:-1] for name in bench.figures(part)]
+"""What `make bench` gives where Keras is installed; the last part needs a cluster."""
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Runs `python -m benchmarks --only decoders`, whose JSON the tests read, in the checkout."""
+    soundfile.write(tmp_path / "clip.wav", np.zeros(100), 22050)
+    out = tmp_path / "bench.json"
+    asked = ["--clips", str(tmp_path), "--count", "1", "--repeats", "1", "--only", "decoders", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *asked])
+    monkeypatch.chdir(ROOT)
+    return out
+
+
+def test_a_run_ends_with_its_figures_beside_the_documents(typed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table.write(typed, {"stale": Row("no longer measured", 1.0, "x", 2.0, 0.5)})
+    bench.main()
+    [found] = read_json(typed)
+    assert found["what"] == decoders.FLAC
+    assert found["ratio"] == pytest.approx(found["ours"] / found["theirs"])
+    assert re.search(r"\d+ cores$", found["on"])
+    shown = capsys.readouterr().out.split("\n\n")[-2]
+    lines = {name: line for line in shown.splitlines() for name in NAMES if line.startswith(f"{name} ")}
+    documented = table.read(table.OUT)
+    assert set(lines) == set(NAMES) & set(documented)
+    assert len(re.findall(r"\d ms", lines[decoders.FLAC])) == 3, "that of the document, of this run, and its baseline's"
+    assert lines[NAMES[0]].count(table.UNKNOWN) == 3, "it was not asked for"
+
+
+def test_a_figure_that_a_benchmark_does_not_name_ends_the_run(typed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoders, "run", lambda *_: iter([row("decode", "x", [(1.0, 2.0)])]))
+    with pytest.raises(RuntimeError, match=r"FIGURES of benchmarks/decoders.py lack 'decode'"):
+        bench.main()
+
+
+def test_the_document_has_the_figures_that_benchmarks_give() -> None:
+    kept = table.read(ROOT / table.OUT)
+    assert list(kept) == NAMES
+    text = (ROOT / table.DOCUMENT).read_text(encoding="utf-8")
+    assert table.updated(text, kept) == text
+    shown = text.split(table.BEGIN)[1].split(table.END)[0]
+    assert re.findall(r"^\| (.+?) \| [\d.]", shown, re.MULTILINE) == NAMES
+    with pytest.raises(UserError, match="lacks the line"):
+        table.updated(text.replace(table.END, ""), kept)
+
+
+def test_values_are_shown_in_their_unit_and_as_multiples_of_the_baseline() -> None:
+    figures = [
+        row("a", "x", [(0.02, 0.4), (0.02, 0.8), (0.03, 0.6)]),
+        row("b", "y", [(3.0, 2.0), (4.0, 2.0)], of=max),
+        Row("c", 1500.4, "z", 1500.0, 1500.4 / 1500, "MB"),
+        Row("d", 2.0219, "w", 2.025, 2.0219 / 2.025, ""),
+    ]
+    text = table.updated(f"{table.BEGIN}{table.END}", {one.what: one for one in figures})
+    for line in (
+        "| a | 20 ms | 600 ms: x | 1/20 |",
+        "| b | 4 s | 2 s: y | 2 |",
+        "| c | 1500 MB | 1500 MB: z | 1 |",
+        "| d | 2.022 | 2.025: w | 0.998 |",
+    ):
+        assert line in text
+
+
+def test_what_the_readme_promises_of_the_first_run_was_measured() -> None:
+    figures = table.read(ROOT / table.OUT)
+    promised = re.search(r"(\d+) to (\d+) minutes on two cores", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert promised
+    low, high = map(int, promised.groups())
+    assert low <= (figures[repro.INSTALL].ours + figures[repro.FIRST].ours) / 60 <= high
+    assert figures[repro.INSTALL].on.endswith(" 2 cores")
