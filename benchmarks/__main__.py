@@ -43,13 +43,17 @@ def main() -> None:
         found[row.what] = row
         print(f"{row.what}: {row.ours:.4g} {row.unit}, {row.against}: {row.theirs:.4g} {row.unit}", flush=True)
         table.write(given.out, kept | found)  # a later part may fail
-    names = [name for part in PARTS for name in figures(part)]
-    measured = {name: (kept | found)[name] for name in names if name in kept | found}
+    measured = {name: (kept | found)[name] for name in names() if name in kept | found}
     table.write(given.out, measured)
     if given.out == table.OUT:
-        write_text(table.DOCUMENT, table.updated(table.DOCUMENT.read_text(encoding="utf-8"), measured))
-    print(f"\n{table.beside((name for name in names if name in documented | found), documented, found)}\n")
+        write_text(table.DOCUMENT, table.updated(table.DOCUMENT.read_text(encoding="utf-8"), names(), measured))
+    print(f"\n{table.beside(names(), documented, found)}\n")
     print(f"{given.out} has these figures{f', and {table.DOCUMENT} their table' if given.out == table.OUT else ''}.")
+
+
+def names() -> list[str]:
+    """Of all figures, in the order of the documents."""
+    return [name for part in PARTS for name in figures(part)]
 
 
 def figures(part: str) -> tuple[str, ...]:

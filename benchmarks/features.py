@@ -13,7 +13,11 @@ from pipeline import config
 from pipeline.base.parallel import cores, each, workers
 from pipeline.features.extract import Task, blocks, modules
 
-PAIR, TABULAR, ALL = FIGURES = ("spectrogram + wavelet, per clip", "57 tabular features, per clip", "all three, per clip")
+PAIR, TABULAR, ALL = FIGURES = (
+    "spectrogram + wavelet, per clip",
+    "57 tabular features, per clip",
+    "all three, per clip",
+)
 
 
 def run(files: list[Path], repeats: int) -> Iterator[Row]:

@@ -86,7 +86,9 @@ def _clip(files: list[Path], music: Path, number: int) -> Path:
     file = files[number % len(files)]
     channels, rate = soundfile.read(file, always_2d=True)
     sound = channels.mean(axis=1)
-    spectrum = np.abs(np.fft.rfft(sound)) * np.exp(2j * np.pi * np.random.default_rng(number).random(len(sound) // 2 + 1))
+    spectrum = np.abs(np.fft.rfft(sound)) * np.exp(
+        2j * np.pi * np.random.default_rng(number).random(len(sound) // 2 + 1)
+    )
     clip = _label(music, number) / f"{number:05}{file.suffix}"
     clip.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(clip, np.fft.irfft(spectrum, len(sound)).clip(-1, 1), rate)

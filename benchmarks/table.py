@@ -24,8 +24,8 @@ def write(file: Path, figures: Figures) -> None:
     write_json(file, [row._asdict() for row in figures.values()])
 
 
-def updated(text: str, figures: Figures) -> str:
-    """The document with the table of these figures between its marks.
+def updated(text: str, names: Iterable[str], figures: Figures) -> str:
+    """The document with the table of these figures between its marks; one that was not measured yet is a dash.
 
     Raises:
         UserError: a mark is missing.
@@ -34,31 +34,29 @@ def updated(text: str, figures: Figures) -> str:
         raise UserError(f"{DOCUMENT} lacks the line {BEGIN.strip()} or {END.strip()}: put both back")
     before, rest = text.split(BEGIN)
     lines = ["| | here | alternative | ratio |", "|---|---:|---:|---:|"]
-    lines += [
-        f"| {name} | {_value(row.ours, row.unit)} | {_value(row.theirs, row.unit)}: {row.against} | {_ratio(row)} |"
-        for name, row in figures.items()
-    ]
+    for name in names:
+        ours, theirs, ratio, against = _cells(figures.get(name))
+        lines.append(f"| {name} | {ours} | {theirs}{f': {against}' if against else ''} | {ratio} |")
     machines = ", ".join(dict.fromkeys(row.on for row in figures.values()))
     return f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n\nOn {machines}.\n\n{END}{rest.split(END)[1]}"
 
 
 def beside(names: Iterable[str], documented: Figures, found: Figures) -> str:
     """A table for the console: of each figure what the document says, what this run gave, and what its baseline took in it."""
-    rows = {name: _cells(documented.get(name), found.get(name)) for name in names}
+    rows = {}
+    for name in names:
+        said, _, ratio, _ = _cells(documented.get(name))
+        ours, theirs, now, against = _cells(found.get(name))
+        rows[name] = [said, ours, theirs, ratio, now, against]
     columns = [DOCUMENT.name, "this run", "baseline", "ratio there", "ratio now", "to"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).to_string()
 
 
-def _cells(old: Row | None, new: Row | None) -> list[str]:
-    one = new or old
-    return [
-        _value(old.ours, old.unit) if old else UNKNOWN,
-        _value(new.ours, new.unit) if new else UNKNOWN,
-        _value(new.theirs, new.unit) if new else UNKNOWN,
-        _ratio(old) if old else UNKNOWN,
-        _ratio(new) if new else UNKNOWN,
-        one.against if one else UNKNOWN,
-    ]
+def _cells(row: Row | None) -> tuple[str, str, str, str]:
+    """Value, the baseline's, ratio, what the baseline is."""
+    if row is None:
+        return UNKNOWN, UNKNOWN, UNKNOWN, ""
+    return _value(row.ours, row.unit), _value(row.theirs, row.unit), _ratio(row), row.against
 
 
 def _value(value: float, unit: str) -> str:
