@@ -34,8 +34,8 @@ def run(files: list[Path], repeats: int) -> Iterator[Row]:  # noqa: ARG001
         checkout = Path(name) / "checkout"
         subprocess.run(["git", "clone", "--quiet", ROOT, checkout], check=True)
         params = checkout / paths.PARAMS
-        folder = {("data", "source"): "folder"}
-        params.write_text(rewritten(params.read_text(encoding="utf-8"), folder), encoding="utf-8")
+        text = rewritten(params.read_text(encoding="utf-8"), {("data", "source"): "folder"})
+        params.write_text(text, encoding="utf-8")
         typed(checkout, "dvc", "repro", "weights")
         yield from changed(checkout, Path(name) / "music", files, CLIPS, TURNS)
 

@@ -2,7 +2,6 @@
 
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,14 @@ from benchmarks import decoders, repro, table
 from benchmarks.timing import Row, row
 from pipeline.base.errors import UserError
 from pipeline.base.files import read_json
+from pipeline.base.text import UNKNOWN
 
 ROOT = Path(__file__).parents[1]
 NAMES = bench.names()
 
 
 @pytest.fixture
-def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Runs `python -m benchmarks --only decoders`, whose JSON the tests read, in the checkout."""
     soundfile.write(tmp_path / "clip.wav", np.zeros(100), 22050)
     out = tmp_path / "bench.json"
@@ -41,7 +41,7 @@ def test_a_run_ends_with_its_figures_beside_the_documents(typed: Path, capsys: p
     lines = {name: line for line in shown.splitlines() for name in NAMES if line.startswith(f"{name} ")}
     assert list(lines) == NAMES
     assert len(re.findall(r"\d ms", lines[decoders.FLAC])) == 3, "that of the document, of this run, and its baseline's"
-    assert lines[NAMES[0]].count(table.UNKNOWN) == 3, "it was not asked for"
+    assert lines[NAMES[0]].count(UNKNOWN) == 3, "it was not asked for"
 
 
 @pytest.mark.usefixtures("typed")
