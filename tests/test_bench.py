@@ -81,6 +81,15 @@ def test_values_are_shown_in_their_unit_and_as_multiples_of_the_baseline() -> No
         assert line in text
 
 
+def test_the_first_run_is_measured_against_another_commit_and_a_run_without_work_against_dvc_itself() -> None:
+    ours = read_json(ROOT / repro.OUT)["ours"]
+    found = list(repro.rows({"ours": ours, "theirs": dict.fromkeys(repro.FIGURES, 1000.0)}))
+    assert tuple(one.what for one in found) == repro.FIGURES
+    baselines = [1000.0, 1000.0, ours[repro.VERSION], ours[repro.VERSION]]
+    assert [one.theirs for one in found] == baselines
+    assert [one.ratio for one in found] == [ours[one.what] / one.theirs for one in found]
+
+
 def test_what_the_readme_promises_of_the_first_run_was_measured() -> None:
     figures = table.read(ROOT / table.OUT)
     promised = re.search(r"(\d+) to (\d+) minutes on two cores", (ROOT / "README.md").read_text(encoding="utf-8"))
