@@ -62,7 +62,7 @@ tutorial: repro ## rerun the tutorial's models and compare (an hour and more)
 PYTEST := pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
 # whole pipelines by cold stage processes, and stages that are killed, which take minutes
 PIPELINES := tests/stages/test_kills.py \
-	$(addprefix tests/end_to_end/test_,dvc_views.py jobs.py extending.py split_protocols.py sources.py ways_in.py \
+	$(addprefix tests/end_to_end/test_,dvc_views.py jobs.py extending.py split_protocols.py sources.py reruns.py ways_in.py \
 	any_library.py other_users.py)
 # a tracking server that fails at each call of each stage, suggested labels up to a champion, networks of raw sound up to a
 # server: a quarter of an hour

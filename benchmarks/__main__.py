@@ -2,32 +2,20 @@
 
 import argparse
 import importlib
-import json
-import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks import table
 from benchmarks.machine import processor
 from benchmarks.timing import Row
-from pipeline import config
-from pipeline.base.files import write_json
+from pipeline.base.files import write_text
 from pipeline.base.parallel import cores
 
-PARTS = (
-    "features",
-    "training",
-    "reruns",
-    "excerpt",
-    "decoders",
-    "memory",
-    "duplicates",
-    "champion",
-    "tagger",
-    "cluster",
-)
+PARTS = ("features", "training", "reruns", "stage", "decoders", "duplicates", "champion", "repro", "cluster")
+"""Modules with FIGURES, the names of what ``run(files, repeats)`` gives: all of them, where what they need is installed."""
 ALONE = ("choice", "repro", "scale")
-"""Benchmarks with options of their own: ``python -m benchmarks choice --help``."""
+"""With options of their own: ``python -m benchmarks choice --help``."""
 
 
 def main() -> None:
@@ -37,74 +25,53 @@ def main() -> None:
         epilog="Example: python -m benchmarks --clips ~/gtzan/genres --only features",
     )
     parser.add_argument("--clips", type=Path, default=Path("data/audio"), help="folder of clips (default: %(default)s)")
-    parser.add_argument(
-        "--count", type=int, default=10, help="clips that features are compared on (default: %(default)s)"
-    )
+    parser.add_argument("--count", type=int, default=10, help="clips that are measured on (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="pairs of each comparison (default: %(default)s)")
     parser.add_argument(
         "--only", nargs="+", choices=PARTS, default=list(PARTS[:-1]), help="parts to run (cluster needs Dask)"
     )
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results.json"), help="JSON (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=table.OUT, help="JSON, which keeps what it has of other parts")
     given = parser.parse_args()
     files = sorted(file for file in given.clips.rglob("*") if file.suffix in (".wav", ".flac", ".ogg", ".mp3"))
     if len(files) < given.count:
         sys.exit(f"error: {given.clips} has {len(files)} clips, {given.count} are needed: name another with --clips")
     # spread over the folder, whose neighbours are alike
     files = files[:: len(files) // given.count][: given.count]
-    machine = {"processor": processor(), "cores": cores(), "python": platform.python_version()}
-    print(json.dumps(machine))
-    rows: list[dict[str, object]] = []
-    for found in _rows(given.only, files, given.repeats):
-        rows.append(found)
-        print(" | ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in found.values()))
-    write_json(given.out, {**machine, "clips": len(files), "repeats": given.repeats, "rows": rows})
+    documented, kept = table.read(table.OUT), table.read(given.out)
+    found: dict[str, Row] = {}
+    for row in _rows(given.only, files, given.repeats):
+        found[row.what] = row
+        print(f"{row.what}: {row.ours:.4g} {row.unit}, {row.against}: {row.theirs:.4g} {row.unit}", flush=True)
+        table.write(given.out, kept | found)  # a later part may fail
+    measured = {name: (kept | found)[name] for name in names() if name in kept | found}
+    table.write(given.out, measured)
+    if given.out == table.OUT:
+        write_text(table.DOCUMENT, table.updated(table.DOCUMENT.read_text(encoding="utf-8"), names(), measured))
+    print(f"\n{table.beside(names(), documented, found)}\n")
+    print(f"{given.out} has these figures{f', and {table.DOCUMENT} their table' if given.out == table.OUT else ''}.")
 
 
-def _rows(parts: list[str], files: list[Path], repeats: int) -> Iterator[dict[str, object]]:
-    if "features" in parts:
-        from benchmarks import features
+def names() -> list[str]:
+    """Of all figures, in the order of the documents."""
+    return [name for part in PARTS for name in figures(part)]
 
-        yield from map(Row._asdict, features.run(files, config.load().features, repeats))
-    if "training" in parts:
-        from benchmarks import training
 
-        yield from map(Row._asdict, training.run(repeats))
-        if training.has_keras():
-            ours, theirs = training.losses()
-            yield {"what": "tutorial CNN, fp32, loss after equal steps", "ours": ours, "Keras": theirs}
-    if "reruns" in parts:
-        from benchmarks import reruns
+def figures(part: str) -> tuple[str, ...]:
+    names: tuple[str, ...] = importlib.import_module(f"benchmarks.{part}").FIGURES
+    return names
 
-        yield reruns.added(files, 1000, repeats)._asdict()
-    if "excerpt" in parts:
-        from benchmarks import reruns
 
-        yield from reruns.excerpt(files)
-    if "decoders" in parts:
-        from benchmarks import decoders
-
-        yield from map(Row._asdict, decoders.run(repeats))
-    if "memory" in parts:
-        from benchmarks import reruns
-
-        for count, megabytes in reruns.memory(files, (1000, 10000)):
-            yield {"what": f"memory of the features stage, {count} clips of 3 s", "MB": megabytes}
-    if "duplicates" in parts:
-        from benchmarks import duplicates
-
-        yield from duplicates.run((500, 1000, 2000))
-    if "champion" in parts:
-        from benchmarks import champion
-
-        yield from champion.run(files)
-    if "tagger" in parts:
-        from benchmarks import champion
-
-        yield from map(Row._asdict, champion.tagger(files, repeats))
-    if "cluster" in parts:
-        from benchmarks import cluster
-
-        yield from map(Row._asdict, cluster.run(files, config.load().features, repeats))
+def _rows(parts: list[str], files: list[Path], repeats: int) -> Iterator[Row]:
+    """
+    Raises:
+        RuntimeError: a benchmark gives a figure that it does not name, so that no document would have it.
+    """
+    machine = f"{processor()}, {cores()} cores"
+    for part in parts:
+        for row in importlib.import_module(f"benchmarks.{part}").run(files, repeats):
+            if row.what not in figures(part):
+                raise RuntimeError(f"the FIGURES of benchmarks/{part}.py lack {row.what!r}")
+            yield row._replace(on=machine)
 
 
 if __name__ == "__main__":

@@ -19,12 +19,22 @@ import requests
 import soundfile
 
 from benchmarks.memory import peak
-from benchmarks.timing import Row, compare, seconds
+from benchmarks.timing import Row, compare, row, seconds
 from pipeline.base.parallel import cores, workers
 from pipeline.library import answering
 from pipeline.serving import manifest
 from pipeline.serving.predictor import Predictor
 
+START, FLOOR, FURTHER, MIX, SERVER, SLOWEST, TAGGER = FIGURES = (
+    "classify 40 songs of 3 min, start included",
+    "classify 40 songs of 3 min, against its floor",
+    "classify, each further song of 3 min",
+    "memory of classify, a mix of 60 min",
+    "server, per clip of 30 s, 4 requests at once",
+    "server, 99 % of the answers within",
+    "classify 12 songs of 3 min by the pre-trained tagger, start included",
+)
+ALONE = "decoding, its own features and network alone, all cores"
 SONGS, SONG_S = 40, 180.0
 TAGGED = 12
 HOUR_S = 3600.0
@@ -32,11 +42,10 @@ PORT = 5091
 REQUESTS, AT_ONCE = 200, 4
 CLASSIFY = [sys.executable, "-m", "pipeline.cli", "classify"]
 
-Told = dict[str, object]
 Body = dict[str, Any]
 
 
-def run(files: list[Path]) -> Iterator[Told]:
+def run(files: list[Path], repeats: int) -> Iterator[Row]:
     """Of the champion of this checkout, with songs made of these clips one after another."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -47,24 +56,15 @@ def run(files: list[Path]) -> Iterator[Told]:
         _song(files, one / "one.flac", SONG_S, SONGS)
         start = seconds(lambda: _quietly([*CLASSIFY, str(one)]))
         took = seconds(lambda: _quietly([*CLASSIFY, str(songs)]))
-        heard = SONGS * SONG_S
-        yield {"what": f"classify, {SONGS} songs of {SONG_S:.0f} s, start included", "times real time": heard / took}
-        alone = _alone(sorted(songs.iterdir()))
-        yield {
-            "what": "classify against decoding, own features and network alone, all cores",
-            "ours_s": took,
-            "alone_s": alone,
-            "ratio": took / alone,
-        }
-        yield {
-            "what": "classify, each further song",
-            "times real time": (heard - SONG_S) / (took - start),
-            "songs a second": (SONGS - 1) / (took - start),
-        }
-        mix = folder / "mix/mix.flac"
+        yield row(START, "their length", [(took, SONGS * SONG_S)])
+        yield row(FLOOR, ALONE, [(took, _alone(sorted(songs.iterdir())))])
+        yield row(FURTHER, "its length", [((took - start) / (SONGS - 1), SONG_S)])
+        mix, other = folder / "mix/mix.flac", folder / "other/other.flac"
         _song(files, mix, HOUR_S, 0)
-        yield {"what": "classify, a mix of 60 minutes, all processes", "MB": peak([*CLASSIFY, str(mix)])}
+        _song(files, other, SONG_S, SONGS + 1)
+        yield row(MIX, "one song of 3 min", [(peak([*CLASSIFY, str(mix)]), peak([*CLASSIFY, str(other)]))], "MB")
         yield from _load(files[0])
+        yield _tagger(files, repeats)
 
 
 def _alone(songs: Sequence[Path]) -> float:
@@ -87,7 +87,7 @@ def _predictor(bundle: str) -> Predictor:
     return Predictor(Path(bundle))
 
 
-def tagger(files: list[Path], repeats: int) -> Iterator[Row]:
+def _tagger(files: list[Path], repeats: int) -> Row:
     """`soundtrack classify` by the pre-trained tagger against the champion, on the same songs, both with all cores."""
     with tempfile.TemporaryDirectory() as name:
         songs = Path(name)
@@ -102,13 +102,7 @@ def tagger(files: list[Path], repeats: int) -> Iterator[Row]:
 
             return run
 
-        yield compare(
-            f"classify, {TAGGED} songs of {SONG_S:.0f} s, start included: tagger",
-            classified("tags"),
-            f"champion ({_experiment()})",
-            classified("champion"),
-            repeats,
-        )
+        return compare(TAGGER, classified("tags"), f"the champion, {_experiment()}", classified("champion"), repeats)
 
 
 def _experiment() -> str:
@@ -135,7 +129,7 @@ def _quietly(command: list[str]) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _load(clip: Path) -> Iterator[Told]:
+def _load(clip: Path) -> Iterator[Row]:
     """Requests of one clip each, some at once, every tenth of which is no music."""
     good, bad = (_request(content) for content in (clip.read_bytes(), b"no music"))
     with _serving() as address:
@@ -148,13 +142,9 @@ def _load(clip: Path) -> Iterator[Told]:
     expected = [400 if body is bad else 200 for body in asked]
     if [status for status, _ in answers] != expected:
         raise RuntimeError("the server did not answer as it should")
-    times = 1000 * np.array([duration for status, duration in answers if status == 200])
-    yield {
-        "what": f"server, {AT_ONCE} requests at once of a clip of {soundfile.info(clip).duration:.0f} s",
-        "clips a second": len(times) / took,
-        "median ms": float(np.median(times)),
-        "p99 ms": float(np.quantile(times, 0.99)),
-    }
+    times = np.array([duration for status, duration in answers if status == 200])
+    yield row(SERVER, ALONE, [(took / len(times), _alone([clip] * len(times)) / len(times))])
+    yield row(SLOWEST, "the median answer", [(float(np.quantile(times, 0.99)), float(np.median(times)))])
 
 
 def _request(content: bytes) -> Body:

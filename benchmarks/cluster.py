@@ -6,18 +6,19 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.timing import Row, compare
+from pipeline import config
 from pipeline.base.cluster import given
 from pipeline.base.parallel import each, workers
-from pipeline.config.features import Features
 from pipeline.features.extract import Task, blocks
 
 KINDS = ["tabular", "spectrogram", "wavelet"]
+(TWO,) = FIGURES = ("features on two Dask workers",)
 COPIES = 6
 """Each clip is computed so often, for the last ones to weigh little."""
 
 
-def run(files: list[Path], settings: Features, repeats: int) -> Iterator[Row]:
-    compute = partial(blocks, settings=settings)
+def run(files: list[Path], repeats: int) -> Iterator[Row]:
+    compute = partial(blocks, settings=config.load().features)
     tasks = [Task(file.absolute(), KINDS) for file in files]
     with ExitStack() as stack:
         pools = []
@@ -27,4 +28,4 @@ def run(files: list[Path], settings: Features, repeats: int) -> Iterator[Row]:
         for pool in pools:
             list(each(pool, compute, tasks, "warming"))
         two, one = (partial(lambda pool: list(each(pool, compute, tasks * COPIES, "features")), pool) for pool in pools)
-        yield compare("features on two Dask workers", two, "one", one, repeats)
+        yield compare(TWO, two, "one", one, repeats)

@@ -1,28 +1,27 @@
-"""The search for clips of the same audio: the memory and the time that it takes for many songs.
+"""The search for clips of the same audio: the memory that it takes for many songs.
 
 ``python -m benchmarks.duplicates 1000`` searches among as many made-up songs of four minutes.
 """
 
 import sys
-import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.memory import peak
+from benchmarks.timing import Row, row
 from pipeline.data.fingerprint import HOP, RATE, Words, near
 
+(MEMORY,) = FIGURES = ("memory of the search for duplicates, 2000 songs of 4 min",)
 SECONDS = 240.0
 FLIPS = 0.12
 """Share of the bits that change from one word to the next, as in music."""
 
 
-def run(counts: tuple[int, ...]) -> Iterator[dict[str, object]]:
-    for count in counts:
-        start = time.perf_counter()
-        megabytes = peak([sys.executable, "-m", __spec__.name, str(count)])
-        taken = time.perf_counter() - start
-        yield {"what": f"search for duplicates, {count} songs of 4 min", "MB": megabytes, "s": taken}
+def run(_: list[Path], repeats: int) -> Iterator[Row]:  # noqa: ARG001
+    many, few = (peak([sys.executable, "-m", __spec__.name, str(count)]) for count in (2000, 1000))
+    yield row(MEMORY, "1000 songs", [(many, few)], "MB")
 
 
 def made_up(seed: int, seconds: float = SECONDS) -> Words:

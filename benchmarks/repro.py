@@ -2,6 +2,7 @@
 
 In clean clones of this commit, and of the other, one after the other: how long `make install` takes with an empty cache,
 the first `make repro`, and both ways to see that nothing is to be done. It draws when each stage of this commit ran.
+`make bench` does the same, against a418a4b.
 """
 
 import argparse
@@ -11,17 +12,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 from benchmarks.machine import processor
-from benchmarks.timing import seconds
+from benchmarks.timing import Row, row, seconds
 from pipeline.base.files import write_json
 from pipeline.base.parallel import cores
 from pipeline.reports import figures
 
+INSTALL, FIRST, NOTHING, PLAIN = FIGURES = (
+    "make install, with an empty cache",
+    "the first make repro",
+    "make repro with nothing to do",
+    "dvc repro with nothing to do",
+)
+BASELINE = "a418a4b"
+"""A commit from before the first run was made fast."""
+VERSION = "dvc --version"
 OUT, PICTURE = Path("docs/results/repro.json"), Path("docs/timeline.png")
 TRIES = 5
 """Of what takes a second or two; the median counts."""
@@ -51,18 +61,35 @@ def main() -> None:
     parser.add_argument("--against", help="commit to compare with")
     parser.add_argument("--out", type=Path, default=OUT, help="JSON (default: %(default)s)")
     given = parser.parse_args(sys.argv[2:])
+    for part, values in recorded(given.against, given.out).items():
+        print(f"{part}: {values}")
+
+
+def run(_: list[Path], repeats: int) -> Iterator[Row]:  # noqa: ARG001
+    return rows(recorded(BASELINE, OUT))
+
+
+def rows(found: dict[str, Any]) -> Iterator[Row]:
+    ours, theirs = found["ours"], found["theirs"]
+    for name in (INSTALL, FIRST):
+        yield row(name, f"commit {BASELINE}", [(ours[name], theirs[name])])
+    for name in (NOTHING, PLAIN):
+        yield row(name, VERSION, [(ours[name], ours[VERSION])])
+
+
+def recorded(against: str | None, out: Path) -> dict[str, Any]:
+    """What was measured, which is written to ``out``; the picture of the timeline too where ``out`` is the documents' file."""
     with tempfile.TemporaryDirectory() as name:
         ours, bars = measured("HEAD", Path(name))
         found: dict[str, Any] = {"processor": processor(), "cores": cores(), "ours": ours}
-        if given.against:
-            theirs, _ = measured(given.against, Path(name))
+        if against:
+            theirs, _ = measured(against, Path(name))
             ratios = {what: ours[what] / theirs[what] for what in ours if isinstance(ours[what], float)}
             found |= {"theirs": theirs, "ratios": ratios}
-    write_json(given.out, {**found, "timeline": [bar._asdict() for bar in bars]})
-    if given.out == OUT:
+    write_json(out, {**found, "timeline": [bar._asdict() for bar in bars]})
+    if out == OUT:
         figures.save(timeline(bars), PICTURE)
-    for part, values in found.items():
-        print(f"{part}: {values}")
+    return found
 
 
 def measured(commit: str, folder: Path) -> tuple[dict[str, Any], list[Bar]]:
@@ -85,10 +112,9 @@ def measured(commit: str, folder: Path) -> tuple[dict[str, Any], list[Bar]]:
     repro = time.monotonic() - begun
     again = median(took("make", "repro") for _ in range(TRIES))
     environment["PATH"] = f"{clone / '.venv/bin'}{os.pathsep}{path}"
-    version = median(took("dvc", "--version") for _ in range(TRIES))
+    version = median(took(*VERSION.split()) for _ in range(TRIES))
     plain = median(took("dvc", "repro") for _ in range(TRIES))
-    times = {"install": install, "make repro": repro, "nothing to do: make repro": again}
-    times |= {"nothing to do: dvc repro": plain, "dvc --version": version}
+    times = {INSTALL: install, FIRST: repro, NOTHING: again, PLAIN: plain, VERSION: version}
     return {"commit": sha, **times}, bars_of([(at - begun, line) for at, line in lines])
 
 
@@ -110,10 +136,10 @@ def timeline(bars: Sequence[Bar]) -> Any:
     axes = figure.add_subplot()
     kinds = list(dict.fromkeys(bar.stage.partition("@")[0] for bar in bars))
     colours = {kind: figures.OKABE_ITO[number % len(figures.OKABE_ITO)] for number, kind in enumerate(kinds)}
-    for row, bar in enumerate(bars):
-        axes.barh(row, bar.end - bar.begin, left=bar.begin, color=colours[bar.stage.partition("@")[0]])
+    for line, bar in enumerate(bars):
+        axes.barh(line, bar.end - bar.begin, left=bar.begin, color=colours[bar.stage.partition("@")[0]])
         axes.text(
-            bar.end, row, f"  {bar.end - bar.begin:.0f} s" + (f", after {bar.after}" if bar.after else ""), va="center"
+            bar.end, line, f"  {bar.end - bar.begin:.0f} s" + (f", after {bar.after}" if bar.after else ""), va="center"
         )
     axes.set_yticks(range(len(bars)), [bar.stage for bar in bars])
     axes.invert_yaxis()

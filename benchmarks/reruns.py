@@ -1,99 +1,99 @@
-"""The features stage as a whole: ten clips more, and the memory it takes for many."""
+"""What a changed data set costs again, by the commands that a person types.
+
+A run is ``dvc repro inputs`` in a clean clone of this commit, with the params as they come: download, audit, split, features
+and embeddings, all that is done before a model is trained, on both sides of each ratio. A training is as long with one clip
+in a hundred more, so it would hide what is measured here. ``soundtrack import`` is a row of its own. Weights of backbones
+do not depend on clips, and are there before.
+"""
 
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import soundfile
 
-from benchmarks.memory import peak
 from benchmarks.timing import Row, row, seconds
 from pipeline.base import paths
-from pipeline.base.files import sha256
-from pipeline.data import clips
 from pipeline.sweeps.params_writer import rewritten
 
+IMPORTED, ADDED, RELABELLED = FIGURES = (
+    "1 % new clips: soundtrack import, the worst of ten",
+    "1 % new clips: dvc repro inputs, the worst of ten",
+    "one clip relabelled: dvc repro inputs, the worst of ten",
+)
 ROOT = Path(__file__).parents[1]
-EXCERPT = "middle 30 s"
-STAGE = [sys.executable, "-m", "pipeline.stages", "features"]
+CLIPS, TURNS, LABELS = 1000, 10, 4
 
 
-def added(files: list[Path], count: int, repeats: int) -> Row:
-    """A hundredth more clips, against all from scratch."""
+def run(files: list[Path], repeats: int) -> Iterator[Row]:  # noqa: ARG001
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        made = _repeated(files, folder, count + repeats * (count // 100), None)
-        _list(folder, made[:count])
-        full = seconds(lambda: _stage(folder))
-        pairs = []
-        for turn in range(1, repeats + 1):
-            _list(folder, made[: count + turn * (count // 100)])
-            pairs.append((seconds(lambda: _stage(folder)), full))
-    return row(f"features stage, {count // 100} clips more", f"from scratch, {count} clips", pairs)
+        checkout = Path(name) / "checkout"
+        subprocess.run(["git", "clone", "--quiet", ROOT, checkout], check=True)
+        params = checkout / paths.PARAMS
+        text = rewritten(params.read_text(encoding="utf-8"), {("data", "source"): "folder"})
+        params.write_text(text, encoding="utf-8")
+        typed(checkout, "dvc", "repro", "weights")
+        yield from changed(checkout, Path(name) / "music", files, CLIPS, TURNS)
 
 
-def excerpt(files: list[Path], songs: int = 20, seconds_each: float = 300.0) -> Iterator[dict[str, object]]:
-    """What an excerpt of long songs costs, in time and in space, against all of them."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        made = _repeated(files, folder, songs, seconds_each)
-        costs = {}
-        for chosen in (EXCERPT, "whole"):
-            _list(folder, made, chosen)
-            taken = seconds(lambda: _stage(folder))
-            size = sum(file.stat().st_size for file in (folder / paths.FEATURES).rglob("*.bin"))
-            costs[chosen] = (taken, size / 1e6)
-    for what, unit, ours, theirs in zip(("time", "size"), ("s", "MB"), *costs.values(), strict=True):
-        yield {
-            "what": f"features stage, {songs} songs of {seconds_each:.0f} s, {EXCERPT}: {what} in {unit}",
-            "ours": ours,
-            "whole": theirs,
-            "ratio": theirs / ours,
-        }
+def changed(checkout: Path, music: Path, files: list[Path], count: int, turns: int) -> Iterator[Row]:
+    """A hundredth more clips, then one moved to another label's folder, ``turns`` times; ``music`` is made for it."""
+    more = max(1, count // 100)
+
+    def imported() -> float:
+        return seconds(lambda: typed(checkout, "soundtrack", "import", str(music), "--yes"))
+
+    def ran() -> float:
+        return seconds(lambda: typed(checkout, "dvc", "repro", "inputs"))
+
+    made = [_clip(files, music, number) for number in range(count)]
+    full_import, full_run = imported(), ran()
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in FIGURES}
+    for turn in range(turns):
+        made += [_clip(files, music, number) for number in range(len(made), len(made) + more)]
+        times[IMPORTED].append((imported(), full_import))
+        times[ADDED].append((ran(), full_run))
+        made[turn].rename(_label(music, turn + 1) / made[turn].name)
+        imported()
+        times[RELABELLED].append((ran(), full_run))
+    for name, pairs in times.items():
+        yield row(name, f"all {count} clips", pairs, of=max)
 
 
-def memory(files: list[Path], counts: tuple[int, ...]) -> Iterator[tuple[int, float]]:
-    """Number of clips of three seconds, and the most memory in MB that all processes had together."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        made = _repeated(files, folder, max(counts), 3.0)
-        for count in counts:
-            _list(folder, made[:count])
-            yield count, peak(STAGE, folder, _environment())
+def typed(checkout: Path, *command: str) -> None:
+    """As by a user in this checkout, whatever this process runs in.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    done = subprocess.run(command, cwd=checkout, env=_environment(checkout), capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {(done.stdout + done.stderr)[-2000:]}")
 
 
-def _repeated(files: list[Path], folder: Path, count: int, length_s: float | None) -> list[Path]:
-    """As many clips as asked for, each a file rotated by a number of samples of its own, cut or repeated to a length."""
-    signals = [soundfile.read(file, dtype="int16") for file in files]
-    made = []
-    for number in range(count):
-        signal, rate = signals[number % len(signals)]
-        turned = np.roll(signal, 1000 * (number // len(signals)))
-        made.append(folder / "audio" / f"{number:05}.wav")
-        made[-1].parent.mkdir(exist_ok=True)
-        soundfile.write(made[-1], turned if length_s is None else np.resize(turned, int(length_s * rate)), rate)
-    return made
+def _environment(checkout: Path) -> Mapping[str, str]:
+    users = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return users | {"PATH": path, "PYTHONPATH": str(checkout), "DVC_NO_ANALYTICS": "1"}
 
 
-def _list(folder: Path, made: list[Path], excerpt: str = "whole") -> None:
-    """Write the clips table that the audit would, and params.yaml."""
-    names = [file.relative_to(folder).as_posix() for file in made]
-    table = pd.DataFrame({"clip_id": names, "path": names, "sha256": [sha256(file) for file in made]})
-    about = {"label": "x", "group": "g", "source": "folder", "duration_s": 30.0, "sample_rate": 22050}
-    about |= {"status": "ok", "reason": "", "origin": "", "licence": ""}
-    clips.write(table.assign(**about), folder / paths.CLIPS)
-    params = (ROOT / paths.PARAMS).read_text(encoding="utf-8")
-    (folder / paths.PARAMS).write_text(rewritten(params, {("features", "excerpt"): excerpt}), encoding="utf-8")
+def _clip(files: list[Path], music: Path, number: int) -> Path:
+    """A new clip with the spectrum of one of the files and phases of its own, so that it is no duplicate."""
+    file = files[number % len(files)]
+    channels, rate = soundfile.read(file, always_2d=True)
+    sound = channels.mean(axis=1)
+    spectrum = np.abs(np.fft.rfft(sound)) * np.exp(
+        2j * np.pi * np.random.default_rng(number).random(len(sound) // 2 + 1)
+    )
+    clip = _label(music, number) / f"{number:05}{file.suffix}"
+    clip.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(clip, np.fft.irfft(spectrum, len(sound)).clip(-1, 1), rate)
+    return clip
 
 
-def _environment() -> dict[str, str]:
-    return {**{k: v for k, v in os.environ.items() if k != "DVC_ROOT"}, "PYTHONPATH": str(ROOT)}
-
-
-def _stage(folder: Path) -> None:
-    subprocess.run(STAGE, cwd=folder, env=_environment(), stderr=subprocess.DEVNULL, check=True)
+def _label(music: Path, number: int) -> Path:
+    return music / f"label {number % LABELS}"

@@ -1,20 +1,24 @@
-"""Pairs of times, taken in turn so that a machine's ups and downs meet both sides."""
+"""Pairs of measurements, taken in turn so that a machine's ups and downs meet both sides."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """One comparison; the ratio is the median of the pairs' ratios, not the ratio of the medians."""
+    """A figure, beside that of a baseline of the same run."""
 
     what: str
-    ours_s: float
+    """Its name, also in the documents."""
+    ours: float
     against: str
-    theirs_s: float
+    theirs: float
     ratio: float
-    """How many times as long the other side takes."""
+    """Ours as a multiple of theirs; of several pairs their median (or worst) ratio, not the ratio of the medians."""
+    unit: str = "s"
+    on: str = ""
+    """The machine."""
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -24,10 +28,19 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def compare(what: str, ours: Callable[[], object], against: str, theirs: Callable[[], object], repeats: int) -> Row:
-    pairs = [(seconds(ours), seconds(theirs)) for _ in range(repeats)]
-    return row(what, against, pairs)
+    return row(what, against, [(seconds(ours), seconds(theirs)) for _ in range(repeats)])
 
 
-def row(what: str, against: str, pairs: list[tuple[float, float]]) -> Row:
-    ours, theirs = (median(side) for side in zip(*pairs, strict=True))
-    return Row(what, ours, against, theirs, median(b / a for a, b in pairs))
+def row(
+    what: str,
+    against: str,
+    pairs: Sequence[tuple[float, float]],
+    unit: str = "s",
+    of: Callable[[Sequence[float]], float] = median,
+) -> Row:
+    """
+    Args:
+        of: what counts of several pairs.
+    """
+    ours, theirs = (of(side) for side in zip(*pairs, strict=True))
+    return Row(what, ours, against, theirs, of([a / b for a, b in pairs]), unit)

@@ -1,9 +1,14 @@
-"""Decides for every file whether it is used; a rejected one has a reason that says what is wrong with it."""
+"""Decides for every file whether it is used; a rejected one has a reason that says what is wrong with it.
+
+What was found of a good file is kept in ``.cache/audit``, so that a run after a change of the data decodes new files alone.
+"""
 
 import hashlib
+import importlib
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,20 +17,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline import data
 from pipeline.base import paths
 from pipeline.base.errors import UserError
-from pipeline.base.files import atomic_write, write_text
-from pipeline.base.parallel import each, workers
+from pipeline.base.files import atomic_write, sha256, write_text
+from pipeline.base.parallel import cores, each, workers
 from pipeline.base.text import counted
 from pipeline.config.data import Audit, BaseAudit
 from pipeline.data import audio, clips, fingerprint, gtzan
 from pipeline.data.groups import join
+from pipeline.workflow.cache_key import cache_key, code, libraries
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Fingerprints = Mapping[str, Array]
 """By clip."""
 Pair = tuple[str, str, float, float]
 """Two clips of the same content: first, second, error rate and shift in seconds, as :func:`audit` has them."""
+LIBRARIES = ("av", "numpy", "pillow", "scipy", "soundfile", "soxr")
 MOST_PAIRS = 200
 """Pairs of clips that the report names."""
 log = logging.getLogger(__name__)
@@ -99,7 +107,7 @@ def run(limits: BaseAudit, folders: Sequence[Path], checks: Checks = SOUND) -> s
     names = files["path"]
     for folder in folders:
         names = names.str.removeprefix(f"{folder.as_posix()}/")
-    table, pairs = audit(files.assign(clip_id=list(names)), limits, checks)
+    table, pairs = audit(files.assign(clip_id=list(names)), limits, checks, _kept(limits, checks))
     report = summary(table, pairs, checks.same)
     write_text(paths.AUDIT, report)
     check(table, limits)
@@ -113,17 +121,20 @@ def run(limits: BaseAudit, folders: Sequence[Path], checks: Checks = SOUND) -> s
     return f"{counted(good, 'good clip')}, {len(table) - good} rejected"
 
 
-def audit(files: pd.DataFrame, limits: BaseAudit, checks: Checks = SOUND) -> tuple[pd.DataFrame, pd.DataFrame]:
+def audit(
+    files: pd.DataFrame, limits: BaseAudit, checks: Checks = SOUND, kept: Path | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Decode each file, for ``files`` with clip_id, path, label and group.
+
+    Args:
+        kept: what earlier audits found of good files, which are not decoded again; written anew.
 
     Returns:
         The clips table, in which clips of the same content share a group, and the pairs of such clips: first, second
         (clip ids), kind (``identical`` or ``near-identical``), error_rate (the share of fingerprint bits that differ),
         shift_s, labels_differ.
     """
-    work = partial(examine, limits=limits, look=checks.inspect)
-    with workers(__name__, checks.inspect.__module__) as pool:
-        findings = list(each(pool, work, [Path(path) for path in files["path"]], "audit"))
+    findings = _findings([Path(path) for path in files["path"]], limits, checks, kept)
     table = files.reset_index(drop=True)
     for column in ("duration_s", "sample_rate", "sha256", "reason"):
         table[column] = [getattr(finding, column) for finding in findings]
@@ -133,6 +144,72 @@ def audit(files: pd.DataFrame, limits: BaseAudit, checks: Checks = SOUND) -> tup
     table["reason"] = _reject_copies(table)
     table["status"] = table["reason"].eq("").map({True: "ok", False: "rejected"})
     return table, pairs
+
+
+def _findings(files: Sequence[Path], limits: BaseAudit, checks: Checks, kept: Path | None) -> list[Finding]:
+    known = _load(kept) if kept and kept.exists() else {}
+    with ThreadPoolExecutor(cores()) as threads:
+        names = list(threads.map(_content, files)) if known else [""] * len(files)
+    new = [file for file, name in zip(files, names, strict=True) if name not in known]
+    log.info("%d of %d files have to be decoded", len(new), len(files))
+    fresh = iter(_decoded(new, limits, checks))
+    findings = [known.get(name) or next(fresh) for name in names]
+    good = {_name(one.sha256, file): one for file, one in zip(files, findings, strict=True) if not one.reason}
+    if kept and good and good.keys() != known.keys():
+        _keep(kept, good)
+    return findings
+
+
+def _decoded(files: Sequence[Path], limits: BaseAudit, checks: Checks) -> list[Finding]:
+    if not files:
+        return []
+    work = partial(examine, limits=limits, look=checks.inspect)
+    with workers(__name__, checks.inspect.__module__) as pool:
+        return list(each(pool, work, files, "audit"))
+
+
+def _kept(limits: BaseAudit, checks: Checks) -> Path:
+    """Where findings by these limits and this code are."""
+    package = importlib.import_module(checks.inspect.__module__.rpartition(".")[0])
+    own_code = code(__name__, checks.inspect.__module__, within=[data, package])
+    return paths.cache() / "audit" / f"{cache_key(limits, own_code, libraries(*LIBRARIES))}.npz"
+
+
+def _content(file: Path) -> str:
+    try:
+        return _name(sha256(file), file)
+    except OSError:
+        return ""  # it will be rejected with this reason
+
+
+def _name(digest: str, file: Path) -> str:
+    """By which a finding is known: how a file is decoded depends on its suffix too."""
+    return f"{digest}{file.suffix}"
+
+
+def _load(file: Path) -> dict[str, Finding]:
+    with np.load(file) as kept:
+        names, durations, rates, sizes, values = (
+            kept[name] for name in ("names", "durations", "rates", "sizes", "values")
+        )
+    fingerprints = np.split(values, np.cumsum(sizes)[:-1])
+    return {
+        str(name): Finding(float(duration), int(rate), str(name).partition(".")[0], "", fingerprint)
+        for name, duration, rate, fingerprint in zip(names, durations, rates, fingerprints, strict=True)
+    }
+
+
+def _keep(file: Path, good: Mapping[str, Finding]) -> None:
+    fingerprints = [finding.fingerprint for finding in good.values()]
+    with atomic_write(file) as partial_file, partial_file.open("wb") as stream:
+        np.savez(
+            stream,
+            names=list(good),
+            durations=[finding.duration_s for finding in good.values()],
+            rates=[finding.sample_rate for finding in good.values()],
+            sizes=[len(fingerprint) for fingerprint in fingerprints],
+            values=np.concatenate(fingerprints),
+        )
 
 
 def _same(

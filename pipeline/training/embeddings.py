@@ -86,6 +86,25 @@ def pack(
         cached.finish(target)
 
 
+def repack(windows: Windows, clips: Sequence[str], key: str, cache_dir: Path, target: Path) -> bool:
+    """As :func:`pack`, without the backbone, of whose key it is; False, and nothing is done, where an embedding is not cached."""
+    if not any((cache_dir / key).glob("*/spec.json")):
+        return False
+    with open_cache(cache_dir / key, dict) as cached:
+        sources = _sources(_feature(windows).digests, _half_apart(windows))
+        if any(source not in cached for source in sources):
+            return False
+        for clip, source in zip(clips, sources, strict=True):
+            cached.add(clip, source, cached.read(source))
+        cached.finish(target)
+    return True
+
+
+def key(backbone: nn.Module, windows: Windows, settings: Training) -> str:
+    """Of the cache of a backbone's embeddings."""
+    return cache_key(_fingerprint(backbone), windows.frames, has_gpu(settings))
+
+
 def _half_apart(windows: Windows) -> Index:
     """(clip, offset) of the windows that cover every clip, and of one midway between each two of a clip."""
     covering = windows.even(windows.frames)
@@ -101,20 +120,20 @@ def _open(
     """A backbone's cache, and the backbone, which is exported or moved to the GPU when first called for."""
     twice = np.zeros(2, dtype=np.int64)
     example = _feature(windows).cut(twice, twice)
-    key = cache_key(_fingerprint(backbone), windows.frames, has_gpu(settings))
+    own = key(backbone, windows, settings)
 
     @functools.cache
     def run() -> Run:
         return _fitting(_on_gpu(backbone), settings.batch_size) if has_gpu(settings) else _on_cpu(backbone, example)
 
     def spec() -> dict[str, Any]:
-        return {"dtype": "float32", "width": run()(example).shape[1], "backbone": key}
+        return {"dtype": "float32", "width": run()(example).shape[1], "backbone": own}
 
     def tracked() -> list[Path]:
         stores = [file.parent for file in sorted(paths.EMBEDDINGS.glob("*/*/*/spec.json"))]
-        return [store for store in stores if read_json(store / "spec.json")["backbone"] == key]
+        return [store for store in stores if read_json(store / "spec.json")["backbone"] == own]
 
-    with open_cache(cache_dir / key, spec, tracked) as cached:
+    with open_cache(cache_dir / own, spec, tracked) as cached:
         yield cached, run
 
 

@@ -206,6 +206,42 @@ def test_one_label_is_no_classification(table: pd.DataFrame) -> None:
         check(table[table["label"] == "folk"], LIMITS)
 
 
+def test_what_was_found_of_a_good_file_is_kept_by_its_content(
+    tmp_path: Path, noise: Sound, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With it, and without, the tables are the same after every kind of change."""
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
+    kept = tmp_path / "kept.npz"
+
+    def audited(*clips: str) -> int:
+        """Number of files that were decoded, of these."""
+        files = pd.DataFrame({"clip_id": clips, "path": clips, "label": "x", "group": clips})
+        caplog.clear()
+        found = audit(files, LIMITS, kept=kept)
+        told = re.match(rf"(\d+) of {len(clips)} files have to be decoded", caplog.messages[0])
+        for ours, anew in zip(found, audit(files, LIMITS), strict=True):
+            pd.testing.assert_frame_equal(ours, anew)
+        assert told
+        return int(told[1])
+
+    for seed, name in enumerate("abc"):
+        soundfile.write(f"{name}.wav", noise(seed), RATE)
+    soundfile.write("silent.wav", np.zeros(RATE), RATE)
+    Path("text.wav").write_text("no audio")
+    bad = ("silent.wav", "text.wav", "gone.wav")
+    assert audited("text.wav") == 1, "nothing is good"
+    assert audited("a.wav", "b.wav", *bad) == 5
+    assert audited("a.wav", "b.wav", *bad) == 3, "a bad file is tried again"
+    Path("a.wav").rename("other label.wav")
+    assert audited("other label.wav", "b.wav", "c.wav") == 1
+    soundfile.write("b.wav", noise(9), RATE)
+    soundfile.write("copy.wav", noise(9)[: RATE // 2 + 5000], RATE)
+    assert audited("b.wav", "copy.wav", "c.wav") == 2
+    Path("c.wav").rename("c.raw")
+    assert audited("b.wav", "copy.wav", "c.raw") == 1, "how it is decoded depends on its suffix"
+
+
 def test_a_killed_worker_ends_the_stage_in_a_sentence(checkout: Path, noise: Sound) -> None:
     names = [f"data/audio/{label}/{number}.wav" for label in "ab" for number in range(2)]
     for seed, name in enumerate(names):

@@ -64,9 +64,7 @@ NOT_RUN = {
     "make pictures": NotRun("Chromium", "tests/browser/test_page.py", "benchmarks.pictures"),
     "make lint": NotRun("`make test` runs it", ".ci/run", "lint-imports"),
     "make audit": NotRun("a network", "tests/test_security.py", "pip-audit --strict"),
-    "make bench CLIPS=<folder>": NotRun(
-        "half an hour", "tests/features/test_tabular.py", "python -m benchmarks --clips"
-    ),
+    "make bench CLIPS=<folder>": NotRun("an hour and more", "tests/test_bench.py", "python -m benchmarks --clips"),
     "make scores": NotRun(
         "half an hour of training", "tests/stages/test_readme_scores.py", "python -m benchmarks.scores starter"
     ),

@@ -55,9 +55,9 @@ def test_versions_of_a_data_set(checkout: Path, typed: Typed, tmp_path: Path) ->
     edit_params(checkout, lambda content: content.update(leak=[]))
 
     typed(checkout, FIRST, COMMIT, home=tmp_path)
-    assert {"download", "split", "features", "train@logreg", "compare"} <= set(
-        ran(typed(checkout, SECOND, SECOND_COMMIT, home=tmp_path))
-    )
+    output = typed(checkout, SECOND, SECOND_COMMIT, home=tmp_path)
+    assert {"download", "split", "features", "train@logreg", "compare"} <= set(ran(output))
+    assert "6 of 30 clips have features to compute" in output, "the clip that has another label has its features"
     clips = pd.read_parquet(checkout / "data/clips.parquet")
     assert len(clips) == 3 * (CLIPS + 2)
     assert clips.set_index("clip_id").loc["high/low 0.wav", "label"] == "high"

@@ -36,5 +36,8 @@ def test_megabytes_are_those_of_the_stores(
     stored = sum((paths.FEATURES / kind / "array.bin").stat().st_size for kind in ("spectrogram", "wavelet"))
     own = settings.features.model_copy(update={"excerpt": excerpt})
     assert cost(own, CLIPS, 6.0).megabytes == pytest.approx(stored / 1e6, rel=0.02)
+    measured = paths.FEATURE_COST.read_text()
+    features()
+    assert paths.FEATURE_COST.read_text() == measured, "a run without new clips measures nothing, and changes nothing"
     frames = stored / CLIPS / 2 / 2 / own.spectrogram.bands
     assert frames == pytest.approx(seconds * RATE / own.spectrogram.hop_length, abs=2)

@@ -12,9 +12,10 @@ from running import inputs, train
 from stores import write_store
 
 from pipeline.base import paths
-from pipeline.base.files import sha256
+from pipeline.base.files import remove, sha256
 from pipeline.data import clips
 from pipeline.features.store import Store
+from pipeline.models import transfer
 from pipeline.training import embeddings
 from pipeline.workflow import cache_key, dependencies
 
@@ -85,6 +86,40 @@ def test_embeddings_are_packed_once(checkout: Path) -> None:  # noqa: ARG001
     before = packed()
     inputs()
     assert packed() == before
+
+
+def test_the_backbone_is_read_for_new_audio_alone(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+    """With a label corrected, or a clip gone, the stores are the same as where nothing was known."""
+    read: list[object] = []
+    load_backbones = transfer.load_backbones
+
+    def counted(*given: Any) -> Any:
+        read.append(given)
+        return load_backbones(*given)
+
+    monkeypatch.setattr(transfer, "load_backbones", counted)
+
+    def stores() -> list[str]:
+        inputs()
+        return [Store(file.parent).spec["digest"] for file in sorted(paths.EMBEDDINGS.glob("*/*/*/spec.json"))]
+
+    stores()
+    first, table = len(read), clips.read()
+    relabelled, gone = table.assign(label=list(table["label"])[::-1]), table.iloc[1:]
+    for changed in (relabelled, gone):
+        clips.write(changed)
+        known = stores()
+        assert len(read) == first
+        with monkeypatch.context() as patch:
+            patch.setattr(paths, "cache", lambda: Path("nothing/known"))
+            assert stores() == known
+        del read[first:]
+    remove(paths.FEATURES / "spectrogram")
+    ids = list(clips.good(clips.read())["clip_id"])
+    rows = (np.full((30, BANDS), -number, np.float16) for number in range(len(ids)))
+    write_store(paths.FEATURES / "spectrogram", ids, rows, "float16", {"windowed": True, "silence_db": -80.0})
+    stores()
+    assert len(read) > first, "of this audio nothing was known"
 
 
 def test_other_code_or_another_library_packs_embeddings_anew(

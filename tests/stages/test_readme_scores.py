@@ -1,5 +1,6 @@
 """The documents' tables of scores are those of the files in docs/results, which a command makes."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
@@ -30,6 +31,26 @@ def test_the_readme_names_the_leak_that_was_measured() -> None:
     one = read_json(ROOT / scores.RESULTS / "leak.json")["experiments"]["logreg"]
     assert f"**{one['random']['value']:.2f}** when artists are ignored" in README
     assert f"**{one['grouped']['value']:.2f}** when each artist" in README
+
+
+def test_every_score_in_the_readmes_sentences_is_one_of_a_table() -> None:
+    """Those of the leak, of the defaults (docs/training.md), and of the best model on real recordings (docs/scores.md)."""
+    training, scored = ((ROOT / f"docs/{name}.md").read_text(encoding="utf-8") for name in ("training", "scores"))
+    leak = read_json(ROOT / scores.RESULTS / "leak.json")["experiments"]["logreg"]
+    tables = {f"{leak[split]['value']:.2f}" for split in ("random", "grouped")}
+    now = re.findall(r"^\| (?:transfer|cnn|mlp) \| [\d.]+ \([\d.]+\) \| ([\d.]+)", training, re.MULTILINE)
+    assert len(now) == 3
+    tables |= {f"{float(score):.2f}" for score in now}
+    best, low, high = re.findall(r"^\| `transfer`, .* \*\*([\d.]+)\*\* \(([\d.]+) to ([\d.]+)\)", scored, re.MULTILINE)[
+        0
+    ]
+    tables |= {low, high}
+    before, rest = README.split("<!-- starter: made by")
+    sentences = re.sub(r"```.*?```", "", before + rest.split("<!-- end of starter -->")[1], flags=re.DOTALL)
+    named = set(re.findall(r"\b0\.\d+", sentences)) - tables
+    assert [abs(float(score) - float(best)) <= 0.006 for score in named] == [True], (
+        "the mean of three seeds, of which it is one"
+    )
 
 
 def test_the_readme_is_read_in_three_minutes() -> None:
