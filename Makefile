@@ -62,11 +62,11 @@ tutorial: repro ## rerun the tutorial's models and compare (an hour and more)
 PYTEST := pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
 # whole pipelines by cold stage processes, and stages that are killed, which take minutes
 PIPELINES := tests/stages/test_kills.py \
-	$(addprefix tests/end_to_end/test_,dvc_views.py jobs.py extending.py split_protocols.py sources.py reruns.py ways_in.py \
-	any_library.py other_users.py)
+	$(addprefix tests/end_to_end/test_,dvc_views.py jobs.py extending.py split_protocols.py sources.py ways_in.py other_users.py)
 # a tracking server that fails at each call of each stage, suggested labels up to a champion, networks of raw sound up to a
-# server: a quarter of an hour
-LONG := tests/stages/test_faults.py tests/end_to_end/test_suggest_loop.py tests/serving/test_sound_backbones.py
+# server, a library of many formats, the benchmark of reruns: twenty minutes
+LONG := tests/stages/test_faults.py tests/serving/test_sound_backbones.py \
+	$(addprefix tests/end_to_end/test_,suggest_loop.py any_library.py reruns.py)
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
 	$(PYTEST) -m "not documented" $(addprefix --ignore=,$(PIPELINES) $(LONG) tests/cluster)
@@ -74,7 +74,7 @@ test: $(INSTALLED) lint ## check style and types, and run the tests
 test-pipelines: $(INSTALLED) ## run whole pipelines on tiny data, and kill some
 	$(PYTEST) -m "not documented" $(PIPELINES)
 
-test-long: $(INSTALLED) ## a server that fails at each call; suggested labels up to a champion
+test-long: $(INSTALLED) ## a server that fails at each call; libraries of many formats up to a champion
 	$(PYTEST) $(LONG)
 
 test-commands: $(INSTALLED) ## run the commands of README and docs as written
