@@ -16,8 +16,11 @@ import pytest
 import yaml
 from checkouts import TINY_FEATURES, make_music
 from dasks import Dask
+from leaves import changed
+from networks import make_resnet, make_sound
 from processes import PATIENCE_S, ROOT, wait_until
 from remote import slowly, threads, touched
+from tiny import make_features, tiny
 
 from pipeline import config
 from pipeline.base import cluster, parallel, paths
@@ -101,6 +104,31 @@ def test_two_workers_give_the_same_bytes_as_one_machine(model: Path, dask: Dask)
     assert together.keys() == alone.keys()
     assert [name for name, content in alone.items() if together[name] != content] == []
     assert len(json.loads(together["songs.json"])["songs"]) >= 3 * CLIPS
+
+
+@pytest.mark.usefixtures("checkout")
+def test_two_workers_embed_as_one_machine(dask: Dask) -> None:
+    """Frozen backbones: one sees images, one windows of samples."""
+    make_features()
+    make_resnet(paths.WEIGHTS / "mobilenet_v2", 1)
+    make_sound(paths.WEIGHTS / "sound", "wav2vec2")
+    content = tiny()
+    content["experiments"] = {key: content["experiments"][key] for key in ("transfer", "sound")}
+    del content["tutorial"]
+    paths.PARAMS.write_text(yaml.safe_dump(changed(content, {"leak": []})))
+
+    def embedded() -> dict[str, bytes]:
+        typed("pipeline.stages", "inputs")
+        return {str(file): file.read_bytes() for file in paths.EMBEDDINGS.rglob("*") if file.is_file()}
+
+    alone = embedded()
+    assert {"transfer", "sound"} <= {Path(name).parts[1] for name in alone}
+    for folder in (paths.EMBEDDINGS, paths.INPUTS, paths.cache()):
+        shutil.rmtree(folder)
+    dask.start(2)
+    assert embedded() == alone
+    assert dask.loaded("onnxruntime") == [True, True], "both have embedded"
+    assert not [*paths.cache().rglob("*.onnx")]
 
 
 @music_here

@@ -49,6 +49,13 @@ class Dask:
             )
         return self.processes[-1]
 
+    def loaded(self, module: str) -> list[bool]:
+        """Whether each worker has imported it."""
+        from distributed import Client
+
+        with Client(os.environ[ADDRESS], set_as_default=False) as client:
+            return list(client.run(lambda: module in sys.modules).values())
+
     def end(self) -> None:
         for process in self.processes[::-1]:
             process.terminate()
