@@ -4,11 +4,13 @@ Clips are read by path, on a file system that all machines share; results travel
 gives to another one, so that a killed worker costs nothing but time.
 """
 
+import logging
 import os
 import platform
 import re
 import shutil
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +26,7 @@ from threadpoolctl import ThreadpoolController
 
 from pipeline.base.errors import UserError
 
+log = logging.getLogger(__name__)
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 """The environment variable that Dask reads too."""
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -130,7 +133,7 @@ def given(where: str | None) -> Iterator[None]:
             block; None changes nothing.
 
     Raises:
-        UserError: there is no SLURM here, or Dask is not installed.
+        UserError: there is no SLURM here, it takes no jobs, or Dask is not installed.
     """
     if where is None:
         yield
@@ -149,14 +152,27 @@ def _own(kind: str, workers: int) -> Any:
     if kind == "slurm" and not shutil.which("sbatch"):
         raise UserError("--cluster slurm: there is no sbatch here: run it where jobs of SLURM are submitted")
     try:
+        from dask import config
         from dask_jobqueue import SLURMCluster
         from distributed import LocalCluster
     except ModuleNotFoundError:
         raise UserError(f"--cluster {kind} needs Dask: {INSTALL}") from None
     if kind == "local":
         return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
-    # queue, account, memory: of Dask's own settings, ~/.config/dask/jobqueue.yaml
-    return SLURMCluster(cores=1, processes=1, n_workers=workers)
+    # queue, account, time: of Dask's own settings, ~/.config/dask/jobqueue.yaml
+    memory = config.get("jobqueue.slurm.memory", None) or "4 GB"
+    jobs = SLURMCluster(cores=1, processes=1, memory=memory)
+    test = ["sbatch", "--test-only"]
+    tried = subprocess.run(test, input=jobs.job_script(), capture_output=True, text=True, check=False)
+    if tried.returncode:
+        jobs.close()
+        raise UserError(
+            f"--cluster slurm: {tried.stderr.strip()}. Settings of jobs are in ~/.config/dask/jobqueue.yaml"
+        )
+    jobs.scale(workers)
+    log.warning("waiting until SLURM starts the first of %d jobs; squeue lists them", workers)
+    jobs.wait_for_workers(1)
+    return jobs
 
 
 def _starts(address: str) -> str:

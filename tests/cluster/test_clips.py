@@ -269,17 +269,51 @@ def test_nothing_of_it_is_used_without_the_address(monkeypatch: pytest.MonkeyPat
         assert not isinstance(pool, cluster.Cluster)
 
 
-def test_repro_brings_a_cluster_that_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of programs that run jobs as SLURM does, here and at once."""
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    (folder / "sbatch").write_text(SBATCH.format(folder=folder))
+    (folder / "scancel").write_text(SCANCEL.format(folder=folder))
+    for program in folder.iterdir():
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+SBATCH = """#!/bin/sh
+[ "$1" = --test-only ] && exit
+cp "$1" {folder}/job$$.sh  # which is deleted then
+setsid sh {folder}/job$$.sh >{folder}/log 2>&1 &
+echo "Submitted batch job $!"
+"""
+SCANCEL = """#!/bin/sh
+touch {folder}/cancelled$1
+kill -- -$1
+"""
+
+
+def test_jobs_that_slurm_refuses_are_not_waited_for(slurm: Path) -> None:
+    pytest.importorskip("distributed", reason="pip install '.[dask]'")
+    (slurm / "sbatch").write_text("#!/bin/sh\necho 'sbatch: error: invalid account' >&2\nexit 1\n")
+    with pytest.raises(UserError, match="--cluster slurm: sbatch: error: invalid account"), cluster.given("slurm:1"):
+        pass
+
+
+@pytest.mark.parametrize("where", ["local:1", "slurm:1"])
+def test_repro_brings_a_cluster_that_ends_with_it(where: str, slurm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `soundtrack repro --cluster local:1` does for its stages."""
     pytest.importorskip("distributed", reason="pip install '.[dask]'")
     monkeypatch.setenv(ADDRESS, "")
-    with cluster.given("local:1"):
+    with cluster.given(where):
         stage = [sys.executable, "-c", STAGE]
         address = subprocess.run(
             stage, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, check=True, stdout=-1
         ).stdout
         assert address.strip() == os.environ[ADDRESS]
     assert not cluster.asked()
+    assert len([*slurm.glob("cancelled*")]) == (where == "slurm:1")
 
 
 STAGE = """

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import optuna
 import pytest
+import sqlalchemy
 import yaml
 from leaves import changed
 from optuna.trial import TrialState
@@ -23,6 +25,7 @@ from tiny import make_features, tiny
 from pipeline.base import paths
 
 TRIALS = 20
+RUNNING = "SELECT count(*) FROM trials WHERE state = 'RUNNING'"
 SERVERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 MLP = {
     "features": ["tabular"],
@@ -100,16 +103,19 @@ def sweep(machine: Path) -> "subprocess.Popen[str]":
 
 def test_four_commands_share_a_sweep_and_one_is_killed(postgresql: str, machines: Machines) -> None:
     commands = [sweep(machine) for machine in machines(postgresql, 4)]
+    engine = sqlalchemy.create_engine(postgresql)
 
-    def trials() -> list[optuna.trial.FrozenTrial]:
-        names = optuna.get_all_study_names(postgresql)
-        return optuna.load_study(study_name=names[0], storage=postgresql).get_trials() if names else []
+    def running() -> int:
+        with suppress(sqlalchemy.exc.ProgrammingError), engine.connect() as connection:  # no tables yet
+            return int(connection.execute(sqlalchemy.text(RUNNING)).scalar_one())
+        return 0
 
-    wait_until(lambda: sum(one.state == TrialState.RUNNING for one in trials()) == 4, commands[0])
+    wait_until(lambda: running() == 4, commands[0])
     os.killpg(commands[2].pid, signal.SIGKILL)
     printed = [command.communicate(timeout=PATIENCE_S)[0] for command in commands]
     assert [command.returncode for command in commands] == [0, 0, -signal.SIGKILL, 0], printed
-    ended = trials()
+    (name,) = optuna.get_all_study_names(postgresql)
+    ended = optuna.load_study(study_name=name, storage=postgresql).get_trials()
     states = [one.state for one in ended]
     assert states.count(TrialState.COMPLETE) + states.count(TrialState.PRUNED) == TRIALS
     (lost,) = [one for one in ended if one.state == TrialState.FAIL]
