@@ -22,7 +22,11 @@ from processes import PATIENCE_S, ROOT, free_port, wait_until
 from running import split
 from tiny import make_features, tiny
 
+from pipeline import config
 from pipeline.base import paths
+from pipeline.sweeps import study
+from pipeline.sweeps.plan import Plan
+from pipeline.sweeps.study import Study
 
 TRIALS = 20
 RUNNING = "SELECT count(*) FROM trials WHERE state = 'RUNNING'"
@@ -131,6 +135,27 @@ def test_four_commands_share_a_sweep_and_one_is_killed(postgresql: str, machines
     assert len(below) == TRIALS
     assert below["tags.mlflow.runName"].is_unique
     assert set(below["tags.state"]) <= {"complete", "pruned"}
+
+
+def test_a_trial_is_said_to_run_as_long_as_it_does(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the others would take it for that of a dead one after a minute."""
+    storage = f"sqlite:///{tmp_path}/sweeps.db"
+    (machine,) = machines(storage, 1)
+    monkeypatch.chdir(machine)
+    monkeypatch.setattr(study, "BEAT_S", 0.1)
+    own, engine = Study(Plan(config.load(), "mlp")), sqlalchemy.create_engine(storage)
+
+    def heard() -> str:
+        with engine.connect() as connection:
+            return str(connection.execute(sqlalchemy.text("SELECT heartbeat FROM trial_heartbeats")).scalar_one())
+
+    trial = own.ask(TRIALS)
+    assert trial is not None
+    began = heard()
+    with own.alive(trial):
+        wait_until(lambda: heard() > began)
 
 
 def test_a_storage_that_cannot_be_used_is_named_without_its_password(postgresql: str, machines: Machines) -> None:
