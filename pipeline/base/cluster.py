@@ -176,7 +176,8 @@ def _own(kind: str, workers: int) -> Any:
 
 
 def _starts(address: str) -> str:
-    return f"{sys.prefix}/bin/dask worker {address} --nthreads 1 --nworkers auto"
+    # as many as there are cores; "auto" would be fewer, of several threads, from five cores on
+    return f"{sys.prefix}/bin/dask worker {address} --nthreads 1 --nworkers -1"
 
 
 @cache
@@ -184,7 +185,8 @@ def environment() -> dict[str, str]:
     """What decides the bytes of a result besides a clip: the versions of what this package needs, and its own code."""
     needed = [re.split(r"[^\w.-]", one, maxsplit=1)[0] for one in requires("soundtrack") or [] if "extra ==" not in one]
     code = sha256(b"".join(file.read_bytes() for file in sorted(PACKAGE.rglob("*.py")))).hexdigest()[:8]
-    return {"Python": platform.python_version(), **{name: _version(name) for name in needed}, "this code": code}
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"Python": python, **{name: _version(name) for name in needed}, "this code": code}
 
 
 def _check(own: dict[str, str], wanted: dict[str, str], worker: str) -> None:
@@ -230,7 +232,7 @@ def _run(
     here = f"the worker {get_worker().address} on {socket.gethostname()}"
     _check(environment(), wanted, get_worker().address)  # it may have come after the work began
     if get_worker().state.nthreads > 1:
-        raise UserError(f"{here} works on several clips in one process: start it with --nthreads 1 --nworkers auto")
+        raise UserError(f"{here} works on several clips in one process: start it with --nthreads 1 --nworkers -1")
     if missing := [path for path in (folder, *there) if not os.path.exists(path)]:  # noqa: PTH110
         raise UserError(
             f"{here} does not see {missing[0]}: this checkout and the clips have to be on a file system that all share"

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,7 @@ from pipeline.base import cluster, parallel, paths
 from pipeline.base.cluster import ADDRESS
 from pipeline.base.errors import UserError
 from pipeline.base.files import write_text
-from pipeline.base.parallel import AHEAD, each, workers
+from pipeline.base.parallel import AHEAD, cores, each, workers
 from pipeline.tracking.registry import BUNDLE
 
 MINE = 900
@@ -180,14 +181,15 @@ def test_a_scheduler_that_does_not_answer_is_named() -> None:
     assert "Traceback" not in said
 
 
-def test_a_cluster_without_workers_is_named(dask: Dask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_without_workers_is_named_with_the_command_that_starts_them(
+    dask: Dask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dask.start(0)
     monkeypatch.setattr(cluster, "JOIN_S", 1)
-    with (
-        pytest.raises(UserError, match=r"has no workers: start some with `.*dask worker tcp://.* --nthreads 1"),
-        workers(),
-    ):
+    with pytest.raises(UserError, match=r"has no workers: start some with `") as said, workers():
         pass
+    dask.run(*shlex.split(str(said.value).split("`")[1])[1:])
+    wait_until(lambda: dask.threads() == [1] * cores(), dask.processes[-1])
 
 
 @music_here
