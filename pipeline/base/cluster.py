@@ -158,7 +158,7 @@ def _own(kind: str, workers: int) -> Any:
     except ModuleNotFoundError:
         raise UserError(f"--cluster {kind} needs Dask: {INSTALL}") from None
     if kind == "local":
-        return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+        return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0")
     # queue, account, time: of Dask's own settings, ~/.config/dask/jobqueue.yaml
     memory = config.get("jobqueue.slurm.memory", None) or "4 GB"
     jobs = SLURMCluster(cores=1, processes=1, memory=memory)

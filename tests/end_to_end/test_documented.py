@@ -60,6 +60,7 @@ NOT_RUN = {
     "python -m benchmarks choice": NotRun("half an hour of training", "tests/evaluation/test_choice_benchmark.py"),
     "python -m benchmarks repro --against a418a4b": NotRun("half an hour", "tests/end_to_end/test_jobs.py"),
     "make situations": NotRun("it plays commands itself", ".ci/run", "python tests/situations.py"),
+    "python -m benchmarks --only cluster": NotRun("Dask, and an idle machine", "tests/cluster/test_clips.py"),
     "python -m benchmarks scale": NotRun("a quarter of an hour", "tests/test_scale.py"),
     "PASSWORD=<password> ADDRESS=<address> HOSTS=<server>:* docker compose -f deploy/compose.yaml up --build -d": NotRun(
         "Docker", "tests/helpers/services.py"
