@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from pipeline.sweeps import study
 from pipeline.sweeps.plan import Plan
 from pipeline.sweeps.study import Study
 
-TRIALS = 20
+TRIALS, MACHINES = 20, 12
 RUNNING = "SELECT count(*) FROM trials WHERE state = 'RUNNING'"
 SERVERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 MLP = {
@@ -135,6 +136,14 @@ def test_four_commands_share_a_sweep_and_one_is_killed(postgresql: str, machines
     assert len(below) == TRIALS
     assert below["tags.mlflow.runName"].is_unique
     assert set(below["tags.state"]) <= {"complete", "pruned"}
+
+
+def test_machines_that_start_together_make_the_tables_together(postgresql: str) -> None:
+    with sqlalchemy.create_engine(postgresql, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(sqlalchemy.text("CREATE DATABASE together"))
+    empty = postgresql.replace("/soundtrack", "/together")
+    with ThreadPoolExecutor(MACHINES) as machines:
+        assert len([*machines.map(study._storage, [empty] * MACHINES)]) == MACHINES
 
 
 def test_a_trial_is_said_to_run_as_long_as_it_does(
