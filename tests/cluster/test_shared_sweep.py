@@ -42,6 +42,7 @@ SPACE = {
     "model.dropout": {"low": 0.0, "high": 0.8},
 }
 Machines = Callable[[str, int], list[Path]]
+Sweep = Callable[[Path], "subprocess.Popen[str]"]
 
 
 @pytest.fixture(scope="module")
@@ -94,19 +95,32 @@ def machines(checkout: Path, empty_store: Path, tmp_path: Path, monkeypatch: pyt
     return make
 
 
-def sweep(machine: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli", "sweep", "mlp"],
-        cwd=machine,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(machine)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.fixture
+def sweep() -> Iterator[Sweep]:
+    """``sweep(machine)``: the command there, which the test ends with."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(machine: Path) -> "subprocess.Popen[str]":
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "pipeline.cli", "sweep", "mlp"],
+                cwd=machine,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(machine)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for command in started:
+        with suppress(ProcessLookupError):
+            os.killpg(command.pid, signal.SIGKILL)
 
 
-def test_four_commands_share_a_sweep_and_one_is_killed(postgresql: str, machines: Machines) -> None:
+def test_four_commands_share_a_sweep_and_one_is_killed(postgresql: str, machines: Machines, sweep: Sweep) -> None:
     commands = [sweep(machine) for machine in machines(postgresql, 4)]
     engine = sqlalchemy.create_engine(postgresql)
 
@@ -167,7 +181,9 @@ def test_a_trial_is_said_to_run_as_long_as_it_does(
         wait_until(lambda: heard() > began)
 
 
-def test_a_storage_that_cannot_be_used_is_named_without_its_password(postgresql: str, machines: Machines) -> None:
+def test_a_storage_that_cannot_be_used_is_named_without_its_password(
+    postgresql: str, machines: Machines, sweep: Sweep
+) -> None:
     for storage, cause in (
         (postgresql.replace("secret", "wrong"), "password authentication failed"),
         (f"postgresql://me:secret@127.0.0.1:{free_port()}/soundtrack", "refused"),
