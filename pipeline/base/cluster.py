@@ -4,11 +4,13 @@ Clips are read by path, on a file system that all machines share; results travel
 gives to another one, so that a killed worker costs nothing but time.
 """
 
+import logging
 import os
 import platform
 import re
 import shutil
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +26,7 @@ from threadpoolctl import ThreadpoolController
 
 from pipeline.base.errors import UserError
 
+log = logging.getLogger(__name__)
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 """The environment variable that Dask reads too."""
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -130,7 +133,7 @@ def given(where: str | None) -> Iterator[None]:
             block; None changes nothing.
 
     Raises:
-        UserError: there is no SLURM here, or Dask is not installed.
+        UserError: there is no SLURM here, it takes no jobs, or Dask is not installed.
     """
     if where is None:
         yield
@@ -149,18 +152,32 @@ def _own(kind: str, workers: int) -> Any:
     if kind == "slurm" and not shutil.which("sbatch"):
         raise UserError("--cluster slurm: there is no sbatch here: run it where jobs of SLURM are submitted")
     try:
+        from dask import config
         from dask_jobqueue import SLURMCluster
         from distributed import LocalCluster
     except ModuleNotFoundError:
         raise UserError(f"--cluster {kind} needs Dask: {INSTALL}") from None
     if kind == "local":
-        return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
-    # queue, account, memory: of Dask's own settings, ~/.config/dask/jobqueue.yaml
-    return SLURMCluster(cores=1, processes=1, n_workers=workers)
+        return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+    # queue, account, time: of Dask's own settings, ~/.config/dask/jobqueue.yaml
+    memory = config.get("jobqueue.slurm.memory", None) or "4 GB"
+    jobs = SLURMCluster(cores=1, processes=1, memory=memory)
+    test = ["sbatch", "--test-only"]
+    tried = subprocess.run(test, input=jobs.job_script(), capture_output=True, text=True, check=False)
+    if tried.returncode:
+        jobs.close()
+        raise UserError(
+            f"--cluster slurm: {tried.stderr.strip()}. Settings of jobs are in ~/.config/dask/jobqueue.yaml"
+        )
+    jobs.scale(workers)
+    log.warning("waiting until SLURM starts the first of %d jobs; squeue lists them", workers)
+    jobs.wait_for_workers(1)
+    return jobs
 
 
 def _starts(address: str) -> str:
-    return f"{sys.prefix}/bin/dask worker {address} --nthreads 1 --nworkers auto"
+    # as many as there are cores; "auto" would be fewer, of several threads, from five cores on
+    return f"{sys.prefix}/bin/dask worker {address} --nthreads 1 --nworkers -1"
 
 
 @cache
@@ -168,7 +185,8 @@ def environment() -> dict[str, str]:
     """What decides the bytes of a result besides a clip: the versions of what this package needs, and its own code."""
     needed = [re.split(r"[^\w.-]", one, maxsplit=1)[0] for one in requires("soundtrack") or [] if "extra ==" not in one]
     code = sha256(b"".join(file.read_bytes() for file in sorted(PACKAGE.rglob("*.py")))).hexdigest()[:8]
-    return {"Python": platform.python_version(), **{name: _version(name) for name in needed}, "this code": code}
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"Python": python, **{name: _version(name) for name in needed}, "this code": code}
 
 
 def _check(own: dict[str, str], wanted: dict[str, str], worker: str) -> None:
@@ -214,7 +232,7 @@ def _run(
     here = f"the worker {get_worker().address} on {socket.gethostname()}"
     _check(environment(), wanted, get_worker().address)  # it may have come after the work began
     if get_worker().state.nthreads > 1:
-        raise UserError(f"{here} works on several clips in one process: start it with --nthreads 1 --nworkers auto")
+        raise UserError(f"{here} works on several clips in one process: start it with --nthreads 1 --nworkers -1")
     if missing := [path for path in (folder, *there) if not os.path.exists(path)]:  # noqa: PTH110
         raise UserError(
             f"{here} does not see {missing[0]}: this checkout and the clips have to be on a file system that all share"

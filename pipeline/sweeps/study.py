@@ -38,6 +38,8 @@ COUNTED = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 BEAT_S, GRACE_S = 10, 60
 """In a shared storage a worker says this often that it runs its trial; after so long without a word another takes it."""
 POLL_S = 2
+TABLES = 20
+"""Of Optuna, and types, at each of which machines that begin together may collide."""
 RETRIES = 3
 """How often a trial is given back whose workers die: it may be what kills them."""
 DIRECTIONS = sqlalchemy.table("study_directions", sqlalchemy.column("study_id"))
@@ -297,9 +299,10 @@ def _storage(url: str | None) -> RDBStorage:
     beats: dict[str, Any] = {"heartbeat_interval": BEAT_S, "heartbeat_stale_trial_callback": again}
     opened = partial(RDBStorage, url, engine_kwargs={"pool_pre_ping": True}, grace_period=GRACE_S, **beats)
     try:
+        for _ in range(TABLES):
+            with suppress(sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):  # another machine made one
+                return opened()
         return opened()
-    except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
-        return opened()  # another machine made the tables meanwhile
     except ImportError as error:
         raise SweepError(f"sweeps.storage: {error.__cause__}: pip install 'soundtrack[postgresql]'") from None
 

@@ -1,10 +1,11 @@
-"""Embeddings of frozen backbones: computed once for each window and backbone, and cached."""
+"""Embeddings of frozen backbones: computed once for each window and backbone, here or on a cluster, and cached."""
 
 import functools
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from torch import nn
 from tqdm import tqdm
 
 from pipeline import models
-from pipeline.base import paths
+from pipeline.base import cluster, paths
 from pipeline.base.files import read_json
-from pipeline.base.parallel import cores
+from pipeline.base.parallel import cores, each, workers
 from pipeline.config.training import Training
 from pipeline.features.cache import FeatureCache, open_cache
-from pipeline.features.store import Block, block
+from pipeline.features.store import Block, Store, block
 from pipeline.models.exported import Exported, export
 from pipeline.training.dataset import Array, Feature, Index, Windows, even_batches
 from pipeline.training.hardware import has_gpu
@@ -28,6 +29,8 @@ from pipeline.workflow.cache_key import cache_key, code, libraries
 
 Run = Callable[[Array], Array]
 """Windows to embeddings (windows, width)."""
+Runs = Callable[[Feature, Sequence[Index]], Iterator[Array]]
+"""The same for each batch of (clip, offset)."""
 SPACINGS = TRAIN_SPACING, EVAL_SPACING = 0.5, 1.0
 """Distance between a clip's windows, in windows: of those that a head is trained on, and of those that are averaged, which
 are every second of them."""
@@ -64,9 +67,9 @@ def embed(
         spacings: one of SPACINGS for each of ``splits``.
     """
     pairs = [_half_apart(windows) for windows in splits]
-    each = [_embeddings(backbone, splits, pairs, settings, cache_dir) for backbone in backbones]
+    every = [_embeddings(backbone, splits, pairs, settings, cache_dir) for backbone in backbones]
     found = []
-    for windows, spacing, own, values in zip(splits, spacings, pairs, zip(*each, strict=True), strict=True):
+    for windows, spacing, own, values in zip(splits, spacings, pairs, zip(*every, strict=True), strict=True):
         clips = own[:, 0]
         number = np.arange(len(clips)) - np.searchsorted(clips, clips)  # within its clip
         used = number % round(spacing / TRAIN_SPACING) == 0
@@ -116,24 +119,29 @@ def _half_apart(windows: Windows) -> Index:
 @contextmanager
 def _open(
     backbone: nn.Module, windows: Windows, settings: Training, cache_dir: Path
-) -> Iterator[tuple[FeatureCache, Callable[[], Run]]]:
+) -> Iterator[tuple[FeatureCache, Callable[[], Runs]]]:
     """A backbone's cache, and the backbone, which is exported or moved to the GPU when first called for."""
-    twice = np.zeros(2, dtype=np.int64)
-    example = _feature(windows).cut(twice, twice)
+    feature, twice = _feature(windows), np.zeros((2, 2), dtype=np.int64)
     own = key(backbone, windows, settings)
 
     @functools.cache
-    def run() -> Run:
-        return _fitting(_on_gpu(backbone), settings.batch_size) if has_gpu(settings) else _on_cpu(backbone, example)
+    def run() -> Runs:
+        if has_gpu(settings):
+            return partial(_here, _fitting(_on_gpu(backbone), settings.batch_size))
+        example = feature.cut(*twice.T)
+        if cluster.asked():
+            return _on_cluster(backbone, example, cache_dir / f"{own}.onnx", stack)
+        return partial(_here, _on_cpu(backbone, example))
 
     def spec() -> dict[str, Any]:
-        return {"dtype": "float32", "width": run()(example).shape[1], "backbone": own}
+        (tried,) = run()(feature, [twice])
+        return {"dtype": "float32", "width": tried.shape[1], "backbone": own}
 
     def tracked() -> list[Path]:
         stores = [file.parent for file in sorted(paths.EMBEDDINGS.glob("*/*/*/spec.json"))]
         return [store for store in stores if read_json(store / "spec.json")["backbone"] == own]
 
-    with open_cache(cache_dir / own, spec, tracked) as cached:
+    with ExitStack() as stack, open_cache(cache_dir / own, spec, tracked) as cached:
         yield cached, run
 
 
@@ -169,7 +177,7 @@ def _embeddings(
 
 
 def _blocks(
-    windows: Windows, pairs: Index, run: Callable[[], Run], cached: FeatureCache, settings: Training
+    windows: Windows, pairs: Index, run: Callable[[], Runs], cached: FeatureCache, settings: Training
 ) -> Iterator[tuple[str, Block, bool]]:
     """For each clip: its key in the cache, its embeddings, and whether they are not in the cache yet."""
     sources = _sources(_feature(windows).digests, pairs)
@@ -197,22 +205,25 @@ def _feature(windows: Windows) -> Feature:
 
 
 def _computed(
-    windows: Windows, pairs: Index, missing: list[int], run: Callable[[], Run], settings: Training
+    windows: Windows, pairs: Index, missing: list[int], run: Callable[[], Runs], settings: Training
 ) -> Iterator[Array]:
     """The embeddings of each missing clip; batches are full however many windows a clip has."""
     todo = pairs[np.isin(pairs[:, 0], missing)]
     rows: dict[int, list[Array]] = {}
     if len(todo):
-        for batch in tqdm(
-            even_batches(todo, settings.batch_size), "embed", unit="batch", disable=None, dynamic_ncols=True
-        ):
-            (inputs,), _, clips = windows[batch]
-            for clip, row in zip(clips, run()(inputs), strict=True):
+        batches = even_batches(todo, settings.batch_size)
+        for batch, values in zip(batches, run()(_feature(windows), batches), strict=True):
+            for clip, row in zip(batch[:, 0], values, strict=True):
                 rows.setdefault(int(clip), []).append(row)
             # all but the last clip of a batch are complete
-            for clip in [clip for clip in rows if clip != int(clips[-1])]:
+            for clip in [clip for clip in rows if clip != int(batch[-1, 0])]:
                 yield np.stack(rows.pop(clip))
         yield from map(np.stack, rows.values())
+
+
+def _here(run: Run, feature: Feature, batches: Sequence[Index]) -> Iterator[Array]:
+    for batch in tqdm(batches, "embed", unit="batch", disable=len(batches) == 1 or None, dynamic_ncols=True):
+        yield run(feature.cut(*batch.T))
 
 
 def _on_gpu(backbone: nn.Module) -> Run:
@@ -248,6 +259,40 @@ def _on_cpu(backbone: nn.Module, example: Array) -> Run:
     """ONNX Runtime takes half of the time that torch takes there, and gives the same bits on any number of threads."""
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "backbone.onnx"
-        export(backbone, [torch.from_numpy(example)], ["window"], ["embedding"], graph)
+        _export(backbone, example, graph)
         exported = Exported(graph, cores())
     return lambda inputs: exported([inputs])
+
+
+def _export(backbone: nn.Module, example: Array, graph: Path) -> None:
+    export(backbone, [torch.from_numpy(example)], ["window"], ["embedding"], graph)
+
+
+def _on_cluster(backbone: nn.Module, example: Array, graph: Path, stack: ExitStack) -> Runs:
+    """As on this machine's CPU, to the bit.
+
+    Args:
+        graph: where all machines see it, until the stack closes.
+    """
+    _export(backbone, example, graph)
+    stack.callback(graph.unlink)
+    pool = stack.enter_context(workers())
+
+    def runs(feature: Feature, batches: Sequence[Index]) -> Iterator[Array]:
+        store = Path(feature.array.filename).parent  # type: ignore[attr-defined]  # a memmap
+        own = [np.stack([feature.starts[clips], feature.stops[clips], at]) for clips, at in (b.T for b in batches)]
+        return each(pool, partial(_there, graph, store, feature.frames), own, "embed", "batch")
+
+    return runs
+
+
+def _there(graph: Path, store: Path, frames: int, windows: Index) -> Array:
+    """The embeddings of windows, each a clip's first row, the one past its last, and an offset: a worker reads the store itself."""
+    (starts, stops, offsets), stored = windows, Store(store)
+    feature = Feature(stored.array, starts, stops, stored.spec, frames)
+    return _loaded(graph)([feature.cut(np.arange(len(offsets)), offsets)])
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(graph: Path) -> Exported:
+    return Exported(graph, threads=1)

@@ -88,6 +88,8 @@ def _started(settings: Training, said: Any) -> list[Process]:
         free.bind(("", 0))
         # C++ warns where all parameters are used, which is looked for since some networks have others
         shared = {"MASTER_PORT": str(free.getsockname()[1]), "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    # where this is not set Lightning takes as many threads as there are cores, and so other sums on another machine
+    shared["OMP_NUM_THREADS"] = str(settings.threads)
     command = [sys.executable, "-m", __name__]
     places: list[dict[str, str]] = [{}]
     if settings.nodes > 1:  # SLURM tells each process where it is

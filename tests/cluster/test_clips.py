@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,15 +17,18 @@ import pytest
 import yaml
 from checkouts import TINY_FEATURES, make_music
 from dasks import Dask
+from leaves import changed
+from networks import make_resnet, make_sound
 from processes import PATIENCE_S, ROOT, wait_until
 from remote import slowly, threads, touched
+from tiny import make_features, tiny
 
 from pipeline import config
 from pipeline.base import cluster, parallel, paths
 from pipeline.base.cluster import ADDRESS
 from pipeline.base.errors import UserError
 from pipeline.base.files import write_text
-from pipeline.base.parallel import AHEAD, each, workers
+from pipeline.base.parallel import AHEAD, cores, each, workers
 from pipeline.tracking.registry import BUNDLE
 
 MINE = 900
@@ -103,6 +107,31 @@ def test_two_workers_give_the_same_bytes_as_one_machine(model: Path, dask: Dask)
     assert len(json.loads(together["songs.json"])["songs"]) >= 3 * CLIPS
 
 
+@pytest.mark.usefixtures("checkout")
+def test_two_workers_embed_as_one_machine(dask: Dask) -> None:
+    """Frozen backbones: one sees images, one windows of samples."""
+    make_features()
+    make_resnet(paths.WEIGHTS / "mobilenet_v2", 1)
+    make_sound(paths.WEIGHTS / "sound", "wav2vec2")
+    content = tiny()
+    content["experiments"] = {key: content["experiments"][key] for key in ("transfer", "sound")}
+    del content["tutorial"]
+    paths.PARAMS.write_text(yaml.safe_dump(changed(content, {"leak": []})))
+
+    def embedded() -> dict[str, bytes]:
+        typed("pipeline.stages", "inputs")
+        return {str(file): file.read_bytes() for file in paths.EMBEDDINGS.rglob("*") if file.is_file()}
+
+    alone = embedded()
+    assert {"transfer", "sound"} <= {Path(name).parts[1] for name in alone}
+    for folder in (paths.EMBEDDINGS, paths.INPUTS, paths.cache()):
+        shutil.rmtree(folder)
+    dask.start(2)
+    assert embedded() == alone
+    assert dask.loaded("onnxruntime") == [True, True], "both have embedded"
+    assert not [*paths.cache().rglob("*.onnx")]
+
+
 @music_here
 def test_a_worker_killed_in_the_middle_costs_nothing(dask: Dask) -> None:
     typed("pipeline.stages", "audit")
@@ -152,14 +181,15 @@ def test_a_scheduler_that_does_not_answer_is_named() -> None:
     assert "Traceback" not in said
 
 
-def test_a_cluster_without_workers_is_named(dask: Dask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_without_workers_is_named_with_the_command_that_starts_them(
+    dask: Dask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dask.start(0)
     monkeypatch.setattr(cluster, "JOIN_S", 1)
-    with (
-        pytest.raises(UserError, match=r"has no workers: start some with `.*dask worker tcp://.* --nthreads 1"),
-        workers(),
-    ):
+    with pytest.raises(UserError, match=r"has no workers: start some with `") as said, workers():
         pass
+    dask.run(*shlex.split(str(said.value).split("`")[1])[1:])
+    wait_until(lambda: dask.threads() == [1] * cores(), dask.processes[-1])
 
 
 @music_here
@@ -241,17 +271,51 @@ def test_nothing_of_it_is_used_without_the_address(monkeypatch: pytest.MonkeyPat
         assert not isinstance(pool, cluster.Cluster)
 
 
-def test_repro_brings_a_cluster_that_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of programs that run jobs as SLURM does, here and at once."""
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    (folder / "sbatch").write_text(SBATCH.format(folder=folder))
+    (folder / "scancel").write_text(SCANCEL.format(folder=folder))
+    for program in folder.iterdir():
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+SBATCH = """#!/bin/sh
+[ "$1" = --test-only ] && exit
+cp "$1" {folder}/job$$.sh  # which is deleted then
+setsid sh {folder}/job$$.sh >{folder}/log 2>&1 &
+echo "Submitted batch job $!"
+"""
+SCANCEL = """#!/bin/sh
+touch {folder}/cancelled$1
+kill -- -$1
+"""
+
+
+def test_jobs_that_slurm_refuses_are_not_waited_for(slurm: Path) -> None:
+    pytest.importorskip("distributed", reason="pip install '.[dask]'")
+    (slurm / "sbatch").write_text("#!/bin/sh\necho 'sbatch: error: invalid account' >&2\nexit 1\n")
+    with pytest.raises(UserError, match="--cluster slurm: sbatch: error: invalid account"), cluster.given("slurm:1"):
+        pass
+
+
+@pytest.mark.parametrize("where", ["local:1", "slurm:1"])
+def test_repro_brings_a_cluster_that_ends_with_it(where: str, slurm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `soundtrack repro --cluster local:1` does for its stages."""
     pytest.importorskip("distributed", reason="pip install '.[dask]'")
     monkeypatch.setenv(ADDRESS, "")
-    with cluster.given("local:1"):
+    with cluster.given(where):
         stage = [sys.executable, "-c", STAGE]
         address = subprocess.run(
             stage, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, check=True, stdout=-1
         ).stdout
         assert address.strip() == os.environ[ADDRESS]
     assert not cluster.asked()
+    assert len([*slurm.glob("cancelled*")]) == (where == "slurm:1")
 
 
 STAGE = """

@@ -33,13 +33,23 @@ def test_the_services_are_the_same() -> None:
             continue
         command = COMPOSE[name]["command"]
         wanted = command if isinstance(command, list) else shlex.split(command.replace(",${HOSTS:-localhost}", ""))
-        assert container["args"] == [word.replace("${PASSWORD}", "$(PASSWORD)") for word in wanted]
+        assert container["args"] == wanted
 
 
-def test_kubectl_reads_them() -> None:
+def test_nobody_is_answered_but_this_machine_unless_its_address_is_given() -> None:
+    ports = [port for service in COMPOSE.values() for port in service.get("ports", [])]
+    assert len(ports) == 5
+    assert all(port.startswith("${ADDRESS:-127.0.0.1}:") for port in ports)
+
+
+def test_kubectl_reads_them_with_a_password(tmp_path: Path) -> None:
     if not shutil.which("kubectl"):
         pytest.skip("kubectl is not here")
-    done = subprocess.run(["kubectl", "kustomize", str(KUBERNETES)], capture_output=True, text=True, check=True)
+    shutil.copytree(KUBERNETES, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("password.env"))
+    command = ["kubectl", "kustomize", str(tmp_path)]
+    assert "password.env" in subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    (tmp_path / "password.env").write_text("PASSWORD=a-password\n")
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     kinds = [one["kind"] for one in yaml.safe_load_all(done.stdout)]
     assert {"Secret", "ConfigMap", "StatefulSet", "Deployment", "Job"} <= set(kinds)
     assert kinds.count("Service") == sum(one["kind"] == "Service" for one in described())

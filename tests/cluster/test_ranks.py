@@ -31,7 +31,7 @@ Made = Callable[..., None]
 
 SRUN = """#!{python}
 # Starts its command as srun does in a job of SLURM, all nodes being this one: it is told of its place, and gets all input.
-import os, subprocess, sys
+import os, subprocess, sys, threading
 options = dict(word[2:].split("=") for word in sys.argv[1:4])
 nodes, tasks = int(options["nodes"]), int(options["ntasks-per-node"])
 ranks = [
@@ -42,13 +42,14 @@ ranks = [
     }})
     for node in range(nodes) for task in range(tasks)
 ]
-while part := os.read(0, 65536):
-    for rank in ranks:
-        rank.stdin.write(part)
-        rank.stdin.flush()
-for rank in ranks:
-    rank.stdin.close()
-sys.exit(max(rank.wait() for rank in ranks))
+def forward():
+    while part := os.read(0, 65536):
+        for rank in ranks:
+            rank.stdin.write(part)
+            rank.stdin.flush()
+
+threading.Thread(target=forward, daemon=True).start()
+os._exit(max(rank.wait() for rank in ranks))
 """
 
 

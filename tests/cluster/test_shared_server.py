@@ -8,12 +8,15 @@ from typing import Any
 
 import documented
 import pytest
-from checkouts import NOTHING, begin, commit, edit_params, environment, link_environment, make_music, ran, run
+from checkouts import CLIPS, NOTHING, begin, commit, edit_params, environment, link_environment, make_music, ran, run
 from documented import Typed
-from lab import ADD, ADD_SSH, CLONE, COMMANDS, ENDPOINT, PULL, PUSH, PUSH_SSH, REPRO, SYNC
+from lab import ADD, ADD_SSH, CLONE, COMMANDS, ENDPOINT, FETCH, PULL, PUSH, PUSH_SSH, REPRO, SYNC, UPDATE
 from mlflow import MlflowClient
 from processes import wait_until
 from services import KEYS, MISSING, PASSWORD, Program, mlflow_server, object_store, postgresql, ssh_server
+
+from pipeline.base import paths
+from pipeline.data import clips
 
 boto3 = pytest.importorskip("boto3", reason=MISSING)
 for package in ("dvc_s3", "dvc_ssh", "psycopg"):
@@ -34,6 +37,11 @@ class Lab:
 
     def client(self) -> MlflowClient:
         return MlflowClient(self.address, self.address)
+
+    def bucket(self) -> Any:
+        """A client of the object store."""
+        keys = {"aws_access_key_id": "soundtrack", "aws_secret_access_key": PASSWORD}
+        return boto3.client("s3", endpoint_url=self.store, region_name="us-east-1", **keys)
 
     def runs(self) -> dict[str, Any]:
         """The last of each name."""
@@ -83,16 +91,9 @@ def test_every_run_artifact_and_model_is_on_the_server(lab: Lab) -> None:
         assert runs[key].outputs.model_outputs
     champion = client.get_model_version_by_alias("soundtrack", "champion")
     assert champion.run_id in {runs[key].info.run_id for key in EXPERIMENTS}
-    content = boto3.client(
-        "s3",
-        endpoint_url=lab.store,
-        aws_access_key_id="soundtrack",
-        aws_secret_access_key=PASSWORD,
-        region_name="us-east-1",
-    )
     kept = [
         one["Key"]
-        for page in content.get_paginator("list_objects_v2").paginate(Bucket="mlflow")
+        for page in lab.bucket().get_paginator("list_objects_v2").paginate(Bucket="mlflow")
         for one in page.get("Contents", [])
     ]
     assert sum(name.endswith("model.onnx") for name in kept) >= len(EXPERIMENTS)
@@ -126,6 +127,28 @@ def test_a_clone_pulls_by_ssh(lab: Lab, tmp_path: Path) -> None:
         output = _cloned(lab, tmp_path, "near", {})
     assert ran(output) == []
     assert NOTHING in output
+
+
+def test_music_in_a_bucket_is_fetched_and_so_is_what_is_new(lab: Lab, tmp_path: Path) -> None:
+    def upload(folder: Path, clips: int) -> None:
+        make_music(folder, clips)
+        for file in folder.rglob("*.wav"):
+            lab.bucket().upload_file(str(file), "dvc", f"songs/{file.parent.name}/{file.name}")
+
+    def good(checkout: Path) -> int:
+        run(checkout, "dvc", "repro", "--quiet", "audit")
+        return len(clips.good(clips.read(checkout / paths.CLIPS)))
+
+    lab.typed(tmp_path, CLONE, instead={"<repository>": str(lab.checkout)})
+    checkout, keys = tmp_path / "music", {**KEYS, "AWS_ENDPOINT_URL": lab.store}
+    link_environment(checkout)
+    (checkout / "data/music.dvc").unlink()
+    upload(tmp_path / "songs", CLIPS)
+    lab.typed(checkout, FETCH, instead={"<bucket>": "dvc", "<folder>": "songs"}, variables=keys)
+    before = good(checkout)
+    upload(tmp_path / "more", CLIPS + 1)
+    lab.typed(checkout, UPDATE, variables=keys)
+    assert good(checkout) == before * (CLIPS + 1) / CLIPS
 
 
 def test_a_server_killed_while_a_network_trains_loses_nothing(lab: Lab) -> None:

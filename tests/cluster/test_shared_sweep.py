@@ -7,12 +7,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import optuna
 import pytest
+import sqlalchemy
 import yaml
 from leaves import changed
 from optuna.trial import TrialState
@@ -20,9 +23,14 @@ from processes import PATIENCE_S, ROOT, free_port, wait_until
 from running import split
 from tiny import make_features, tiny
 
+from pipeline import config
 from pipeline.base import paths
+from pipeline.sweeps import study
+from pipeline.sweeps.plan import Plan
+from pipeline.sweeps.study import Study
 
-TRIALS = 20
+TRIALS, MACHINES = 20, 12
+RUNNING = "SELECT count(*) FROM trials WHERE state = 'RUNNING'"
 SERVERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 MLP = {
     "features": ["tabular"],
@@ -34,6 +42,7 @@ SPACE = {
     "model.dropout": {"low": 0.0, "high": 0.8},
 }
 Machines = Callable[[str, int], list[Path]]
+Sweep = Callable[[Path], "subprocess.Popen[str]"]
 
 
 @pytest.fixture(scope="module")
@@ -86,30 +95,46 @@ def machines(checkout: Path, empty_store: Path, tmp_path: Path, monkeypatch: pyt
     return make
 
 
-def sweep(machine: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli", "sweep", "mlp"],
-        cwd=machine,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(machine)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.fixture
+def sweep() -> Iterator[Sweep]:
+    """``sweep(machine)``: the command there, which the test ends with."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(machine: Path) -> "subprocess.Popen[str]":
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "pipeline.cli", "sweep", "mlp"],
+                cwd=machine,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(machine)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for command in started:
+        with suppress(ProcessLookupError):
+            os.killpg(command.pid, signal.SIGKILL)
 
 
-def test_four_commands_share_a_sweep_and_one_is_killed(postgresql: str, machines: Machines) -> None:
+def test_four_commands_share_a_sweep_and_one_is_killed(postgresql: str, machines: Machines, sweep: Sweep) -> None:
     commands = [sweep(machine) for machine in machines(postgresql, 4)]
+    engine = sqlalchemy.create_engine(postgresql)
 
-    def trials() -> list[optuna.trial.FrozenTrial]:
-        names = optuna.get_all_study_names(postgresql)
-        return optuna.load_study(study_name=names[0], storage=postgresql).get_trials() if names else []
+    def running() -> int:
+        with suppress(sqlalchemy.exc.ProgrammingError), engine.connect() as connection:  # no tables yet
+            return int(connection.execute(sqlalchemy.text(RUNNING)).scalar_one())
+        return 0
 
-    wait_until(lambda: sum(one.state == TrialState.RUNNING for one in trials()) == 4, commands[0])
+    wait_until(lambda: running() == 4, commands[0])
     os.killpg(commands[2].pid, signal.SIGKILL)
     printed = [command.communicate(timeout=PATIENCE_S)[0] for command in commands]
     assert [command.returncode for command in commands] == [0, 0, -signal.SIGKILL, 0], printed
-    ended = trials()
+    (name,) = optuna.get_all_study_names(postgresql)
+    ended = optuna.load_study(study_name=name, storage=postgresql).get_trials()
     states = [one.state for one in ended]
     assert states.count(TrialState.COMPLETE) + states.count(TrialState.PRUNED) == TRIALS
     (lost,) = [one for one in ended if one.state == TrialState.FAIL]
@@ -127,7 +152,38 @@ def test_four_commands_share_a_sweep_and_one_is_killed(postgresql: str, machines
     assert set(below["tags.state"]) <= {"complete", "pruned"}
 
 
-def test_a_storage_that_cannot_be_used_is_named_without_its_password(postgresql: str, machines: Machines) -> None:
+def test_machines_that_start_together_make_the_tables_together(postgresql: str) -> None:
+    with sqlalchemy.create_engine(postgresql, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(sqlalchemy.text("CREATE DATABASE together"))
+    empty = postgresql.replace("/soundtrack", "/together")
+    with ThreadPoolExecutor(MACHINES) as machines:
+        assert len([*machines.map(study._storage, [empty] * MACHINES)]) == MACHINES
+
+
+def test_a_trial_is_said_to_run_as_long_as_it_does(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the others would take it for that of a dead one after a minute."""
+    storage = f"sqlite:///{tmp_path}/sweeps.db"
+    (machine,) = machines(storage, 1)
+    monkeypatch.chdir(machine)
+    monkeypatch.setattr(study, "BEAT_S", 0.1)
+    own, engine = Study(Plan(config.load(), "mlp")), sqlalchemy.create_engine(storage)
+
+    def heard() -> str:
+        with engine.connect() as connection:
+            return str(connection.execute(sqlalchemy.text("SELECT heartbeat FROM trial_heartbeats")).scalar_one())
+
+    trial = own.ask(TRIALS)
+    assert trial is not None
+    began = heard()
+    with own.alive(trial):
+        wait_until(lambda: heard() > began)
+
+
+def test_a_storage_that_cannot_be_used_is_named_without_its_password(
+    postgresql: str, machines: Machines, sweep: Sweep
+) -> None:
     for storage, cause in (
         (postgresql.replace("secret", "wrong"), "password authentication failed"),
         (f"postgresql://me:secret@127.0.0.1:{free_port()}/soundtrack", "refused"),

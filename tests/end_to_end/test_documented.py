@@ -38,6 +38,11 @@ class NotRun(NamedTuple):
     """What `make` says that it would run."""
 
 
+KUBERNETES = (
+    "echo PASSWORD=<password> > deploy/kubernetes/password.env",
+    "kubectl apply -k deploy/kubernetes",
+    "kubectl --namespace soundtrack port-forward service/mlflow 5000",
+)
 NOT_RUN = {
     "make install": NotRun(
         "a network and minutes", ".ci/run", "python -m pip --disable-pip-version-check --quiet --quiet install"
@@ -55,11 +60,12 @@ NOT_RUN = {
     "python -m benchmarks choice": NotRun("half an hour of training", "tests/evaluation/test_choice_benchmark.py"),
     "python -m benchmarks repro --against a418a4b": NotRun("half an hour", "tests/end_to_end/test_jobs.py"),
     "make situations": NotRun("it plays commands itself", ".ci/run", "python tests/situations.py"),
+    "python -m benchmarks --only cluster": NotRun("Dask, and an idle machine", "tests/cluster/test_clips.py"),
     "python -m benchmarks scale": NotRun("a quarter of an hour", "tests/test_scale.py"),
-    "PASSWORD=<password> HOSTS=<server>:* docker compose -f deploy/compose.yaml up --build -d": NotRun(
+    "PASSWORD=<password> ADDRESS=<address> HOSTS=<server>:* docker compose -f deploy/compose.yaml up --build -d": NotRun(
         "Docker", "tests/helpers/services.py"
     ),
-    "kubectl apply -k deploy/kubernetes": NotRun("Kubernetes", "tests/cluster/test_deploy.py"),
+    **dict.fromkeys(KUBERNETES, NotRun("Kubernetes", "tests/cluster/test_deploy.py")),
     **dict.fromkeys(lab.COMMANDS, NotRun("servers", "tests/cluster/test_shared_server.py")),
     "make pictures": NotRun("Chromium", "tests/browser/test_page.py", "benchmarks.pictures"),
     "make lint": NotRun("`make test` runs it", ".ci/run", "lint-imports"),

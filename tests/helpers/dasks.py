@@ -23,12 +23,12 @@ class Dask:
         from distributed import Client
 
         file = self.folder / "scheduler.json"
-        scheduler = self._run("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
+        scheduler = self.run("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
         wait_until(lambda: file.exists() and file.read_text().strip().endswith("}"), scheduler)
         address: str = json.loads(file.read_text())["address"]
         own = ["--nthreads", "1", "--local-directory", str(self.folder), *options]
         for _ in range(workers):
-            self._run("worker", address, *own, **(variables or {}))
+            self.run("worker", address, *own, **(variables or {}))
         with Client(address, set_as_default=False) as client:
             if workers:
                 client.wait_for_workers(workers)
@@ -36,7 +36,7 @@ class Dask:
         os.environ[ADDRESS] = address
         return address
 
-    def _run(self, *command: str, **variables: str) -> "subprocess.Popen[bytes]":
+    def run(self, *command: str, **variables: str) -> "subprocess.Popen[bytes]":
         with (self.folder / "dask.log").open("ab") as said:
             self.processes.append(
                 subprocess.Popen(
@@ -48,6 +48,20 @@ class Dask:
                 )
             )
         return self.processes[-1]
+
+    def threads(self) -> list[int]:
+        """Of each worker."""
+        from distributed import Client
+
+        with Client(os.environ[ADDRESS], set_as_default=False) as client:
+            return list(client.nthreads().values())
+
+    def loaded(self, module: str) -> list[bool]:
+        """Whether each worker has imported it."""
+        from distributed import Client
+
+        with Client(os.environ[ADDRESS], set_as_default=False) as client:
+            return list(client.run(lambda: module in sys.modules).values())
 
     def end(self) -> None:
         for process in self.processes[::-1]:

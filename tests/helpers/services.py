@@ -28,7 +28,7 @@ def composed(service: str, instead: Mapping[str, str]) -> list[str]:
     content: dict[str, Any] = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
     command = content["services"][service]["command"]
     text = shlex.join(command) if isinstance(command, list) else command
-    for part, other in {**instead, "${PASSWORD}": PASSWORD}.items():
+    for part, other in instead.items():
         text = text.replace(part, other)
     return shlex.split(text)
 
@@ -134,10 +134,12 @@ def mlflow_server(folder: Path, database: str, store: str) -> Program:
     """Not started; it listens at ``folder / "port"``."""
     port = free_port()
     (folder / "port").write_text(str(port))
-    here = {"postgresql://soundtrack:${PASSWORD}@database:5432": database, "0.0.0.0": "127.0.0.1", "5000": str(port)}
+    database = database.replace(f":{PASSWORD}@", "@")
+    here = {"postgresql://soundtrack@database:5432": database, "0.0.0.0": "127.0.0.1", "5000": str(port)}
     command = composed("mlflow", {**here, ",${HOSTS:-localhost}": ""})
     program = [sys.executable, "-m", *command, "--workers", "1"]
-    environment = {**os.environ, **KEYS, "MLFLOW_S3_ENDPOINT_URL": store, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    variables = {"PGPASSWORD": PASSWORD, "MLFLOW_S3_ENDPOINT_URL": store, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = {**os.environ, **KEYS, **variables}
     return Program(program, folder / "mlflow.log", lambda: listens(port), env=environment, cwd=folder)
 
 
