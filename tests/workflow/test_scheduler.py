@@ -258,6 +258,30 @@ def test_ctrl_c_ends_all_stages_in_a_sentence_and_the_same_command_goes_on(proje
     assert "begin data" not in log(project)
 
 
+LIBRARY = """
+import pathlib, time
+begin = time.monotonic()
+while not pathlib.Path({log!r}).exists() and time.monotonic() < begin + 60:
+    time.sleep(0.05)
+pathlib.Path({told!r}).write_text(str(pathlib.Path({log!r}).exists()))
+"""
+
+
+def test_the_first_stage_does_not_wait_for_the_libraries_of_later_ones(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library takes until then to import."""
+    told = project / "told"
+    (project.parent / "librosa.py").write_text(LIBRARY.format(log=str(project / "log"), told=str(told)))
+    monkeypatch.setenv("PYTHONPATH", f"{project.parent}:{ROOT}")
+    with started(project) as process:
+        output = process.communicate()[0].decode()
+    assert process.returncode == 0, output
+    if sys.platform == "linux":
+        wait_until(told.exists)
+        assert told.read_text() == "True"
+
+
 def test_a_terminal_shows_what_runs_in_one_line_that_never_covers_others(project: Path) -> None:
     sized = ("sh", "-c", 'stty cols 100 rows 30; exec "$@"', "sh")
     with started(project, sys.executable, "-c", TERMINAL, *sized) as process:
