@@ -11,6 +11,8 @@ PARAMS = Path("params.yaml")
 GENRES = Path("genres.yaml")
 """Which tags of a pre-trained network stand for which genre."""
 LOCK = Path("dvc.lock")
+DVC_BUSY = Path(".dvc/tmp/lock")
+"""The file that DVC locks while it reads or writes dvc.lock, not while a stage runs."""
 
 MUSIC = Path("data/music")
 """A person's own music, brought in by ``soundtrack import`` and versioned with ``dvc add``."""

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from importlib.metadata import version
 from operator import itemgetter
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from filelock import FileLock, Timeout
 
 from pipeline.base import paths
 from pipeline.data import clips
@@ -20,6 +22,8 @@ from pipeline.data import clips
 LIBRARIES = ("torch", "pytorch-lightning", "librosa", "scikit-learn", "mlflow", "dvc", "numpy", "pandas")
 WRITTEN = ("**/dvc.lock", "**/metrics/*", "**/metrics.json", "lessons/*/*.png")
 """Outputs of the pipelines that a person commits. They do not count as changes, or each run would make the next one dirty."""
+DVC_WORKS_S = 60
+"""How long DVC may keep its lock, for instance while it reads what a stage has written."""
 CODE = (".py", ".yaml", ".j2", ".dvc")
 """Untracked files that can change a result; others are a person's notes and lists."""
 
@@ -63,7 +67,7 @@ def _tracked_data() -> dict[str, str]:
     """md5 by path, from dvc.lock, of data and features; and of the imported music."""
     found: dict[str, str] = {}
     if paths.LOCK.exists():
-        stages = _yaml(paths.LOCK).get("stages", {})
+        stages = _lock_file().get("stages", {})
         for out in [out for stage in stages.values() for out in stage.get("outs", [])]:
             place = Path(out["path"])
             if place.parts[0] in ("data", "features") and place != paths.INPUTS:
@@ -72,6 +76,15 @@ def _tracked_data() -> dict[str, str]:
     if pointer.exists():
         found[paths.MUSIC.as_posix()] = _version(_yaml(pointer)["outs"][0])
     return found
+
+
+def _lock_file() -> dict[str, Any]:
+    """dvc.lock, read while DVC does not write it: it does so in place, at the end of a stage that runs beside this one."""
+    with ExitStack() as stack:
+        if paths.DVC_BUSY.exists():
+            with suppress(Timeout, PermissionError):  # DVC at long work, which writes last; another user's checkout
+                stack.enter_context(FileLock(paths.DVC_BUSY, timeout=DVC_WORKS_S))
+        return _yaml(paths.LOCK)
 
 
 def _version(out: Mapping[str, Any]) -> str:
