@@ -165,7 +165,7 @@ def _graph(files: Sequence[Path]) -> tuple[Graph, set[str]]:
     changed: set[str] = set()
     try:
         for project in dict.fromkeys(Repo.find_root(str(file.parent)) for file in files):
-            with Repo(project) as repo:
+            with Repo(project) as repo, repo.lock:  # else a dvc.lock that is being written could be read
                 known = repo.index.graph
                 # what has no command is data that `dvc add` keeps
                 stages = [stage for stage in known if stage.cmd is not None and stage.path in places]
@@ -174,8 +174,7 @@ def _graph(files: Sequence[Path]) -> tuple[Graph, set[str]]:
                     for stage in stages
                 }
                 _present(stages)
-                with repo.lock:
-                    changed |= {stage.addressing for stage in stages if stage.status()}
+                changed |= {stage.addressing for stage in stages if stage.status()}
     except DvcException as error:
         raise UserError(str(error)) from None
     return graph, changed
