@@ -44,7 +44,7 @@ def learned(folder: Path) -> pd.DataFrame:
     """Answers of the folds' models in the folder to clips that they were trained on; none where nothing is cross-validated."""
     files = [folder / one.trial.name / LEARNED for one in specs(folder)]
     found = [pd.read_parquet(file) for file in files if file.exists()]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["fold", "seed"])
 
 
 def without_branches(folder: Path, table: pd.DataFrame, split: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -154,6 +154,11 @@ def test_the_score_that_is_expected_of_the_refit_is_a_fifth_of_the_way_to_that_o
     champion_of(checkout)
     champion_of(checkout)
     card = paths.CARD.read_text()
+    for file in paths.MODELS.rglob("learned.parquet"):
+        file.unlink()  # as models that were trained before there was one
+    evaluate("logreg")
+    old = read_json(paths.EVALUATION / "logreg" / paths.SCORES)
+    assert old["expected_macro_f1"] == old["valid_macro_f1"] == validation
     assert f"learned from more clips than the models of the folds: {scores['expected_macro_f1']:.2f} (" in card
     assert f"expected and on test: version 1 (logreg) {scores['expected_macro_f1']:.2f} and" in card
 
