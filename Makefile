@@ -121,7 +121,8 @@ clean: ## remove the environment and all outputs, but no run and not DVC's cache
 
 # uv installs in a tenth of pip's time. It does not read pip's settings, so these are told to it; where it does not get the
 # packages, pip does. --no-deps, since resolving takes pip minutes: the lock is complete, and the last line adds what a CUDA build
-# of torch needs beyond it. Last, all that stages import is compiled, and numba's functions are.
+# of torch needs beyond it. Last, all that stages and a run with nothing to do import is compiled, for those whose Python writes no
+# bytecode (PYTHONDONTWRITEBYTECODE), and numba's functions are.
 UV = UV_NATIVE_TLS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python $(UV_SETTINGS)
 UV_SETTINGS = $$($(BIN)/python -m pip config list | sed -nE "s/^[^=]*\.(index-url|find-links)='(.*)'$$/--\1 \2/p")
 LOCKED = --no-deps -r requirements.lock
@@ -137,5 +138,6 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(UV) $(LOCKED) || $(PIP) install --no-compile $(LOCKED)
 	@$(UV) $(EDITABLE) || PYTHONWARNINGS=ignore $(PIP) install --no-compile $(EDITABLE)
 	@export PYTHONDONTWRITEBYTECODE=; $(BIN)/python -m pipeline.workflow.prefork & \
-		$(BIN)/python -m pipeline.features.numba_cache || true; wait
+		{ $(BIN)/python -m pipeline.features.numba_cache; $(BIN)/python -m compileall -q pipeline; \
+		$(BIN)/dvc repro --dry; $(BIN)/soundtrack status; } > /dev/null || true; wait
 	@touch $@

@@ -1,5 +1,6 @@
 """Reads params.yaml."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,13 @@ def read(file: Path, kind: type[AnySection]) -> AnySection:
 def read_yaml(file: Path, place: str) -> Any:
     """``place`` says in messages where commands have to run."""
     try:
+        text = file.read_text(encoding="utf-8")
         # YAML 1.2, as DVC: `dvc exp run -S` writes 1e-05, which is a text in PyYAML's YAML 1.1
-        return YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+        return json.loads(text) if file.suffix == ".json" else YAML(typ="safe", pure=True).load(text)
     except FileNotFoundError:
         raise ParamsError(f"{file} is not here: run from {place}") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{file} is not readable as YAML: {error}") from None
+    except (YAMLError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ParamsError(f"{file} is not readable: {error}") from None
 
 
 def find_block(section: str, blocks: Mapping[str, AnySection], key: str, file: str = "params.yaml") -> AnySection:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipeline.base.text import listed
 from pipeline.evaluation import bootstrap, metrics
+from pipeline.evaluation.ranking import ranked
 
 BASELINE = "majority"
 """Name of the model that always predicts the most frequent label; it is chosen only where it has the highest score."""
@@ -60,8 +61,8 @@ def choose(
         seed: of the bootstrap.
     """
     scores = {key: metrics.mean_scores(rows, "valid") for key, rows in valid.items()}
-    ranked = sorted(valid, key=lambda key: metrics.ranked(key, scores[key]))
-    best, *others = ranked
+    order = sorted(valid, key=lambda key: ranked(key, scores[key]))
+    best, *others = order
     near = [key for key in others if scores[best]["valid_macro_f1"] - scores[key]["valid_macro_f1"] <= NEAR]
     level = [best, *(key for key in near if models[key] != BASELINE and _level(valid[best], valid[key], seed))]
     cheapest = min(costs[key] for key in level)

@@ -4,8 +4,7 @@ Predictions are a table with one row per clip: ``clip_id``, ``part`` (``valid`` 
 (the true one), ``predicted``, and one column ``p:<label>`` per label with its probability.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -103,15 +102,6 @@ def confusion(predictions: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
     counts = pd.crosstab(predictions["label"], predictions["predicted"])
     actual, predicted = (pd.Index(labels, name=name) for name in ("actual", "predicted"))
     return counts.reindex(index=actual, columns=predicted, fill_value=0)
-
-
-def ranked(key: str, scores: Mapping[str, float]) -> tuple[float, float, str]:
-    """Key to sort models by, best first: validation macro F1, of equals validation loss, then the key.
-
-    A score that is not finite is worse than any other.
-    """
-    f1, loss = scores["valid_macro_f1"], scores["valid_loss"]
-    return (-f1 if math.isfinite(f1) else math.inf, loss if math.isfinite(loss) else math.inf, key)
 
 
 def fluctuation(history: pd.Series) -> float:

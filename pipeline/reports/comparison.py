@@ -15,7 +15,7 @@ from pipeline.base import files, paths
 from pipeline.base.text import UNKNOWN, duration
 from pipeline.evaluation.bootstrap import Comparison, Interval
 from pipeline.evaluation.choice import Choice
-from pipeline.evaluation.metrics import ranked
+from pipeline.evaluation.ranking import ranked
 from pipeline.reports import answer, figures
 from pipeline.reports.entries import DataSummary, Entry
 from pipeline.reports.figures import number
@@ -81,7 +81,7 @@ def comparison(
 
 
 def rank(entries: list[Entry], chosen: str) -> list[Entry]:
-    """The chosen one first, then the best, see :func:`pipeline.evaluation.metrics.ranked`."""
+    """The chosen one first, then the best, see :func:`pipeline.evaluation.ranking.ranked`."""
     return sorted(entries, key=lambda entry: (entry.key != chosen, *ranked(entry.key, entry.metrics)))
 
 

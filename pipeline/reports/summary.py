@@ -12,7 +12,7 @@ from pipeline.base import paths
 from pipeline.base.errors import UserError
 from pipeline.base.files import read_json
 from pipeline.base.text import UNKNOWN, duration, interval
-from pipeline.evaluation.metrics import ranked
+from pipeline.evaluation.ranking import ranked
 from pipeline.workflow import scheduler
 from pipeline.workflow.console import shown
 

@@ -7,6 +7,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from functools import lru_cache
 from importlib.metadata import version
 from operator import itemgetter
 from pathlib import Path
@@ -74,7 +75,7 @@ def _tracked_data() -> dict[str, str]:
                 found[out["path"]] = _version(out)
     pointer = paths.MUSIC.with_suffix(".dvc")
     if pointer.exists():
-        found[paths.MUSIC.as_posix()] = _version(_yaml(pointer)["outs"][0])
+        found[paths.MUSIC.as_posix()] = _version(_parsed(pointer.read_text(encoding="utf-8"))["outs"][0])
     return found
 
 
@@ -84,7 +85,8 @@ def _lock_file() -> dict[str, Any]:
         if paths.DVC_BUSY.exists():
             with suppress(Timeout, PermissionError):  # DVC at long work, which writes last; another user's checkout
                 stack.enter_context(FileLock(paths.DVC_BUSY, timeout=DVC_WORKS_S))
-        return _yaml(paths.LOCK)
+        text = paths.LOCK.read_text(encoding="utf-8")
+    return _parsed(text)
 
 
 def _version(out: Mapping[str, Any]) -> str:
@@ -98,10 +100,11 @@ def _version(out: Mapping[str, Any]) -> str:
     return f"{hashlib.md5(json.dumps(files, sort_keys=True).encode()).hexdigest()}.dir"
 
 
-def _yaml(file: Path) -> dict[str, Any]:
+@lru_cache(maxsize=4)  # each run of a stage asks
+def _parsed(text: str) -> dict[str, Any]:
     # libyaml's loader, where there is one, takes a tenth of the time
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(file.read_text(encoding="utf-8"), loader) or {}
+    return yaml.load(text, loader) or {}
 
 
 def git(*arguments: str) -> str:

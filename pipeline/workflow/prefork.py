@@ -25,7 +25,7 @@ SERVER = "SOUNDTRACK_STAGE_SERVER"
 STAGES = ("train", "evaluate", "leak", "compare", "champion")
 """Those that import what is preloaded. Others start processes themselves, or in less than a second."""
 LIBRARIES = (
-    "librosa",  # first: beside MLflow its import takes seconds longer
+    "librosa.core.audio",  # first: beside MLflow its import takes seconds longer
     "pytorch_lightning",
     "mlflow.onnx",
     "mlflow.store.tracking.sqlalchemy_store",

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,19 @@ def test_a_second_repro_does_nothing(checkout: Path, typed: Typed) -> None:
         first, _, _, *scores = output.splitlines()
         assert first == NOTHING
         assert len(scores) == 10  # three models, the choice, three lines on where to look, and blank ones
+
+
+def test_a_run_with_nothing_to_do_imports_little_and_compiles_nothing(checkout: Path) -> None:
+    """The libraries of stages would be a fourth of its time, and compiling a third where Python keeps no bytecode."""
+    verbose = {"PYTHONVERBOSE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    for command in (("soundtrack", "repro"), ("dvc", "repro")):
+        output = run(checkout, *command, variables=verbose)
+        assert not {"torch", "mlflow", "pandas", "scipy", "sklearn"} & set(
+            re.findall(r"^import '(\w+)'", output, re.MULTILINE)
+        )
+        compiled = re.findall(rf"^# code object from '?({re.escape(sys.prefix)}.*\.py)'?$", output, re.MULTILINE)
+        assert "import 'dvc.repo'" in output
+        assert compiled == [], "make install compiles what this imports"
 
 
 @pytest.mark.documented("make repro JOBS=4")

@@ -207,6 +207,27 @@ def test_one_tune_under_two_titles_is_one_group(tmp_path: Path) -> None:
 
 def test_only_sounding_notes_are_read() -> None:
     text = 'X:1\nT:Ties\nM:6/8\nL:1/8\nK:C\n"Am"A3-A3- | A3 {c}B3 | [CE]3 z3 |]\n'
-    score = scores.read(Piece(LABEL, "ties", "ties", "book.abc", text), scores.corpus())
+    score = scores.read(Piece(LABEL, "ties", "ties", "book.abc", text), scores.corpus(), bars=60)
     assert score.notes == [Note(0.0, 4.5, 69, 0), Note(4.5, 6.0, 71, 0), Note(6.0, 7.5, 60, 0), Note(6.0, 7.5, 64, 0)]
     assert (score.bars, score.beat) == ([0.0, 3.0, 6.0], 1.5)
+
+
+def movement() -> Piece:
+    return next(
+        p for p in scores.pieces("viennese-quartet", scores.corpus()) if p.file == "haydn/opus74no1/movement1.mxl"
+    )
+
+
+def test_of_a_long_score_the_beginning_is_read_as_in_the_whole() -> None:
+    beginning, whole = (scores.read(movement(), scores.corpus(), bars) for bars in (24, 1000))
+    assert beginning.bars == whole.bars[:24]
+    end = beginning.bars[-1]
+    assert [n for n in beginning.notes if n.end <= end] == [n for n in whole.notes if n.end <= end]
+    assert beginning.beat == whole.beat
+
+
+def test_a_long_score_is_read_as_far_as_clips_are_asked_of_it(tmp_path: Path) -> None:
+    whole = scores.read(movement(), scores.corpus(), 1000)
+    assert len(synthesise([movement()], tmp_path, 10)) == 10
+    spans = [json.loads(file.read_text())["span"] for file in (tmp_path / "cache").glob("*.json")]
+    assert max(end for _, end in spans) > whole.bars[5 * int(SECONDS)]

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import io
 import json
+import math
 import os
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -31,6 +32,8 @@ RMS = 0.07
 PEAK = 0.98
 """A clip with a higher peak at that RMS is made quieter."""
 LONGEST_SILENCE_S = 1.0
+BARS_A_SECOND = 5
+"""Of each clip of a score, that many bars of it are read; two are played at most, at 120 beats a minute."""
 FADE_S = 0.02
 """At the end, where notes are cut."""
 
@@ -81,7 +84,7 @@ def render(job: Job, clip: Path, corpus: Path) -> Outcome:
         known = read_json(cached)
         return Outcome(**known | {"span": tuple(known["span"])})
     try:
-        score = scores.read(job.piece, corpus)
+        score = scores.read(job.piece, corpus, math.ceil(BARS_A_SECOND * job.seconds * (1 + len(job.taken))))
         speed = job.performance.tempo / 60 * score.beat
         span, notes = _excerpt(score, job, speed)
     except UnusableScore as error:

@@ -10,13 +10,13 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from importlib.metadata import distribution
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 from typing import Any
-from xml.etree.ElementTree import ParseError
+from xml.etree.ElementTree import ParseError, fromstring
 from zipfile import BadZipFile
 
 
@@ -73,32 +73,44 @@ def corpus() -> Path:
     return Path(str(distribution("music21").locate_file("music21/corpus")))
 
 
-@lru_cache(maxsize=100)  # some pieces are taken twice
-def read(piece: Piece, corpus: Path) -> Score:
+def read(piece: Piece, corpus: Path, bars: int) -> Score:
     """Parse a score.
+
+    Args:
+        bars: of a MusicXML file, the first so many are parsed: movements of quartets have hundreds, and take music21 a second.
 
     Raises:
         UnusableScore: music21 cannot parse it, or it has no notes or no bar lines.
     """
-    from music21 import converter
     from music21.exceptions21 import Music21Exception
     from music21.musicxml.xmlObjects import MusicXMLWarning
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MusicXMLWarning)  # slips of notation, which music21 mends
-            kind = None if piece.text is None else "abc"
-            parsed = converter.parse(piece.text or corpus / piece.file, format=kind, forceSource=True)
-        parts = list(parsed.parts)
+            parts = list(_parsed(piece, corpus / piece.file, bars).parts)
         notes = [note for number, part in enumerate(parts) for note in _notes(part, number)]
         measures = list(parts[0].getElementsByClass("Measure"))
-        bars, beat = [float(measure.offset) for measure in measures], _beat(measures)
+        lines, beat = [float(measure.offset) for measure in measures], _beat(measures)
     except (Music21Exception, *BROKEN) as error:
         raise UnusableScore(f"music21 cannot parse it ({type(error).__name__})") from error
-    if not notes or not bars:
+    if not notes or not lines:
         raise UnusableScore("it has no notes or no bar lines")
     notes.sort(key=lambda note: (note.start, note.part, note.pitch))
-    return Score(notes, bars, beat)
+    return Score(notes, lines, beat)
+
+
+def _parsed(piece: Piece, file: Path, bars: int) -> Any:
+    from music21 import converter
+    from music21.musicxml.xmlToM21 import MusicXMLImporter
+
+    if file.suffix not in (".mxl", ".xml"):
+        kind = None if piece.text is None else "abc"
+        return converter.parse(piece.text or file, format=kind, forceSource=True)
+    root = fromstring(converter.ArchiveManager(file).getData() if file.suffix == ".mxl" else file.read_bytes())
+    for part in root.findall("part"):
+        del part[bars:]
+    return MusicXMLImporter().xmlRootToScore(root)
 
 
 def opening(score: Score) -> str:
