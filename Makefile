@@ -62,11 +62,12 @@ tutorial: repro ## rerun the tutorial's models and compare (an hour and more)
 PYTEST := pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
 # whole pipelines by cold stage processes, and stages that are killed, which take minutes
 PIPELINES := tests/stages/test_kills.py \
-	$(addprefix tests/end_to_end/test_,dvc_views.py jobs.py extending.py split_protocols.py sources.py ways_in.py other_users.py)
+	$(addprefix tests/end_to_end/test_,dvc_views.py extending.py split_protocols.py sources.py ways_in.py other_users.py)
 # a tracking server that fails at each call of each stage, suggested labels up to a champion, networks of raw sound up to a
-# server, a library of many formats, the benchmarks of reruns and of the choice: twenty minutes
+# server, a library of many formats, stages one by one against side by side, the benchmarks of reruns and of the choice: twenty
+# minutes
 LONG := tests/stages/test_faults.py tests/serving/test_sound_backbones.py tests/evaluation/test_choice_benchmark.py \
-	$(addprefix tests/end_to_end/test_,suggest_loop.py any_library.py reruns.py)
+	$(addprefix tests/end_to_end/test_,suggest_loop.py any_library.py reruns.py jobs.py)
 
 test: $(INSTALLED) lint ## check style and types, and run the tests
 	$(PYTEST) -m "not documented" $(addprefix --ignore=,$(PIPELINES) $(LONG) tests/cluster)

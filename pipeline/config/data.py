@@ -17,10 +17,18 @@ class BaseData(Section):
 
 
 class Data(BaseData):
-    source: Literal["starter", "gtzan", "gtzan-mini", "folder"]
+    source: Literal["starter", "gtzan", "gtzan-mini", "folder", "url"]
     starter: Starter
     mirror: str | None
     """Base URL to fetch GTZAN archives from, instead of their public hosts."""
+    url: str | None
+    """Of source ``url``: where the music is, with a sub-folder for each label; any URL that fsspec knows."""
+
+    @model_validator(mode="after")
+    def _has_url(self) -> Self:
+        if self.source == "url" and not (self.url and "://" in self.url):
+            raise ValueError("source url needs url, like s3://bucket/folder or ssh://host/folder")
+        return self
 
 
 class BaseAudit(Section):

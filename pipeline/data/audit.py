@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,8 +25,9 @@ from pipeline.base.files import atomic_write, sha256, write_text
 from pipeline.base.parallel import cores, each, workers
 from pipeline.base.text import counted
 from pipeline.config.data import Audit, BaseAudit
-from pipeline.data import audio, clips, fingerprint, gtzan
+from pipeline.data import audio, clips, fingerprint, gtzan, urls
 from pipeline.data.groups import join
+from pipeline.data.urls import Url
 from pipeline.workflow.cache_key import cache_key, code, libraries
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -104,7 +106,7 @@ def run(limits: BaseAudit, folders: Sequence[Path], checks: Checks = SOUND) -> s
         files = pd.read_csv(listed, dtype="string", keep_default_na=False)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise AuditError(f"{listed} is damaged ({error}): make it again with `dvc repro -f download`") from None
-    names = files["path"]
+    names = files["path"].str.replace(urls.SCHEME, "", regex=True)
     for folder in folders:
         names = names.str.removeprefix(f"{folder.as_posix()}/")
     table, pairs = audit(files.assign(clip_id=list(names)), limits, checks, _kept(limits, checks))
@@ -134,7 +136,8 @@ def audit(
         (clip ids), kind (``identical`` or ``near-identical``), error_rate (the share of fingerprint bits that differ),
         shift_s, labels_differ.
     """
-    findings = _findings([Path(path) for path in files["path"]], limits, checks, kept)
+    versions = files["version"] if "version" in files else [""] * len(files)
+    findings = _findings([urls.place(*one) for one in zip(files["path"], versions, strict=True)], limits, checks, kept)
     table = files.reset_index(drop=True)
     for column in ("duration_s", "sample_rate", "sha256", "reason"):
         table[column] = [getattr(finding, column) for finding in findings]
@@ -146,7 +149,7 @@ def audit(
     return table, pairs
 
 
-def _findings(files: Sequence[Path], limits: BaseAudit, checks: Checks, kept: Path | None) -> list[Finding]:
+def _findings(files: Sequence[Path | Url], limits: BaseAudit, checks: Checks, kept: Path | None) -> list[Finding]:
     known = _load(kept) if kept and kept.exists() else {}
     with ThreadPoolExecutor(cores()) as threads:
         names = list(threads.map(_content, files)) if known else [""] * len(files)
@@ -160,7 +163,7 @@ def _findings(files: Sequence[Path], limits: BaseAudit, checks: Checks, kept: Pa
     return findings
 
 
-def _decoded(files: Sequence[Path], limits: BaseAudit, checks: Checks) -> list[Finding]:
+def _decoded(files: Sequence[Path | Url], limits: BaseAudit, checks: Checks) -> list[Finding]:
     if not files:
         return []
     work = partial(examine, limits=limits, look=checks.inspect)
@@ -175,27 +178,29 @@ def _kept(limits: BaseAudit, checks: Checks) -> Path:
     return paths.cache() / "audit" / f"{cache_key(limits, own_code, libraries(*LIBRARIES))}.npz"
 
 
-def _content(file: Path) -> str:
+def _content(file: Path | Url) -> str:
     try:
-        return _name(sha256(file), file)
+        return _name("" if isinstance(file, Url) else sha256(file), file)
     except OSError:
         return ""  # it will be rejected with this reason
 
 
-def _name(digest: str, file: Path) -> str:
-    """By which a finding is known: how a file is decoded depends on its suffix too."""
-    return f"{digest}{file.suffix}"
+def _name(digest: str, file: Path | Url) -> str:
+    """By which a finding is known: how a file is decoded depends on its suffix too. What is at a URL is not fetched for it."""
+    return f"{file} {file.version}" if isinstance(file, Url) else f"{digest}{file.suffix}"
 
 
 def _load(file: Path) -> dict[str, Finding]:
     with np.load(file) as kept:
-        names, durations, rates, sizes, values = (
-            kept[name] for name in ("names", "durations", "rates", "sizes", "values")
+        names, digests, durations, rates, sizes, values = (
+            kept[name] for name in ("names", "digests", "durations", "rates", "sizes", "values")
         )
     fingerprints = np.split(values, np.cumsum(sizes)[:-1])
     return {
-        str(name): Finding(float(duration), int(rate), str(name).partition(".")[0], "", fingerprint)
-        for name, duration, rate, fingerprint in zip(names, durations, rates, fingerprints, strict=True)
+        str(name): Finding(float(duration), int(rate), str(digest), "", fingerprint)
+        for name, digest, duration, rate, fingerprint in zip(
+            names, digests, durations, rates, fingerprints, strict=True
+        )
     }
 
 
@@ -205,6 +210,7 @@ def _keep(file: Path, good: Mapping[str, Finding]) -> None:
         np.savez(
             stream,
             names=list(good),
+            digests=[finding.sha256 for finding in good.values()],
             durations=[finding.duration_s for finding in good.values()],
             rates=[finding.sample_rate for finding in good.values()],
             sizes=[len(fingerprint) for fingerprint in fingerprints],
@@ -229,16 +235,18 @@ def _same(
     return pairs.assign(labels_differ=pd.Series(differ, dtype=bool))
 
 
-def examine(file: Path, limits: BaseAudit, look: Callable[[Path, str, Any], Finding] = inspect) -> Finding:
+def examine(file: Path | Url, limits: BaseAudit, look: Callable[[Path, str, Any], Finding] = inspect) -> Finding:
     """Read and decode one file, and name the first thing that is wrong with it."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        return Finding(0.0, 0, "", f"cannot be read: {error.strerror}")
-    digest = hashlib.sha256(content).hexdigest()
-    if not content:
-        return Finding(0.0, 0, digest, "empty file")
-    return look(file, digest, limits)
+    with ExitStack() as stack:
+        try:
+            here = stack.enter_context(urls.local(file))
+            content = here.read_bytes()
+        except OSError as error:
+            return Finding(0.0, 0, "", f"cannot be read: {error.strerror or error}")
+        digest = hashlib.sha256(content).hexdigest()
+        if not content:
+            return Finding(0.0, 0, digest, "empty file")
+        return look(here, digest, limits)
 
 
 def _copied(rows: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from pipeline.base.files import atomic_write, read_json, write_json
 from pipeline.base.parallel import each
 from pipeline.base.text import counted
 from pipeline.config.features import BaseFeatures, Features, longest_s
-from pipeline.data import audio, clips, ffmpeg, sndfile
+from pipeline.data import audio, clips, ffmpeg, sndfile, urls
 from pipeline.features import cache, cost, extract
 from pipeline.features.cache import FeatureCache
 from pipeline.features.extract import Task
@@ -95,7 +95,7 @@ def _missing(good: pd.DataFrame, stores: dict[str, FeatureCache]) -> dict[int, T
     tasks = {}
     for clip in good.itertuples():
         if kinds := [kind for kind, store in stores.items() if clip.sha256 not in store]:
-            tasks[clip.Index] = Task(Path(clip.path), kinds)
+            tasks[clip.Index] = Task(urls.place(clip.path), kinds)
     return tasks
 
 

@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 
 from pipeline.base.parallel import blas_threads
 from pipeline.config.features import BaseFeatures
+from pipeline.data import urls
+from pipeline.data.urls import Url
 from pipeline.features.store import Block, block
 
 TABULAR = "tabular"
 
 
 class Task(NamedTuple):
-    file: Path
+    file: Path | Url
     kinds: Sequence[str]
 
 
@@ -49,7 +51,8 @@ def attempt(task: Task, settings: BaseFeatures) -> dict[str, Block] | str:
 def blocks(task: Task, settings: BaseFeatures) -> dict[str, Block]:
     """The features of these kinds, as their stores hold them."""
     # librosa takes seconds to import, which a run without new clips can do without
-    clip = importlib.import_module(settings.decoder).read(task.file, settings)
+    with urls.local(task.file) as file:
+        clip = importlib.import_module(settings.decoder).read(file, settings)
     return of_decoded(clip, task.kinds, settings)
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pandas as pd
 import soundfile
 
+from pipeline.data import urls
 from pipeline.data.audio import DecodeError, mono
+from pipeline.data.urls import Url
 from pipeline.features.store import Store
 from pipeline.reports import data_figures
 from pipeline.reports.pages import Picture, data_uri
@@ -55,7 +57,7 @@ def examples(chosen: pd.DataFrame, stores: Mapping[str, Store]) -> list[Example]
     pictures = [_pictures(kind, store, chosen["clip_id"], lowest) for kind, store in stores.items()]
     with ThreadPoolExecutor() as pool:  # MP3 takes 0.2 s each, and other threads may run meanwhile
         stored = excerpt(stores)
-        sounds = list(pool.map(lambda path: sound(Path(path), stored), chosen["path"]))
+        sounds = list(pool.map(lambda path: sound(urls.place(path), stored), chosen["path"]))
     return [
         Example(
             clip.clip_id,
@@ -78,10 +80,11 @@ def excerpt(stores: Mapping[str, Store]) -> str:
     return str(next(iter(stores.values())).spec.get("excerpt", "whole"))
 
 
-def sound(file: Path, excerpt: str, start_s: float = 0.0, seconds: float = SECONDS) -> str | None:
+def sound(file: Path | Url, excerpt: str, start_s: float = 0.0, seconds: float = SECONDS) -> str | None:
     """A piece of the file's excerpt, mixed to one channel, as MP3 in a data URI; none if it cannot be read."""
     try:
-        signal = mono(file, RATE, excerpt, start_s, seconds)
+        with urls.local(file) as here:
+            signal = mono(here, RATE, excerpt, start_s, seconds)
     except (OSError, DecodeError):
         return None
     mp3 = io.BytesIO()

@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.base import files
+from pipeline.data import urls
 from pipeline.data.split import leaky
+from pipeline.data.urls import Url
 from pipeline.evaluation import calibration, metrics
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.features.store import Store
@@ -110,7 +112,7 @@ def write(
     wrong = mistakes(test)
     known = clips.set_index("clip_id", drop=False)
     views = [
-        _view(answer, own, Path(known.loc[answer["clip_id"], "path"]), excerpt(stores))
+        _view(answer, own, urls.place(known.loc[answer["clip_id"], "path"]), excerpt(stores))
         for answer, own in zip(explained(test).to_dict("records"), saliencies, strict=True)
     ]
     right = [view["answer"]["label"] == view["answer"]["predicted"] for view in views]
@@ -149,7 +151,7 @@ def _by_confidence(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _view(answer: Any, own: Saliency, file: Path, stored: str) -> dict[str, Any]:
+def _view(answer: Any, own: Saliency, file: Path | Url, stored: str) -> dict[str, Any]:
     """What one answer depends on, as the page shows it; neither plots nor bars if on nothing."""
     falls = [shown.falls if isinstance(shown, Patches) else list(shown.values()) for shown in own.inputs]
     largest = max(float(np.abs(some).max()) for some in falls)

@@ -14,7 +14,7 @@ import pandas as pd
 from pipeline.base import files, paths
 from pipeline.base.text import UNKNOWN, percent
 from pipeline.config.project import Params
-from pipeline.data import split
+from pipeline.data import split, urls
 from pipeline.evaluation import bootstrap, calibration, metrics
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.scores import macro_f1
@@ -42,8 +42,9 @@ class Cost:
 def measure(bundle: Path, candidate: Candidate) -> Cost:
     clip = candidate.compared.sort_values("duration_s").iloc[-1]
     predictor = Predictor(bundle)
-    predictor(Path(clip["path"]))  # the first one also warms up
-    times = timeit.repeat(lambda: predictor(Path(clip["path"])), number=1, repeat=LATENCY_RUNS)
+    with urls.local(urls.place(clip["path"])) as file:
+        predictor(file)  # the first one also warms up
+        times = timeit.repeat(lambda: predictor(file), number=1, repeat=LATENCY_RUNS)
     return Cost(
         sum(file.stat().st_size for file in bundle.iterdir()) / 1e6, float(np.median(times)), float(clip["duration_s"])
     )

@@ -1,11 +1,12 @@
 """The promotion gate: whether a candidate may replace the champion, decided on the validation set alone."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from pipeline.config.project import Params
+from pipeline.data import urls
 from pipeline.evaluation import bootstrap, metrics
 from pipeline.serving import isolated, manifest
 from pipeline.serving.bundle import Candidate
@@ -85,8 +86,9 @@ def champion_predictions(champion: Registered, valid: pd.DataFrame) -> pd.DataFr
     valid["predicted"] = valid["sha256"].map(known)
     missing = valid["predicted"].isna()
     if missing.any():
-        songs = [Path(path) for path in valid.loc[missing, "path"]]
-        found = isolated.predict(champion.bundle, champion.code, songs)
-        # a clip that it cannot read counts as wrong
-        valid.loc[missing, "predicted"] = [one.get("guess", "") for one in found]
+        with ExitStack() as stack:
+            songs = [stack.enter_context(urls.local(urls.place(path))) for path in valid.loc[missing, "path"]]
+            found = isolated.predict(champion.bundle, champion.code, songs)
+            # a clip that it cannot read counts as wrong
+            valid.loc[missing, "predicted"] = [one.get("guess", "") for one in found]
     return valid[["clip_id", "predicted"]]

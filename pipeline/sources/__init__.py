@@ -28,7 +28,7 @@ class Clip:
     """One file that a source offers, not yet decoded."""
 
     path: str
-    """POSIX path relative to the project's folder, e.g. ``data/audio/bach/bwv1.6.flac``."""
+    """POSIX path relative to the project's folder, e.g. ``data/audio/bach/bwv1.6.flac``, or a URL."""
     label: str
     group: str
     """All clips of one group stay in the same part of a split: artist, else recording, else piece, else file."""
@@ -37,6 +37,8 @@ class Clip:
     licence: str
     credit: str = ""
     """The artist as credited, where that is not the group: a joint credit joins groups."""
+    version: str = ""
+    """Of a file at a URL: another one where the content is another."""
 
 
 class SourceError(UserError):
@@ -71,5 +73,7 @@ def download(settings: BaseData, seed: int, folder: Path = paths.AUDIO, package:
         clips = load(settings.source, package)(staging, cache, settings, seed)
         table = pd.DataFrame([asdict(clip) for clip in clips]).sort_values("path")
         table.insert(3, "source", settings.source)
+        if not table["version"].any():
+            del table["version"]
         table.to_csv(staging / paths.FILES, index=False)
     return f"{counted(len(table), 'file')}, {counted(table['label'].nunique(), 'label')}"

@@ -1,6 +1,7 @@
 """A person's own music: ``data/music/<label>/**/<clip>``, which ``soundtrack import`` puts there, versioned with DVC."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.base import paths
@@ -27,15 +28,25 @@ def listed(folder: Path, cure: str) -> list[Clip]:
     files = find(folder)
     if not files:
         raise SourceError(f"{folder} holds no <label>/<clip> files: {cure}")
-    groups, credited = _groups(folder, files)
+    return clips(folder.as_posix(), files, folder / GROUPS, {})
+
+
+def clips(folder: str, files: list[Path], table: Path, versions: Mapping[Path, str]) -> list[Clip]:
+    """A clip for each file of ``folder``, a path or URL, with the groups of the CSV ``table`` where it is there.
+
+    Args:
+        versions: of files at a URL.
+    """
+    groups, credited = _groups(Path(folder), files, table)
     return [
         Clip(
-            path=(folder / file).as_posix(),
+            path=f"{folder}/{file.as_posix()}",
             label=file.parts[0],
             group=groups.get(file) or unknown(file.parts[0]),
             origin="file of the user's",
             licence="the user's",
             credit=other(credited.get(file, ""), groups.get(file, "")),
+            version=versions.get(file, ""),
         )
         for file in files
     ]
@@ -61,9 +72,8 @@ def find(folder: Path) -> list[Path]:
     return used
 
 
-def _groups(folder: Path, files: list[Path]) -> tuple[dict[Path, str], dict[Path, str]]:
+def _groups(folder: Path, files: list[Path], table: Path) -> tuple[dict[Path, str], dict[Path, str]]:
     """Groups and credits. Without a CSV each file is a group; with one, the files of a label that it does not name are one."""
-    table = folder / GROUPS
     if not table.exists():
         return {file: file.as_posix() for file in files}, {}
     groups, found = tables.groups(table, folder, files)

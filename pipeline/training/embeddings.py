@@ -4,9 +4,12 @@ import functools
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -23,7 +26,7 @@ from pipeline.features.cache import FeatureCache, open_cache
 from pipeline.features.store import Block, Store, block
 from pipeline.models.exported import Exported, export
 from pipeline.training.dataset import Array, Feature, Index, Windows, even_batches
-from pipeline.training.hardware import has_gpu
+from pipeline.training.hardware import gpus, has_gpu
 from pipeline.training.recipe import LIBRARIES
 from pipeline.workflow.cache_key import cache_key, code, libraries
 
@@ -126,8 +129,8 @@ def _open(
 
     @functools.cache
     def run() -> Runs:
-        if has_gpu(settings):
-            return partial(_here, _fitting(_on_gpu(backbone), settings.batch_size))
+        if devices := gpus(settings):
+            return _on_gpus([_fitting(_on_gpu(backbone, device), settings.batch_size) for device in devices])
         example = feature.cut(*twice.T)
         if cluster.asked():
             return _on_cluster(backbone, example, cache_dir / f"{own}.onnx", stack)
@@ -226,8 +229,28 @@ def _here(run: Run, feature: Feature, batches: Sequence[Index]) -> Iterator[Arra
         yield run(feature.cut(*batch.T))
 
 
-def _on_gpu(backbone: nn.Module) -> Run:
-    backbone.cuda()
+def _on_gpus(copies: Sequence[Run]) -> Runs:
+    """Each batch by a copy of the backbone that is idle."""
+    idle: SimpleQueue[Run] = SimpleQueue()
+    for copy in copies:
+        idle.put(copy)
+
+    def run(inputs: Array) -> Array:
+        own = idle.get()
+        try:
+            return own(inputs)
+        finally:
+            idle.put(own)
+
+    def runs(feature: Feature, batches: Sequence[Index]) -> Iterator[Array]:
+        with ThreadPoolExecutor(len(copies)) as pool:
+            yield from each(pool, lambda batch: run(feature.cut(*batch.T)), batches, "embed", "batch")
+
+    return runs
+
+
+def _on_gpu(backbone: nn.Module, device: str) -> Run:
+    backbone = deepcopy(backbone).to(device)
     bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     half = torch.autocast(
         "cuda", torch.bfloat16 if bf16 else torch.float16, enabled=getattr(backbone, "half_precision", False)
@@ -235,7 +258,7 @@ def _on_gpu(backbone: nn.Module) -> Run:
 
     def run(inputs: Array) -> Array:
         with torch.inference_mode(), half:
-            values: Array = backbone(torch.from_numpy(inputs).cuda()).float().cpu().numpy()
+            values: Array = backbone(torch.from_numpy(inputs).to(device)).float().cpu().numpy()
             return values
 
     return run

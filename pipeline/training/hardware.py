@@ -33,6 +33,11 @@ def has_gpu(settings: Training) -> bool:
     return settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
 
 
+def gpus(settings: Training) -> list[str]:
+    """torch's names of the GPUs that a training, or the embeddings for it, may use; empty on the CPU."""
+    return [f"cuda:{number}" for number in range(settings.devices)] if has_gpu(settings) else []
+
+
 def device(settings: Training) -> str:
     """The name of a resolved training's device."""
     each = f"{settings.processes} x " if settings.processes > 1 else ""

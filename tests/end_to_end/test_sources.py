@@ -6,6 +6,7 @@ import http.server
 import io
 import json
 import re
+import shutil
 import tarfile
 import threading
 import zipfile
@@ -16,10 +17,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import soundfile
 import yaml
-from checkouts import RATE, edit_params, ran, run
-from documented import ROOT
+from checkouts import RATE, edit_params, make_music, ran, run
+from documented import ROOT, Typed
 from hub import hub
 from networks import FRAMES, make_ast
 
@@ -136,6 +138,78 @@ def test_gtzan_is_split_as_published(checkout: Path, tmp_path: Path) -> None:
         assert ran(split(checkout, tmp_path)) == ["split"]
     tested = {clip for clip, part in parts(checkout).items() if part == "test"}
     assert tested == {clip for clip in ids if gtzan.number_of(clip) >= 60}
+
+
+@pytest.fixture
+def elsewhere(checkout: Path, tmp_path: Path) -> Path:
+    """The music of the checkout at a URL, which params.yaml names."""
+    there = tmp_path / "elsewhere"
+    make_music(there)
+    edit_params(checkout, lambda content: content["data"].update(source="url", url=f"file://{there}/"))
+    return there
+
+
+def test_music_at_a_url_is_read_where_it_is(checkout: Path, elsewhere: Path) -> None:
+    for name in ("groups.txt", "stray.wav", "low/.hidden.wav"):
+        (elsewhere / name).write_text("no music")
+    array, known = checkout / "features/tabular/array.bin", pd.read_parquet(checkout / paths.CLIPS)
+    of_files = array.read_bytes()
+    output = run(checkout, "dvc", "repro", "describe")
+    assert "not used (in no label's folder): stray.wav" in output
+    assert array.read_bytes() == of_files
+    assert (checkout / "reports/data.html").read_text().count("<audio") == 3 * len(known["label"].unique())
+    assert [file.name for file in (checkout / paths.AUDIO).iterdir()] == ["files.csv"]
+    table = pd.read_parquet(checkout / paths.CLIPS)
+    assert list(table["sha256"]) == list(known["sha256"])
+    assert set(table["path"].str[:7]) == {"file://"}
+
+
+@pytest.mark.documented("dvc repro -f download")
+def test_new_and_changed_clips_at_a_url_are_found_when_asked_and_fetched_alone(
+    checkout: Path, elsewhere: Path, typed: Typed
+) -> None:
+    run(checkout, "dvc", "repro", "features")
+    known = len(pd.read_parquet(checkout / paths.CLIPS))
+    (elsewhere / "low/new.wav").write_bytes(wav("new"))
+    (elsewhere / "low/low 2.wav").write_bytes(wav("another"))
+    (elsewhere / "groups.csv").write_text("path,group\nlow/new.wav,ours\nlow/low 1.wav,ours\n")
+    typed(checkout, "dvc repro -f download")
+    output = run(checkout, "dvc", "repro", "features")
+    assert f"2 of {known + 1} files have to be decoded" in output
+    assert f"2 of {known + 1} clips have features to compute" in output
+    groups = pd.read_parquet(checkout / paths.CLIPS).set_index("clip_id")["group"]
+    assert (
+        groups[groups.index.str.endswith("/new.wav")].item() == groups[groups.index.str.endswith("/low 1.wav")].item()
+    )
+
+
+def test_a_clip_that_is_gone_from_a_url_is_a_sentence(checkout: Path, elsewhere: Path) -> None:
+    run(checkout, "dvc", "repro", "audit")
+    for kind in ("features", "audit"):
+        shutil.rmtree(checkout / ".cache" / kind, ignore_errors=True)
+    (elsewhere / "low/low 2.wav").unlink()
+    output = run(checkout, "dvc", "repro", "--single-item", "--force", "features", ok=False)
+    assert re.search(r"error: file://\S+/low/low 2.wav cannot be fetched: FileNotFoundError", output)
+    assert "Traceback" not in output
+    run(checkout, "dvc", "repro", "--single-item", "--force", "audit")
+    table = pd.read_parquet(checkout / paths.CLIPS).set_index("clip_id")
+    lost = table[table["status"] == "rejected"]
+    assert [Path(name).name for name in lost.index] == ["low 2.wav"]
+    assert lost["reason"].str.startswith("cannot be read: file://").all()
+
+
+def test_a_url_that_cannot_be_used_is_a_sentence(checkout: Path, tmp_path: Path) -> None:
+    def said(url: str | None) -> str:
+        edit_params(checkout, lambda content: content["data"].update(source="url", url=url))
+        output = run(checkout, "dvc", "repro", "download", ok=False)
+        assert "Traceback" not in output
+        return output
+
+    assert "source url needs url, like s3://bucket/folder" in said(None)
+    assert "nosuch://place cannot be used: Protocol not known: nosuch" in said("nosuch://place")
+    assert "holds no <label>/<clip> files" in said(f"file://{tmp_path / 'gone'}")
+    refused = run(checkout, "soundtrack", "import", "s3://bucket/folder", ok=False)
+    assert "set data.source to url and data.url to the address in params.yaml" in refused
 
 
 def test_weights_from_the_hub_are_used(checkout: Path, tmp_path: Path) -> None:

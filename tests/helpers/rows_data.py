@@ -6,11 +6,13 @@ from tiny import FEW
 FILES = "data/audio/files.csv"
 STARTER = {"data.source": "starter"}
 MINI = {"data.source": "gtzan-mini"}
+URL = {"data.source": "url", "data.url": "nosuch://here"}
 DATA = [
     Row("data.source", "starter", "download", FILES),
     Row("data.starter.clips_per_style", 2, "download", FILES, given=STARTER),
     Row("data.starter.seconds", 12.0, "download", "data/audio/*.flac", given=STARTER),
     Row("data.mirror", "http://mirror.test/gtzan", "download", says="asked: http://mirror.test/gtzan/", given=MINI),
+    Row("data.url", "nosuch://there", "download", says="nosuch://there cannot be used", given=URL),
     *of(
         "audit",
         "data/clips.parquet:status",

@@ -1,5 +1,6 @@
 """A frozen backbone sees each window once: its embeddings are its own, aligned with the clips, and kept."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,29 @@ def test_a_clip_taken_away_is_in_no_new_store(
     assert not ran
     index = pd.read_csv(tmp_path / "second" / "index.csv")
     assert sorted(set(index["clip_id"])) == ["a", "c"]
+
+
+def test_each_gpu_has_a_copy_and_batches_keep_their_order(
+    store: Store, tmp_path: Path, training: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    class Slow(Told):
+        __module__ = Told.__module__
+
+        def forward(self, image: Tensor) -> Tensor:
+            calls.append(id(self))
+            time.sleep(0.2 / len(calls))  # of two at once the later one ends first
+            return super().forward(image)
+
+    both = [windows(store, "dab"), windows(store, "abd")]
+    alone = embed(both, [Told()], training(batch_size=2), tmp_path / "one", SPACINGS)
+    monkeypatch.setattr(embeddings, "gpus", lambda _: ["cpu", "cpu"])
+    spread = embed(both, [Slow()], training(batch_size=2), tmp_path / "two", SPACINGS)
+    assert len(set(calls)) == 2
+    for own, other in zip(alone, spread, strict=True):
+        pairs = own.even(1)
+        np.testing.assert_allclose(own[pairs].inputs[0], other[pairs].inputs[0], rtol=RTOL)
 
 
 def test_batches_shrink_until_they_fit() -> None:

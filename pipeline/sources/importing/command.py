@@ -1,5 +1,6 @@
 """The command: it says what it understood, asks where something looks wrong, and imports."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -52,6 +53,10 @@ def import_music(folder: Path, wish: Wish, cost: Callable[[Sequence[Path]], str]
 def _check(folder: Path, wish: Wish) -> None:
     if not paths.PARAMS.exists():
         raise SourceError(f"{paths.PARAMS} is not here: run this in the checkout's top folder")
+    if re.match("[a-z][a-z0-9+.-]+:/", str(folder)):
+        raise SourceError(
+            f"music at a URL stays where it is: set data.source to url and data.url to the address in {paths.PARAMS}, then `dvc repro`"
+        )
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a folder")
     if folder.resolve() in (paths.MUSIC.resolve(), *paths.MUSIC.resolve().parents):
