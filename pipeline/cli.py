@@ -219,7 +219,7 @@ def champion() -> None:
 
 @app.command(epilog="Example: soundtrack classify ~/Music --playlists ~/Playlists --csv songs.csv")
 def classify(
-    folder: Annotated[Path, Argument(help="Music in folders of any depth, or one file.")],
+    folder: Annotated[str, Argument(help="Music in folders of any depth, one file, or a URL (s3://, ssh://, ...).")],
     top: Annotated[int, Option(metavar="N", min=1, help="Labels to show per song.")] = 3,
     precision: Annotated[
         float | None,
@@ -246,10 +246,19 @@ def classify(
     Print the label of each song, or say that the model is unsure or that the song is unlike its training data. Songs
     may have any length. An interrupted run resumes, and songs that were classified before are not classified again.
     """
+    from pipeline.data import urls
     from pipeline.library import commands
 
     commands.classify(
-        folder, model, top=top, precision=precision, csv=csv, json=json, m3u=playlists, genres=write_tags, yes=yes
+        urls.place(folder),
+        model,
+        top=top,
+        precision=precision,
+        csv=csv,
+        json=json,
+        m3u=playlists,
+        genres=write_tags,
+        yes=yes,
     )
 
 

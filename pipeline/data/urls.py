@@ -30,6 +30,10 @@ class Url:
     def suffix(self) -> str:
         return PurePosixPath(self.address).suffix
 
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self.address).stem
+
     def __str__(self) -> str:
         return self.address
 
@@ -48,7 +52,7 @@ def place(path: str, version: str = "") -> Path | Url:
 
 
 def listed(folder: str) -> dict[str, str]:
-    """The version of each file below, by its path from there.
+    """The version of each file below, by its path from there, which is empty if ``folder`` is a file; without hidden files.
 
     Raises:
         UrlError: it cannot be listed.
@@ -61,7 +65,8 @@ def listed(folder: str) -> dict[str, str]:
         raise
     except Exception as error:  # each file system has errors of its own
         raise UrlError(f"{folder} cannot be listed: {_said(error)}") from error
-    return {name.removeprefix(f"{top}/"): _version(info) for name, info in found.items()}
+    versions = {name.removeprefix(top).lstrip("/"): _version(info) for name, info in found.items()}
+    return {name: version for name, version in versions.items() if not re.search(r"(^|/)\.", name)}
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline import config
 from pipeline.base import paths
 from pipeline.base.errors import UserError
+from pipeline.data.urls import Url
 from pipeline.library import batch
 from pipeline.library.batch import Song
 from pipeline.models.pretrained import WeightsError
@@ -17,7 +18,7 @@ TAGS, CHAMPION = "tags", "champion"
 """What `--model` takes beside a URI."""
 
 
-def answered(files: Sequence[Path], uri: str | None) -> tuple[list[Song], list[Registered]]:
+def answered(files: Sequence[Path | Url], uri: str | None) -> tuple[list[Song], list[Registered]]:
     """The songs, and the models that answered.
 
     By default the champion answers, and the pre-trained tagger for songs that are unlike the champion's training data.

@@ -6,15 +6,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.base.errors import UserError
+from pipeline.data import urls
 from pipeline.data.suffixes import NOT_AUDIO
+from pipeline.data.urls import Url
 from pipeline.serving import isolated
 from pipeline.serving.isolated import Prediction
 from pipeline.serving.manifest import INTERFACE
 from pipeline.tracking.registry import Registered
 
+Place = TypeVar("Place", Path, Url)
 SAME = 1e-6
 """Distance to a training clip below which a song is that clip: none, but for rounding."""
 NOT_READ = "not read"
@@ -23,7 +26,7 @@ NOT_READ = "not read"
 
 @dataclass(frozen=True)
 class Song:
-    file: Path
+    file: Path | Url
     """As found below the folder given."""
     reason: str
     """Why it has no prediction; empty if it has one."""
@@ -79,14 +82,24 @@ def find(folder: Path) -> tuple[list[Path], int]:
         return [folder], 0
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: give one with music in it")
-    files = sorted(_below(folder, {folder.resolve()}))
+    return _music(sorted(_below(folder, {folder.resolve()})), folder)
+
+
+def find_at(folder: Url) -> tuple[list[Url], int]:
+    """As :func:`find`, at a URL."""
+    top = folder.address.rstrip("/")
+    versions = sorted(urls.listed(top).items())
+    return _music([Url(f"{top}/{name}" if name else top, version) for name, version in versions], folder)
+
+
+def _music(files: list[Place], folder: Place) -> tuple[list[Place], int]:
     found = [file for file in files if file.suffix.lower() not in NOT_AUDIO]
     if not found:
         raise UserError(f"{folder} and its subfolders have no music")
     return found, len(files) - len(found)
 
 
-def classify(files: Sequence[Path], model: Registered, folder: Path) -> list[Song]:
+def classify(files: Sequence[Path | Url], model: Registered, folder: Path) -> list[Song]:
     """The model's predictions, in the files' order.
 
     Args:
@@ -107,7 +120,7 @@ def classify(files: Sequence[Path], model: Registered, folder: Path) -> list[Son
             predictions = isolated.predict(model.bundle, model.code, missing)
             for file, prediction in zip(missing, predictions, strict=True):
                 cached[_key(file)] = prediction
-                if not prediction.get("unexpected"):
+                if not {"unexpected", "temporary"} & prediction.keys():  # else it is tried again the next time
                     lines.write(json.dumps({"key": _key(file), **prediction}) + "\n")
                     lines.flush()
     found = [cached[_key(file)] for file in files]
@@ -132,8 +145,10 @@ def _below(folder: Path, above: set[Path]) -> Iterator[Path]:
             yield path
 
 
-def _key(file: Path) -> str:
+def _key(file: Path | Url) -> str:
     """Changes when the file's content does, without reading it."""
+    if isinstance(file, Url):
+        return f"{file} {file.version}"
     try:
         state = file.stat()
     except OSError:
@@ -152,7 +167,7 @@ def _read(cache_file: Path) -> dict[str, Prediction]:
     return found
 
 
-def _song(file: Path, prediction: Prediction, uri: str) -> Song:
+def _song(file: Path | Url, prediction: Prediction, uri: str) -> Song:
     if "reason" in prediction:
         return Song(file, prediction["reason"], model=uri)
     names = ("guess", "verdict", "distance", "seconds", "probabilities")

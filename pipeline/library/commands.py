@@ -12,6 +12,7 @@ from pipeline.base.addresses import HOST, check_free
 from pipeline.base.errors import UserError
 from pipeline.base.files import check_writable
 from pipeline.base.text import counted
+from pipeline.data.urls import Url
 from pipeline.evaluation import calibration
 from pipeline.library import batch, output, tags
 from pipeline.library.answering import answered, chosen
@@ -23,7 +24,7 @@ from pipeline.tracking.registry import Registered
 
 
 def classify(
-    folder: Path,
+    folder: Path | Url,
     uri: str | None,
     *,
     top: int,
@@ -43,7 +44,9 @@ def classify(
     for table in filter(None, (csv, json)):
         if table.is_dir():
             raise UserError(f"{table} is a folder: name a file in it")
-    files, others = batch.find(folder)
+    if isinstance(folder, Url) and genres:
+        raise UserError("tags can be written to files here alone, not at a URL")
+    files, others = batch.find_at(folder) if isinstance(folder, Url) else batch.find(folder)
     songs, answering = answered(files, uri)
     models = {model.uri: _summary(model, precision) for model in answering}
     if precision is not None:

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from pipeline.base.files import write_text
 from pipeline.base.text import counted
+from pipeline.data.urls import Url
 from pipeline.library.batch import NOT_READ, Song
 from pipeline.serving.manifest import Summary, Verdict
 
@@ -29,7 +30,7 @@ LEAST, MANY = 0.01, 10
 HEADER = ("file", "verdict", "guess", "confidence", "note")
 
 
-def lines(songs: Sequence[Song], folder: Path, top: int, models: Models) -> list[str]:
+def lines(songs: Sequence[Song], folder: Path | Url, top: int, models: Models) -> list[str]:
     """A table with a row for each song, and a summary."""
     rows = [HEADER, *((_shown(song.file, folder), *_cells(song, top, models)) for song in songs)]
     widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
@@ -99,9 +100,9 @@ def _how_far(times: float) -> str:
     return f"{times:.1f} times the limit" if times >= 1.05 else "just above the limit"
 
 
-def _shown(file: Path, folder: Path) -> str:
+def _shown(file: Path | Url, folder: Path | Url) -> str:
     """The name on one line; of a long one its end."""
-    name = str(file.relative_to(folder) if folder in file.parents else file)
+    name = str(file).removeprefix(f"{str(folder).rstrip('/')}/")
     name = "".join(letter if letter.isprintable() else "?" for letter in name)
     return name if len(name) <= MAX_WIDTH else f"...{name[3 - MAX_WIDTH :]}"
 
@@ -154,7 +155,7 @@ def write_playlists(songs: Sequence[Song], folder: Path) -> list[Path]:
 
 
 def _entry(song: Song, folder: Path) -> str:
-    path = os.path.relpath(song.file, folder)
+    path = os.path.relpath(song.file, folder) if isinstance(song.file, Path) else str(song.file)
     if "\n" in path or "\r" in path:
         return ""  # the format cannot hold such a name
     # a line that begins with # would be a comment

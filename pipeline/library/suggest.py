@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def suggest(folder: Path, file: Path, uri: str | None) -> None:
         raise UserError(f"{folder} is a file: give the folder that it is in")
     files, _ = batch.find(folder)
     last = _last(file, folder)
-    songs = _classified(files, uri)
+    songs = dict(zip(files, _classified(files, uri), strict=True))
     table, notes = _updated(last, songs, folder)
     suggestions.write(file, table[0], table[1:], last.separator)
     print(*notes, *_next(folder, file), sep="\n")
@@ -60,13 +60,14 @@ def _last(file: Path, folder: Path) -> Table:
     return replace(found, header=[*found.header, *(name for name in COLUMNS if name not in found.names)])
 
 
-def _updated(last: Table, songs: Sequence[Song], folder: Path) -> tuple[list[list[str]], list[str]]:
+def _updated(last: Table, songs: Mapping[Path, Song], folder: Path) -> tuple[list[list[str]], list[str]]:
     """Header and rows, and what there is to say of them.
 
     Raises:
         UserError: no song can be in the table.
     """
-    places = {song.file.relative_to(folder): song for song in songs if not (song.reason or is_unnameable(song.file))}
+    usable = {file: song for file, song in songs.items() if not (song.reason or is_unnameable(file))}
+    places = {file.relative_to(folder): song for file, song in usable.items()}
     found = {normal(place.as_posix()): song for place, song in places.items()}
     counts, rows, gone = Counter[str](), list[list[str]](), list[str]()
     for row in last.rows:
@@ -121,9 +122,9 @@ def _as_text(cell: str) -> str:
     return f" {cell}" if cell.startswith(ACTIVE) else cell
 
 
-def _unread(songs: Sequence[Song], folder: Path) -> list[str]:
-    why = {song.file: song.reason for song in songs if song.reason}
-    why |= {song.file: "the name is not valid UTF-8: rename it" for song in songs if is_unnameable(song.file)}
+def _unread(songs: Mapping[Path, Song], folder: Path) -> list[str]:
+    why = {file: song.reason for file, song in songs.items() if song.reason}
+    why |= {file: "the name is not valid UTF-8: rename it" for file in songs if is_unnameable(file)}
     return [f"Not in the table: {shown([file.relative_to(folder)])}: {reason}" for file, reason in why.items()]
 
 

@@ -23,7 +23,7 @@ class Change:
 def changes(songs: Sequence[Song]) -> Iterator[Change | TagError]:
     """For each confident song whose label is not its genre yet."""
     for song in songs:
-        if song.confident:
+        if song.confident and isinstance(song.file, Path):
             try:
                 old = genres.read(song.file)
             except TagError as error:

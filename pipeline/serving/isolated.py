@@ -18,6 +18,8 @@ from pipeline.base import cluster
 from pipeline.base.cluster import ONE_THREAD
 from pipeline.base.errors import UserError
 from pipeline.base.parallel import KILLED, at_once, each, workers
+from pipeline.data import urls
+from pipeline.data.urls import FetchError, Url
 from pipeline.serving import manifest, worker
 
 Prediction = dict[str, Any]
@@ -26,7 +28,7 @@ Process = subprocess.Popen[str]
 OLD_VERDICTS = {"named": "confident", "unsure": "uncertain", "unfamiliar": "out-of-distribution"}
 
 
-def predict(bundle: Path, code: Path, songs: Sequence[Path]) -> Iterator[Prediction]:
+def predict(bundle: Path, code: Path, songs: Sequence[Path | Url]) -> Iterator[Prediction]:
     """The model's prediction for each song, in order, with a progress bar.
 
     Args:
@@ -40,13 +42,13 @@ def predict(bundle: Path, code: Path, songs: Sequence[Path]) -> Iterator[Predict
         yield _translate(answer) if old else answer
 
 
-def _on_cores(bundle: Path, code: Path, songs: Sequence[Path]) -> Iterator[Prediction]:
+def _on_cores(bundle: Path, code: Path, songs: Sequence[Path | Url]) -> Iterator[Prediction]:
     idle: SimpleQueue[Process] = SimpleQueue()
 
-    def one(song: Path) -> Prediction:
+    def one(song: Path | Url) -> Prediction:
         process = idle.get()
         try:
-            return _ask(process, said, song)
+            return _fetched(process, said, song)
         finally:
             idle.put(process)
 
@@ -62,7 +64,7 @@ def _on_cores(bundle: Path, code: Path, songs: Sequence[Path]) -> Iterator[Predi
             pool.shutdown(cancel_futures=True)
 
 
-def _on_cluster(bundle: Path, code: Path, songs: Sequence[Path]) -> Iterator[Prediction]:
+def _on_cluster(bundle: Path, code: Path, songs: Sequence[Path | Url]) -> Iterator[Prediction]:
     with workers() as pool:
         assert isinstance(pool, cluster.Cluster)
         try:
@@ -71,8 +73,8 @@ def _on_cluster(bundle: Path, code: Path, songs: Sequence[Path]) -> Iterator[Pre
             pool.everywhere(_kept.cache_clear)
 
 
-def _on_worker(bundle: Path, code: Path, song: Path) -> Prediction:
-    return _ask(*_kept(bundle, code), song)
+def _on_worker(bundle: Path, code: Path, song: Path | Url) -> Prediction:
+    return _fetched(*_kept(bundle, code), song)
 
 
 @cache
@@ -98,6 +100,14 @@ def _started(bundle: Path, code: Path, said: TextIO) -> Process:
         encoding="utf-8",
         env={**os.environ, **dict.fromkeys(ONE_THREAD, "1")},
     )
+
+
+def _fetched(process: Process, said: TextIO, song: Path | Url) -> Prediction:
+    try:
+        with urls.local(song) as file:
+            return _ask(process, said, file)
+    except FetchError as error:
+        return {"reason": str(error), "temporary": True}
 
 
 def _ask(process: Process, said: TextIO, song: Path) -> Prediction:

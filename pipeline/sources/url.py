@@ -19,7 +19,7 @@ def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]: 
         SourceError: there are none.
     """
     top = (settings.url or "").rstrip("/")
-    versions = {name: version for name, version in urls.listed(top).items() if not _is_hidden(name)}
+    versions = urls.listed(top)
     files = [Path(name) for name in sorted(versions) if PurePosixPath(name).suffix.lower() not in NOT_AUDIO]
     if stray := [file for file in files if len(file.parts) == 1]:
         log.warning("not used (in no label's folder): %s", shown(stray))
@@ -34,7 +34,3 @@ def fetch(staging: Path, cache: Path, settings: Data, seed: int) -> list[Clip]: 
         with urls.local(urls.Url(f"{top}/{GROUPS}")) as copy:
             table.write_bytes(copy.read_bytes())
     return folder.clips(top, files, table, {file: versions[file.as_posix()] for file in files})
-
-
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in PurePosixPath(name).parts)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from processes import reader_killed
 
 from pipeline import cli
 from pipeline.base.errors import UserError
+from pipeline.data import urls
 from pipeline.library import answering, batch, output
 from pipeline.library.batch import Song
 from pipeline.serving import isolated, manifest
@@ -325,3 +327,48 @@ def test_an_unexpected_failure_is_shown_and_tried_again(
             batch.classify(files, model, cache)
     assert [song.label for song in batch.classify(files, model, cache)] == ["low", "low"]
     assert workers.songs == ["a.wav", "no ending"]
+
+
+def test_songs_at_a_url_are_classified_as_files_are(
+    model: Registered,
+    song: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    song("low", "music/in/a.wav")
+    song("high", "music/b.wav")
+    (tmp_path / "music/.hidden.wav").write_text("no music")
+    (tmp_path / "music/cover.jpg").write_text("no music")
+    monkeypatch.setattr(answering, "chosen", lambda _: model)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def classified(place: str, *more: str) -> tuple[list[dict[str, Any]], str]:
+        monkeypatch.setattr(sys, "argv", ["soundtrack", "classify", place, "--json", "songs.json", *more])
+        with pytest.raises(SystemExit, match="^0$"):
+            cli.main()
+        return json.loads(Path("songs.json").read_text())["songs"], capfd.readouterr().out
+
+    files, _ = classified("music")
+    url = f"file://{tmp_path}/music"
+    found, shown = classified(url, "--playlists", "lists")
+    assert [one.pop("file") for one in found] == [f"{url}/b.wav", f"{url}/in/a.wav"]
+    assert found == [{name: value for name, value in one.items() if name != "file"} for one in files]
+    assert re.search(r"^in/a\.wav +confident +low", shown, re.MULTILINE)
+    assert "1 other file skipped" in shown
+    assert f"\n{url}/in/a.wav\n" in Path("lists/low.m3u8").read_text()
+    one, _ = classified(f"{url}/b.wav")
+    assert [song["file"] for song in one] == [f"{url}/b.wav"]
+
+    content = (tmp_path / "music/b.wav").read_bytes()
+    (tmp_path / "music/b.wav").unlink()
+    with monkeypatch.context() as moment:
+        moment.setattr(urls, "listed", lambda _: {"b.wav": "later"})
+        gone, _ = classified(url)
+        assert "cannot be fetched: FileNotFoundError" in gone[0]["reason"]
+        (tmp_path / "music/b.wav").write_bytes(content)
+        assert classified(url)[0] == one, "it is tried again"
+    monkeypatch.setattr(sys, "argv", ["soundtrack", "classify", url, "--write-tags"])
+    with pytest.raises(SystemExit, match="not at a URL"):
+        cli.main()

@@ -220,7 +220,7 @@ def test_without_a_network_the_error_says_what_was_tried_and_what_works(
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "127.0.0.1")
     mirror = closed()
-    settings = Data(source="gtzan", starter=Starter(clips_per_style=1, seconds=10.0), mirror=f"{mirror}/")
+    settings = Data(source="gtzan", starter=Starter(clips_per_style=1, seconds=10.0), mirror=f"{mirror}/", url=None)
     with pytest.raises(SourceError) as caught:
         load(source)(tmp_path / "staging", tmp_path / "cache", settings, 7)
     lines = str(caught.value).splitlines()

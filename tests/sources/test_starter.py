@@ -27,7 +27,7 @@ LABEL = "irish-tune"
 
 
 def settings(clips: int) -> Data:
-    return Data(source="starter", starter=Starter(clips_per_style=clips, seconds=SECONDS), mirror=None)
+    return Data(source="starter", starter=Starter(clips_per_style=clips, seconds=SECONDS), mirror=None, url=None)
 
 
 def tune(title: str, bars: int = 16, seed: int = 0) -> Piece:
