@@ -140,5 +140,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(UV) $(EDITABLE) || PYTHONWARNINGS=ignore $(PIP) install --no-compile $(EDITABLE)
 	@export PYTHONDONTWRITEBYTECODE=; $(BIN)/python -m pipeline.workflow.prefork & \
 		{ $(BIN)/python -m pipeline.features.numba_cache; $(BIN)/python -m compileall -q pipeline; \
-		$(BIN)/dvc repro --dry; $(BIN)/soundtrack status; } > /dev/null || true; wait
+		{ $(BIN)/dvc repro --dry; $(BIN)/soundtrack status; } > /dev/null 2>&1; } || true; wait
 	@touch $@
