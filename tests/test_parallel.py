@@ -1,6 +1,8 @@
 """Worker processes: as many as there are cores to use, and a sentence when one is killed."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,20 @@ def test_a_number_that_is_none_is_named(asked: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv(WORKERS, asked)
     with pytest.raises(UserError, match=f"{WORKERS} is '{asked}': give a number"):
         at_once()
+
+
+def test_a_library_that_is_loaded_later_is_limited_too() -> None:
+    code = """
+import numpy
+from pipeline.base.parallel import blas_threads
+with blas_threads(1): pass
+import scipy.linalg
+from threadpoolctl import threadpool_info
+def blas(): return sorted((one["filepath"].rsplit("/", 1)[1][:5], one["num_threads"]) for one in threadpool_info() if one["user_api"] == "blas")
+before = blas()
+with blas_threads(1): print(len(before), {count for _, count in blas()}, {count for _, count in before})
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    environment["OPENBLAS_NUM_THREADS"] = "2"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout.strip() == "2 {1} {2}", "two libraries, of two threads before and one within"

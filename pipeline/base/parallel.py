@@ -3,11 +3,13 @@
 import math
 import multiprocessing
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from itertools import islice
 from multiprocessing import forkserver
 from pathlib import Path
@@ -161,10 +163,17 @@ def blas_threads(count: int) -> AbstractContextManager[object]:
 
     The number decides the order of the sums, and so the last bits of a product.
     """
-    # selected first: threadpool_limits would put back OpenMP's number of threads too, which is torch's
-    blas = ThreadpoolController().select(user_api="blas")
-    limits: AbstractContextManager[object] = blas.limit(limits=count)
+    limits: AbstractContextManager[object] = _blas(len(sys.modules)).limit(limits=count)
     return limits
+
+
+@lru_cache(maxsize=1)
+def _blas(loaded: int) -> ThreadpoolController:  # noqa: ARG001
+    """The libraries that multiply matrices, which takes 3 ms to find out: again where modules were ``loaded`` since.
+
+    Selected first: threadpool_limits would put back OpenMP's number of threads too, which is torch's.
+    """
+    return ThreadpoolController().select(user_api="blas")
 
 
 def each(pool: Executor, function: Callable[[T], R], items: Sequence[T], title: str, unit: str = "clip") -> Iterator[R]:
