@@ -13,6 +13,8 @@ from typing import Any
 from pipeline.base.errors import UserError
 
 SCHEME = re.compile(r"^[a-z][a-z0-9+.-]+://")
+PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
+KEYS = "Keys and passwords: docs/music.md"
 PAUSES_S = (1, 5)
 """Before a fetch that failed is tried again."""
 INSTALL = "pip install 'soundtrack[remotes]' for S3 and SSH; https://filesystem-spec.readthedocs.io lists others"
@@ -100,6 +102,9 @@ def _fetch(address: str, copy: Path) -> None:
 def _opened(address: str) -> tuple[Any, str]:
     import fsspec  # not needed where all clips are files
 
+    if found := PASSWORD.search(address):
+        shown = address.replace(found[0], "://")
+        raise UrlError(f"{shown}: give no password in an address, since tables and reports show it. {KEYS}")
     try:
         system, name = fsspec.url_to_fs(address)
     except (ImportError, ValueError) as error:

@@ -207,6 +207,9 @@ def test_a_url_that_cannot_be_used_is_a_sentence(checkout: Path, tmp_path: Path)
 
     assert "source url needs url, like s3://bucket/folder" in said(None)
     assert "nosuch://place cannot be used: Protocol not known: nosuch" in said("nosuch://place")
+    secret = said("ssh://me:secret@server/music")
+    assert "ssh://server/music: give no password in an address" in secret
+    assert "secret" not in secret
     assert "holds no <label>/<clip> files" in said(f"file://{tmp_path / 'gone'}")
     refused = run(checkout, "soundtrack", "import", "s3://bucket/folder", ok=False)
     assert "set data.source to url and data.url to the address in params.yaml" in refused

@@ -346,7 +346,7 @@ def test_songs_at_a_url_are_classified_as_files_are(
 
     def classified(place: str, *more: str) -> tuple[list[dict[str, Any]], str]:
         monkeypatch.setattr(sys, "argv", ["soundtrack", "classify", place, "--json", "songs.json", *more])
-        with pytest.raises(SystemExit, match="^0$"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             cli.main()
         return json.loads(Path("songs.json").read_text())["songs"], capfd.readouterr().out
 
