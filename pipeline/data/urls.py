@@ -88,10 +88,14 @@ def local(file: Path | Url) -> Iterator[Path]:
 
 
 def _fetch(address: str, copy: Path) -> None:
-    system, name = _opened(address)
+    folder, _, name = address.rpartition("/")  # a name may have what means something in an address: # ? ::
+    try:
+        system, top = _opened(folder)
+    except UrlError as error:  # one clip does not stop the others
+        raise FetchError(str(error)) from None
     for wait in (*PAUSES_S, None):
         try:
-            system.get_file(name, os.fspath(copy))
+            system.get_file(f"{top}/{name}", os.fspath(copy))
             return
         except Exception as error:  # each file system has errors of its own
             if wait is None or isinstance(error, (FileNotFoundError, PermissionError)):
