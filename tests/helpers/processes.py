@@ -76,11 +76,14 @@ def reader_killed(file: Path) -> Iterator[None]:
         while writer is None and not ended.wait(0.02):
             with suppress(OSError):  # nobody reads yet
                 writer = os.open(file, os.O_WRONLY | os.O_NONBLOCK)
+        readers: list[int] = []
+        while (
+            writer is not None and not readers and not ended.wait(0.02)
+        ):  # it has the file a moment after the pipe has it
+            readers = [pid for pid in _with_open(file) if pid != os.getpid()]
+        for pid in readers:
+            os.kill(pid, signal.SIGKILL)
         if writer is not None:
-            for place in Path("/proc").glob("[0-9]*/fd/*"):
-                with suppress(OSError):
-                    if place.readlink() == file.resolve() and int(place.parts[2]) != os.getpid():
-                        os.kill(int(place.parts[2]), signal.SIGKILL)
             os.close(writer)
 
     killer = threading.Thread(target=kill)
@@ -91,6 +94,14 @@ def reader_killed(file: Path) -> Iterator[None]:
         ended.set()
         killer.join()
         file.unlink()
+
+
+def _with_open(file: Path) -> Iterator[int]:
+    """Numbers of the processes that have it open."""
+    for place in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):  # it has ended, or is another user's
+            if place.readlink() == file.resolve():
+                yield int(place.parts[2])
 
 
 def free_port() -> int:
