@@ -153,7 +153,7 @@ def test_params_that_commands_set_are_in_params_yaml() -> None:
 
 EVERY_LINE = (
     r"\d+ stages to run, 2 at a time|\[ *\d+/\d+\] [\w@]+ +(\d+ min )?\d+ s|Done in |$|experiment  +validation macro F1 |"
-    r"\w+  +[01]\.\d{3}  |Report  |Runs    |Try it  "
+    r"\w+  +[01]\.\d{3}  |\w+ was chosen: |Report  |Runs    |Try it  "
 )
 """Of `make repro`."""
 
@@ -171,7 +171,9 @@ def test_make_repro_runs_the_whole_pipeline(finished: Path, typed: Typed) -> Non
     assert not unknown, "every line says something of the run"
     assert len(lines) <= 200
     assert lines[-3:] == ["Report  reports/comparison.html", "Runs    make ui", "Try it  make page"]
-    table = [line.split() for line in lines[-4 - len(experiments) : -4]]
+    choice = -5
+    table = [line.split() for line in lines[choice - 1 - len(experiments) : choice - 1]]
+    assert " was chosen: " in lines[choice]
     assert {row[0] for row in table} == set(experiments)
     scores = [[float(value) for value in row[1:3]] for row in table]
     assert scores == sorted(scores, key=lambda pair: -pair[0])
