@@ -1,12 +1,12 @@
 """The promotion gate: whether a candidate may replace the champion, decided on the validation set alone."""
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pandas as pd
 
 from pipeline.config.project import Params
 from pipeline.data import urls
+from pipeline.data.urls import FetchError
 from pipeline.evaluation import bootstrap, metrics
 from pipeline.serving import isolated, manifest
 from pipeline.serving.bundle import Candidate
@@ -79,6 +79,9 @@ def champion_predictions(champion: Registered, valid: pd.DataFrame) -> pd.DataFr
     """clip_id and predicted, for the validation clips that the champion was not trained on.
 
     Clips are matched by content: ids and parts may have changed since the champion was trained.
+
+    Raises:
+        FetchError: a clip at a URL cannot be fetched.
     """
     seen = manifest.seen(champion.bundle)
     valid = valid.loc[~valid["sha256"].isin(seen.loc[seen["part"] == "train", "sha256"])].copy()
@@ -86,9 +89,10 @@ def champion_predictions(champion: Registered, valid: pd.DataFrame) -> pd.DataFr
     valid["predicted"] = valid["sha256"].map(known)
     missing = valid["predicted"].isna()
     if missing.any():
-        with ExitStack() as stack:
-            songs = [stack.enter_context(urls.local(urls.place(path))) for path in valid.loc[missing, "path"]]
-            found = isolated.predict(champion.bundle, champion.code, songs)
-            # a clip that it cannot read counts as wrong
-            valid.loc[missing, "predicted"] = [one.get("guess", "") for one in found]
+        songs = [urls.place(path) for path in valid.loc[missing, "path"]]
+        found = list(isolated.predict(champion.bundle, champion.code, songs))
+        if lost := [one["reason"] for one in found if one.get("temporary")]:
+            raise FetchError(lost[0])  # not the champion's fault
+        # a clip that it cannot read counts as wrong
+        valid.loc[missing, "predicted"] = [one.get("guess", "") for one in found]
     return valid[["clip_id", "predicted"]]
