@@ -2,12 +2,8 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pipeline.config.training import Augment
-
-ROUNDING = 1e-3
-"""dB by which interpolated silence may differ from ``silence_db``."""
 
 
 def mixed(inputs: tuple[Tensor, ...], alpha: float) -> tuple[tuple[Tensor, ...], float]:
@@ -33,11 +29,11 @@ def augment(values: Tensor, settings: Augment, silence_db: float) -> Tensor:
     batch, bands, frames = values.shape
     if settings.band_shift or settings.stretch:
         values = _warped(values, settings)
-        values = torch.where(values > silence_db + ROUNDING, values, silence_db)
     fill = values.mean(dim=(1, 2), keepdim=True)
     if settings.gain_db:
         gain = (torch.rand(batch, 1, 1, device=values.device) * 2 - 1) * settings.gain_db
-        values = torch.where(values > silence_db, values + gain, values)
+        # as torch.where(values > silence_db, values + gain, values), which takes seven times the time
+        values = torch.addcmul(values, gain, (values - silence_db).sign_().clamp_(min=0))
     for _ in range(settings.band_masks):
         values = torch.where(_spans(batch, bands, settings.band_width, values.device)[:, :, None], fill, values)
     for _ in range(settings.time_masks):
@@ -49,18 +45,26 @@ def _warped(values: Tensor, settings: Augment) -> Tensor:
     """Each window moved along its bands and stretched about its middle frame; past an edge its last value goes on."""
     batch, bands, frames = values.shape
     shift, stretch = torch.rand(2, batch, 1, device=values.device) * 2 - 1
-    # places from -1 to 1 of what comes to each band and frame; affine_grid takes three times as long as grid_sample
-    across = torch.linspace(1 / frames - 1, 1 - 1 / frames, frames, device=values.device) / (
-        1 + settings.stretch * stretch
-    )
-    along = (
-        torch.linspace(1 / bands - 1, 1 - 1 / bands, bands, device=values.device)
-        + 2 / bands * settings.band_shift * shift
-    )
-    places = (across[:, None, :].expand(values.shape), along[:, :, None].expand(values.shape))
-    grid = torch.stack(places, dim=-1)
-    moved = functional.grid_sample(values[:, None], grid, padding_mode="border", align_corners=False)
-    return moved[:, 0]
+    if settings.band_shift:
+        values = _taken(values, torch.arange(bands, device=values.device) + settings.band_shift * shift)
+    if settings.stretch:
+        from_middle = torch.arange(frames, device=values.device) - (frames - 1) / 2
+        places = from_middle / (1 + settings.stretch * stretch) + (frames - 1) / 2
+        values = _taken(values.transpose(1, 2), places).transpose(1, 2)
+    return values
+
+
+def _taken(values: Tensor, places: Tensor) -> Tensor:
+    """(B, rows, columns) at fractional rows ``places`` (B, rows), interpolated; between two equal values exactly these."""
+    batch, rows, columns = values.shape
+    places = places.clamp(0, rows - 1)
+    below = places.floor()
+    first = below.long() + rows * torch.arange(batch, device=values.device)[:, None]
+    second = first + (below < rows - 1)
+    # as grid_sample, and as values[window, row], in a fraction of the time
+    flat = values.reshape(-1, columns)
+    lower, upper = (flat.index_select(0, each.flatten()).view(batch, rows, columns) for each in (first, second))
+    return lower.lerp(upper, (places - below)[:, :, None])
 
 
 def _spans(batch: int, size: int, widest: int, device: torch.device) -> Tensor:

@@ -5,6 +5,8 @@ stands in the environment (``SOUNDTRACK_STAGE_SERVER``) is asked by that command
 runs the stage itself. The stage's own modules are imported in the fork, as they are on disk.
 """
 
+import compileall
+import gc
 import importlib
 import multiprocessing
 import os
@@ -12,7 +14,7 @@ import runpy
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.connection import Client, Connection, Listener, wait
@@ -22,7 +24,7 @@ from pipeline.base.parallel import end_with_parent
 
 SERVER = "SOUNDTRACK_STAGE_SERVER"
 """The environment variable with the server's address, a Unix socket."""
-STAGES = ("train", "evaluate", "leak", "compare", "champion")
+STAGES = ("weights", "inputs", "train", "evaluate", "leak", "compare", "champion")
 """Those that import what is preloaded. Others start processes themselves, or in less than a second."""
 LIBRARIES = (
     "librosa.core.audio",  # first: beside MLflow its import takes seconds longer
@@ -34,20 +36,41 @@ LIBRARIES = (
     "scipy.stats",
     "sklearn.linear_model",
     "sklearn.metrics",
-    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
     "onnxruntime",
+    # what MLflow imports when it is first used
+    "alembic.command",
+    "git",
+    "mlflow.pyfunc",
+    "mlflow.store.tracking.sqlalchemy_workspace_store",
+    "mlflow.tracing.export",
+    "onnx",
+    "opentelemetry.sdk.metrics",
+    "ruamel.yaml",
+    "sqlalchemy.dialects.sqlite",
+    # and pandas, for Parquet
+    "pyarrow.dataset",
 )
-FIRST_RUN = ("dvc.cli", "music21", "transformers.models.mobilenet_v2.modeling_mobilenet_v2")
+BACKBONES = ("transformers.models.mobilenet_v2.modeling_mobilenet_v2", "h5py")
+"""Preloaded as well where weights are to be fetched: what then needs it is three stages."""
+FIRST_RUN = (*BACKBONES, "dvc.cli", "music21", "av", "markdown_it", "pygit2", "sklearn.covariance", "omegaconf")
 """What else the first run imports, which `make install` compiles as well."""
+MIGRATIONS = "mlflow.store.db_migrations"
+"""MLflow reads these modules, which are no package's, at each start."""
 
 _starting = threading.Lock()
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """Run stages for the commands that ask at the address given, each in a fork of one process, which begins to preload."""
+def server(stages: Iterable[str] = ()) -> Iterator[str]:
+    """Run stages for the commands that ask at the address given, each in a fork of one process, which begins to preload.
+
+    Args:
+        stages: those that are to run, as DVC names them, by which it is known what to preload.
+    """
     if sys.platform == "linux":  # macOS offers forks as well, but its libraries do not always survive them
-        forkserver.set_forkserver_preload(list(LIBRARIES))
+        backbones = BACKBONES if any(stage.startswith("weights@") for stage in stages) else ()
+        forkserver.set_forkserver_preload([*LIBRARIES, *backbones])
         # Ctrl+C reaches it too, and while it imports it would end in a traceback
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         forkserver.ensure_running()
@@ -99,6 +122,8 @@ def _answer(connection: Connection) -> None:
 
 
 def _run(asker: int, package: str, names: Sequence[str], folder: str, environment: Mapping[str, str]) -> None:
+    # a million objects of libraries: to look for garbage among them takes a second each time, and copies their memory
+    gc.freeze()
     end_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream in (1, 2):  # else its output would go where the server's does
@@ -114,3 +139,5 @@ def _run(asker: int, package: str, names: Sequence[str], folder: str, environmen
 if __name__ == "__main__":  # importing compiles, which would otherwise cost the first run a quarter of a minute
     for library in (*LIBRARIES, *FIRST_RUN):
         importlib.import_module(library)
+    for folder in importlib.import_module(MIGRATIONS).__path__:
+        compileall.compile_dir(folder, quiet=1)

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import chdir, closing, contextmanager
 from graphlib import TopologicalSorter
@@ -89,7 +89,7 @@ def _run(graph: Graph, jobs: int) -> list[str]:
     waiting: list[str] = []
     running: dict[Future[int], str] = {}
     failed: list[str] = []
-    with _processes(jobs) as pool, closing(Console(graph)) as console:
+    with _processes(jobs, graph) as pool, closing(Console(graph)) as console:
         while order.is_active() and (running or not failed):
             # the last of dvc.yaml is taken first: experiments are listed from cheap to costly
             waiting = sorted([*waiting, *order.get_ready()], key=list(graph).index)
@@ -115,11 +115,11 @@ def _explained(stage: str) -> str:
 
 
 @contextmanager
-def _processes(jobs: int) -> Iterator[Executor]:
+def _processes(jobs: int, stages: Iterable[str]) -> Iterator[Executor]:
     """Each imports DVC once, which takes longer than most of what it then does. They do not wait for what is preloaded: the
     first stages need none of it."""
     spawn = multiprocessing.get_context("spawn")
-    with prefork.server() as address, ProcessPoolExecutor(jobs, spawn, _begin, (address,)) as pool:
+    with prefork.server(stages) as address, ProcessPoolExecutor(jobs, spawn, _begin, (address,)) as pool:
         yield pool
 
 
