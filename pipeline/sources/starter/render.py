@@ -32,7 +32,7 @@ RMS = 0.07
 PEAK = 0.98
 """A clip with a higher peak at that RMS is made quieter."""
 LONGEST_SILENCE_S = 1.0
-BARS_A_SECOND = 3
+BARS_A_SECOND = 5
 """Of each clip of a score, that many bars of it are read; two are played at most, at 120 beats a minute."""
 FADE_S = 0.02
 """At the end, where notes are cut."""
