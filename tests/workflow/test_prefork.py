@@ -26,11 +26,13 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text("from pipeline.stages.command import main\nmain('stages', lambda: None)\n")
     (package / f"{STAGE}.py").write_text(
-        "import os, pathlib, sys, time\n"
+        "import gc, os, pathlib, sys, time\n"
         "from pipeline.base.errors import UserError\n"
         "def train(params, key):\n"
         "    pathlib.Path(f'seen-{key}').write_text(f\"{os.getpid()} {os.environ['DVC_STAGE']}\")\n"
         "    print(f'train@{key}: done', flush=True)\n"
+        "    if key == 'frozen':\n"
+        "        print(gc.get_freeze_count(), flush=True)\n"
         "    if key == 'wrong':\n"
         "        raise UserError('wrong.csv: no such file')\n"
         "    if key == 'large':\n"
@@ -52,6 +54,11 @@ def test_a_stage_has_the_folder_and_the_environment_of_the_command(ask: list[str
     process, stage = (tmp_path / "seen-a").read_text().split()
     assert stage == "train@a"
     assert int(process) not in (asking.pid, os.getpid()), "it ran in a process of the server's"
+
+
+def test_garbage_is_not_looked_for_among_what_was_preloaded(ask: list[str]) -> None:
+    done = subprocess.run([*ask, "frozen"], capture_output=True, text=True, check=True)
+    assert int(done.stdout.splitlines()[-1]) > 1000
 
 
 def test_a_stage_prints_where_the_command_does(ask: list[str], tmp_path: Path) -> None:
