@@ -171,7 +171,8 @@ def test_lessons_run_beside_each_other_from_the_root(checkout: Path) -> None:
     output = run(checkout, "python", "-m", "pipeline.cli", "repro", "--jobs", "2", *files)
     assert sorted(ran(output)) == ["run", "run"]
     assert set(lessons) <= set(runs(checkout)["name"])
-    assert new_in_git(checkout) == {
+    # a picture in git may have other bytes on another processor
+    assert {file for file in new_in_git(checkout) if not file.endswith(".png")} == {
         f"lessons/{lesson}/{file}" for lesson in lessons for file in ("dvc.lock", "metrics.json")
     }
 
