@@ -2,7 +2,7 @@
 
 ``tutorial`` is the basic CNN of the well-known GTZAN tutorial; ``compact`` is the better default: normalised per
 band, batch norm, and pooling over time in place of a dense layer over every pixel. ``small`` is for images of 8 to 64
-pixels, of which ``compact`` leaves one place or a few.
+pixels, of which ``compact`` would leave nothing.
 """
 
 from itertools import pairwise
@@ -24,7 +24,7 @@ class Compact(nn.Module):
         super().__init__()
         self.scale = Standardise(source)
         self.blocks = nn.Sequential(
-            _block(source.channels, 16, kernel=5, stride=2), _halved(16, 32), _halved(32, 64), _halved(64, 128)
+            _block(source.channels, 16, kernel=5, stride=2), _block(16, 32), _block(32, 64), _block(64, 128)
         )
 
     def forward(self, image: Tensor) -> Tensor:
@@ -39,13 +39,6 @@ def _block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Se
         nn.MaxPool2d(2),
         nn.BatchNorm2d(outputs),
         nn.ReLU(),
-    )
-
-
-def _halved(inputs: int, outputs: int) -> nn.Sequential:
-    """In steps of two in place of pooling: a quarter of the products, and as good (docs/speed.md)."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
     )
 
 

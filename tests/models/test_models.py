@@ -619,8 +619,9 @@ def test_a_backbone_sees_a_picture_from_minus_one_to_one(channels: int, upsample
         torch.testing.assert_close(seen[0][:, :, [0, 0, 7, 7], [0, 7, 0, 7]], corners)
 
 
-def test_the_small_cnn_is_for_pictures_of_which_the_compact_one_leaves_one_place() -> None:
+def test_the_small_cnn_is_for_pictures_that_leave_nothing_of_the_compact_one() -> None:
     source = Input((1, 28, 28), np.zeros(1, np.float32), np.ones(1, np.float32))
     images = torch.rand(2, 1, 28, 28)
-    assert cnn.Compact(source).blocks(images).shape == (2, 128, 1, 1)
+    with pytest.raises(RuntimeError, match="too small"):
+        cnn.build(Cnn(name="cnn", arch="compact", dropout=0.0), [source], 24)(images)
     assert cnn.build(Cnn(name="cnn", arch="small", dropout=0.0), [source], 24)(images).shape == (2, 24)
