@@ -60,12 +60,8 @@ def compute(sound: Sound, settings: Tabular) -> Array:
 
 
 def timbre(sound: Sound, settings: Tabular) -> Array:
-    """The columns TIMBRE of :func:`compute` alone, estimated from every second frame: (1, 50).
-
-    By default these are the frames of the spectrogram, whose STFT then serves both.
-    """
-    sparse = settings.model_copy(update={"hop_length": 2 * settings.hop_length})
-    values = _statistics(_timbre(_Spectra(sound, sparse)))
+    """The columns TIMBRE of :func:`compute` alone, to the bit: (1, 50)."""
+    values = _statistics(_timbre(_Spectra(sound, settings)))
     return np.array([[values[NAMES[number]] for number in TIMBRE]], dtype=np.float32)
 
 
