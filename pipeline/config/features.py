@@ -67,6 +67,12 @@ class Waveform(Kind):
     """Hz: the rate of the backbones that hear it."""
 
 
+class Timbre(Kind):
+    """Nothing to choose: the out-of-distribution detector takes it, whatever models are trained on."""
+
+    form: ClassVar[Form] = "columns"
+
+
 class BaseFeatures(Section):
     """A field for each kind of feature; other fields are settings that all kinds share."""
 
@@ -125,6 +131,7 @@ def _sections(excerpt: str) -> tuple[int, float]:
 class Features(BaseFeatures):
     package: ClassVar[str] = "pipeline.features"
     decoder: ClassVar[str] = "pipeline.features.sound"
+    timbre: ClassVar[Timbre] = Timbre()
     sample_rate: Positive
     tabular: Tabular
     spectrogram: Spectrogram
@@ -135,6 +142,10 @@ class Features(BaseFeatures):
     """This, musicnn and fbank are null where no experiment needs them: they would cost time and space."""
     excerpt: str
     """What of a clip the features are of: ``whole``, ``middle 30 s``, or ``3 sections of 10 s``, spread over it."""
+
+    @property
+    def possible(self) -> dict[str, type[Kind]]:
+        return {**super().possible, "timbre": Timbre}
 
     @field_validator("excerpt")
     @classmethod

@@ -12,8 +12,6 @@ from pipeline.data import urls
 from pipeline.data.urls import Url
 from pipeline.features.store import Block, block
 
-TABULAR = "tabular"
-
 
 class Task(NamedTuple):
     file: Path | Url
@@ -67,12 +65,6 @@ def of_decoded(clip: Any, kinds: Sequence[str], settings: BaseFeatures) -> dict[
             kind: block(module.compute(clip, getattr(settings, kind)), spec(kind, settings)["dtype"])
             for kind, module in loaded.items()
         }
-
-
-def timbre(sound: Any, settings: BaseFeatures) -> Any:
-    """(1, columns): what out-of-distribution detection takes of the tabular features, as the store holds it."""
-    with blas_threads(1):
-        return _module(TABULAR, settings).timbre(sound, getattr(settings, TABULAR))
 
 
 def _module(kind: str, settings: BaseFeatures) -> ModuleType:

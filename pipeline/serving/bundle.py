@@ -19,11 +19,10 @@ from pipeline.config.features import longest_s
 from pipeline.config.project import Params
 from pipeline.data import clips, split
 from pipeline.evaluation import calibration, metrics
-from pipeline.features.extract import TABULAR
 from pipeline.features.store import Store
 from pipeline.serving import manifest
 from pipeline.serving.manifest import INTERFACE, Example, Manifest
-from pipeline.serving.ood import Array, OodDetector
+from pipeline.serving.ood import KIND, Array, OodDetector
 from pipeline.training.trials import Trial, spec, specs
 
 EXAMPLES = 3
@@ -82,7 +81,7 @@ def write(candidate: Candidate, settings: Params, folder: Path) -> None:
     seen = candidate.clips[candidate.clips["part"] != "test"].merge(predicted, on="clip_id", how="left")
     seen["part"] = seen["clip_id"].isin(answered).map({True: "valid", False: "train"})
     seen[["sha256", "part", "label", "predicted", "probability"]].to_parquet(folder / manifest.SEEN, index=False)
-    detector = OodDetector.fit(tabular_splits(candidate.clips)["train"].values)
+    detector = OodDetector.fit(timbre_splits(candidate.clips)["train"].values)
     detector.save(folder / manifest.OOD)
     trained = spec(model)
     precision = settings.champion.precision
@@ -134,26 +133,26 @@ def examples(test: pd.DataFrame, seed: int) -> list[Example]:
 
 
 @dataclass(frozen=True)
-class TabularSplit:
+class TimbreSplit:
     labels: Any
     """(clips,)"""
     values: Array
     """(clips, columns)"""
 
 
-def tabular_splits(assigned: pd.DataFrame) -> dict[str, TabularSplit]:
+def timbre_splits(assigned: pd.DataFrame) -> dict[str, TimbreSplit]:
     """The features that the OOD detector uses, by part.
 
     Args:
         assigned: clip_id, label, part.
     """
-    store = Store(paths.FEATURES / TABULAR)
-    values = np.asarray(store.array[store.rows(assigned["clip_id"])[0]][:, store.spec["timbre"]], np.float64)
+    store = Store(paths.FEATURES / KIND)
+    values = np.asarray(store.array[store.rows(assigned["clip_id"])[0]], np.float64)
     label, part = assigned["label"].to_numpy(), assigned["part"].to_numpy()
-    return {name: TabularSplit(label[part == name], values[part == name]) for name in split.PARTS}
+    return {name: TimbreSplit(label[part == name], values[part == name]) for name in split.PARTS}
 
 
 def valid_distances(candidate: Candidate) -> Array:
     """Of all clips that the candidate was compared on, each to the training clips of its own fold."""
-    folds = [tabular_splits(fold) for fold in candidate.folds]
+    folds = [timbre_splits(fold) for fold in candidate.folds]
     return np.concatenate([OodDetector.fit(own["train"].values).distances(own["valid"].values) for own in folds])

@@ -21,7 +21,7 @@ from pipeline.evaluation.scores import macro_f1
 from pipeline.reports import answer, figures
 from pipeline.reports.pages import Table, as_html, environment, markdown, table
 from pipeline.serving import manifest, ood_evaluation
-from pipeline.serving.bundle import Candidate, tabular_splits, valid_distances
+from pipeline.serving.bundle import Candidate, timbre_splits, valid_distances
 from pipeline.serving.ood import OodDetector
 from pipeline.serving.predictor import Predictor
 from pipeline.tracking import registry
@@ -63,7 +63,7 @@ def write(
         The card for a place that has no other report.
     """
     known, detector = manifest.load(bundle), OodDetector.load(bundle / manifest.OOD)
-    splits, folds = tabular_splits(candidate.clips), [tabular_splits(fold) for fold in candidate.folds]
+    splits, folds = timbre_splits(candidate.clips), [timbre_splits(fold) for fold in candidate.folds]
     near = valid_distances(candidate)
     rocs = {
         "noises": ood_evaluation.noises(detector, near, known, cost.clip_s, settings.seed),

@@ -1,7 +1,7 @@
 """Out-of-distribution detection: how far a clip lies from the clips that a model was trained on.
 
-The score is the distance to the nearest training clip in the space of 50 tabular features (the level, the spectrum's shape and
-the MFCCs, see :func:`pipeline.features.tabular.timbre`), standardised and decorrelated by the training set's covariance: a
+The score is the distance to the nearest training clip in the space of 50 features (level, shape of the spectrum, MFCCs, see
+:mod:`pipeline.features.timbre`), standardised and decorrelated by the training set's covariance: a
 nearest neighbour as in Sun et al. 2022 (Out-of-distribution detection with deep nearest neighbors, arXiv:2204.06507), the
 covariance shrunk as in Ledoit and Wolf 2004. All models use these features and not their own embeddings, as that paper does:
 for models trained on synthesised scores they flag every recording of GTZAN, embeddings miss some or most (docs/serving.md).
@@ -13,7 +13,18 @@ from typing import Any, Self
 
 import numpy as np
 
+from pipeline.config.features import BaseFeatures
+from pipeline.features import extract
+
 Array = np.ndarray[Any, np.dtype[np.float64]]
+KIND = "timbre"
+"""The kind of feature that it takes."""
+
+
+def row(sound: Any, features: BaseFeatures) -> Array:
+    """(1, columns): of a decoded sound what a detector takes, in the precision of the store."""
+    block = extract.of_decoded(sound, [KIND], features)[KIND]
+    return np.frombuffer(block.content, extract.spec(KIND, features)["dtype"])[None].astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from pipeline.features import extract
 from pipeline.features.sound import Sound
-from pipeline.serving.bundle import TabularSplit
+from pipeline.serving.bundle import TimbreSplit
 from pipeline.serving.manifest import Manifest
-from pipeline.serving.ood import Array, OodDetector
+from pipeline.serving.ood import Array, OodDetector, row
 
 NOISES = 5
 """Of each kind."""
@@ -34,12 +33,12 @@ def noises(detector: OodDetector, near: Array, known: Manifest, seconds: float, 
     """Generated noises of this many seconds as OOD clips; ``near``: distances of the validation clips."""
     rate, rng = known.features.sample_rate, np.random.default_rng(seed)
     signals = [signal for _ in range(NOISES) for signal in _signals(round(seconds * rate), rate, rng)]
-    rows = [extract.timbre(Sound(signal.astype(np.float32), rate), known.features) for signal in signals]
-    far = detector.distances(np.concatenate(rows).astype(np.float64))
+    rows = [row(Sound(signal.astype(np.float32), rate), known.features) for signal in signals]
+    far = detector.distances(np.concatenate(rows))
     return _roc(near / known.ood_threshold, far / known.ood_threshold)
 
 
-def held_out_labels(folds: list[dict[str, TabularSplit]], in_distribution: float) -> Roc:
+def held_out_labels(folds: list[dict[str, TimbreSplit]], in_distribution: float) -> Roc:
     """Each label's validation clips as OOD clips for a detector fitted without that label, over all folds."""
     near, far = [], []
     labels = np.concatenate([own["valid"].labels for own in folds])
@@ -52,7 +51,7 @@ def held_out_labels(folds: list[dict[str, TabularSplit]], in_distribution: float
     return _roc(np.concatenate(near), np.concatenate(far))
 
 
-def _distances_without(label: str, train: TabularSplit, valid: TabularSplit) -> Array:
+def _distances_without(label: str, train: TimbreSplit, valid: TimbreSplit) -> Array:
     return OodDetector.fit(train.values[train.labels != label]).distances(valid.values)
 
 

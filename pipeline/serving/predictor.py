@@ -16,7 +16,7 @@ from pipeline.features.store import Block
 from pipeline.models.exported import Exported
 from pipeline.serving import manifest
 from pipeline.serving.manifest import Verdict
-from pipeline.serving.ood import Array, OodDetector
+from pipeline.serving.ood import Array, OodDetector, row
 from pipeline.serving.segments import Segment, SongError, segments
 from pipeline.training.dataset import Feature, Windows
 from pipeline.training.predict import averaged
@@ -117,7 +117,7 @@ class Predictor:
         known, found = self.manifest, self.answer(segment, sound)
         labels, tags = found[: len(known.labels)], found[len(known.labels) :]
         if self._ood:
-            (distance,) = self._ood.distances(extract.timbre(sound, known.features).astype(np.float64))
+            (distance,) = self._ood.distances(row(sound, known.features))
         else:
             labels = softmax(labels)  # a mean of logits is right more often than one of probabilities
             distance = 1 - max(tags[known.tags.index(tag)] for own in known.genres.values() for tag in own)

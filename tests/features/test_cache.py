@@ -24,7 +24,7 @@ from pipeline.features.store import Store
 
 pytestmark = pytest.mark.usefixtures("music")
 RATE = 22050
-KINDS = ["tabular", "spectrogram", "wavelet"]
+KINDS = ["tabular", "spectrogram", "wavelet", "timbre"]
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ from pipeline.features import store
 from running import features
 add, done = store.Writer.add, []
 def killing(self, *given):
-    if len(done) == 4 * 3 + 1:
+    if len(done) == 4 * 4 + 1:
         self.array.write(b"half a block")
         self.array.flush()
         self.index.write(f"{given[0]},0,1,{given[1]},{given[2].digest[:9]}")
@@ -174,7 +174,7 @@ def test_a_killed_run_goes_on_where_it_was(caplog: pytest.LogCaptureFixture) -> 
         unfinished = compute.key(kind, own)
         (paths.cache() / "features" / f"{kind}-{unfinished}" / "0001").mkdir()
     features()
-    assert computed(caplog) == 6  # the fifth lacks two kinds
+    assert computed(caplog) == 6  # the fifth lacks three kinds
     assert contents() == from_scratch()
 
 

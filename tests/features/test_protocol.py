@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from pipeline.config import features as sections
-from pipeline.features import fbank, musicnn, spectrogram, tabular, waveform, wavelet
+from pipeline.features import fbank, musicnn, spectrogram, tabular, timbre, waveform, wavelet
 from pipeline.features.protocol import Feature
 from pipeline.features.sound import Sound
 
 KINDS: list[tuple[Feature, Any]] = [
     (tabular, sections.Tabular(n_fft=1024, hop_length=512)),
+    (timbre, sections.Timbre()),
     (spectrogram, sections.Spectrogram(n_fft=1024, hop_length=512, bands=32, top_db=80.0)),
     (wavelet, sections.Wavelet(hop_length=512, bands=32, bands_per_octave=4, omega0=6.0, fmin=32.7, top_db=80.0)),
     (musicnn, sections.MusicnnInput()),

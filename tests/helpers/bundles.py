@@ -14,12 +14,12 @@ import soundfile
 
 from pipeline.base.files import write_json
 from pipeline.config.project import Params
-from pipeline.features import extract
+from pipeline.features import tabular
 from pipeline.features.sound import Sound
-from pipeline.features.tabular import NAMES, TIMBRE
+from pipeline.features.tabular import NAMES
 from pipeline.serving import manifest
 from pipeline.serving.manifest import Manifest
-from pipeline.serving.ood import OodDetector
+from pipeline.serving.ood import OodDetector, row
 from pipeline.tracking import registry
 from pipeline.tracking.registry import Registered
 
@@ -102,18 +102,8 @@ def _bundle(settings: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make(settings: Params, folder: Path) -> Path:
     """The bundle, in a new folder."""
     folder.mkdir(parents=True)
-    rows = np.array(
-        [
-            np.frombuffer(
-                extract.of_decoded(Sound(chord(hertz, SECONDS, 100 + seed), RATE), ["tabular"], settings.features)[
-                    "tabular"
-                ].content,
-                np.float32,
-            )
-            for hertz in LABELS.values()
-            for seed in range(8)
-        ]
-    )
+    sounds = [Sound(chord(hertz, SECONDS, 100 + seed), RATE) for hertz in LABELS.values() for seed in range(8)]
+    rows = np.concatenate([tabular.compute(sound, settings.features.tabular) for sound in sounds])
     column = NAMES.index("spectral_centroid_mean")
     pitches = rows[:, column].reshape(3, 8).mean(axis=1)
     graph = onnx.parser.parse_model(GRAPH.format(column=column))
@@ -125,7 +115,7 @@ def make(settings: Params, folder: Path) -> Path:
         graph.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
     onnx.checker.check_model(graph)
     onnx.save(graph, folder / manifest.GRAPH)
-    OodDetector.fit(rows[:, TIMBRE].astype(np.float64)).save(folder / manifest.OOD)
+    OodDetector.fit(np.concatenate([row(sound, settings.features) for sound in sounds])).save(folder / manifest.OOD)
     write_json(folder / manifest.FILE, known_of(settings).model_dump())
     return folder
 

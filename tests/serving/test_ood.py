@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 from pipeline.config.project import Params
-from pipeline.features import extract
 from pipeline.features.sound import Sound
 from pipeline.serving import ood_evaluation
-from pipeline.serving.bundle import TabularSplit
+from pipeline.serving.bundle import TimbreSplit
 from pipeline.serving.manifest import load
-from pipeline.serving.ood import OodDetector
+from pipeline.serving.ood import OodDetector, row
 
 
-def clouds(seed: int, clips: int = 60, apart: float = 12.0, columns: int = 57) -> TabularSplit:
+def clouds(seed: int, clips: int = 60, apart: float = 12.0, columns: int = 57) -> TimbreSplit:
     """Three labels as clouds of standard deviation 1 whose middles lie apart; two columns say the same."""
     rng = np.random.default_rng(seed)
     middles = np.random.default_rng(99).normal(size=(3, columns))
@@ -22,7 +21,7 @@ def clouds(seed: int, clips: int = 60, apart: float = 12.0, columns: int = 57) -
     number = np.arange(clips) % 3
     values = middles[number] + rng.normal(size=(clips, columns))
     values[:, 1] = values[:, 0] * 1000
-    return TabularSplit(np.array(["a", "b", "c"])[number], values)
+    return TimbreSplit(np.array(["a", "b", "c"])[number], values)
 
 
 def test_a_training_clip_has_distance_zero_and_an_outlier_a_large_one() -> None:
@@ -77,9 +76,9 @@ def test_noises_are_the_same_each_time_and_are_detected(settings: Params, bundle
     for first, second in zip(noises[:6], noises[6:], strict=True):
         np.testing.assert_array_equal(first, second)
     rng = np.random.default_rng(4)
-    columns = np.concatenate([extract.timbre(_chord(rng), settings.features) for _ in range(24)]).astype(np.float64)
+    columns = np.concatenate([row(_chord(rng), settings.features) for _ in range(24)])
     label = np.array(["a", "b"] * 12)
-    detector, valid = OodDetector.fit(columns[:16]), TabularSplit(label[16:], columns[16:])
+    detector, valid = OodDetector.fit(columns[:16]), TimbreSplit(label[16:], columns[16:])
     near = detector.distances(valid.values)
     known = load(bundle).model_copy(update={"ood_threshold": float(near.max())})
     found = ood_evaluation.noises(detector, near, known, 1.0, 7)

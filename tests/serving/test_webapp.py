@@ -25,12 +25,11 @@ from processes import PATIENCE_S, free_port
 from pipeline.base.errors import UserError
 from pipeline.base.files import sha256, write_json
 from pipeline.config.project import Params
-from pipeline.features import extract
 from pipeline.features.sound import Sound
 from pipeline.library import commands
 from pipeline.serving import manifest, webapp
 from pipeline.serving.manifest import Example, Manifest
-from pipeline.serving.ood import OodDetector
+from pipeline.serving.ood import OodDetector, row
 from pipeline.serving.predictor import Predictor, SegmentPrediction, SongPrediction
 from pipeline.serving.segments import Segment
 from pipeline.serving.webapp import SongSpectrogram
@@ -67,8 +66,7 @@ def bundle(
     folder = tmp_path_factory.mktemp("bundle")
     onnx.save(onnx.parser.parse_model(GRAPH), str(folder / manifest.GRAPH))
     clips = [Sound(noise(seed, SECTION_S), RATE) for seed in range(4)]
-    rows = np.concatenate([extract.timbre(clip, settings.features) for clip in clips]).astype(np.float64)
-    OodDetector.fit(rows).save(folder / manifest.OOD)
+    OodDetector.fit(np.concatenate([row(clip, settings.features) for clip in clips])).save(folder / manifest.OOD)
     found = known(labels=["jazz", HOSTILE, "rock"], longest_s=SECTION_S, confidence_threshold=0.4, ood_threshold=1e9)
     write_json(folder / manifest.FILE, found.model_dump())
     return folder

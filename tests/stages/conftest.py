@@ -88,8 +88,9 @@ def features(good: pd.DataFrame) -> None:
         (label[row.label] + own[row.group] + rng.normal(0, 0.3, 8)).astype(np.float32)[None]
         for row in good.itertuples()
     ]
-    spec = {"windowed": False, "columns": [f"c{number}" for number in range(8)], "timbre": list(range(8))}
+    spec = {"windowed": False, "columns": [f"c{number}" for number in range(8)]}
     names = list(good["clip_id"])
-    write_store(paths.FEATURES / "tabular", names, rows, "float32", spec)
+    for kind in ("tabular", "timbre"):
+        write_store(paths.FEATURES / kind, names, rows, "float32", spec)
     # what a model's page shows of each clip
     write_store(paths.FEATURES / "spectrogram", names, (np.zeros((9, 4)) for _ in names), "float16", SPECTROGRAM)
