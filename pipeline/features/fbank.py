@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import scipy.fft
 import scipy.sparse
-from librosa import power_to_db
 from numpy.lib.stride_tricks import sliding_window_view
 
 from pipeline.config.features import Fbank
-from pipeline.features.sound import Array, Sound, described
+from pipeline.features.sound import Array, Sound, decibels, described
 
 RATE, FRAME_LENGTH, HOP_LENGTH, N_FFT, BANDS = 16_000, 400, 160, 512, 128
 FMIN = 20.0
@@ -42,8 +41,7 @@ def compute(sound: Sound, settings: Fbank) -> Array:  # noqa: ARG001
     before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
     spectrum = scipy.fft.rfft((frames - np.float32(PRE_EMPHASIS) * before) * WINDOW, N_FFT, axis=1)
     power = (spectrum.real**2 + spectrum.imag**2) @ _filters()
-    decibels: Array = power_to_db(power, amin=LEAST, top_db=None)
-    return decibels
+    return decibels(power, least=LEAST)
 
 
 @lru_cache

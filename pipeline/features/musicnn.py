@@ -6,10 +6,10 @@ Its loudness is absolute: they were trained on sound as it is, not on sound scal
 from typing import Any
 
 import numpy as np
-from librosa import power_to_db
 
 from pipeline.config.features import MusicnnInput
-from pipeline.features.sound import Array, Sound, described, mel
+from pipeline.features.mel import mel
+from pipeline.features.sound import Array, Sound, decibels, described
 
 RATE, N_FFT, HOP_LENGTH, BANDS = 16_000, 512, 256, 96
 """SR, FFT_SIZE, FFT_HOP and N_MELS in configuration.py of the package musicnn 0.1.0."""
@@ -29,4 +29,4 @@ def compute(sound: Sound, settings: MusicnnInput) -> Array:  # noqa: ARG001
     spectrum = sound.stft(N_FFT, HOP_LENGTH)[:frames]
     power = mel(spectrum.real**2 + spectrum.imag**2, RATE, BANDS)
     least = 10 ** (SILENCE_DB / 10)
-    return np.where(power > least, power_to_db(power, amin=least, top_db=None), np.float32(SILENCE_DB))
+    return np.where(power > least, decibels(power, least=least), np.float32(SILENCE_DB))

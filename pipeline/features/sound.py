@@ -4,10 +4,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import librosa.filters
 import numpy as np
 import scipy.fft
-import scipy.sparse
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -56,15 +54,18 @@ def read(file: Path, settings: Features) -> Sound:
 
 @lru_cache
 def hann(n_fft: int) -> Array:
-    return librosa.filters.get_window("hann", n_fft).astype(np.float32)
+    """Periodic."""
+    return np.hanning(n_fft + 1)[:-1].astype(np.float32)
 
 
-def mel(power: Array, rate: int, bands: int) -> Array:
-    """(frames, bands) from a power spectrum (frames, 1 + n_fft / 2), as librosa.feature.melspectrogram."""
-    return power @ _mel_filters(rate, 2 * (power.shape[1] - 1), bands)
+def decibels(power: Any, reference: float = 1.0, least: float = 1e-10, top_db: float | None = None) -> Any:
+    """librosa.power_to_db, to the bit: its module takes longer to import than a song to classify.
 
-
-@lru_cache
-def _mel_filters(rate: int, n_fft: int, bands: int) -> Any:
-    # nearly all of it is zeros
-    return scipy.sparse.csc_array(librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=bands).T)
+    Args:
+        reference: the power of 0 dB.
+        least: power below is taken for this.
+        top_db: what lies farther below the greatest is taken for that; None for no limit.
+    """
+    found = 10 * np.log10(np.maximum(least, power))
+    found -= 10 * np.log10(np.maximum(least, reference))
+    return found if top_db is None else np.maximum(found, found.max() - top_db)

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import numpy as np
-from librosa import power_to_db
-
 from pipeline.config.features import Spectrogram
-from pipeline.features.sound import Array, Sound, described, mel
+from pipeline.features.mel import mel
+from pipeline.features.sound import Array, Sound, decibels, described
 
 
 def describe(settings: Spectrogram) -> dict[str, Any]:
@@ -18,5 +16,4 @@ def compute(sound: Sound, settings: Spectrogram) -> Array:
     frames = 1 + len(sound.signal) // settings.hop_length
     spectrum = sound.stft(settings.n_fft, settings.hop_length)[:frames]
     power = mel(spectrum.real**2 + spectrum.imag**2, sound.rate, settings.bands)
-    decibels: Array = power_to_db(power, ref=np.max, top_db=settings.top_db)
-    return decibels
+    return decibels(power, power.max(), top_db=settings.top_db)

@@ -40,7 +40,7 @@ def compute(sound: Sound, settings: Tabular) -> Array:
     chroma = chroma_stft(S=of.power.T, sr=sound.rate, tuning=_tuning(of.power, sound.rate))
     # the masks of the two add up to 1, and so do the waveforms to the signal
     found = {"chroma_stft": chroma, **series(of), "harmony": harmonic, "perceptr": of.signal - harmonic}
-    values = statistics(found) | {"tempo": _tempo(of.decibels, sound.rate, settings.hop_length)}
+    values = statistics(found) | {"tempo": _tempo(of.decibels.T, sound.rate, settings.hop_length)}
     return np.array([[values[name] for name in NAMES]], dtype=np.float32)
 
 

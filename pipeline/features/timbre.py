@@ -1,17 +1,19 @@
 """Level, shape of the spectrum and MFCCs, as means and variances: by these, songs unlike the training data are found.
 
-They are columns of :mod:`pipeline.features.tabular`, but of frames that lie as far apart as the spectrogram's are by default:
+librosa's functions of these names give the same; they take long to import, which a song that is classified would wait for. They
+are columns of :mod:`pipeline.features.tabular`, but of frames that lie as far apart as the spectrogram's are by default:
 one STFT then serves both, and songs that are classified need no other.
 """
 
 from typing import Any
 
 import numpy as np
-from librosa import power_to_db
-from librosa.feature import mfcc, rms
+import scipy.fft
+from numpy.lib.stride_tricks import sliding_window_view
 
 from pipeline.config.features import Timbre
-from pipeline.features.sound import Array, Sound, mel
+from pipeline.features.mel import mel
+from pipeline.features.sound import Array, Sound, decibels
 
 N_FFT, HOP_LENGTH = 2048, 1024
 N_MFCC = 20
@@ -19,9 +21,8 @@ MFCCS = tuple(f"mfcc{number}" for number in range(1, N_MFCC + 1))
 SHAPE = ("rms", "spectral_centroid", "spectral_bandwidth", "rolloff", "zero_crossing_rate")
 NAMES = tuple(f"{name}_{stat}" for name in (*SHAPE, *MFCCS) for stat in ("mean", "var"))
 
-MEL_BANDS = 128
-ROLLOFF = 0.85
-"""librosa's defaults: melspectrogram, spectral_rolloff."""
+MEL_BANDS, TOP_DB, ROLLOFF = 128, 80.0, 0.85
+"""librosa's defaults: melspectrogram, power_to_db, spectral_rolloff."""
 
 
 def describe(settings: Timbre) -> dict[str, Any]:  # noqa: ARG001
@@ -43,19 +44,19 @@ class Spectra:
         self.spectrum = sound.stft(n_fft, hop_length)
         self.magnitude = np.abs(self.spectrum)
         self.power = self.magnitude**2
-        self.decibels = power_to_db(mel(self.power, sound.rate, MEL_BANDS)).T
+        self.decibels = decibels(mel(self.power, sound.rate, MEL_BANDS), top_db=TOP_DB)
 
 
 def series(of: Spectra) -> dict[str, Array]:
     """Each name's values over the frames."""
     centroid, bandwidth = _centroid_and_bandwidth(of.magnitude, of.rate)
     return {
-        "rms": rms(y=of.signal, frame_length=of.n_fft, hop_length=of.hop_length),
+        "rms": _rms(of.signal, of.n_fft, of.hop_length),
         "spectral_centroid": centroid,
         "spectral_bandwidth": bandwidth,
         "rolloff": _rolloff(of.magnitude, of.rate),
         "zero_crossing_rate": _zero_crossing_rate(of.signal, of.n_fft, of.hop_length),
-        **dict(zip(MFCCS, mfcc(S=of.decibels, n_mfcc=N_MFCC), strict=True)),
+        **dict(zip(MFCCS, scipy.fft.dct(of.decibels, norm="ortho")[:, :N_MFCC].T, strict=True)),
     }
 
 
@@ -65,6 +66,11 @@ def statistics(series: dict[str, Array]) -> dict[str, float]:
         for name, values in series.items()
         for stat, of in (("mean", np.mean), ("var", np.var))
     }
+
+
+def _rms(signal: Array, n_fft: int, hop_length: int) -> Array:
+    frames = sliding_window_view(np.pad(signal, n_fft // 2), n_fft)[::hop_length]
+    return np.sqrt(np.square(frames).mean(axis=1))
 
 
 def _centroid_and_bandwidth(magnitude: Array, rate: int) -> tuple[Array, Array]:

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-from librosa import amplitude_to_db
 
 from pipeline.config.features import Wavelet
-from pipeline.features.sound import Array, Sound, described
+from pipeline.features.sound import Array, Sound, decibels, described
 
 REACH = 4.5
 """Standard deviations at which a Gaussian is cut: there it is 88 dB below its top."""
@@ -42,8 +41,8 @@ def compute(sound: Sound, settings: Wavelet) -> Array:
         folded = np.zeros((math.ceil((lead + len(gains)) / count), count), np.complex64)
         np.multiply(spectrum[first : first + len(gains)], gains, out=folded.reshape(-1)[lead : lead + len(gains)])
         np.abs(scipy.fft.ifft(folded.sum(axis=0))[:frames], out=row)
-    decibels: Array = amplitude_to_db(amplitude, ref=np.max, top_db=settings.top_db)
-    return decibels.T
+    power = np.square(amplitude, out=amplitude)
+    return decibels(power, power.max(), top_db=settings.top_db).T
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,7 @@
-"""``soundtrack classify``, ``page``, ``serve`` and ``restore-tags``: using the champion."""
+"""``soundtrack classify``, ``page``, ``serve`` and ``restore-tags``: using the champion.
+
+What only some options need is imported where it is used: the first song waits for the rest.
+"""
 
 import os
 import sys
@@ -13,12 +16,10 @@ from pipeline.base.errors import UserError
 from pipeline.base.files import check_writable
 from pipeline.base.text import counted
 from pipeline.data.urls import Url
-from pipeline.evaluation import calibration
-from pipeline.library import batch, output, tags
+from pipeline.library import batch, output
 from pipeline.library.answering import answered, chosen
 from pipeline.library.batch import Song
-from pipeline.library.genres import TagError
-from pipeline.serving import manifest, suggestions
+from pipeline.serving import manifest
 from pipeline.serving.manifest import Summary
 from pipeline.tracking.registry import Registered
 
@@ -75,6 +76,8 @@ def _summary(model: Registered, precision: float | None) -> Summary:
     known = manifest.summary(model.bundle)
     if precision is None:
         return known
+    from pipeline.evaluation import calibration
+
     seen = manifest.seen(model.bundle)
     threshold, _ = calibration.confidence_threshold(seen[seen["part"] == "valid"], precision)
     return known.model_copy(update={"target_precision": precision, "confidence_threshold": threshold})
@@ -125,6 +128,8 @@ def _table(labels: Path | None, model: Registered, module: str) -> list[str]:
     Raises:
         UserError: the table that the user gave cannot be used, or the model's page has no tab for it.
     """
+    from pipeline.serving import suggestions
+
     file = labels or paths.SUGGESTED
     if labels is None and not file.exists():
         return []
@@ -157,6 +162,9 @@ def serve(uri: str | None, port: int, workers: int, timeout: int) -> None:
 
 def write_tags(songs: list[Song], yes: bool) -> None:
     """Show which genres would change, or change them."""
+    from pipeline.library import tags
+    from pipeline.library.genres import TagError
+
     found = list(tags.changes(songs))
     planned = [one for one in found if isinstance(one, tags.Change)]
     problems = [one for one in found if isinstance(one, TagError)]
@@ -179,6 +187,9 @@ def restore_tags(backup: Path) -> None:
     Raises:
         UserError: the backup is missing or not one, or a file could not be written.
     """
+    from pipeline.library import tags
+    from pipeline.library.genres import TagError
+
     done = list(tags.restore(backup))
     problems = [one for one in done if isinstance(one, TagError)]
     print(f"Genres restored in {counted(len(done) - len(problems), 'file')}.")

@@ -8,6 +8,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 
 from pipeline.evaluation.attribution import GRID, Array, pieces
+from pipeline.features import mel
 from pipeline.reports.data_figures import indexed_png
 from pipeline.reports.figures import OKABE_ITO
 
@@ -76,21 +77,10 @@ def frequencies(spec: Mapping[str, Any], bands: int) -> Array:
     if "middles_hz" in spec:
         return np.array(spec["middles_hz"])
     if spec["bands"] == "mel":
-        return _mel_frequencies(spec["sample_rate"] / 2, bands)
+        return mel.edges(spec["sample_rate"] / 2, bands)[1:-1]
     settings = spec["params"]
     middles: Array = settings["fmin"] * 2 ** (np.arange(bands) / settings["bands_per_octave"])
     return middles
-
-
-def _mel_frequencies(highest: float, bands: int) -> Array:
-    """The middles of librosa's mel filters up to ``highest`` Hz, without librosa, which takes a second to import.
-
-    Slaney's scale (1998, Auditory Toolbox): 15 mel to 1000 Hz, from there 27 mel for each factor of 6.4.
-    """
-    step = np.log(6.4) / 27
-    top = 15 + np.log(highest / 1000) / step if highest > 1000 else highest * 15 / 1000
-    mels = np.linspace(0, top, bands + 2)[1:-1]
-    return np.where(mels < 15, mels * 1000 / 15, 1000 * np.exp(step * (mels - 15)))
 
 
 def _patches(length: int) -> list[int]:

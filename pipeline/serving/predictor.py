@@ -18,8 +18,7 @@ from pipeline.serving import manifest
 from pipeline.serving.manifest import Verdict
 from pipeline.serving.ood import Array, OodDetector, row
 from pipeline.serving.segments import Segment, SongError, segments
-from pipeline.training.dataset import Feature, Windows
-from pipeline.training.predict import averaged
+from pipeline.training.dataset import Feature, Windows, averaged
 
 TAGS, LEAST_TAG = 3, 0.05
 """How many are told, and the least probability of one; half of musicnn's tags are below 0.01 on nearly every song."""

@@ -16,13 +16,13 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
-from librosa import power_to_db
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
 from pipeline.base.files import sha256
 from pipeline.config.features import Features
-from pipeline.features.sound import Sound, mel
+from pipeline.features.mel import mel
+from pipeline.features.sound import Sound, decibels
 from pipeline.reports import data_figures, pages
 from pipeline.reports.figures import OKABE_ITO
 from pipeline.serving import labelling
@@ -222,8 +222,8 @@ class SongSpectrogram:
         frames = self._sums[:, -1:]
         columns = int(np.flatnonzero(frames)[-1]) + 1
         power = (self._sums[:, :-1] / np.maximum(frames, 1))[:columns]
-        decibels = power_to_db(power, ref=np.max, top_db=self._settings.top_db)
-        return data_figures.bands(decibels, -self._settings.top_db)
+        levels = decibels(power, power.max(), top_db=self._settings.top_db)
+        return data_figures.bands(levels, -self._settings.top_db)
 
 
 def main() -> None:

@@ -11,14 +11,15 @@ from functools import lru_cache
 from importlib.metadata import version
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import yaml
 from filelock import FileLock, Timeout
 
 from pipeline.base import paths
-from pipeline.data import clips
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LIBRARIES = ("torch", "pytorch-lightning", "librosa", "scikit-learn", "mlflow", "dvc", "numpy", "pandas")
 WRITTEN = ("**/dvc.lock", "**/metrics/*", "**/metrics.json", "lessons/*/*.png")
@@ -42,12 +43,14 @@ def lineage(source: str) -> dict[str, str]:
     return tags
 
 
-def dataset(good: pd.DataFrame) -> tuple[str, str, str, dict[str, Any]]:
+def dataset(good: "pd.DataFrame") -> tuple[str, str, str, dict[str, Any]]:
     """Name, version, path and size of the data set; the version is DVC's md5 of the audio, or of the clips table.
 
     Args:
         good: the clips that are not rejected.
     """
+    from pipeline.data import clips  # with pandas
+
     tracked = _tracked_data()
     source = clips.source(good)
     audio = paths.MUSIC if source == "folder" else paths.AUDIO

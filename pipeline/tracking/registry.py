@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from pipeline.base import paths
 from pipeline.base.errors import UserError
-from pipeline.base.files import atomic_write, sha256
+from pipeline.base.files import atomic_write, read_json, sha256, write_json
 from pipeline.tracking import problems, store
 from pipeline.tracking.runs import metric_name
 from pipeline.tracking.store import required
@@ -77,10 +77,30 @@ def champion(name: str) -> Registered | None:
     Raises:
         TrackingError: the store cannot be used.
     """
-    mlflow = store.module()
     file = problems.database_file(store.uri())
-    if file and not file.exists():
+    if file is None:
+        return _champion(name)
+    if not file.exists():
         return None  # which MLflow would make
+    # of before MLflow is asked: what changes meanwhile is asked for the next time
+    asked, answer = [name, str(file), *_state(file)], paths.cache() / "champion.json"
+    kept = read_json(answer) if answer.exists() else {}
+    if kept.get("asked") == asked and (Path(kept["folder"]) / "MLmodel").exists():
+        return Registered(kept["version"], Path(kept["folder"]), kept["uri"])  # MLflow takes seconds to import
+    found = _champion(name)
+    if found:
+        write_json(answer, {"asked": asked, "version": found.version, "folder": str(found.folder), "uri": found.uri})
+    return found
+
+
+def _state(database: Path) -> list[int]:
+    """Changes when the database does: size and time of its file, and of the one where SQLite may keep what is newest."""
+    files = [file.stat() for file in (database, database.with_name(f"{database.name}-wal")) if file.exists()]
+    return [number for state in files for number in (state.st_size, state.st_mtime_ns)]
+
+
+def _champion(name: str) -> Registered | None:
+    mlflow = store.module()
     try:
         found = mlflow.MlflowClient().get_model_version_by_alias(name, ALIAS)
     except mlflow.exceptions.MlflowException as error:

@@ -13,8 +13,8 @@ from pipeline.evaluation import calibration, metrics
 from pipeline.evaluation.scores import FUSION
 from pipeline.models.exported import LOG_PROBS, Exported
 from pipeline.training import splits
-from pipeline.training.dataset import Array
-from pipeline.training.predict import FUSION_FILE, LEARNED, Probabilities, averaged, pooled, predictions, rows
+from pipeline.training.dataset import Array, Probabilities, averaged
+from pipeline.training.predict import FUSION_FILE, LEARNED, pooled, predictions, rows
 from pipeline.training.splits import Splits
 from pipeline.training.trials import Spec, specs
 

@@ -3,7 +3,7 @@
 A batch is cut out of the memory-mapped stores with one indexing operation per feature.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -17,6 +17,9 @@ Index = np.ndarray[Any, np.dtype[np.int64]]
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Targets = np.ndarray[Any, Any]
 """Labels by number (int64); of a regression, values (float32)."""
+Probabilities = np.ndarray[Any, np.dtype[np.float64]]
+Run = Callable[[Sequence[Array]], np.ndarray[Any, np.dtype[np.floating[Any]]]]
+"""(B, labels) probabilities from one array per feature."""
 
 
 class Batch(NamedTuple):
@@ -195,3 +198,12 @@ class RandomWindows:
 def even_batches(pairs: Index, batch_size: int) -> list[Index]:
     """Some (clip, offset) pairs in their order, in batches of about equal size; see :meth:`Windows.even`."""
     return np.array_split(pairs, int(np.ceil(len(pairs) / batch_size)))
+
+
+def averaged(run: Run, batches: Iterable[Batch], clips: int, labels: int) -> Probabilities:
+    """(clips, labels): means over the windows of each clip."""
+    summed, counts = np.zeros((clips, labels)), np.zeros((clips, 1))
+    for batch in batches:
+        np.add.at(summed, batch.clips, run(batch.inputs))
+        np.add.at(counts, batch.clips, 1)
+    return summed / counts

@@ -22,9 +22,9 @@ from pipeline.config.experiment import Fusion as FusionSettings
 from pipeline.models.fusion import Fusion
 from pipeline.models.layers import Ensemble
 from pipeline.training import HISTORY, OnEpoch, no_callback
-from pipeline.training.dataset import Array, Windows
+from pipeline.training.dataset import Array, Probabilities, Windows, averaged
 from pipeline.training.embeddings import EVAL_SPACING, embed
-from pipeline.training.predict import FUSION_FILE, Probabilities, averaged, fit_weights
+from pipeline.training.predict import FUSION_FILE, fit_weights
 from pipeline.training.single import save, train_single
 from pipeline.training.splits import Splits
 

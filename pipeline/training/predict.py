@@ -3,7 +3,7 @@
 A fusion's probabilities are the product of the branches', each raised to its weight (:mod:`pipeline.models.fusion`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,9 @@ from tqdm import tqdm
 from pipeline.config.training import Training
 from pipeline.models import MIN_PROBABILITY
 from pipeline.models.exported import Exported
-from pipeline.training.dataset import Array, Batch
+from pipeline.training.dataset import Probabilities, Run, averaged
 from pipeline.training.splits import Splits
 from pipeline.training.trials import Trial
-
-Probabilities = np.ndarray[Any, np.dtype[np.float64]]
-Run = Callable[[Sequence[Array]], np.ndarray[Any, np.dtype[np.floating[Any]]]]
-"""(B, labels) probabilities from one array per feature."""
 
 FUSION_FILE = "fusion.json"
 """Beside a fusion's graph: ``pooling_weights`` of its branches, and ``without``, the same by branch left out."""
@@ -58,15 +54,6 @@ def rows(probabilities: Probabilities, data: Splits, part: str, trial: Trial) ->
 
 def probability_table(probabilities: Probabilities, labels: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(probabilities, columns=[f"p:{label}" for label in labels])
-
-
-def averaged(run: Run, batches: Iterable[Batch], clips: int, labels: int) -> Probabilities:
-    """(clips, labels): means over the windows of each clip."""
-    summed, counts = np.zeros((clips, labels)), np.zeros((clips, 1))
-    for batch in batches:
-        np.add.at(summed, batch.clips, run(batch.inputs))
-        np.add.at(counts, batch.clips, 1)
-    return summed / counts
 
 
 def pooled(log_probs: np.ndarray[Any, Any], weights: Sequence[float]) -> Probabilities:

@@ -10,7 +10,7 @@ import pytest
 from pipeline.config.features import Spectrogram, Wavelet
 from pipeline.config.project import Params
 from pipeline.features import spectrogram, wavelet
-from pipeline.features.sound import Sound
+from pipeline.features.sound import Sound, decibels
 
 RATE = 22050
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -33,6 +33,15 @@ def test_it_is_librosas_to_a_thousandth_of_a_db(noise: Make, own: Spectrogram) -
     expected = librosa.power_to_db(mel, ref=np.max, top_db=own.top_db).T
     np.testing.assert_allclose(spectrogram.compute(Sound(signal, RATE), own), expected, rtol=0, atol=1e-3)
     assert expected.shape == (1 + len(signal) // own.hop_length, 64)
+
+
+@pytest.mark.parametrize("top_db", [60.0, None])
+def test_decibels_are_librosas_to_the_bit(top_db: float | None) -> None:
+    power = np.random.default_rng(3).lognormal(-10, 6, (50, 40)).astype(np.float32)
+    given, asked = decibels(power, power.max(), top_db=top_db), librosa.power_to_db(power, ref=np.max, top_db=top_db)
+    np.testing.assert_array_equal(given, asked)
+    assert given.dtype == asked.dtype
+    np.testing.assert_array_equal(decibels(power, least=1e-4), librosa.power_to_db(power, amin=1e-4, top_db=None))
 
 
 def test_the_spec_names_the_floor(own: Spectrogram) -> None:

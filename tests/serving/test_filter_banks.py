@@ -21,7 +21,7 @@ from pipeline.models.exported import Exported
 from pipeline.serving import manifest
 from pipeline.serving.predictor import Predictor
 from pipeline.training import no_callback, splits
-from pipeline.training.predict import averaged
+from pipeline.training.dataset import averaged
 from pipeline.training.single import save, train_single
 
 pytestmark = pytest.mark.filterwarnings("ignore:At least one mel filter:UserWarning")

@@ -22,8 +22,7 @@ from pipeline.models.exported import Exported
 from pipeline.serving import manifest
 from pipeline.serving.predictor import Predictor
 from pipeline.serving.segments import SongError
-from pipeline.training.dataset import Feature, Windows
-from pipeline.training.predict import averaged
+from pipeline.training.dataset import Feature, Windows, averaged
 
 MakeSong = Callable[..., Path]
 

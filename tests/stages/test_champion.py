@@ -3,6 +3,7 @@
 import math
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -257,6 +258,34 @@ def test_a_clone_that_has_pulled_everything_gets_its_champion_back(
     assert "logreg/predictions.parquet is not here: `dvc pull`" in str(typed("champion"))
     (paths.CANDIDATE / "manifest.json").unlink()
     assert "manifest.json is not here: `dvc pull` brings it from the remote" in str(typed("champion"))
+
+
+ASKED = """
+import sys
+from pipeline.tracking import registry
+print(registry.champion(sys.argv[1]).uri, "mlflow" in sys.modules)
+"""
+
+
+def test_mlflow_is_asked_for_the_champion_again_only_when_its_database_has_changed(
+    run: Callable[..., str], checkout: Path
+) -> None:
+    name = checkout.parent.name
+    run("logreg", name=name, min_valid_macro_f1=0.0)
+
+    def asked() -> list[str]:
+        done = subprocess.run([sys.executable, "-c", ASKED, name], check=True, capture_output=True, text=True)
+        return done.stdout.split()
+
+    assert asked()[0] == f"models:/{name}/1"
+    assert asked() == [f"models:/{name}/1", "False"]
+    client = mlflow.MlflowClient()
+    (first,) = client.search_model_versions(f"name = '{name}'")
+    second = client.create_model_version(name, first.source, first.run_id)
+    client.set_registered_model_alias(name, registry.ALIAS, second.version)
+    assert [asked(), asked()] == [[f"models:/{name}/2", "True"], [f"models:/{name}/2", "False"]]
+    client.delete_registered_model_alias(name, registry.ALIAS)
+    assert registry.champion(name) is None
 
 
 def test_a_bundle_is_a_model_as_it_is(run: Callable[..., str], checkout: Path) -> None:
