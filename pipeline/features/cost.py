@@ -51,7 +51,7 @@ def _timed(settings: Features, kinds: Sequence[str]) -> tuple[float, dict[str, B
     from pipeline.features import numba_cache
     from pipeline.features.sound import Sound
 
-    numba_cache.fill(settings)
+    numba_cache.fill(settings, kinds)
     noise = np.random.default_rng(0).normal(scale=0.1, size=round(SOUND_S * settings.sample_rate)).astype(np.float32)
     times = []
     for _ in range(3):

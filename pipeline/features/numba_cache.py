@@ -3,8 +3,8 @@
 Processes that do so together in a fresh environment leave that cache broken: every later one crashes in it.
 """
 
-import importlib
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -17,10 +17,18 @@ from pipeline.config.features import Features
 from pipeline.config.load import load
 from pipeline.workflow.cache_key import cache_key, libraries
 
+KIND = "tabular"
+"""The kind of feature that such functions compute; the others do without librosa."""
+
+
+def fill(settings: Features, kinds: Sequence[str]) -> None:
+    """Compute KIND once where it is among the kinds, while no other process does: from then on the cache is only read."""
+    if KIND in kinds:
+        _fill(settings)
+
 
 @cache
-def fill(settings: Features) -> None:
-    """Compute each kind of feature once, while no other process does: from then on the cache is only read."""
+def _fill(settings: Features) -> None:
     code = Path(__file__).with_name("median.py").resolve()
     name = f".numba-{cache_key(libraries('librosa', 'numba'), str(code), sha256(code))}"
     # numba takes the user's own cache where the environment's cannot be written, even if it is filled
@@ -31,14 +39,13 @@ def fill(settings: Features) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".numba.lock"):
         if not filled.exists():  # still, now that the lock is held
+            from pipeline.features import tabular
             from pipeline.features.sound import Sound
 
             noise = np.random.default_rng(0).normal(size=settings.sample_rate).astype(np.float32)
-            sound = Sound(noise, settings.sample_rate)
-            for kind in settings.kinds:
-                importlib.import_module(f"pipeline.features.{kind}").compute(sound, getattr(settings, kind))
+            tabular.compute(Sound(noise, settings.sample_rate), settings.tabular)
             filled.touch()
 
 
 if __name__ == "__main__":
-    fill(load().features)
+    _fill(load().features)

@@ -48,7 +48,7 @@ def described(width: int, bands: str, unit: str, silence_db: float) -> dict[str,
 
 
 def read(file: Path, settings: Features) -> Sound:
-    numba_cache.fill(settings)
+    numba_cache.fill(settings, settings.kinds)
     return Sound(mono(file, settings.sample_rate, settings.excerpt), settings.sample_rate)
 
 

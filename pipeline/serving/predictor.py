@@ -102,7 +102,7 @@ class Predictor:
             SongError: the file has no usable audio; the message says why.
         """
         known = self.manifest
-        numba_cache.fill(known.features)
+        numba_cache.fill(known.features, known.kinds)
         for segment in segments(file, known.longest_s, known.features.sample_rate, known.audit):
             yield segment, Sound(segment.signal, known.features.sample_rate)
 

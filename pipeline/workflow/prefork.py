@@ -27,7 +27,6 @@ SERVER = "SOUNDTRACK_STAGE_SERVER"
 STAGES = ("weights", "inputs", "train", "evaluate", "leak", "compare", "champion")
 """Those that import what is preloaded. Others start processes themselves, or in less than a second."""
 LIBRARIES = (
-    "librosa.core.audio",  # first: beside MLflow its import takes seconds longer
     "pytorch_lightning",
     "mlflow.onnx",
     "mlflow.store.tracking.sqlalchemy_store",
@@ -53,7 +52,10 @@ LIBRARIES = (
 )
 BACKBONES = ("transformers.models.mobilenet_v2.modeling_mobilenet_v2", "h5py")
 """Preloaded as well where weights are to be fetched: what then needs it is three stages."""
-FIRST_RUN = (*BACKBONES, "dvc.cli", "music21", "av", "markdown_it", "pygit2", "sklearn.covariance", "omegaconf")
+FIRST_RUN = (
+    *BACKBONES, "av", "dvc.cli", "librosa.feature.rhythm", "librosa.feature.spectral", "librosa.onset", "markdown_it", "music21",
+    "omegaconf", "pygit2", "sklearn.covariance",
+)  # fmt: skip
 """What else the first run imports, which `make install` compiles as well."""
 MIGRATIONS = "mlflow.store.db_migrations"
 """MLflow reads these modules, which are no package's, at each start."""

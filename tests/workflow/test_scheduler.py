@@ -272,7 +272,7 @@ def test_the_first_stage_does_not_wait_for_the_libraries_of_later_ones(
 ) -> None:
     """A library takes until then to import."""
     told = project / "told"
-    (project.parent / "librosa.py").write_text(LIBRARY.format(log=str(project / "log"), told=str(told)))
+    (project.parent / "pytorch_lightning.py").write_text(LIBRARY.format(log=str(project / "log"), told=str(told)))
     monkeypatch.setenv("PYTHONPATH", f"{project.parent}:{ROOT}")
     with started(project) as process:
         output = process.communicate()[0].decode()
