@@ -52,11 +52,9 @@ LIBRARIES = (
 )
 BACKBONES = ("transformers.models.mobilenet_v2.modeling_mobilenet_v2", "h5py")
 """Preloaded as well where weights are to be fetched: what then needs it is three stages."""
-FIRST_RUN = (
-    *BACKBONES, "av", "dvc.cli", "librosa.feature.rhythm", "librosa.feature.spectral", "librosa.onset", "markdown_it", "music21",
-    "omegaconf", "pygit2", "sklearn.covariance",
-)  # fmt: skip
-"""What else the first run imports, which `make install` compiles as well."""
+FIRST_RUN = (*BACKBONES, "dvc.cli", "music21", "av", "markdown_it", "pygit2", "sklearn.covariance", "omegaconf")
+"""What else the first run imports, which `make install` compiles as well. Not librosa: beside this it fills numba's cache
+(:mod:`pipeline.features.numba_cache`), which two processes that do so together leave broken."""
 MIGRATIONS = "mlflow.store.db_migrations"
 """MLflow reads these modules, which are no package's, at each start."""
 

@@ -103,3 +103,12 @@ def test_without_a_server_the_command_runs_the_stage_itself(
     with subprocess.Popen([*ask, "a"]) as alone:
         assert alone.wait() == 0
     assert int((tmp_path / "seen-a").read_text().split()[0]) == alone.pid
+
+
+def test_what_make_install_compiles_leaves_numba_alone() -> None:
+    """Another process fills numba's cache meanwhile; both together left one that crashed every later process."""
+    code = (
+        "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\nprint('numba' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, *prefork.LIBRARIES, *prefork.FIRST_RUN]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1] == "False"
