@@ -87,7 +87,7 @@ def _centroid_and_bandwidth(magnitude: Array, rate: int) -> tuple[Array, Array]:
 def _rolloff(magnitude: Array, rate: int) -> Array:
     """The frequency in Hz below which ROLLOFF of each frame's magnitude lies."""
     cumulated = np.cumsum(magnitude, axis=1)
-    bins = np.count_nonzero(cumulated < ROLLOFF * cumulated[:, -1:], axis=1)
+    bins = (cumulated >= ROLLOFF * cumulated[:, -1:]).argmax(axis=1)
     return bins * (rate / 2 / (magnitude.shape[1] - 1))
 
 
@@ -95,6 +95,6 @@ def _zero_crossing_rate(signal: Array, n_fft: int, hop_length: int) -> Array:
     """Sign changes within each frame, over its length; librosa takes all below 1e-10 for zero."""
     padded = np.pad(signal, n_fft // 2, mode="edge")
     negative = padded < -1e-10
-    changes = np.concatenate([[0], np.cumsum(negative[1:] != negative[:-1], dtype=np.int32)])
+    changes = np.flatnonzero(negative[1:] != negative[:-1])
     starts = np.arange(0, len(padded) - n_fft + 1, hop_length)
-    return (changes[starts + n_fft - 1] - changes[starts]) / n_fft
+    return (np.searchsorted(changes, starts + n_fft - 1) - np.searchsorted(changes, starts)) / n_fft
