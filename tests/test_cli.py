@@ -87,3 +87,16 @@ def test_the_help_needs_no_heavy_import() -> None:
     code = "import sys; from pipeline import cli; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert not {"torch", "mlflow", "pandas", "numpy", "dvc"} & set(done.stdout.split())
+
+
+def test_a_song_waits_for_no_library_that_it_does_not_need() -> None:
+    """Each takes longer to import than a song to classify; librosa and numba are for models that take the tabular features."""
+    worker = "from pipeline.features import spectrogram, timbre, wavelet; from pipeline.serving import predictor"
+    for code in (worker, "from pipeline.library import commands"):
+        done = subprocess.run(
+            [sys.executable, "-c", f"import sys; {code}; print(*sys.modules)"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert not {"librosa", "mlflow", "numba", "pandas", "sklearn", "torch"} & set(done.stdout.split()), code

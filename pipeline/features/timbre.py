@@ -91,7 +91,7 @@ def _rolloff(magnitude: Array, rate: int) -> Array:
     return bins * (rate / 2 / (magnitude.shape[1] - 1))
 
 
-def _zero_crossing_rate(signal: Array, n_fft: int, hop_length: int) -> Array:
+def _zero_crossing_rate(signal: Array, n_fft: int, hop_length: int) -> Any:
     """Sign changes within each frame, over its length; librosa takes all below 1e-10 for zero."""
     padded = np.pad(signal, n_fft // 2, mode="edge")
     negative = padded < -1e-10
