@@ -67,4 +67,5 @@ def _value(value: float, unit: str) -> str:
 
 
 def _ratio(row: Row) -> str:
-    return f"1/{1 / row.ratio:.3g}" if row.ratio < 0.95 else f"{row.ratio:.3g}"
+    times = 1 / row.ratio if row.ratio < 0.95 else row.ratio
+    return f"{'1/' if row.ratio < 0.95 else ''}{f'{times:.0f}' if times >= 100 else f'{times:.3g}'}"

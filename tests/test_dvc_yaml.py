@@ -136,6 +136,13 @@ def test_code_that_was_moved_still_decides_what_is_made_again(tmp_path: Path) ->
     assert len({before, moved, key(tmp_path)}) == 3
 
 
+def test_the_code_of_one_kind_of_feature_decides_nothing_of_another() -> None:
+    own = reached("pipeline.features.extract", "pipeline.features.sound", "pipeline.features.spectrogram")
+    names = {Path(file).name for file in own}
+    assert {"spectrogram.py", "mel.py"} <= names
+    assert not {"tabular.py", "median.py", "timbre.py", "wavelet.py"} & names
+
+
 def test_a_module_that_is_gone_is_an_error_and_no_key() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"pipeline\.features\.nowhere"):
         reached("pipeline.features.nowhere")

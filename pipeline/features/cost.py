@@ -13,7 +13,8 @@ from pipeline.base.parallel import cores
 from pipeline.config.features import Features, longest_s
 from pipeline.data import audio
 from pipeline.data.audio import DecodeError
-from pipeline.features import extract
+from pipeline.features import extract, numba_cache
+from pipeline.features.sound import Sound
 from pipeline.features.store import Block
 
 SOUND_S = 5.0
@@ -47,10 +48,6 @@ def seconds_for(settings: Features, kinds: Sequence[str], seconds: float) -> flo
 
 def _timed(settings: Features, kinds: Sequence[str]) -> tuple[float, dict[str, Block]]:
     """The shortest time of three, since the first loads what the others show; and the features."""
-    # librosa takes seconds to import, and the process that asks a worker for this does without
-    from pipeline.features import numba_cache
-    from pipeline.features.sound import Sound
-
     numba_cache.fill(settings, kinds)
     noise = np.random.default_rng(0).normal(scale=0.1, size=round(SOUND_S * settings.sample_rate)).astype(np.float32)
     times = []

@@ -48,7 +48,6 @@ def attempt(task: Task, settings: BaseFeatures) -> dict[str, Block] | str:
 
 def blocks(task: Task, settings: BaseFeatures) -> dict[str, Block]:
     """The features of these kinds, as their stores hold them."""
-    # librosa takes seconds to import, which a run without new clips can do without
     with urls.local(task.file) as file:
         clip = importlib.import_module(settings.decoder).read(file, settings)
     return of_decoded(clip, task.kinds, settings)

@@ -3,6 +3,7 @@
 Its import takes two seconds, which is more than most songs take to classify.
 """
 
+import warnings
 from functools import lru_cache
 from typing import Any
 
@@ -41,4 +42,8 @@ def _filters(rate: int, n_fft: int, bands: int) -> Any:
     rising, falling = (bins - hertz[:-2]) / np.diff(hertz)[:-1], (hertz[2:] - bins) / np.diff(hertz)[1:]
     found = np.minimum(rising, falling).clip(0).astype(np.float32)
     found *= 2 / (hertz[2:] - hertz[:-2])
+    if not found.any(axis=0).all():
+        warnings.warn(
+            f"some of {bands} mel bands lie between two frequencies of n_fft {n_fft} and stay silent", stacklevel=2
+        )
     return scipy.sparse.csc_array(found)

@@ -3,12 +3,14 @@
 Only this module, :mod:`pipeline.tracking` and the pyfunc model (``serving/pyfunc.py``) use MLflow.
 """
 
+import json
+import os
 import re
 import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any, NamedTuple
 
 from pipeline.base import paths
 from pipeline.base.errors import UserError
-from pipeline.base.files import atomic_write, read_json, sha256, write_json
+from pipeline.base.files import atomic_write, sha256, write_json
 from pipeline.tracking import problems, store
 from pipeline.tracking.runs import metric_name
 from pipeline.tracking.store import required
@@ -78,19 +80,33 @@ def champion(name: str) -> Registered | None:
         TrackingError: the store cannot be used.
     """
     file = problems.database_file(store.uri())
-    if file is None:
+    if file is None or "MLFLOW_REGISTRY_URI" in os.environ:  # versions may be elsewhere than runs
         return _champion(name)
     if not file.exists():
         return None  # which MLflow would make
     # of before MLflow is asked: what changes meanwhile is asked for the next time
-    asked, answer = [name, str(file), *_state(file)], paths.cache() / "champion.json"
-    kept = read_json(answer) if answer.exists() else {}
-    if kept.get("asked") == asked and (Path(kept["folder"]) / "MLmodel").exists():
-        return Registered(kept["version"], Path(kept["folder"]), kept["uri"])  # MLflow takes seconds to import
+    answer = paths.cache() / "champion.json"
+    asked: list[object] = [name, str(file), *_state(file)]
+    if known := _remembered(answer, asked):
+        return known  # MLflow takes seconds to import
     found = _champion(name)
     if found:
-        write_json(answer, {"asked": asked, "version": found.version, "folder": str(found.folder), "uri": found.uri})
+        with suppress(OSError):  # of two commands at once, or a full disk: it is asked for again
+            kept = {"version": found.version, "folder": str(found.folder), "uri": found.uri}
+            write_json(answer, {"asked": asked, **kept})
     return found
+
+
+def _remembered(answer: Path, asked: list[object]) -> Registered | None:
+    """The answer to what was asked; None where there is no such answer, or its model is gone."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(answer.read_text(encoding="utf-8"))
+        found = Registered(kept["version"], Path(kept["folder"]), kept["uri"])
+        if kept["asked"] == asked and all(
+            part.exists() for part in (found.folder / "MLmodel", found.bundle, found.code)
+        ):
+            return found
+    return None
 
 
 def _state(database: Path) -> list[int]:

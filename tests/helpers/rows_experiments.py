@@ -35,7 +35,7 @@ def of_one_kind(key: str) -> Row:
         f"experiments.{key}.features",
         ["spectrogram"],
         f"train@{key}",
-        says=rf"experiments\.{key}\.features: model '{key}' takes one of \['tabular'\]",
+        says=rf"experiments\.{key}\.features: model '{key}' takes one of \['tabular', 'timbre'\]",
     )
 
 
@@ -50,6 +50,7 @@ TABULAR = [
     *model("logreg", {"c": 0.01}),
     named("lda", LOGREG),
     *model("lda", {"shrinkage": 0.1}),
+    heard("mlp", "timbre"),
     named("mlp", LOGREG),
     *model("mlp", {"hidden": [8, 8], "dropout": 0.1, "activations": ["tanh"], "standardise": False}),
     *training("mlp", "epochs", "learning_rate", "weight_decay", "label_smoothing", "batch_size"),

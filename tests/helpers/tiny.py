@@ -95,6 +95,7 @@ STORES: dict[str, tuple[int, dict[str, Any]]] = {
     "musicnn": (96, {"windowed": True, "silence_db": -80.0}),
     "fbank": (128, {"windowed": True, "silence_db": -100.0}),
     "waveform": (1, waveform.describe(Waveform(sample_rate=16_000))),
+    "timbre": (8, {"windowed": False, "columns": [f"c{number}" for number in range(8)]}),
 }
 """Width of each kind of feature, and what its store says of it."""
 RATE = 22050

@@ -279,6 +279,9 @@ def test_mlflow_is_asked_for_the_champion_again_only_when_its_database_has_chang
 
     assert asked()[0] == f"models:/{name}/1"
     assert asked() == [f"models:/{name}/1", "False"]
+    for damaged in ("", "[]", '{"asked": 1}'):
+        (paths.cache() / "champion.json").write_text(damaged)
+        assert registry.champion(name).uri == f"models:/{name}/1"  # type: ignore[union-attr]
     client = mlflow.MlflowClient()
     (first,) = client.search_model_versions(f"name = '{name}'")
     second = client.create_model_version(name, first.source, first.run_id)
