@@ -14,6 +14,8 @@ import yaml
 from checkouts import NOTHING, edit_params, ran, run, runs
 from documented import Typed
 
+from pipeline.base import paths
+
 
 def test_every_model_is_in_the_report_and_in_mlflow(finished: Path) -> None:
     experiments = yaml.safe_load((finished / "params.yaml").read_text())["experiments"]
@@ -123,6 +125,10 @@ def test_a_song_unlike_the_training_data_is_named_by_the_tagger(checkout: Path, 
     }
     assert "Model: models:/soundtrack-tags/1 (tagger), 1 song." in told
     assert "Songs unlike the champion's training data were named by the pre-trained tagger." in told
+    trained_on = pd.read_parquet(checkout / "candidate/seen.parquet")["sha256"]
+    table = pd.read_parquet(checkout / paths.CLIPS).set_index("sha256")
+    shutil.copy(checkout / table.loc[trained_on[0], "path"], songs / "known.wav")
     alone = run(checkout, "soundtrack", "classify", str(songs), "--model", "champion")
     assert "soundtrack-tags" not in alone
     assert re.search(r"^noise.wav +out-of-distribution", alone, re.MULTILINE)
+    assert re.search(r"^known.wav .*training clip", alone, re.MULTILINE)
