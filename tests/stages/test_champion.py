@@ -23,7 +23,7 @@ from pipeline.serving import isolated, manifest, model_card, ood_evaluation, pro
 from pipeline.serving.isolated import Prediction
 from pipeline.serving.model_card import Cost
 from pipeline.serving.ood_evaluation import Roc
-from pipeline.tracking import registry
+from pipeline.tracking import registry, store
 from pipeline.tracking.registry import Registered, RegistryError
 
 Setup = Callable[..., None]
@@ -262,13 +262,13 @@ def test_a_clone_that_has_pulled_everything_gets_its_champion_back(
 
 ASKED = """
 import sys
-from pipeline.tracking import registry
+from pipeline.tracking import registry, store
 print(registry.champion(sys.argv[1]).uri, "mlflow" in sys.modules)
 """
 
 
 def test_mlflow_is_asked_for_the_champion_again_only_when_its_database_has_changed(
-    run: Callable[..., str], checkout: Path
+    run: Callable[..., str], checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = checkout.parent.name
     run("logreg", name=name, min_valid_macro_f1=0.0)
@@ -287,6 +287,9 @@ def test_mlflow_is_asked_for_the_champion_again_only_when_its_database_has_chang
     second = client.create_model_version(name, first.source, first.run_id)
     client.set_registered_model_alias(name, registry.ALIAS, second.version)
     assert [asked(), asked()] == [[f"models:/{name}/2", "True"], [f"models:/{name}/2", "False"]]
+    with monkeypatch.context() as elsewhere:  # a change there would not change this database
+        elsewhere.setenv("MLFLOW_REGISTRY_URI", store.uri())
+        assert asked() == [f"models:/{name}/2", "True"]
     client.delete_registered_model_alias(name, registry.ALIAS)
     assert registry.champion(name) is None
 
